@@ -1,1 +1,3 @@
-//! An etcd cluster inside the simulator.
+//! An etcd cluster inside the simulator: members over Raft, clients, workloads and oracles.
+
+pub mod api;

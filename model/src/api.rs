@@ -1,0 +1,17 @@
+//! etcd's API messages, generated from `proto/`.
+//!
+//! Names, field numbers and so bytes are those of etcd's `rpc.proto`, `kv.proto` and `raft_internal.proto`.
+#![allow(missing_docs, clippy::doc_markdown)]
+
+/// Package `mvccpb`: the stored form of a key.
+pub mod mvccpb {
+    include!(concat!(env!("OUT_DIR"), "/mvccpb.rs"));
+}
+
+/// Package `etcdserverpb`: requests and responses.
+pub mod etcdserverpb {
+    include!(concat!(env!("OUT_DIR"), "/etcdserverpb.rs"));
+}
+
+pub use etcdserverpb::*;
+pub use mvccpb::KeyValue;
