@@ -7,5 +7,24 @@ compile_error!(
      Unset RUSTFLAGS, or add the flag to it: RUSTFLAGS=\"$RUSTFLAGS --cfg madsim\"."
 );
 
+mod clock;
+mod failpoint;
+pub mod network;
+mod node;
+mod node_id;
+mod panics;
+mod plugin;
+mod process;
+mod queue;
 pub mod random;
 pub mod time;
+mod timer;
+pub mod trace;
+mod verdict;
+mod world;
+
+pub use node::Node;
+pub use node_id::NodeId;
+pub use timer::{Sleep, Ticker};
+pub use verdict::{Verdict, Violation};
+pub use world::World;
