@@ -17,6 +17,7 @@ mod plugin;
 mod process;
 mod queue;
 pub mod random;
+pub mod schedule;
 pub mod time;
 mod timer;
 pub mod trace;
