@@ -33,6 +33,11 @@ impl Clock {
         self.shown + scale(now - self.since, self.rate, MILLION)
     }
 
+    /// By how much the clock gains.
+    pub(crate) fn drift_ppm(&self) -> i32 {
+        self.rate as i32 - MILLION as i32
+    }
+
     /// From `now` on the clock gains `drift` parts per million; what it shows does not jump.
     pub(crate) fn set_drift(&mut self, now: Instant, drift_ppm: i32) {
         *self = Self { since: now, shown: self.read(now), rate: rate(drift_ppm) };

@@ -8,7 +8,10 @@ compile_error!(
 );
 
 mod clock;
+pub mod disk;
 mod failpoint;
+mod harness;
+mod nemesis;
 pub mod network;
 mod node;
 mod node_id;
@@ -18,14 +21,21 @@ mod process;
 mod queue;
 pub mod random;
 pub mod schedule;
+mod storage;
+mod system;
 pub mod time;
 mod timer;
 pub mod trace;
 mod verdict;
 mod world;
 
+pub use disk::{DiskError, OpenMode};
+pub use harness::{Report, run, run_many, schedule_of};
 pub use node::Node;
 pub use node_id::NodeId;
-pub use timer::{Sleep, Ticker};
+pub use storage::{File, NodeDisk};
+pub use system::System;
+pub use time::Instant;
+pub use timer::{Sleep, Ticker, before};
 pub use verdict::{Verdict, Violation};
 pub use world::World;

@@ -12,7 +12,7 @@ use madsim::time::TimeHandle;
 use madsim::{Config, plugin};
 use send_wrapper::SendWrapper;
 
-use crate::process::Status;
+use crate::process::{Crash, Status};
 use crate::world::{WeakWorld, World};
 
 /// Network, disks and clocks, as a plugin of madsim.
@@ -50,6 +50,8 @@ impl World {
         if self.has_ended() {
             return;
         }
-        self.close_all(process.id, process.status.get() == Status::Down);
+        let crash = if process.status.get() == Status::Down { Crash::Process } else { Crash::Power };
+        self.close_all(process.id, crash == Crash::Process);
+        self.crash_disk(index, crash);
     }
 }

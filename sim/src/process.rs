@@ -3,7 +3,7 @@
 //! A process is down, or paused, for as long as at least one fault keeps it so: two faults may overlap, and the
 //! first to end does not undo the second.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
@@ -19,6 +19,8 @@ use crate::node::Node;
 use crate::node_id::NodeId;
 use crate::panics;
 use crate::record;
+use crate::storage::Drive;
+use crate::time::Instant;
 use crate::world::World;
 
 /// What a process runs from its start. It ends with a reason when it gives up.
@@ -47,8 +49,13 @@ pub(crate) enum Status {
 pub(crate) struct Process {
     pub(crate) id: NodeId,
     pub(crate) madsim_id: madsim::task::NodeId,
+    pub(crate) drive: Drive,
     pub(crate) incarnation: Cell<u32>,
     pub(crate) clock: Cell<Clock>,
+    /// How its clock drifts when no fault drives it.
+    own_drift_ppm: Cell<i32>,
+    /// The faults that drive its clock, by number; the last one holds.
+    drifts: RefCell<Vec<(usize, i32)>>,
     pub(crate) status: Cell<Status>,
     /// Faults that keep it down, and how often these were all lifted at once.
     down: Holds,
@@ -86,16 +93,47 @@ impl Holds {
 }
 
 impl Process {
-    pub(crate) fn new(id: NodeId, runtime: &Handle) -> Self {
+    pub(crate) fn new(id: NodeId, runtime: &Handle, drive: Drive) -> Self {
         Self {
             id,
             madsim_id: runtime.create_node().build().id(),
+            drive,
             incarnation: Cell::new(0),
             clock: Cell::new(Clock::new(0, 0)),
+            own_drift_ppm: Cell::new(0),
+            drifts: RefCell::default(),
             status: Cell::new(Status::Down),
             down: Holds::default(),
             paused: Holds::default(),
         }
+    }
+
+    /// Gives it the clock that it has when no fault drives it.
+    pub(crate) fn set_clock(&self, clock: Clock) {
+        self.clock.set(clock);
+        self.own_drift_ppm.set(clock.drift_ppm());
+    }
+
+    pub(crate) fn drift(&self, now: Instant, fault: usize, drift_ppm: i32) {
+        self.drifts.borrow_mut().push((fault, drift_ppm));
+        self.set_drift(now);
+    }
+
+    pub(crate) fn end_drift(&self, now: Instant, fault: usize) {
+        self.drifts.borrow_mut().retain(|(other, _)| *other != fault);
+        self.set_drift(now);
+    }
+
+    pub(crate) fn end_drifts(&self, now: Instant) {
+        self.drifts.borrow_mut().clear();
+        self.set_drift(now);
+    }
+
+    fn set_drift(&self, now: Instant) {
+        let drift_ppm = self.drifts.borrow().last().map_or(self.own_drift_ppm.get(), |(_, drift)| *drift);
+        let mut clock = self.clock.get();
+        clock.set_drift(now, drift_ppm);
+        self.clock.set(clock);
     }
 }
 
@@ -173,7 +211,12 @@ impl World {
             return;
         }
         let node = self.node_by_index(index);
-        record!(node, "process", "crashes: {}", if crash == Crash::Power { "power failure" } else { "killed" });
+        record!(
+            node,
+            "process",
+            "crashes: {}",
+            if crash == Crash::Power { "power failure" } else { "killed" }
+        );
         process.status.set(after);
         process.paused.lift_all();
         // madsim drops the tasks, and tells our plugin that the process is gone.

@@ -226,7 +226,9 @@ mod tests {
         queue.end_timer(cancelled);
         let next = queue.start_timer(at(2));
         assert_eq!(cancelled.slot, next.slot);
-        assert!(matches!(queue.pop(at(9)), Some((time, Occurrence::Timer(id))) if id == next && time == at(2)));
+        assert!(
+            matches!(queue.pop(at(9)), Some((time, Occurrence::Timer(id))) if id == next && time == at(2))
+        );
     }
 
     #[test]

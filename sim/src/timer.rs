@@ -77,3 +77,13 @@ impl Ticker {
         Poll::Ready(())
     }
 }
+
+/// What `future` gives, or `None` when `deadline` comes first. A future that is ready at the deadline wins.
+pub async fn before<F: Future>(deadline: Sleep, future: F) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => deadline.poll_done(context).map(|()| None),
+    })
+    .await
+}

@@ -229,7 +229,7 @@ mod tests {
             for trace in [&asked, &unasked] {
                 trace.event(Instant::START, None, event, |buffer| event.hash(buffer));
             }
-            asked.digest();
+            let _ = asked.digest();
         }
         assert_eq!(asked.digest(), unasked.digest());
     }

@@ -19,6 +19,8 @@ use crate::node_id::NodeId;
 use crate::process::{Main, Process};
 use crate::queue::{Occurrence, Queue};
 use crate::random::Streams;
+use crate::schedule;
+use crate::storage::Drive;
 use crate::time::{Instant, nanos};
 use crate::timer::Sleep;
 use crate::trace::Trace;
@@ -31,6 +33,7 @@ pub(crate) struct Setup {
     pub(crate) clients: u16,
     pub(crate) peer_links: LinkProfile,
     pub(crate) client_links: LinkProfile,
+    pub(crate) disk: schedule::Disk,
     pub(crate) told: bool,
 }
 
@@ -68,13 +71,17 @@ struct Inner {
 impl World {
     /// A world on madsim's current runtime.
     pub(crate) fn new(setup: &Setup) -> Self {
-        let Setup { streams, members, clients, peer_links, client_links, told } = *setup;
+        let Setup { streams, members, clients, peer_links, client_links, disk, told } = *setup;
         let ids: Vec<_> =
             (1..=members).map(NodeId::Member).chain((1..=clients).map(NodeId::Client)).collect();
         let is_member = |index| index < usize::from(members);
-        let network = Network::new(ids.len(), |from, to| {
-            if is_member(from) && is_member(to) { peer_links } else { client_links }
-        });
+        let network =
+            Network::new(
+                ids.len(),
+                |from, to| {
+                    if is_member(from) && is_member(to) { peer_links } else { client_links }
+                },
+            );
         let runtime = Handle::current();
         Self(Rc::new(Inner {
             streams,
@@ -82,7 +89,11 @@ impl World {
             now: Cell::new(Instant::START),
             queue: RefCell::default(),
             network: RefCell::new(network),
-            processes: ids.into_iter().map(|id| Process::new(id, &runtime)).collect(),
+            processes: ids
+                .into_iter()
+                .enumerate()
+                .map(|(index, id)| Process::new(id, &runtime, Drive::new(disk, &streams, index)))
+                .collect(),
             failpoints: RefCell::default(),
             trace: Trace::new(told),
             runtime,
@@ -174,6 +185,10 @@ impl World {
 
     pub(crate) fn has_ended(&self) -> bool {
         self.0.ended.get()
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.0.violation.borrow().is_some()
     }
 
     pub(crate) fn take_violation(&self) -> Option<(Violation, Instant)> {

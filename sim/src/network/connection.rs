@@ -265,7 +265,8 @@ impl Node {
         };
         record!(self, "network", "=> {}: opens connection {}", Address(to, port), id);
         // Made before the first await: whoever stops waiting closes what was begun.
-        let connection = Connection { node: self.clone(), id, end: CALLER, peer: to, inbox, sends: PhantomData };
+        let connection =
+            Connection { node: self.clone(), id, end: CALLER, peer: to, inbox, sends: PhantomData };
         self.world().send_segment(id, CALLER, Content::Open(port));
         poll_fn(|context| match established.result.get() {
             Some(result) => Poll::Ready(result),
@@ -317,7 +318,13 @@ impl World {
             end.stalls == stall && !end.stalled.is_empty()
         });
         if waits {
-            record!(self, "network", "connection {} breaks: nothing was heard for {} s", id, PATIENCE.as_secs());
+            record!(
+                self,
+                "network",
+                "connection {} breaks: nothing was heard for {} s",
+                id,
+                PATIENCE.as_secs()
+            );
             self.break_connection(id, ConnectError::TimedOut);
         }
     }

@@ -73,7 +73,8 @@ impl<M: Message> Drop for Socket<M> {
     fn drop(&mut self) {
         if self.node.is_current() {
             let port = self.port;
-            self.node.world().network().borrow_mut().sockets[self.node.index()].retain(|(bound, _)| *bound != port);
+            self.node.world().network().borrow_mut().sockets[self.node.index()]
+                .retain(|(bound, _)| *bound != port);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::network::datagram::Packet;
 use crate::random::{Stream, Streams};
+use crate::schedule;
 use crate::time::nanos;
 
 /// How a link behaves: all times in nanoseconds, all chances in parts per million.
@@ -40,6 +41,20 @@ impl LinkProfile {
     }
 }
 
+impl From<&schedule::Link> for LinkProfile {
+    fn from(link: &schedule::Link) -> Self {
+        Self {
+            latency_min: nanos(link.latency_min),
+            latency_max: nanos(link.latency_max),
+            tail_ppm: link.tail_ppm,
+            tail_max: nanos(link.tail_max),
+            loss_ppm: link.loss_ppm,
+            duplicate_ppm: link.duplicate_ppm,
+            duplicate_delay_max: nanos(link.duplicate_delay_max),
+        }
+    }
+}
+
 /// What a connection waits before it sends a lost segment again, the first time; then twice as long each time.
 const RETRANSMISSION: Duration = Duration::from_millis(200);
 
@@ -47,7 +62,8 @@ const RETRANSMISSION: Duration = Duration::from_millis(200);
 pub(crate) struct Link {
     profile: LinkProfile,
     base: LinkProfile,
-    degradations: Vec<(u64, LinkProfile)>,
+    /// By the number of the fault that did it; they add up.
+    degradations: Vec<(usize, LinkProfile)>,
     stream: Option<Box<Stream>>,
     cuts: u32,
     holds: u32,
@@ -60,7 +76,10 @@ pub(crate) struct Link {
 /// What becomes of a packet that is put on a link.
 pub(crate) enum Passage {
     /// It arrives after so many nanoseconds; a second copy, perhaps, after so many.
-    Arrives { latency: u64, duplicate: Option<u64> },
+    Arrives {
+        latency: u64,
+        duplicate: Option<u64>,
+    },
     Lost,
 }
 
@@ -109,12 +128,12 @@ impl Link {
         self.holds = self.holds.saturating_sub(1);
     }
 
-    pub(crate) fn degrade(&mut self, fault: u64, profile: LinkProfile) {
+    pub(crate) fn degrade(&mut self, fault: usize, profile: LinkProfile) {
         self.degradations.push((fault, profile));
         self.recompute();
     }
 
-    pub(crate) fn restore(&mut self, fault: u64) {
+    pub(crate) fn restore(&mut self, fault: usize) {
         self.degradations.retain(|(other, _)| *other != fault);
         self.recompute();
     }

@@ -99,6 +99,17 @@ impl Network {
         from * self.nodes + to
     }
 
+    pub(crate) fn link_count(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Changes some of the links, given by index.
+    pub(crate) fn change(&mut self, links: impl IntoIterator<Item = usize>, change: impl Fn(&mut Link)) {
+        for link in links {
+            change(&mut self.links[link]);
+        }
+    }
+
     fn next_number(&mut self) -> u64 {
         self.sequence += 1;
         self.sequence
@@ -106,10 +117,6 @@ impl Network {
 
     fn socket(&self, node: usize, port: Port) -> Option<&Rc<dyn AnyInbox>> {
         find(&self.sockets[node], port)
-    }
-
-    fn listener(&self, node: usize, port: Port) -> Option<&Rc<dyn AnyListener>> {
-        find(&self.listeners[node], port)
     }
 }
 
