@@ -7,5 +7,6 @@ compile_error!(
      Unset RUSTFLAGS, or add the flag to it: RUSTFLAGS=\"$RUSTFLAGS --cfg madsim\"."
 );
 
+pub mod disk;
 pub mod random;
 pub mod time;
