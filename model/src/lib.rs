@@ -1,3 +1,7 @@
 //! An etcd cluster inside the simulator: members over Raft, clients, workloads and oracles.
 
 pub mod api;
+pub mod error;
+pub mod mvcc;
+pub mod response;
+pub mod specification;

@@ -1,0 +1,212 @@
+//! The errors that etcd's KV service answers with: their exact text, their gRPC code, and what a client may
+//! conclude from each.
+
+use thiserror::Error;
+
+/// A status code of gRPC; the discriminant is its number on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Code {
+    /// The operation was cancelled, as a rule by the caller.
+    Canceled = 1,
+    /// No more precise code applies.
+    Unknown = 2,
+    /// The request is wrong whatever the state of the system.
+    InvalidArgument = 3,
+    /// The deadline passed before the operation finished.
+    DeadlineExceeded = 4,
+    /// Something that the request names does not exist.
+    NotFound = 5,
+    /// The caller may not do this.
+    PermissionDenied = 7,
+    /// A quota or a limit is used up.
+    ResourceExhausted = 8,
+    /// The system is not in the state that the operation needs.
+    FailedPrecondition = 9,
+    /// The request reaches past a valid range, such as that of the revisions.
+    OutOfRange = 11,
+    /// The service is not available now; to try again may help.
+    Unavailable = 14,
+    /// Data is lost or corrupt for good.
+    DataLoss = 15,
+    /// The caller did not prove who it is.
+    Unauthenticated = 16,
+}
+
+/// An error of the KV service.
+///
+/// The text is what etcd puts on the wire, and clients do compare it: etcd's own Go client finds an error by its
+/// text alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Error)]
+pub enum Error {
+    /// A request without a key.
+    #[error("etcdserver: key is not provided")]
+    EmptyKey,
+    /// `ignore_value` or `ignore_lease` on a key that does not exist, or a transaction with an empty operation.
+    #[error("etcdserver: key not found")]
+    KeyNotFound,
+    /// `ignore_value` together with a value.
+    #[error("etcdserver: value is provided")]
+    ValueProvided,
+    /// `ignore_lease` together with a lease.
+    #[error("etcdserver: lease is provided")]
+    LeaseProvided,
+    /// A transaction over the limit of operations.
+    #[error("etcdserver: too many operations in txn request")]
+    TooManyOps,
+    /// A transaction that would put one key twice, or put it and delete it.
+    #[error("etcdserver: duplicate key given in txn request")]
+    DuplicateKey,
+    /// A sort order or sort target that etcd does not know.
+    #[error("etcdserver: invalid sort option")]
+    InvalidSortOption,
+    /// A request above the limit of bytes.
+    #[error("etcdserver: request is too large")]
+    RequestTooLarge,
+    /// A read at a revision whose history has been compacted away.
+    #[error("etcdserver: mvcc: required revision has been compacted")]
+    Compacted,
+    /// A read at a revision that does not exist yet.
+    #[error("etcdserver: mvcc: required revision is a future revision")]
+    FutureRevision,
+    /// The backend has reached its quota.
+    #[error("etcdserver: mvcc: database space exceeded")]
+    NoSpace,
+    /// A put with a lease that does not exist.
+    #[error("etcdserver: requested lease not found")]
+    LeaseNotFound,
+    /// Committed entries wait to be applied in too great a number.
+    ///
+    /// etcd's server sends this one text with the code Unknown (it puts its client's error into the map where the
+    /// status belongs), and its Go client restores the code from the text.
+    #[error("etcdserver: too many requests")]
+    TooManyRequests,
+    /// The caller's user may not touch this key.
+    #[error("etcdserver: permission denied")]
+    PermissionDenied,
+    /// The caller's token is wrong or has expired.
+    #[error("etcdserver: invalid auth token")]
+    InvalidAuthToken,
+    /// Users or roles changed while the request was under way.
+    #[error("etcdserver: revision of auth store is old")]
+    AuthOldRevision,
+    /// A learner serves serializable reads only.
+    #[error("etcdserver: rpc not supported for learner")]
+    NotSupportedForLearner,
+    /// The member knows of no leader.
+    #[error("etcdserver: no leader")]
+    NoLeader,
+    /// The leader changed while a linearizable read waited for its index.
+    #[error("etcdserver: leader changed")]
+    LeaderChanged,
+    /// The member is stopping.
+    #[error("etcdserver: server stopped")]
+    Stopped,
+    /// The member gave up waiting for the request's result.
+    #[error("etcdserver: request timed out")]
+    TimedOut,
+    /// The same, and the leader was lost not long before.
+    #[error("etcdserver: request timed out, possibly due to previous leader failure")]
+    TimedOutLeaderFailure,
+    /// The same, and the member has lost its connection to a quorum.
+    #[error("etcdserver: request timed out, possibly due to connection lost")]
+    TimedOutConnectionLost,
+    /// A linearizable read waited too long for the member to apply what is committed.
+    #[error("etcdserver: request timed out, waiting for the applied index took too long")]
+    TimedOutAppliedIndex,
+    /// The member is not connected to enough others.
+    #[error("etcdserver: unhealthy cluster")]
+    Unhealthy,
+    /// The alarm for corruption is raised.
+    #[error("etcdserver: corrupt cluster")]
+    Corrupt,
+    /// The request was cancelled while the member waited for its result.
+    #[error("etcdserver: request canceled")]
+    Canceled,
+    /// The client's deadline passed. This text comes from gRPC, on either side, and bears no prefix.
+    #[error("context deadline exceeded")]
+    DeadlineExceeded,
+    /// A proposal without a request in it.
+    #[error("etcdserver: unknown method")]
+    UnknownMethod,
+}
+
+impl Error {
+    /// The gRPC code that etcd's clients see with this error.
+    #[must_use]
+    pub fn code(self) -> Code {
+        match self {
+            Self::EmptyKey
+            | Self::KeyNotFound
+            | Self::ValueProvided
+            | Self::LeaseProvided
+            | Self::TooManyOps
+            | Self::DuplicateKey
+            | Self::InvalidSortOption
+            | Self::RequestTooLarge
+            | Self::AuthOldRevision => Code::InvalidArgument,
+            Self::Compacted | Self::FutureRevision => Code::OutOfRange,
+            Self::NoSpace | Self::TooManyRequests => Code::ResourceExhausted,
+            Self::LeaseNotFound => Code::NotFound,
+            Self::PermissionDenied => Code::PermissionDenied,
+            Self::InvalidAuthToken => Code::Unauthenticated,
+            Self::NotSupportedForLearner => Code::FailedPrecondition,
+            Self::NoLeader
+            | Self::LeaderChanged
+            | Self::Stopped
+            | Self::TimedOut
+            | Self::TimedOutLeaderFailure
+            | Self::TimedOutConnectionLost
+            | Self::TimedOutAppliedIndex
+            | Self::Unhealthy => Code::Unavailable,
+            Self::Corrupt => Code::DataLoss,
+            Self::Canceled => Code::Canceled,
+            Self::DeadlineExceeded => Code::DeadlineExceeded,
+            Self::UnknownMethod => Code::Unknown,
+        }
+    }
+
+    /// Whether a write that got this error may have been applied, or may yet be.
+    ///
+    /// A client judges by the code, so each Unavailable counts, though etcd has some (such as `NoLeader`) that it
+    /// gives before it proposes anything. `NoSpace` counts as well: the request that crosses the quota may be
+    /// applied on the members and still be answered with it.
+    #[must_use]
+    pub fn outcome_unknown(self) -> bool {
+        self == Self::NoSpace
+            || matches!(
+                self.code(),
+                Code::Unavailable | Code::DeadlineExceeded | Code::Canceled | Code::Unknown
+            )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_bears_the_text_and_the_code_of_etcd() {
+        let cases = [
+            (Error::EmptyKey, Code::InvalidArgument, "etcdserver: key is not provided"),
+            (Error::Compacted, Code::OutOfRange, "etcdserver: mvcc: required revision has been compacted"),
+            (Error::NoSpace, Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded"),
+            (Error::LeaderChanged, Code::Unavailable, "etcdserver: leader changed"),
+            (Error::DeadlineExceeded, Code::DeadlineExceeded, "context deadline exceeded"),
+        ];
+        for (error, code, text) in cases {
+            assert_eq!((error.code(), error.to_string().as_str()), (code, text));
+        }
+        assert_eq!(Code::Unauthenticated as u8, 16);
+    }
+
+    #[test]
+    fn a_refused_write_was_not_applied_and_an_unanswered_one_may_have_been() {
+        for refused in [Error::EmptyKey, Error::KeyNotFound, Error::FutureRevision, Error::TooManyRequests] {
+            assert!(!refused.outcome_unknown(), "{refused}");
+        }
+        for unanswered in [Error::NoLeader, Error::TimedOut, Error::Stopped, Error::Canceled, Error::NoSpace]
+        {
+            assert!(unanswered.outcome_unknown(), "{unanswered}");
+        }
+    }
+}

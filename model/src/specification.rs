@@ -1,0 +1,371 @@
+//! What etcd's KV service is, as short and as naive as it can be said.
+//!
+//! The oracles compare the members with it, so it shares no code with their store: it has the messages, the
+//! responses and the errors in common, and no more. Where the store has an index of revisions, generations and
+//! tombstones, here a key is the list of the values that it had. One request costs time linear in the keys that it
+//! reads.
+//!
+//! A request is taken as one that a server let pass: what its gRPC layer refuses never gets here. Leases are taken
+//! as given. Nothing is ever compacted.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::api::compare::{CompareResult, CompareTarget, TargetUnion};
+use crate::api::range_request::{SortOrder, SortTarget};
+use crate::api::{
+    Compare, DeleteRangeRequest, DeleteRangeResponse, InternalRaftRequest, KeyValue, PutRequest, PutResponse,
+    RangeRequest, RangeResponse, RequestOp, ResponseHeader, ResponseOp, TxnRequest, TxnResponse, request_op,
+    response_op,
+};
+use crate::error::Error;
+use crate::response::Response;
+
+/// The keys, each with what it was from a revision on (nothing while it did not exist), and the current revision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Specification {
+    keys: BTreeMap<Bytes, Vec<(i64, Option<KeyValue>)>>,
+    revision: i64,
+}
+
+impl Default for Specification {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A transaction whose comparisons are decided: whether they held, and the operations to execute.
+struct Decided<'a> {
+    succeeded: bool,
+    ops: Vec<Op<'a>>,
+}
+
+enum Op<'a> {
+    Range(&'a RangeRequest),
+    Put(&'a PutRequest),
+    Delete(&'a DeleteRangeRequest),
+    Txn(Decided<'a>),
+    Empty,
+}
+
+impl Specification {
+    /// An empty store, at revision 1.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { keys: BTreeMap::new(), revision: 1 }
+    }
+
+    /// The current revision.
+    #[must_use]
+    pub fn revision(&self) -> i64 {
+        self.revision
+    }
+
+    /// Executes a write. If anything changes, the revision is one more afterwards.
+    ///
+    /// # Errors
+    ///
+    /// `KeyNotFound`, `FutureRevision`, `Compacted`, `InvalidSortOption`, `UnknownMethod`; nothing changes then.
+    pub fn apply(&mut self, request: &InternalRaftRequest) -> Result<Response, Error> {
+        let next = self.revision + 1;
+        let mut changed = Vec::new();
+        let result = match (&request.put, &request.delete_range, &request.txn) {
+            (Some(put), _, _) => self.put(put, &mut changed).map(Response::Put),
+            (_, Some(deletion), _) => Ok(Response::DeleteRange(self.delete(deletion, &mut changed))),
+            (_, _, Some(txn)) => {
+                let decided = self.decide(txn, self.revision);
+                self.check(&decided, self.revision).and_then(|()| {
+                    let mut response = self.execute(&decided, &mut changed)?;
+                    response.header = header(if changed.is_empty() { self.revision } else { next });
+                    Ok(Response::Txn(response))
+                })
+            }
+            (None, None, None) => Err(Error::UnknownMethod),
+        };
+        if result.is_err() && !changed.is_empty() {
+            self.keys.retain(|_, values| {
+                values.retain(|(since, _)| *since < next);
+                !values.is_empty()
+            });
+        } else if !changed.is_empty() {
+            self.revision = next;
+        }
+        result
+    }
+
+    /// Answers a read of the current state.
+    ///
+    /// # Errors
+    ///
+    /// `FutureRevision`, `InvalidSortOption`.
+    pub fn read(&self, request: &RangeRequest) -> Result<RangeResponse, Error> {
+        self.read_at(request, self.revision)
+    }
+
+    /// Answers a read as it would have been answered when the current revision was `moment`.
+    ///
+    /// # Errors
+    ///
+    /// `FutureRevision` for a revision after that moment, `InvalidSortOption`.
+    pub fn read_at(&self, request: &RangeRequest, moment: i64) -> Result<RangeResponse, Error> {
+        let (Ok(order), Ok(target)) =
+            (SortOrder::try_from(request.sort_order), SortTarget::try_from(request.sort_target))
+        else {
+            return Err(Error::InvalidSortOption);
+        };
+        if request.revision > moment {
+            return Err(Error::FutureRevision);
+        }
+        let revision = if request.revision > 0 { request.revision } else { moment };
+        let mut kvs = self.existing(&request.key, &request.range_end, revision);
+        let count = kvs.len() as i64;
+        let mut more = false;
+        if request.count_only {
+            kvs.clear();
+        }
+
+        let bounds = [
+            (request.min_mod_revision, request.max_mod_revision),
+            (request.min_create_revision, request.max_create_revision),
+        ];
+        kvs.retain(|kv| {
+            [kv.mod_revision, kv.create_revision]
+                .into_iter()
+                .zip(bounds)
+                .all(|(revision, (min, max))| (min == 0 || revision >= min) && (max == 0 || revision <= max))
+        });
+
+        let limit = if request.limit > 0 { request.limit as usize } else { kvs.len() };
+        // Without an order, but with a target, etcd takes the first keys, up to one over the limit, and sorts those.
+        if order == SortOrder::None && bounds == [(0, 0); 2] {
+            kvs.truncate(limit.saturating_add(1));
+        }
+        kvs.sort_by(|one, other| {
+            let ascending = match target {
+                SortTarget::Key => one.key.cmp(&other.key),
+                SortTarget::Version => one.version.cmp(&other.version),
+                SortTarget::Create => one.create_revision.cmp(&other.create_revision),
+                SortTarget::Mod => one.mod_revision.cmp(&other.mod_revision),
+                SortTarget::Value => one.value.cmp(&other.value),
+            };
+            if order == SortOrder::Descend { ascending.reverse() } else { ascending }
+        });
+        if kvs.len() > limit {
+            kvs.truncate(limit);
+            more = true;
+        }
+        if request.keys_only {
+            kvs.iter_mut().for_each(|kv| kv.value = Bytes::new());
+        }
+        Ok(RangeResponse { header: header(moment), kvs, more, count })
+    }
+
+    /// Answers a transaction of reads on the current state.
+    ///
+    /// # Errors
+    ///
+    /// `FutureRevision`, `Compacted`, `InvalidSortOption`.
+    pub fn read_txn(&self, request: &TxnRequest) -> Result<TxnResponse, Error> {
+        self.read_txn_at(request, self.revision)
+    }
+
+    /// Answers a transaction of reads as it would have been answered when the current revision was `moment`.
+    /// An operation that is no read has an empty response.
+    ///
+    /// # Errors
+    ///
+    /// `FutureRevision`, `Compacted`, `InvalidSortOption`.
+    pub fn read_txn_at(&self, request: &TxnRequest, moment: i64) -> Result<TxnResponse, Error> {
+        let decided = self.decide(request, moment);
+        self.check(&decided, moment)?;
+        let mut responses = Vec::new();
+        for op in &decided.ops {
+            let response = match op {
+                Op::Range(range) => Some(response_op::Response::ResponseRange(self.read_at(range, moment)?)),
+                _ => None,
+            };
+            responses.push(ResponseOp { response });
+        }
+        Ok(TxnResponse { header: header(moment), succeeded: decided.succeeded, responses })
+    }
+
+    /// What `key` was at the end of `revision`.
+    fn value(&self, key: &[u8], revision: i64) -> Option<&KeyValue> {
+        let values = self.keys.get(key)?;
+        values.iter().rev().find(|(since, _)| *since <= revision)?.1.as_ref()
+    }
+
+    /// The keys of a range that existed at the end of `revision`.
+    fn existing(&self, key: &[u8], range_end: &[u8], revision: i64) -> Vec<KeyValue> {
+        if range_end.is_empty() {
+            return self.value(key, revision).cloned().into_iter().collect();
+        }
+        let beyond = |other: &[u8]| range_end != b"\0" && other >= range_end;
+        let from = self.keys.range::<[u8], _>((std::ops::Bound::Included(key), std::ops::Bound::Unbounded));
+        let within = from.map(|(key, _)| key).take_while(|key| !beyond(key));
+        within.filter_map(|key| self.value(key, revision).cloned()).collect()
+    }
+
+    fn decide<'a>(&self, request: &'a TxnRequest, moment: i64) -> Decided<'a> {
+        let succeeded = request.compare.iter().all(|compare| self.compare(compare, moment));
+        let decide = |op: &'a RequestOp| match &op.request {
+            Some(request_op::Request::RequestRange(range)) => Op::Range(range),
+            Some(request_op::Request::RequestPut(put)) => Op::Put(put),
+            Some(request_op::Request::RequestDeleteRange(deletion)) => Op::Delete(deletion),
+            Some(request_op::Request::RequestTxn(txn)) => Op::Txn(self.decide(txn, moment)),
+            None => Op::Empty,
+        };
+        let branch = if succeeded { &request.success } else { &request.failure };
+        Decided { succeeded, ops: branch.iter().map(decide).collect() }
+    }
+
+    /// Whether all keys of the range satisfy the comparison; where there are none, whether a key of zeros does,
+    /// which has no value that could be compared.
+    fn compare(&self, compare: &Compare, moment: i64) -> bool {
+        let kvs = self.existing(&compare.key, &compare.range_end, moment);
+        if kvs.is_empty() {
+            return compare.target != CompareTarget::Value as i32 && satisfied(compare, &KeyValue::default());
+        }
+        kvs.iter().all(|kv| satisfied(compare, kv))
+    }
+
+    /// What can be wrong with operations before any of them is executed.
+    fn check(&self, decided: &Decided<'_>, moment: i64) -> Result<(), Error> {
+        for op in &decided.ops {
+            match op {
+                Op::Range(range) => {
+                    if SortOrder::try_from(range.sort_order).is_err()
+                        || SortTarget::try_from(range.sort_target).is_err()
+                    {
+                        return Err(Error::InvalidSortOption);
+                    }
+                    if range.revision > moment {
+                        return Err(Error::FutureRevision);
+                    }
+                    // Never compacted is to etcd compacted at -1, and here it looks at negative revisions too.
+                    if range.revision < -1 {
+                        return Err(Error::Compacted);
+                    }
+                }
+                Op::Put(put) => {
+                    if (put.ignore_value || put.ignore_lease) && self.value(&put.key, moment).is_none() {
+                        return Err(Error::KeyNotFound);
+                    }
+                }
+                Op::Txn(nested) => self.check(nested, moment)?,
+                Op::Delete(_) | Op::Empty => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn execute(&mut self, decided: &Decided<'_>, changed: &mut Vec<Bytes>) -> Result<TxnResponse, Error> {
+        let mut responses = Vec::new();
+        for op in &decided.ops {
+            let response = match op {
+                Op::Range(range) => {
+                    let moment = if changed.is_empty() { self.revision } else { self.revision + 1 };
+                    Some(response_op::Response::ResponseRange(self.read_at(range, moment)?))
+                }
+                Op::Put(put) => Some(response_op::Response::ResponsePut(self.put(put, changed)?)),
+                Op::Delete(deletion) => {
+                    Some(response_op::Response::ResponseDeleteRange(self.delete(deletion, changed)))
+                }
+                Op::Txn(nested) => Some(response_op::Response::ResponseTxn(self.execute(nested, changed)?)),
+                Op::Empty => None,
+            };
+            responses.push(ResponseOp { response });
+        }
+        // Of nested transactions, etcd leaves the header empty.
+        Ok(TxnResponse { header: header(0), succeeded: decided.succeeded, responses })
+    }
+
+    fn put(&mut self, request: &PutRequest, changed: &mut Vec<Bytes>) -> Result<PutResponse, Error> {
+        let next = self.revision + 1;
+        let previous = self.value(&request.key, next).cloned();
+        let mut kv = KeyValue {
+            key: request.key.clone(),
+            create_revision: next,
+            mod_revision: next,
+            version: 1,
+            value: request.value.clone(),
+            lease: request.lease,
+        };
+        match &previous {
+            Some(previous) => {
+                kv.create_revision = previous.create_revision;
+                kv.version = previous.version + 1;
+                if request.ignore_value {
+                    kv.value = previous.value.clone();
+                }
+                if request.ignore_lease {
+                    kv.lease = previous.lease;
+                }
+            }
+            None if request.ignore_value || request.ignore_lease => return Err(Error::KeyNotFound),
+            None => {}
+        }
+        self.keys.entry(kv.key.clone()).or_default().push((next, Some(kv)));
+        changed.push(request.key.clone());
+        Ok(PutResponse { header: header(next), prev_kv: previous.filter(|_| request.prev_kv) })
+    }
+
+    fn delete(&mut self, request: &DeleteRangeRequest, changed: &mut Vec<Bytes>) -> DeleteRangeResponse {
+        let next = self.revision + 1;
+        let existing = self.existing(&request.key, &request.range_end, next);
+        for kv in &existing {
+            self.keys.entry(kv.key.clone()).or_default().push((next, None));
+            changed.push(kv.key.clone());
+        }
+        DeleteRangeResponse {
+            header: header(if changed.is_empty() { self.revision } else { next }),
+            deleted: existing.len() as i64,
+            prev_kvs: if request.prev_kv { existing } else { Vec::new() },
+        }
+    }
+}
+
+fn header(revision: i64) -> Option<ResponseHeader> {
+    Some(ResponseHeader { revision, ..ResponseHeader::default() })
+}
+
+fn satisfied(compare: &Compare, kv: &KeyValue) -> bool {
+    // An operand that is not of the target's kind counts as 0, or as no bytes.
+    let number = |actual: i64, operand: Option<i64>| actual.cmp(&operand.unwrap_or(0));
+    let operand = compare.target_union.as_ref();
+    let ordering = match CompareTarget::try_from(compare.target) {
+        Ok(CompareTarget::Version) => number(
+            kv.version,
+            operand.and_then(|operand| if let TargetUnion::Version(n) = operand { Some(*n) } else { None }),
+        ),
+        Ok(CompareTarget::Create) => number(
+            kv.create_revision,
+            operand.and_then(
+                |operand| if let TargetUnion::CreateRevision(n) = operand { Some(*n) } else { None },
+            ),
+        ),
+        Ok(CompareTarget::Mod) => number(
+            kv.mod_revision,
+            operand
+                .and_then(|operand| if let TargetUnion::ModRevision(n) = operand { Some(*n) } else { None }),
+        ),
+        Ok(CompareTarget::Lease) => number(
+            kv.lease,
+            operand.and_then(|operand| if let TargetUnion::Lease(n) = operand { Some(*n) } else { None }),
+        ),
+        Ok(CompareTarget::Value) => match operand {
+            Some(TargetUnion::Value(value)) => kv.value.cmp(value),
+            _ => kv.value.cmp(&Bytes::new()),
+        },
+        Err(_) => Ordering::Equal,
+    };
+    match CompareResult::try_from(compare.result) {
+        Ok(CompareResult::Equal) => ordering == Ordering::Equal,
+        Ok(CompareResult::Greater) => ordering == Ordering::Greater,
+        Ok(CompareResult::Less) => ordering == Ordering::Less,
+        Ok(CompareResult::NotEqual) => ordering != Ordering::Equal,
+        Err(_) => true,
+    }
+}
