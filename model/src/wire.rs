@@ -12,7 +12,7 @@ use protobuf::Message as _;
 use raft::eraftpb::{Message, MessageType};
 
 use crate::error::Error;
-use crate::history::Request;
+use crate::history::{OperationId, Request};
 use crate::response::Response;
 
 /// Where members listen to each other.
@@ -94,7 +94,9 @@ impl fmt::Display for PeerMessage {
         match self {
             Self::Raft(message) => write_raft(f, message),
             Self::ReadIndex { attempt } => write!(f, "ReadIndex attempt {attempt}"),
-            Self::ReadIndexAnswer { attempt, index } => write!(f, "ReadIndex attempt {attempt}: index {index}"),
+            Self::ReadIndexAnswer { attempt, index } => {
+                write!(f, "ReadIndex attempt {attempt}: index {index}")
+            }
         }
     }
 }
@@ -169,7 +171,7 @@ pub struct ClientRequest {
     /// The client's number for it, unique on its connection.
     pub number: u64,
     /// The operation in the history, for the white-box oracles.
-    pub operation: u32,
+    pub operation: OperationId,
     /// The request.
     pub request: Request,
 }

@@ -20,9 +20,7 @@ use serde::{Deserialize, Serialize};
 use vertebra_sim::network::Socket;
 use vertebra_sim::random::Streams;
 use vertebra_sim::schedule::Shape;
-use vertebra_sim::{
-    Node, NodeId, OpenMode, System, Violation, World, record, run_many, schedule_of,
-};
+use vertebra_sim::{Node, NodeId, OpenMode, System, Violation, World, record, run_many, schedule_of};
 
 const PORT: u16 = 1;
 

@@ -24,12 +24,14 @@ pub(super) enum Batch {
 
 pub(super) async fn run(member: Rc<Member>, mut batches: mpsc::UnboundedReceiver<Batch>) {
     let mut snapshot_index = member.applied.get();
+    let mut applied_term = 0;
     while let Some(batch) = batches.recv().await {
         match batch {
             Batch::Entries(entries) => {
                 for entry in &entries {
                     member.node.failpoint(failpoints::BEFORE_APPLY_ONE_ENTRY_NORMAL).await;
                     apply(&member, entry);
+                    applied_term = entry.term;
                 }
             }
             Batch::Snapshot { index, term, store } => {
@@ -38,13 +40,13 @@ pub(super) async fn run(member: Rc<Member>, mut batches: mpsc::UnboundedReceiver
                     Ok(store) => install(&member, index, term, store),
                     Err(error) => member.node.exit(&format!("a snapshot from the leader: {error}")).await,
                 }
-                snapshot_index = index;
+                (snapshot_index, applied_term) = (index, term);
             }
         }
         member.applied_moved.notify_waiters();
         if member.applied.get() >= snapshot_index + member.options.snapshot_count {
             snapshot_index = member.applied.get();
-            take_snapshot(&member);
+            take_snapshot(&member, applied_term);
         }
     }
 }
@@ -80,13 +82,13 @@ fn apply(member: &Member, entry: &Entry) {
 
 fn install(member: &Member, index: u64, term: u64, store: Store) {
     record!(member.node, "apply", "snapshot {}/{}: revision {}", index, term, store.revision());
-    member.observer.installed(member.id, index, &store);
+    member.observer.installed_store(member.id, index, &store);
     *member.store.borrow_mut() = store;
     member.applied.set(index);
 }
 
 /// Encodes the store as it is now, and writes it to a file while entries go on being applied.
-fn take_snapshot(member: &Rc<Member>) {
+fn take_snapshot(member: &Rc<Member>, term: u64) {
     let index = member.applied.get();
     let store = member.store.borrow().encode_snapshot();
     let member = Rc::clone(member);
@@ -94,7 +96,6 @@ fn take_snapshot(member: &Rc<Member>) {
     node.spawn(async move {
         let node = &member.node;
         node.failpoint(failpoints::SNAPSHOT_BEFORE_SAVE).await;
-        let Some(term) = member.observer.term_of(member.id, index) else { return };
         if let Err(error) = snapshots::write(node, "own", index, term, &store).await {
             node.exit(&error.to_string()).await;
         }

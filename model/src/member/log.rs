@@ -23,7 +23,12 @@ struct State {
 }
 
 impl Log {
-    pub(super) fn new(voters: Vec<u64>, hard_state: HardState, snapshot: (u64, u64), entries: Vec<Entry>) -> Self {
+    pub(super) fn new(
+        voters: Vec<u64>,
+        hard_state: HardState,
+        snapshot: (u64, u64),
+        entries: Vec<Entry>,
+    ) -> Self {
         let (base_index, base_term) = snapshot;
         let entries = entries.into();
         Self(Rc::new(RefCell::new(State { hard_state, voters, base_index, base_term, entries, snapshot })))

@@ -45,7 +45,7 @@ pub(crate) struct Member {
     id: u64,
     options: Rc<Options>,
     observer: Rc<Observer>,
-    store: RefCell<Store>,
+    store: Rc<RefCell<Store>>,
     /// Index of the last entry in the store.
     applied: Cell<u64>,
     /// Wakes those who wait for `applied` to move.
@@ -86,7 +86,7 @@ impl Member {
             id: number(node.id()),
             options,
             observer,
-            store: RefCell::new(recovered.store),
+            store: recovered.store,
             applied: Cell::new(recovered.applied),
             applied_moved: Notify::new(),
             status: Cell::default(),

@@ -1,5 +1,8 @@
 //! From what is on the disk to a member that can start.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use raft::eraftpb::Entry;
 use vertebra_sim::{Node, record};
 
@@ -13,7 +16,7 @@ use crate::wal::{Recovered as Logged, Wal};
 
 /// What a member starts with.
 pub(super) struct Recovered {
-    pub(super) store: Store,
+    pub(super) store: Rc<RefCell<Store>>,
     /// Index of the last entry in the store.
     pub(super) applied: u64,
     pub(super) log: Log,
@@ -22,12 +25,17 @@ pub(super) struct Recovered {
 
 /// Reads the disk. The store is that of the newest snapshot; what the log has beyond it is applied again when Raft
 /// says that it is committed.
-pub(super) async fn recover(node: &Node, options: &Options, observer: &Observer) -> Result<Recovered, String> {
+pub(super) async fn recover(
+    node: &Node,
+    options: &Options,
+    observer: &Observer,
+) -> Result<Recovered, String> {
     let member = number(node.id());
     let disk = node.disk();
     snapshots::prepare(&disk).await.map_err(|error| error.to_string())?;
-    let (wal, logged) =
-        Wal::open(disk.clone(), member, options.wal_segment_bytes).await.map_err(|error| error.to_string())?;
+    let (wal, logged) = Wal::open(disk.clone(), member, options.wal_segment_bytes)
+        .await
+        .map_err(|error| error.to_string())?;
     let Logged { mut hard_state, snapshots: recorded, mut entries } = logged;
     let newest = snapshots::newest(&disk, &recorded).await.map_err(|error| error.to_string())?;
     let (index, term, store) = newest.unwrap_or_else(|| (0, 0, Store::new()));
@@ -50,6 +58,7 @@ pub(super) async fn recover(node: &Node, options: &Options, observer: &Observer)
         index,
         last
     );
+    let store = Rc::new(RefCell::new(store));
     observer.restarted(member, &hard_state, (index, term), &entries, &store);
     node.failpoint(failpoints::RECOVERY_BEFORE_START).await;
     let voters = (1..=u64::from(options.members)).collect();

@@ -68,7 +68,8 @@ pub(super) async fn newest(
         return Ok(None);
     };
     let bytes = read(disk, index, term).await?;
-    let store = Store::from_snapshot(&bytes).map_err(|error| SnapshotFileError::Content(path(index, term), error))?;
+    let store =
+        Store::from_snapshot(&bytes).map_err(|error| SnapshotFileError::Content(path(index, term), error))?;
     Ok(Some((index, term, store)))
 }
 

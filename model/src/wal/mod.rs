@@ -108,7 +108,11 @@ impl Wal {
     /// # Errors
     ///
     /// Those of [`WalError`].
-    pub async fn open(disk: NodeDisk, member: u64, segment_bytes: u64) -> Result<(Self, Recovered), WalError> {
+    pub async fn open(
+        disk: NodeDisk,
+        member: u64,
+        segment_bytes: u64,
+    ) -> Result<(Self, Recovered), WalError> {
         if !disk.exists(DIRECTORY) {
             disk.create_directory(DIRECTORY).await?;
         }
@@ -131,7 +135,17 @@ impl Wal {
         let (file, file_bytes) = begin_segment(&disk, &mut encoder, member, &hard_state, &segment).await?;
         disk.sync_directory("").await?;
         let segments = vec![segment];
-        Ok(Self { disk, member, segment_bytes, file, file_bytes, encoder, segments, last_index: 0, hard_state })
+        Ok(Self {
+            disk,
+            member,
+            segment_bytes,
+            file,
+            file_bytes,
+            encoder,
+            segments,
+            last_index: 0,
+            hard_state,
+        })
     }
 
     async fn recover(
@@ -171,7 +185,8 @@ impl Wal {
         disk.sync_directory("").await?;
         let encoder = Encoder::new(checksum.unwrap_or(0));
         let hard_state = recovered.hard_state.clone();
-        let wal = Self { disk, member, segment_bytes, file, file_bytes, encoder, segments, last_index, hard_state };
+        let wal =
+            Self { disk, member, segment_bytes, file, file_bytes, encoder, segments, last_index, hard_state };
         Ok((wal, recovered))
     }
 
