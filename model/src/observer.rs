@@ -97,7 +97,7 @@ impl Observer {
 
     // What members tell.
 
-    /// A member starts on what its disk holds.
+    /// A member starts on what its disk holds, all of it durable.
     pub(crate) fn restarted(
         &self,
         member: u64,
@@ -116,6 +116,9 @@ impl Observer {
         };
         let result = self.raft.borrow_mut().restarted(member, recovered, entries.iter().map(observed));
         self.world.check(result);
+        // The log is synced before it is read, whoever wrote what is in it.
+        let last = entries.last().map_or((snapshot_index, snapshot_term), |entry| (entry.index, entry.term));
+        self.persisted(member, state, last.0, last.1);
         self.view(member, |view| {
             *view = View {
                 term: state.term,
@@ -201,6 +204,7 @@ impl Observer {
 
     /// And then in place of its store.
     pub(crate) fn installed_store(&self, member: u64, index: u64, store: &Store) {
+        self.world.check(self.raft.borrow_mut().restored(member, index));
         self.view(member, |view| view.applied = index);
         self.opened(member, index, store);
     }

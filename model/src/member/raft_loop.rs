@@ -288,15 +288,23 @@ impl RaftLoop {
         }
         let installs = !ready.snapshot().is_empty();
         if installs {
+            let metadata = ready.snapshot().get_metadata();
+            member.observer.installed_snapshot(id, metadata.index, metadata.term);
             self.save_installed_snapshot(&ready).await?;
         }
-        self.hand_over(ready.take_committed_entries());
         let entries = ready.take_entries();
         member.observer.appended(id, &entries);
         if member.options.has(Defect::AcknowledgeBeforeSync) && member.options.members == 1 {
             // With a quorum of one, what is appended was taken for committed, and applied while it was written.
+            if let Some(last) = entries.last() {
+                member.observer.committed(id, self.raft.raft.term, last.index);
+            }
             self.hand_over(entries.clone());
         }
+        if let Some(hard_state) = ready.hs() {
+            member.observer.committed(id, hard_state.term, hard_state.commit);
+        }
+        self.hand_over(ready.take_committed_entries());
         if !entries.is_empty() || ready.hs().is_some() {
             node.failpoint(failpoints::RAFT_BEFORE_SAVE).await;
             self.wal
@@ -327,6 +335,7 @@ impl RaftLoop {
 
     async fn let_light_through(&mut self, mut light: LightReady) -> Result<(), String> {
         if let Some(commit) = light.commit_index() {
+            self.member.observer.committed(self.member.id, self.raft.raft.term, commit);
             self.log.set_commit(commit);
             let hard_state = self.log.hard_state().clone();
             // Nobody relies on it: a commit that is lost is learnt again.
@@ -349,7 +358,6 @@ impl RaftLoop {
         entries.drain(..given);
         if let Some(last) = entries.last() {
             self.handed_over = last.index;
-            self.member.observer.committed(self.member.id, self.raft.raft.term, last.index);
             // The apply loop ends only with the process.
             let _ = self.apply.send(Batch::Entries(entries));
         }
@@ -374,7 +382,6 @@ impl RaftLoop {
         let (index, term) = (metadata.index, metadata.term);
         member.node.failpoint(failpoints::RAFT_BEFORE_APPLY_SNAP).await;
         self.log.install(index, term);
-        member.observer.installed_snapshot(member.id, index, term);
         let store = self.arrived_store(index);
         self.handed_over = index;
         let _ = self.apply.send(Batch::Snapshot { index, term, store });
