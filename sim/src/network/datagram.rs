@@ -63,6 +63,12 @@ impl<M: Message> Socket<M> {
         self.inbox.take()
     }
 
+    /// Whether there is nothing to receive now.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.inbox.is_empty()
+    }
+
     /// Ready when [`try_receive`](Self::try_receive) has something to give.
     pub fn poll_ready(&self, context: &mut Context<'_>) -> Poll<()> {
         self.inbox.poll_ready(context)
