@@ -20,9 +20,7 @@ use serde::{Deserialize, Serialize};
 use vertebra_sim::network::Socket;
 use vertebra_sim::random::Streams;
 use vertebra_sim::schedule::Shape;
-use vertebra_sim::{
-    Node, NodeId, OpenMode, System, Violation, World, record, run_many, schedule_of,
-};
+use vertebra_sim::{Node, NodeId, OpenMode, System, Violation, World, record, run_many, schedule_of};
 
 const PORT: u16 = 1;
 
@@ -213,14 +211,12 @@ fn decode(bytes: &[u8]) -> Stamped {
 fn main() {
     for write_back in [true, false] {
         let (stop, mut seeds, mut found) = (AtomicBool::new(false), 0, None);
-        let schedule = |seed| {
-            schedule_of::<Register>(seed, |options| options.write_back = write_back)
-                .expect("drawn options are valid")
-        };
-        run_many::<Register>(0..2_000, 2, &stop, schedule, |schedule, report| {
+        let schedule = |seed| schedule_of::<Register>(seed, |options| options.write_back = write_back);
+        run_many::<Register>(0..2_000, 2, &stop, schedule, |seed, ran| {
+            let (_, report) = ran.expect("drawn options are valid");
             seeds += 1;
             if let Some(signature) = report.verdict.signature() {
-                found.get_or_insert((schedule.seed, signature));
+                found.get_or_insert((seed, signature));
                 stop.store(true, Ordering::Relaxed);
             }
         });
