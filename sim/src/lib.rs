@@ -26,7 +26,7 @@ mod system;
 pub mod time;
 mod timer;
 pub mod trace;
-mod verdict;
+pub mod verdict;
 mod world;
 
 pub use disk::{DiskError, OpenMode};

@@ -143,6 +143,12 @@ impl World {
         self.process(index).status.get() != Status::Unpowered
     }
 
+    /// Whether the process of a node runs, though it may be paused.
+    #[must_use]
+    pub fn is_running(&self, id: NodeId) -> bool {
+        self.process(self.index(id)).status.get() == Status::Running
+    }
+
     /// Starts the process of a node that is down.
     pub(crate) fn start(&self, id: NodeId) {
         let index = self.index(id);

@@ -108,7 +108,11 @@ impl Wal {
     /// # Errors
     ///
     /// Those of [`WalError`].
-    pub async fn open(disk: NodeDisk, member: u64, segment_bytes: u64) -> Result<(Self, Recovered), WalError> {
+    pub async fn open(
+        disk: NodeDisk,
+        member: u64,
+        segment_bytes: u64,
+    ) -> Result<(Self, Recovered), WalError> {
         if !disk.exists(DIRECTORY) {
             disk.create_directory(DIRECTORY).await?;
         }
@@ -116,7 +120,10 @@ impl Wal {
             disk.remove(NEXT).await?;
         }
         let names = disk.list(DIRECTORY).await?;
-        let segments: Vec<_> = names.iter().filter_map(|name| Segment::parse(name)).collect();
+        let mut segments: Vec<_> = names.iter().filter_map(|name| Segment::parse(name)).collect();
+        for stale in segments.drain(..before_the_last_gap(&segments)) {
+            disk.remove(&stale.path()).await?;
+        }
         if segments.is_empty() {
             let wal = Self::create(disk, member, segment_bytes).await?;
             return Ok((wal, Recovered::default()));
@@ -131,7 +138,17 @@ impl Wal {
         let (file, file_bytes) = begin_segment(&disk, &mut encoder, member, &hard_state, &segment).await?;
         disk.sync_directory("").await?;
         let segments = vec![segment];
-        Ok(Self { disk, member, segment_bytes, file, file_bytes, encoder, segments, last_index: 0, hard_state })
+        Ok(Self {
+            disk,
+            member,
+            segment_bytes,
+            file,
+            file_bytes,
+            encoder,
+            segments,
+            last_index: 0,
+            hard_state,
+        })
     }
 
     async fn recover(
@@ -171,7 +188,8 @@ impl Wal {
         disk.sync_directory("").await?;
         let encoder = Encoder::new(checksum.unwrap_or(0));
         let hard_state = recovered.hard_state.clone();
-        let wal = Self { disk, member, segment_bytes, file, file_bytes, encoder, segments, last_index, hard_state };
+        let wal =
+            Self { disk, member, segment_bytes, file, file_bytes, encoder, segments, last_index, hard_state };
         Ok((wal, recovered))
     }
 
@@ -234,9 +252,8 @@ impl Wal {
         Ok(())
     }
 
-    /// Removes the segments that hold nothing but entries up to `index` and older records: a snapshot of that index
-    /// stands for them. That snapshot's own record must be in a segment that stays, and is written again if it is
-    /// not.
+    /// Removes the segments that hold nothing but entries up to `index`: a snapshot of that index stands for them.
+    /// Its own record stays, since it was written when the log had reached that index.
     ///
     /// # Errors
     ///
@@ -251,6 +268,13 @@ impl Wal {
         }
         Ok(())
     }
+}
+
+/// Where the last run of segments without a gap begins. Removals need not reach the disk in their order, so that a
+/// power failure can bring back a released segment, and not the one after it.
+fn before_the_last_gap(segments: &[Segment]) -> usize {
+    let gap = segments.windows(2).rposition(|pair| pair[0].sequence + 1 != pair[1].sequence);
+    gap.map_or(0, |place| place + 1)
 }
 
 /// Writes the head of a segment, and gives it its name when it is durable.

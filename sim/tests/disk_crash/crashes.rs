@@ -6,13 +6,11 @@ use vertebra_sim::disk::{Disk, PowerFailure};
 use vertebra_sim::random::{Stream, Streams};
 
 use crate::driver::{Driver, Sabotage, observe};
-use crate::reference::{Observed, Reference, StepKind, Tree};
+use crate::reference::{Observed, Reference, StepKind, Trees};
 
 const CASES: u64 = 3_000;
 const ROUNDS: u64 = 3;
 const FAILURES_PER_ROUND: u64 = 6;
-
-type Trees = BTreeMap<Tree, Vec<Vec<bool>>>;
 
 /// Runs a case and shows `check` each power failure of it: the reference, the trees it allows, and what was found.
 /// Stops at the first error, which then tells everything that led to it.

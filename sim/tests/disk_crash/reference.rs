@@ -56,6 +56,12 @@ pub struct Step {
     pub synced: bool,
 }
 
+/// Sets of steps, each as one flag for each step.
+pub type Subsets = Vec<Vec<bool>>;
+
+/// The trees that may survive, each with the sets of steps that lead to it.
+pub type Trees = BTreeMap<Tree, Subsets>;
+
 type Names = Vec<BTreeMap<String, usize>>;
 
 #[derive(Clone, Debug, Default)]
@@ -296,9 +302,9 @@ impl Reference {
     // What may survive.
 
     /// Every tree that may survive, each with the sets of steps that lead to it.
-    pub fn trees(&self) -> BTreeMap<Tree, Vec<Vec<bool>>> {
+    pub fn trees(&self) -> Trees {
         let free: Vec<usize> = (0..self.steps.len()).filter(|index| !self.steps[*index].synced).collect();
-        let mut trees: BTreeMap<Tree, Vec<Vec<bool>>> = BTreeMap::new();
+        let mut trees: Trees = BTreeMap::new();
         for subset in 0..1_u32 << free.len() {
             let mut kept: Vec<bool> = self.steps.iter().map(|step| step.synced).collect();
             for (bit, index) in free.iter().enumerate() {
@@ -345,9 +351,9 @@ impl Reference {
     /// Which of `trees` (those of [`Reference::trees`]) `observed` can be, or why it is none of them.
     pub fn judge<'a>(
         &self,
-        trees: &'a BTreeMap<Tree, Vec<Vec<bool>>>,
+        trees: &'a Trees,
         observed: &Observed,
-    ) -> Result<Vec<(&'a Tree, &'a Vec<Vec<bool>>)>, String> {
+    ) -> Result<Vec<(&'a Tree, &'a Subsets)>, String> {
         let mut reasons = BTreeSet::new();
         let mut accepted = Vec::new();
         for (tree, kept) in trees {
@@ -463,8 +469,8 @@ fn sectors(versions: &[Version], synced: usize, sized: usize, sector: usize) -> 
     };
     let content = |index: usize| {
         let mut bytes = versions[index].bytes.clone();
-        for later in index + 1..=sized {
-            bytes.truncate(versions[later].bytes.len());
+        for later in versions.iter().take(sized + 1).skip(index + 1) {
+            bytes.truncate(later.bytes.len());
         }
         bytes.resize(bytes.len().max(start + SECTOR_BYTES), 0);
         bytes[start..start + SECTOR_BYTES].to_vec()
