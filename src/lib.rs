@@ -17,6 +17,7 @@ use std::process::ExitCode;
 mod arguments;
 mod changes;
 mod completions;
+mod etcd;
 pub mod exit;
 mod failure;
 mod output;
