@@ -74,6 +74,18 @@ fn filters_do_not_change_the_run() {
 }
 
 #[test]
+fn a_reader_that_goes_away_in_the_middle_is_no_error() {
+    // More than a pipe holds, so that the rest is written when nobody reads any more.
+    let folder = folder("etcd-head");
+    assert!(vertebra(&folder, &["replay", "7", "--json"]).stdout.len() > 1 << 18);
+    let program = Path::new(env!("CARGO_BIN_EXE_vertebra"));
+    let (line, code) =
+        support::first_line(&mut support::command(program, &folder, &["replay", "7", "--json"]));
+    assert!(line.starts_with(r#"{"type":"schedule""#), "{line}");
+    assert_eq!(code, Some(0));
+}
+
+#[test]
 fn a_planted_bug_is_found_and_its_command_finds_it_again() {
     let folder = folder("etcd-defect");
     let flags =

@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -75,6 +76,20 @@ pub fn output(child: Child) -> Ended {
     let Output { status, stdout, stderr } = child.wait_with_output().expect("the command ends");
     let text = |bytes| String::from_utf8(bytes).expect("text in UTF-8");
     Ended { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// Starts the command, reads a line of what it prints, and goes away. It must not complain; the exit code remains.
+#[track_caller]
+pub fn first_line(command: &mut Command) -> (String, Option<i32>) {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.expect("the command starts");
+    let mut line = String::new();
+    let mut reader = BufReader::with_capacity(64, child.stdout.take().expect("a pipe"));
+    reader.read_line(&mut line).expect("a line");
+    drop(reader);
+    let ended = output(child);
+    assert_eq!(ended.stderr, "");
+    (line, ended.code)
 }
 
 /// Waits until `condition` holds, for up to 20 seconds.
