@@ -100,8 +100,8 @@ impl World {
         }
         match link.pass(self.streams(), index) {
             Passage::Lost => self.lose(&packet, "loss"),
-            Passage::Arrives { latency, duplicate } => {
-                if let Some(latency) = duplicate {
+            Passage::Arrives { latency, copies } => {
+                for latency in copies {
                     let copy = Packet { payload: packet.payload.duplicate(), ..*packet };
                     self.schedule_after(latency, Occurrence::Packet(Box::new(copy)));
                 }
