@@ -2,6 +2,8 @@
 
 pub mod api;
 pub mod error;
+pub mod history;
 pub mod mvcc;
+pub mod oracle;
 pub mod response;
 pub mod specification;

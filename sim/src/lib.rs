@@ -9,3 +9,4 @@ compile_error!(
 
 pub mod random;
 pub mod time;
+pub mod verdict;

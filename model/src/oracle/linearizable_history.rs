@@ -1,0 +1,698 @@
+//! Linearizability by what clients saw alone (black box).
+//!
+//! Verifies that there is one order of all operations in which each takes effect between its invocation and its
+//! return, and in which a single store gives each of them the reply that its client got. Writes of unknown outcome
+//! may stand anywhere after their invocation, or nowhere. A refusal that tells of the state (`KeyNotFound`,
+//! `FutureRevision`) must be right at some moment between the ends of its operation.
+//!
+//! | clause | what is wrong |
+//! | --- | --- |
+//! | `malformed reply` | a reply that does not belong to its request |
+//! | `impossible revision` | a header below the first revision, or a write that claims to be that one |
+//! | `duplicate revision` | two writes have the same revision |
+//! | `unexplained revision` | a revision that no write, acknowledged or unknown, can have made |
+//! | `applied twice` | such a revision, and its content is that of an acknowledged write |
+//! | `real-time order` | an operation does not see one that was over before it began |
+//! | `write reply`, `read reply` | a reply other than the store gives at that revision |
+//! | `unfounded error` | a refusal for which there was no reason at any moment of the operation |
+//!
+//! Does NOT verify: serializable reads (see `serializable`) or which member answered; errors that tell of other
+//! things than keys and revisions (`Compacted`, `LeaseNotFound`); leases and compaction, which the requests do not
+//! have yet; histories that begin with a store that is not empty.
+//!
+//! # How
+//!
+//! Each reply bears the store's revision, and a write moves it by exactly one. That gives each known operation its
+//! place: 2r for the write that made revision r, 2r + 1 for whatever saw r and changed nothing. The history is
+//! linearizable if and only if the writes' revisions are distinct, no operation has a lower place than one that
+//! returned before it was invoked, and a replay in order of the places gives every reply. (Sort by place, equal
+//! ones by invocation: that order is a linearization. In any linearization the revision never falls, so it is
+//! sorted by place.) The cost is linear.
+//!
+//! A revision that no known write claims is a gap, and an unknown write must stand there. Which one may be a choice.
+//! Most gaps leave none: what some reader saw at that revision names the write, the versions that readers saw count
+//! the writes of a key (module `evidence`), and requests that nobody could tell apart are one class of which any
+//! will do. What is left is searched, depth first; a search that tries too much gives up and says so.
+
+mod evidence;
+#[cfg(test)]
+mod fuzz;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use vertebra_sim::verdict::Violation;
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::replay::{FIRST_REVISION, Mark, Refusal, Replay};
+use super::shape;
+use crate::api::request_op::Request as Op;
+use crate::api::response_op::Response as OpReply;
+use crate::api::{TxnRequest, TxnResponse};
+use crate::error::Error;
+use crate::history::{Event, History, Operation, Outcome, Request};
+use crate::response::Response;
+use evidence::Evidence;
+pub(super) use evidence::{each_delete, each_key, each_put, has_empty_operation};
+
+const ORACLE: &str = "linearizable history";
+
+/// Alternatives tried before the search gives up.
+const ALTERNATIVES_MAX: u64 = 10_000;
+/// Operations replayed before it does, for each operation of the history.
+const REPLAYS_MAX: u64 = 200;
+/// And for a history however short.
+const REPLAYS_MIN: u64 = 1_000_000;
+
+/// No operation.
+const NONE: u32 = u32::MAX;
+
+/// What the oracle concludes where it found no violation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Conclusion {
+    /// There is an order.
+    Linearizable,
+    /// There may be one or not: unknown writes left too many choices.
+    Undecided {
+        /// Revisions that no acknowledged write claims.
+        gaps: Vec<i64>,
+        /// How many choices were tried.
+        alternatives: u64,
+    },
+}
+
+/// Judges `history`.
+///
+/// # Errors
+///
+/// The clause that no order can keep. Where choices were left, it is the one that the search came to last.
+pub fn check(history: &History) -> Result<Conclusion, Violation> {
+    let places = Places::of(history)?;
+    Search::new(&places).run()
+}
+
+/// A refusal that tells of the state, whose place is not known.
+#[derive(Clone, Copy, Debug)]
+struct Floating {
+    operation: u32,
+    error: Error,
+    /// The revisions between which it stands.
+    low: i64,
+    high: i64,
+    ended: u64,
+}
+
+/// The operations in their places.
+struct Places<'a> {
+    history: &'a History,
+    /// By revision from the second on: the write that made it, or `NONE`.
+    writes: Vec<u32>,
+    /// Operations that changed nothing, by the revision that they saw; and where in it each revision begins.
+    reads: Vec<u32>,
+    reads_begin: Vec<u32>,
+    /// Writes that may have happened, by invocation.
+    unknown: Vec<u32>,
+    /// By invocation.
+    floating: Vec<Floating>,
+    gaps: Vec<i64>,
+    /// By revision from the first on: when the first operation that must come after it was over. A write invoked
+    /// later than that cannot have made it.
+    deadlines: Vec<u64>,
+}
+
+impl<'a> Places<'a> {
+    fn of(history: &'a History) -> Result<Self, Violation> {
+        let operations = history.operations();
+        // 2r or 2r + 1; 0 for no place.
+        let mut places = vec![0_i64; operations.len()];
+        let mut unknown = Vec::new();
+        let mut floating = Vec::new();
+        let (mut last, mut writes_count) = (FIRST_REVISION, 0_u64);
+        for (number, operation) in operations.iter().enumerate() {
+            if operation.request.is_serializable() {
+                continue;
+            }
+            match &operation.outcome {
+                Outcome::Ok(reply) => {
+                    let place = place_of(operation, reply)?;
+                    places[number] = place;
+                    last = last.max(place / 2);
+                    writes_count += u64::from(place % 2 == 0);
+                }
+                Outcome::Unknown if operation.request.is_read_only() => {}
+                Outcome::Unknown => unknown.push(number as u32),
+                // A server refuses these without a look at the state.
+                Outcome::Failed(Error::KeyNotFound) if evidence::has_empty_operation(&operation.request) => {}
+                Outcome::Failed(error @ (Error::KeyNotFound | Error::FutureRevision)) => {
+                    floating.push(Floating {
+                        operation: number as u32,
+                        error: *error,
+                        low: FIRST_REVISION,
+                        high: i64::MAX,
+                        ended: operation.ended(),
+                    })
+                }
+                Outcome::Failed(_) => {}
+            }
+        }
+        let revisions = (last - FIRST_REVISION) as u64;
+        if revisions > writes_count + unknown.len() as u64 {
+            return Err(unexplained(history, first_gap(history, &places)));
+        }
+        let (writes, gaps) = slots(history, &places, revisions as usize)?;
+        if gaps.len() > unknown.len() {
+            return Err(unexplained(history, gaps[0]));
+        }
+        in_real_time(history, &places, &mut floating)?;
+        let (reads, reads_begin) = by_revision(&places, revisions as usize);
+        let deadlines =
+            if gaps.is_empty() { Vec::new() } else { deadlines(operations, &places, revisions as usize) };
+        Ok(Self { history, writes, reads, reads_begin, unknown, floating, gaps, deadlines })
+    }
+
+    fn last(&self) -> i64 {
+        FIRST_REVISION + self.writes.len() as i64
+    }
+
+    /// The write that made `revision`.
+    fn write(&self, revision: i64) -> Option<u32> {
+        let place = usize::try_from(revision - FIRST_REVISION - 1).ok()?;
+        self.writes.get(place).copied().filter(|&write| write != NONE)
+    }
+
+    /// The operations that saw `revision` and changed nothing.
+    fn reads(&self, revision: i64) -> &[u32] {
+        let place = (revision - FIRST_REVISION) as usize;
+        match self.reads_begin.get(place..place + 2) {
+            Some(&[begin, end]) => &self.reads[begin as usize..end as usize],
+            _ => &[],
+        }
+    }
+
+    fn deadline(&self, revision: i64) -> u64 {
+        self.deadlines.get((revision - FIRST_REVISION) as usize).copied().unwrap_or(u64::MAX)
+    }
+
+    fn operation(&self, number: u32) -> &'a Operation {
+        &self.history.operations()[number as usize]
+    }
+}
+
+fn place_of(operation: &Operation, reply: &Response) -> Result<i64, Violation> {
+    let revision = reply.revision();
+    let Some(changes) = changes(&operation.request, reply) else {
+        return Err(violation(
+            "malformed reply",
+            operation.request.kind(),
+            format!("{operation}: {reply:?}"),
+        ));
+    };
+    let first = if changes { FIRST_REVISION + 1 } else { FIRST_REVISION };
+    if !(first..i64::MAX / 4).contains(&revision) {
+        return Err(violation("impossible revision", operation.request.kind(), operation.to_string()));
+    }
+    Ok(2 * revision + i64::from(!changes))
+}
+
+/// Whether the operation that got `reply` changed anything; `None` if the reply is not one to `request`.
+pub(super) fn changes(request: &Request, reply: &Response) -> Option<bool> {
+    match (request, reply) {
+        (Request::Range(_), Response::Range(_)) => Some(false),
+        (Request::Put(_), Response::Put(_)) => Some(true),
+        (Request::DeleteRange(_), Response::DeleteRange(reply)) => Some(reply.deleted > 0),
+        (Request::Txn(txn), Response::Txn(reply)) => txn_changes(txn, reply),
+        _ => None,
+    }
+}
+
+fn txn_changes(txn: &TxnRequest, reply: &TxnResponse) -> Option<bool> {
+    let branch = if reply.succeeded { &txn.success } else { &txn.failure };
+    if branch.len() != reply.responses.len() {
+        return None;
+    }
+    let mut changed = false;
+    for (op, reply) in branch.iter().zip(&reply.responses) {
+        changed |= match (&op.request, &reply.response) {
+            (Some(Op::RequestRange(_)), Some(OpReply::ResponseRange(_))) | (None, None) => false,
+            (Some(Op::RequestPut(_)), Some(OpReply::ResponsePut(_))) => true,
+            (Some(Op::RequestDeleteRange(_)), Some(OpReply::ResponseDeleteRange(reply))) => reply.deleted > 0,
+            (Some(Op::RequestTxn(txn)), Some(OpReply::ResponseTxn(reply))) => txn_changes(txn, reply)?,
+            _ => return None,
+        };
+    }
+    Some(changed)
+}
+
+/// By revision: the write that made it; and the revisions that have none.
+fn slots(history: &History, places: &[i64], revisions: usize) -> Result<(Vec<u32>, Vec<i64>), Violation> {
+    let mut writes = vec![NONE; revisions];
+    for (number, &place) in places.iter().enumerate() {
+        if place == 0 || place % 2 == 1 {
+            continue;
+        }
+        let slot = &mut writes[(place / 2 - FIRST_REVISION - 1) as usize];
+        if *slot != NONE {
+            let (one, other) = (&history.operations()[*slot as usize], &history.operations()[number]);
+            return Err(violation("duplicate revision", shape(one, other), format!("{one}\n{other}")));
+        }
+        *slot = number as u32;
+    }
+    let gaps = (FIRST_REVISION + 1..).zip(&writes).filter(|&(_, &write)| write == NONE);
+    let gaps = gaps.map(|(revision, _)| revision).collect();
+    Ok((writes, gaps))
+}
+
+/// No operation has a lower place than one that was over before it began. Gives the floating ones their bounds.
+fn in_real_time(history: &History, places: &[i64], floating: &mut [Floating]) -> Result<(), Violation> {
+    let (mut floor, mut floor_of) = (0, 0);
+    let mut next_floating = 0;
+    for event in history.events() {
+        match *event {
+            Event::Invoked(id) => {
+                let place = places[id.index()];
+                if place != 0 && place < floor {
+                    let (earlier, later) = (&history.operations()[floor_of], &history[id]);
+                    let detail = format!("{earlier}\nwas over before this began: {later}");
+                    return Err(violation("real-time order", shape(earlier, later), detail));
+                }
+                if let Some(next) = floating.get_mut(next_floating)
+                    && next.operation as usize == id.index()
+                {
+                    next.low = FIRST_REVISION.max(floor / 2);
+                    next_floating += 1;
+                }
+            }
+            Event::Returned(id) => {
+                if places[id.index()] > floor {
+                    (floor, floor_of) = (places[id.index()], id.index());
+                }
+            }
+        }
+    }
+    if floating.is_empty() {
+        return Ok(());
+    }
+    let mut ceilings: Vec<(u64, usize)> =
+        (0..).zip(floating.iter()).map(|(at, next)| (next.ended, at)).collect();
+    ceilings.sort_unstable();
+    let mut ceiling = i64::MAX;
+    for (number, event) in history.events().iter().enumerate().rev() {
+        match *event {
+            Event::Invoked(id) if places[id.index()] != 0 => ceiling = ceiling.min(places[id.index()]),
+            Event::Invoked(_) => {}
+            Event::Returned(_) => {
+                if let Some(&(ended, at)) = ceilings.last()
+                    && ended == number as u64
+                {
+                    floating[at].high = (ceiling - 1) / 2;
+                    ceilings.pop();
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The operations that changed nothing, counting-sorted by the revision that they saw.
+fn by_revision(places: &[i64], revisions: usize) -> (Vec<u32>, Vec<u32>) {
+    let mut begin = vec![0_u32; revisions + 2];
+    let seen = |place: i64| (place / 2 - FIRST_REVISION) as usize;
+    let odd = || places.iter().zip(0_u32..).filter(|(place, _)| *place % 2 == 1);
+    for (&place, _) in odd() {
+        begin[seen(place) + 1] += 1;
+    }
+    for place in 1..begin.len() {
+        begin[place] += begin[place - 1];
+    }
+    let mut next = begin.clone();
+    let mut reads = vec![0; begin[revisions + 1] as usize];
+    for (&place, number) in odd() {
+        let slot = &mut next[seen(place)];
+        reads[*slot as usize] = number;
+        *slot += 1;
+    }
+    (reads, begin)
+}
+
+fn deadlines(operations: &[Operation], places: &[i64], revisions: usize) -> Vec<u64> {
+    let mut deadlines = vec![u64::MAX; revisions + 1];
+    for (operation, &place) in operations.iter().zip(places) {
+        if place != 0 {
+            // The last revision before the place.
+            let before = ((place - 1) / 2 - FIRST_REVISION) as usize;
+            deadlines[before] = deadlines[before].min(operation.ended());
+        }
+    }
+    for place in (0..revisions).rev() {
+        deadlines[place] = deadlines[place].min(deadlines[place + 1]);
+    }
+    deadlines
+}
+
+fn first_gap(history: &History, places: &[i64]) -> i64 {
+    let claimed: BTreeSet<i64> =
+        places.iter().filter(|&place| place % 2 == 0).map(|place| place / 2).collect();
+    let gap = (FIRST_REVISION + 1..).find(|revision| !claimed.contains(revision));
+    debug_assert!(!history.operations().is_empty());
+    gap.unwrap_or(FIRST_REVISION)
+}
+
+/// The violation for a revision that no write explains: is its content that of an acknowledged one?
+fn unexplained(history: &History, revision: i64) -> Violation {
+    let mut seen = None;
+    for operation in history.operations() {
+        if let Some(reply) = operation.reply() {
+            evidence::each_key(&operation.request, reply, &mut |sight| {
+                if sight.kv.mod_revision == revision && !sight.keys_only {
+                    seen = seen.or(Some(sight.kv));
+                }
+            });
+        }
+    }
+    if let Some(kv) = seen {
+        for operation in history.operations() {
+            let Some(reply) = operation.reply() else { continue };
+            let mut same = false;
+            evidence::each_put(&operation.request, reply, &mut |put| {
+                same |= put.key == kv.key && put.value == kv.value;
+            });
+            if same {
+                let detail = format!("revision {revision} has the content of {operation}");
+                return violation("applied twice", operation.request.kind(), detail);
+            }
+        }
+    }
+    violation(
+        "unexplained revision",
+        "",
+        format!("no write can have made revision {revision}; there: {seen:?}"),
+    )
+}
+
+fn violation(clause: &'static str, shape: impl Into<String>, detail: String) -> Violation {
+    Violation::new(ORACLE, clause, shape, detail)
+}
+
+/// Why one branch of the search ended. The violation, which costs a look at the whole history, is made of the last.
+enum Failure {
+    /// Nothing can have made this revision.
+    Gap(i64),
+    /// The write changes nothing at its revision.
+    Idle(u32),
+    /// A reply differs.
+    Write(u32, Refusal),
+    Read(u32, Refusal),
+    /// No reason for the refusal of this operation.
+    Unfounded(u32),
+}
+
+impl Failure {
+    fn into_violation(self, places: &Places<'_>) -> Violation {
+        match self {
+            Self::Gap(revision) => unexplained(places.history, revision),
+            Self::Idle(number) => {
+                let operation = places.operation(number);
+                let detail = format!("{operation}: it changes nothing at that revision");
+                violation("write reply", operation.request.kind(), detail)
+            }
+            Self::Write(number, refusal) => wrong_reply("write reply", places.operation(number), &refusal),
+            Self::Read(number, refusal) => wrong_reply("read reply", places.operation(number), &refusal),
+            Self::Unfounded(number) => {
+                let operation = places.operation(number);
+                let detail = format!("{operation}: there was no reason for it at any moment");
+                violation("unfounded error", operation.request.kind(), detail)
+            }
+        }
+    }
+}
+
+/// A gap that more than one class of writes could fill.
+struct Choice {
+    revision: i64,
+    candidates: Vec<u32>,
+    /// The next candidate to try.
+    next: usize,
+    mark: Mark,
+    placed: usize,
+    waiting: Vec<u32>,
+    next_floating: usize,
+    fingerprint: Option<u128>,
+}
+
+/// The replay, and the choices made in it.
+struct Search<'a> {
+    places: &'a Places<'a>,
+    replay: Replay,
+    evidence: Option<Evidence<'a>>,
+    /// By class: how many of its writes have a place.
+    used: Vec<u32>,
+    /// The class at each gap so far.
+    placed: Vec<u32>,
+    /// Floating operations that may stand here and have no place yet, by invocation.
+    waiting: Vec<u32>,
+    next_floating: usize,
+    choices: Vec<Choice>,
+    alternatives: u64,
+    replays: u64,
+    /// Where the search has been in vain.
+    hopeless: BTreeSet<u128>,
+}
+
+impl<'a> Search<'a> {
+    fn new(places: &'a Places<'a>) -> Self {
+        // Without a gap, only a refusal that nothing else explains can ask for an unknown write.
+        let needed = !places.gaps.is_empty() || !(places.floating.is_empty() || places.unknown.is_empty());
+        let evidence = needed.then(|| Evidence::gather(places));
+        let classes = evidence.as_ref().map_or(0, |evidence| evidence.classes.len());
+        Self {
+            places,
+            replay: Replay::new(),
+            evidence,
+            used: vec![0; classes],
+            placed: Vec::new(),
+            waiting: Vec::new(),
+            next_floating: 0,
+            choices: Vec::new(),
+            alternatives: 0,
+            replays: 0,
+            hopeless: BTreeSet::new(),
+        }
+    }
+
+    fn run(mut self) -> Result<Conclusion, Violation> {
+        let replays_max = REPLAYS_MIN + REPLAYS_MAX * self.places.history.operations().len() as u64;
+        let mut result = self.settle(FIRST_REVISION);
+        let mut deepest: Option<(i64, Failure)> = None;
+        loop {
+            let revision = self.replay.revision();
+            result = match result {
+                Ok(()) if revision >= self.places.last() && self.all_settled() => {
+                    return Ok(Conclusion::Linearizable);
+                }
+                Ok(()) => self.advance(revision + 1),
+                Err(failure) => {
+                    if deepest.as_ref().is_none_or(|(depth, _)| *depth < revision) {
+                        deepest = Some((revision, failure));
+                    }
+                    match self.retry() {
+                        Some(result) => result,
+                        None => break,
+                    }
+                }
+            };
+            if self.alternatives > ALTERNATIVES_MAX || self.replays > replays_max {
+                return Ok(Conclusion::Undecided {
+                    gaps: self.places.gaps.clone(),
+                    alternatives: self.alternatives,
+                });
+            }
+        }
+        match deepest {
+            Some((_, failure)) => Err(failure.into_violation(self.places)),
+            None => Ok(Conclusion::Linearizable),
+        }
+    }
+
+    fn all_settled(&self) -> bool {
+        self.waiting.is_empty() && self.next_floating == self.places.floating.len()
+    }
+
+    /// Goes from one revision to the next, `revision`.
+    fn advance(&mut self, revision: i64) -> Result<(), Failure> {
+        self.replays += 1;
+        if let Some(number) = self.places.write(revision) {
+            let write = self.places.operation(number);
+            return match self.replay.step(&write.request, write.reply()) {
+                Ok(true) => self.settle(revision),
+                Ok(false) => Err(Failure::Idle(number)),
+                Err(refusal) => Err(Failure::Write(number, refusal)),
+            };
+        }
+        let mut candidates = self.candidates(revision);
+        match candidates.len() {
+            0 if revision > self.places.last() => Err(self.unfounded()),
+            0 => Err(Failure::Gap(revision)),
+            1 => self.place(candidates[0], revision),
+            _ => {
+                // An unknown write took effect soon after its invocation, as a rule: try the latest first.
+                candidates
+                    .sort_by_key(|&class| std::cmp::Reverse(self.next_of(class).map(|write| write.invoked)));
+                let fingerprint = self.fingerprint();
+                if fingerprint.is_some_and(|fingerprint| self.hopeless.contains(&fingerprint)) {
+                    return Err(Failure::Gap(revision));
+                }
+                let first = candidates[0];
+                self.choices.push(Choice {
+                    revision,
+                    candidates,
+                    next: 1,
+                    mark: self.replay.mark(),
+                    placed: self.placed.len(),
+                    waiting: self.waiting.clone(),
+                    next_floating: self.next_floating,
+                    fingerprint,
+                });
+                self.place(first, revision)
+            }
+        }
+    }
+
+    /// Goes back to the last choice and makes another; `None` if no choice is left.
+    fn retry(&mut self) -> Option<Result<(), Failure>> {
+        loop {
+            let choice = self.choices.last_mut()?;
+            self.replay.rewind(choice.mark);
+            for class in self.placed.drain(choice.placed..) {
+                self.used[class as usize] -= 1;
+            }
+            self.waiting.clone_from(&choice.waiting);
+            self.next_floating = choice.next_floating;
+            if let Some(&class) = choice.candidates.get(choice.next) {
+                choice.next += 1;
+                self.alternatives += 1;
+                let revision = choice.revision;
+                return Some(self.place(class, revision));
+            }
+            if let Some(fingerprint) = choice.fingerprint {
+                self.hopeless.insert(fingerprint);
+            }
+            self.choices.pop();
+        }
+    }
+
+    /// The next write of `class` without a place.
+    fn next_of(&self, class: u32) -> Option<&'a Operation> {
+        let class = class as usize;
+        let member = *self.evidence.as_ref()?.classes[class].members.get(self.used[class] as usize)?;
+        Some(self.places.operation(member))
+    }
+
+    /// The classes of which one may stand at the gap `revision`.
+    fn candidates(&mut self, revision: i64) -> Vec<u32> {
+        let Some(evidence) = &self.evidence else { return Vec::new() };
+        let waiting = self.waiting.iter().map(|&at| self.places.floating[at as usize].ended);
+        let deadline = self.places.deadline(revision).min(waiting.min().unwrap_or(u64::MAX));
+        let mut candidates = Vec::new();
+        for &class in evidence.writers_at(revision) {
+            let used = self.used[class as usize];
+            let Some(write) = evidence.available(class, used, revision) else { continue };
+            let write = self.places.operation(write);
+            if write.invoked >= deadline || evidence.refutes(write, revision) {
+                continue;
+            }
+            let mark = self.replay.mark();
+            self.replays += 1;
+            if self.replay.step(&write.request, None) == Ok(true) {
+                if evidence.allows(&self.replay, mark, revision) {
+                    candidates.push(class);
+                }
+                self.replay.rewind(mark);
+            }
+        }
+        candidates
+    }
+
+    /// Puts the next write of `class` at the gap `revision`.
+    fn place(&mut self, class: u32, revision: i64) -> Result<(), Failure> {
+        let Some(write) = self.next_of(class) else { return Ok(()) };
+        self.used[class as usize] += 1;
+        self.placed.push(class);
+        self.replays += 1;
+        match self.replay.step(&write.request, None) {
+            Ok(true) => self.settle(revision),
+            _ => Err(Failure::Gap(revision)),
+        }
+    }
+
+    /// Checks what saw `revision`, at which the replay is now.
+    fn settle(&mut self, revision: i64) -> Result<(), Failure> {
+        for &number in self.places.reads(revision) {
+            self.replays += 1;
+            let read = self.places.operation(number);
+            // A reply that tells of no change fits no step that makes one.
+            self.replay
+                .step(&read.request, read.reply())
+                .map_err(|refusal| Failure::Read(number, refusal))?;
+        }
+        if self.all_settled() { Ok(()) } else { self.settle_floating(revision) }
+    }
+
+    /// Gives each floating operation that may stand here its place: the first one possible is best for all others.
+    fn settle_floating(&mut self, revision: i64) -> Result<(), Failure> {
+        let floating = &self.places.floating;
+        while floating.get(self.next_floating).is_some_and(|next| next.low <= revision) {
+            self.waiting.push(self.next_floating as u32);
+            self.next_floating += 1;
+        }
+        let mut first_ended = u64::MAX;
+        let mut expired = None;
+        let replay = &self.replay;
+        self.waiting.retain(|&at| {
+            let Floating { operation: number, error, high, ended, .. } = floating[at as usize];
+            let operation = self.places.operation(number);
+            // One that was over before this began comes first.
+            if operation.invoked < first_ended && replay.refuses(&operation.request, error) {
+                return false;
+            }
+            first_ended = first_ended.min(ended);
+            if high <= revision {
+                expired = expired.or(Some(number));
+            }
+            true
+        });
+        match expired {
+            Some(number) => Err(Failure::Unfounded(number)),
+            None => Ok(()),
+        }
+    }
+
+    fn unfounded(&self) -> Failure {
+        let first = self.waiting.first().map_or(self.next_floating, |&at| at as usize);
+        match self.places.floating.get(first) {
+            Some(floating) => Failure::Unfounded(floating.operation),
+            None => Failure::Gap(self.places.last()),
+        }
+    }
+
+    /// All that the rest of the search depends on; `None` where that is not worth its cost, or where reads of the
+    /// past depend on more.
+    fn fingerprint(&self) -> Option<u128> {
+        if self.choices.is_empty() || self.evidence.as_ref().is_some_and(|evidence| evidence.past_is_read) {
+            return None;
+        }
+        let mut hash = Xxh3Default::new();
+        hash.update(&self.replay.revision().to_le_bytes());
+        self.used.iter().for_each(|used| hash.update(&used.to_le_bytes()));
+        hash.update(&(self.waiting.len() as u64).to_le_bytes());
+        self.waiting.iter().for_each(|at| hash.update(&at.to_le_bytes()));
+        hash.update(&(self.next_floating as u64).to_le_bytes());
+        self.replay.fingerprint(|bytes| hash.update(bytes));
+        Some(hash.digest128())
+    }
+}
+
+fn wrong_reply(clause: &'static str, operation: &Operation, refusal: &Refusal) -> Violation {
+    let shape = format!("{}: {}", operation.request.kind(), refusal.field());
+    violation(clause, shape, format!("{operation}: {refusal}"))
+}

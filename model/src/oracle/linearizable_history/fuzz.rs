@@ -1,0 +1,276 @@
+//! The oracle against all orders of small histories, and its speed on large ones.
+
+use vertebra_sim::random::{Stream, Streams};
+
+use super::{Conclusion, check};
+use crate::api::response_op::Response as OpReply;
+use crate::api::{KeyValue, RangeResponse, TxnResponse};
+use crate::error::Error;
+use crate::history::{History, Operation, Outcome};
+use crate::oracle::linearizable_log;
+use crate::oracle::testing::{Run, Step, Traffic, execute};
+use crate::response::Response;
+use crate::specification::Specification;
+
+/// Whether some order of the operations explains `history`: tries them all.
+fn linearizable_by_force(history: &History) -> bool {
+    let relevant = |operation: &&Operation| {
+        !operation.request.is_serializable()
+            && match &operation.outcome {
+                Outcome::Ok(_) | Outcome::Failed(Error::KeyNotFound | Error::FutureRevision) => true,
+                Outcome::Failed(_) => false,
+                Outcome::Unknown => !operation.request.is_read_only(),
+            }
+    };
+    let operations: Vec<&Operation> = history.operations().iter().filter(relevant).collect();
+    extend(&operations, 0, &Specification::new())
+}
+
+/// Whether the operations that are not in `done` can follow a state.
+fn extend(operations: &[&Operation], done: u32, state: &Specification) -> bool {
+    let open = || operations.iter().enumerate().filter(|(number, _)| done & (1 << number) == 0);
+    let first_end = open().map(|(_, operation)| operation.ended()).min().unwrap_or(u64::MAX);
+    if open().all(|(_, operation)| operation.outcome == Outcome::Unknown) {
+        return true;
+    }
+    open().any(|(number, operation)| {
+        if operation.invoked > first_end {
+            return false;
+        }
+        let mut next = state.clone();
+        let result = execute(&mut next, &operation.request);
+        let fits = match (&operation.outcome, &result) {
+            (Outcome::Ok(found), Ok(expected)) => linearizable_log::difference(expected, found).is_none(),
+            (Outcome::Failed(found), Err(expected)) => found == expected,
+            (Outcome::Unknown, _) => next.revision() > state.revision(),
+            _ => false,
+        };
+        fits && extend(operations, done | (1 << number), &next)
+    })
+}
+
+/// Makes something of `run` that did not happen, as a rule.
+fn disturb(stream: &mut Stream, run: &mut Run) {
+    for _ in 0..stream.between(1, 3) {
+        let operation = stream.below(run.operations.len() as u64) as usize;
+        match stream.below(8) {
+            0..4 => {
+                let place = stream.below(run.steps.len() as u64 - 1) as usize;
+                for place in place..(place + 1 + stream.below(4) as usize).min(run.steps.len() - 1) {
+                    if run.steps[place].operation() != run.steps[place + 1].operation() {
+                        run.steps.swap(place, place + 1);
+                    }
+                }
+            }
+            4 => {
+                let outcome = &mut run.operations[operation].2;
+                *outcome = match outcome {
+                    Outcome::Ok(_) => Outcome::Unknown,
+                    _ => Outcome::Failed(if stream.chance(500_000) {
+                        Error::KeyNotFound
+                    } else {
+                        Error::FutureRevision
+                    }),
+                };
+            }
+            _ => {
+                if let Outcome::Ok(reply) = &mut run.operations[operation].2 {
+                    falsify(stream, reply);
+                }
+            }
+        }
+    }
+}
+
+fn falsify(stream: &mut Stream, reply: &mut Response) {
+    let shift = |stream: &mut Stream| if stream.chance(500_000) { 1 } else { -1 };
+    if stream.chance(300_000) {
+        let header = match reply {
+            Response::Range(reply) => &mut reply.header,
+            Response::Put(reply) => &mut reply.header,
+            Response::DeleteRange(reply) => &mut reply.header,
+            Response::Txn(reply) => &mut reply.header,
+        };
+        header.as_mut().expect("every reply has a header").revision += shift(stream);
+        return;
+    }
+    match reply {
+        Response::Range(reply) => falsify_range(stream, reply),
+        Response::Put(reply) => match &mut reply.prev_kv {
+            Some(kv) => falsify_key(stream, kv),
+            None => reply.prev_kv = Some(KeyValue { key: "k0".into(), ..KeyValue::default() }),
+        },
+        Response::DeleteRange(reply) => match reply.prev_kvs.first_mut() {
+            Some(kv) => falsify_key(stream, kv),
+            None => reply.deleted = (reply.deleted + shift(stream)).max(0),
+        },
+        Response::Txn(reply) => falsify_txn(stream, reply),
+    }
+}
+
+fn falsify_txn(stream: &mut Stream, reply: &mut TxnResponse) {
+    if reply.responses.is_empty() || stream.chance(200_000) {
+        reply.succeeded ^= true;
+        return;
+    }
+    let number = stream.below(reply.responses.len() as u64) as usize;
+    match &mut reply.responses[number].response {
+        Some(OpReply::ResponseRange(reply)) => falsify_range(stream, reply),
+        Some(OpReply::ResponsePut(reply)) => {
+            if let Some(header) = &mut reply.header {
+                header.revision += 1;
+            }
+        }
+        Some(OpReply::ResponseDeleteRange(reply)) => reply.deleted ^= 1,
+        Some(OpReply::ResponseTxn(reply)) => falsify_txn(stream, reply),
+        None => {}
+    }
+}
+
+fn falsify_range(stream: &mut Stream, reply: &mut RangeResponse) {
+    match (stream.below(4), reply.kvs.is_empty()) {
+        (0, _) => reply.more ^= true,
+        (1, _) | (_, true) => reply.count += 1,
+        (2, _) => {
+            reply.kvs.pop();
+            reply.count -= 1;
+        }
+        (_, false) => {
+            let number = stream.below(reply.kvs.len() as u64) as usize;
+            falsify_key(stream, &mut reply.kvs[number]);
+        }
+    }
+}
+
+fn falsify_key(stream: &mut Stream, kv: &mut KeyValue) {
+    let shift = if stream.chance(500_000) { 1 } else { -1 };
+    match stream.below(5) {
+        0 => kv.mod_revision += shift,
+        1 => kv.create_revision += shift,
+        2 => kv.version += shift,
+        3 => kv.lease = 7 - kv.lease,
+        _ => kv.value = format!("w{}", stream.below(2)).into(),
+    }
+}
+
+#[test]
+fn the_oracle_agrees_with_a_search_of_all_orders() {
+    let histories: u64 =
+        std::env::var("VERTEBRA_FUZZ_HISTORIES").map_or(150_000, |count| count.parse().unwrap());
+    let streams = Streams::new(std::env::var("VERTEBRA_FUZZ_SEED").map_or(1, |seed| seed.parse().unwrap()));
+    let (mut illegal, mut with_unknown, mut proved_by_log) = (0_u64, 0_u64, 0_u64);
+    for number in 0..histories {
+        let mut stream = streams.stream("oracle/fuzz", number);
+        let traffic = Traffic {
+            operations: stream.between(2, 8) as usize,
+            clients: stream.between(1, 4) as usize,
+            keys: stream.between(1, 3),
+            unknown: *stream.pick(&[0, 200_000, 500_000]),
+            unique_values: stream.chance(400_000),
+            final_read: stream.chance(400_000),
+        };
+        let mut run = Run::simulate(&mut stream, traffic);
+        let honest = stream.chance(300_000);
+        if !honest {
+            disturb(&mut stream, &mut run);
+        }
+        let (history, witness) = run.record();
+        let white = linearizable_log::check(&history, &witness);
+        let black = check(&history);
+        let expected = linearizable_by_force(&history);
+        let found = match &black {
+            Ok(Conclusion::Linearizable) => Some(true),
+            Ok(Conclusion::Undecided { .. }) => None,
+            Err(_) => Some(false),
+        };
+        assert_eq!(found, Some(expected), "history {number}: {black:?}\n{}", listing(&history));
+        assert!(!honest || expected, "history {number} is honest:\n{}", listing(&history));
+        assert!(!honest || white.is_ok(), "history {number} is honest: {white:?}\n{}", listing(&history));
+        assert_eq!(crate::oracle::compare(&white, &black), None, "history {number}\n{}", listing(&history));
+        illegal += u64::from(!expected);
+        with_unknown += u64::from(run.operations.iter().any(|operation| operation.2 == Outcome::Unknown));
+        proved_by_log += u64::from(white.is_ok());
+    }
+    println!(
+        "{histories} histories: {illegal} illegal, {with_unknown} with unknown outcomes, {proved_by_log} proved by the log"
+    );
+    assert!(
+        illegal * 10 >= histories && illegal * 10 <= histories * 9,
+        "{illegal} of {histories} are illegal"
+    );
+}
+
+fn listing(history: &History) -> String {
+    history.operations().iter().map(|operation| format!("{operation}: {:?}\n", operation.outcome)).collect()
+}
+
+#[test]
+fn an_honest_run_of_any_length_passes_both_oracles() {
+    for (operations, clients, unknown) in [
+        (1_000, 8, 0),
+        (1_000, 8, 50_000),
+        (10_000, 8, 0),
+        (10_000, 8, 50_000),
+        (10_000, 50, 50_000),
+        (10_000, 50, 200_000),
+    ] {
+        for seed in 0..3 {
+            let mut stream = Streams::new(seed).stream("oracle/long", 0);
+            let traffic = Traffic {
+                operations,
+                clients,
+                keys: 10,
+                unknown,
+                unique_values: seed != 2,
+                final_read: true,
+            };
+            let run = Run::simulate(&mut stream, traffic);
+            let (history, witness) = run.record();
+            let begin = std::time::Instant::now();
+            let white = linearizable_log::check(&history, &witness);
+            let white_took = begin.elapsed() / operations as u32;
+            let begin = std::time::Instant::now();
+            let black = check(&history);
+            let black_took = begin.elapsed() / operations as u32;
+            let lost = run.operations.iter().filter(|operation| operation.2 == Outcome::Unknown).count();
+            println!(
+                "{operations} operations, {clients} clients, {lost} unknown: white box {white_took:?}, \
+                 black box {black_took:?} for each"
+            );
+            assert_eq!(white, Ok(()));
+            assert_eq!(black, Ok(Conclusion::Linearizable));
+        }
+    }
+}
+
+#[test]
+fn one_stale_read_in_a_long_run_is_found() {
+    let traffic = Traffic {
+        operations: 2_000,
+        clients: 8,
+        keys: 10,
+        unknown: 20_000,
+        unique_values: true,
+        final_read: true,
+    };
+    let mut run = Run::simulate(&mut Streams::new(5).stream("oracle/stale", 0), traffic);
+    // A read that tells what it saw, a few dozen steps after the writes that followed have been acknowledged.
+    let is_read = |step: &Step| {
+        let (_, request, outcome) = &run.operations[step.operation()];
+        *step == Step::Return(step.operation())
+            && matches!(outcome, Outcome::Ok(_))
+            && request.is_read_only()
+            && !request.is_serializable()
+    };
+    let read = run.steps.iter().skip(3_000).find(|step| is_read(step)).expect("a read").operation();
+    let mine = |step: &Step| step.operation() == read;
+    let late: Vec<Step> = run.steps.iter().copied().filter(mine).collect();
+    let last = run.steps.iter().rposition(mine).expect("a step of the read");
+    run.steps.retain(|step| step.operation() != read);
+    for (number, step) in late.into_iter().enumerate() {
+        run.steps.insert(last + 60 + number, step);
+    }
+    let (history, witness) = run.record();
+    assert_eq!(check(&history).unwrap_err().clause, "real-time order");
+    assert!(linearizable_log::check(&history, &witness).is_err());
+}

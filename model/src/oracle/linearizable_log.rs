@@ -1,0 +1,366 @@
+//! Linearizability by the committed log (white box).
+//!
+//! The log is a witness: it says in which order the writes took effect, and the index at which each read was served
+//! says where the reads stand among them. If a replay in that order gives each client its reply, and the order keeps
+//! to real time, the history is linearizable, wherever the log came from. One pass, no search.
+//!
+//! | clause | what is wrong |
+//! | --- | --- |
+//! | `log order` | the witness itself: indexes that do not rise |
+//! | `lost write` | an acknowledged write that is not in the log |
+//! | `applied twice` | a request that is in the log more than once |
+//! | `refused but applied` | a write that failed for certain, and changed something |
+//! | `phantom entry` | an entry that no client asked for, or not with this content |
+//! | `applied before invocation` | an entry that was committed before its client asked for it |
+//! | `write reply` | the reply of a write, revision included, is not that of the replay |
+//! | `read reply` | the reply of a read is not that of the replay at its index |
+//! | `read without index` | an acknowledged linearizable read that says not where it was served, or past the log |
+//! | `error without index` | a refusal that tells of the state, and does not say of which |
+//! | `real-time order` | an operation stands before one that was over before it began |
+//!
+//! Does NOT verify: that the members agree on the log (see `raft_safety`); serializable reads (see `serializable`);
+//! that an acknowledged write was committed by then, and that a read was fresh with regard to writes that nobody
+//! had seen acknowledged (see `commit_window`); what members store (see `agreement`, `durability`).
+//!
+//! The replay runs on the [`Specification`], which shares no code with the members nor with the store of
+//! `linearizable_history`.
+
+use prost::Message;
+use vertebra_sim::verdict::Violation;
+
+use super::linearizable_history::has_empty_operation;
+use super::shape;
+use crate::api::{InternalRaftRequest, ResponseOp, response_op};
+use crate::error::Error;
+use crate::history::{Event, History, Operation, OperationId, Outcome, Request};
+use crate::response::Response;
+use crate::specification::Specification;
+
+const ORACLE: &str = "linearizable log";
+
+/// A committed entry that holds a client's request. Entries without one (a new leader's, changes of membership) are
+/// left out, so that indexes may skip.
+#[derive(Clone, Debug)]
+pub struct LogEntry {
+    /// Place in the log.
+    pub index: u64,
+    /// The request as proposed; its header's identifier says for which operation.
+    pub request: InternalRaftRequest,
+    /// [`History::clock`] when the first member learnt that it is committed.
+    pub committed: u64,
+}
+
+impl LogEntry {
+    /// The identifier under which the request was proposed; 0 for none.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.request.header.map_or(0, |header| header.id)
+    }
+}
+
+/// Where one operation left its mark inside the cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Trace {
+    /// The identifier under which it was proposed.
+    pub proposal: Option<u64>,
+    /// The applied index at which it was served, for what goes past the log.
+    pub served_at: Option<u64>,
+}
+
+/// What the inside of the cluster tells about a history.
+#[derive(Clone, Debug, Default)]
+pub struct Witness {
+    entries: Vec<LogEntry>,
+    traces: Vec<Trace>,
+}
+
+impl Witness {
+    /// A witness who has seen nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The entry is committed: the first member learns of it. Told in the order of the log, once for each index.
+    pub fn committed(&mut self, entry: LogEntry) {
+        self.entries.push(entry);
+    }
+
+    /// The operation was proposed under the identifier `proposal`.
+    pub fn proposed(&mut self, operation: OperationId, proposal: u64) {
+        self.trace_mut(operation).proposal = Some(proposal);
+    }
+
+    /// The operation, a read, was answered by a store that had applied everything up to `index`.
+    pub fn served(&mut self, operation: OperationId, index: u64) {
+        self.trace_mut(operation).served_at = Some(index);
+    }
+
+    /// The committed entries.
+    #[must_use]
+    pub fn entries(&self) -> &[LogEntry] {
+        &self.entries
+    }
+
+    /// What is known of `operation`.
+    #[must_use]
+    pub fn trace(&self, operation: OperationId) -> Trace {
+        self.traces.get(operation.index()).copied().unwrap_or_default()
+    }
+
+    fn trace_mut(&mut self, operation: OperationId) -> &mut Trace {
+        if self.traces.len() <= operation.index() {
+            self.traces.resize(operation.index() + 1, Trace::default());
+        }
+        &mut self.traces[operation.index()]
+    }
+
+    /// For each entry, the operation that was proposed under its identifier.
+    pub(super) fn operations(&self, history: &History) -> Vec<Option<OperationId>> {
+        let mut proposals: Vec<(u64, OperationId)> =
+            history.iter().filter_map(|(id, _)| Some((self.trace(id).proposal?, id))).collect();
+        proposals.sort_unstable();
+        let find = |entry: &LogEntry| {
+            let place = proposals.binary_search_by_key(&entry.id(), |(proposal, _)| *proposal).ok()?;
+            Some(proposals[place].1)
+        };
+        self.entries.iter().map(find).collect()
+    }
+}
+
+/// Judges `history` by `witness`.
+///
+/// # Errors
+///
+/// The first broken clause.
+pub fn check(history: &History, witness: &Witness) -> Result<(), Violation> {
+    // 2i for the write at index i, 2i + 1 for the read at i.
+    let mut places = vec![None; history.operations().len()];
+    let mut reads = served_reads(history, witness, &mut places)?.into_iter().peekable();
+    let mut specification = Specification::new();
+    let mut index = 0;
+    for (entry, operation) in witness.entries.iter().zip(witness.operations(history)) {
+        if entry.index <= index {
+            return violation("log order", "", format!("entry {} follows entry {index}", entry.index));
+        }
+        while let Some((_, read)) = reads.next_if(|(served_at, _)| *served_at < entry.index) {
+            check_read(&specification, &history[read])?;
+        }
+        index = entry.index;
+        let Some(id) = operation else {
+            return violation(
+                "phantom entry",
+                "",
+                format!("entry {index} is of no operation: {:?}", entry.request),
+            );
+        };
+        let operation = &history[id];
+        check_entry(entry, operation)?;
+        if let Some(place) = places[id.index()].replace(2 * index) {
+            let detail = format!("{operation}: entries {} and {index}", place / 2);
+            return violation("applied twice", operation.request.kind(), detail);
+        }
+        check_write(specification.apply(&entry.request), operation, index)?;
+    }
+    for (_, read) in reads {
+        check_read(&specification, &history[read])?;
+    }
+    for (operation, place) in history.operations().iter().zip(&places) {
+        let (request, read_only) = (&operation.request, operation.request.is_read_only());
+        match operation.outcome {
+            _ if place.is_some() || request.is_serializable() => {}
+            Outcome::Ok(_) if !read_only => {
+                return violation("lost write", request.kind(), operation.to_string());
+            }
+            Outcome::Failed(Error::KeyNotFound | Error::FutureRevision) if !has_empty_operation(request) => {
+                return violation("error without index", request.kind(), operation.to_string());
+            }
+            _ => {}
+        }
+    }
+    in_real_time(history, &places)
+}
+
+/// The linearizable reads by the index at which they were served.
+fn served_reads(
+    history: &History,
+    witness: &Witness,
+    places: &mut [Option<u64>],
+) -> Result<Vec<(u64, OperationId)>, Violation> {
+    let mut reads = Vec::new();
+    for (id, operation) in history.iter() {
+        let request = &operation.request;
+        if !request.is_read_only() || request.is_serializable() || operation.outcome == Outcome::Unknown {
+            continue;
+        }
+        match (witness.trace(id).served_at, &operation.outcome) {
+            (Some(index), _) => {
+                reads.push((index, id));
+                places[id.index()] = Some(2 * index + 1);
+            }
+            (None, Outcome::Ok(_)) => {
+                return violation("read without index", request.kind(), operation.to_string());
+            }
+            (None, _) => {}
+        }
+    }
+    reads.sort_unstable();
+    Ok(reads)
+}
+
+fn check_entry(entry: &LogEntry, operation: &Operation) -> Result<(), Violation> {
+    let same = match &operation.request {
+        Request::Range(_) => false,
+        Request::Put(put) => entry.request.put.as_ref() == Some(put),
+        Request::DeleteRange(delete) => entry.request.delete_range.as_ref() == Some(delete),
+        Request::Txn(txn) => entry.request.txn.as_ref() == Some(txn),
+    };
+    if !same {
+        let shape = format!("{} with other content", operation.request.kind());
+        let bytes = entry.request.encoded_len();
+        let detail = format!("{operation}: entry {} ({bytes} bytes) is {:?}", entry.index, entry.request);
+        return violation("phantom entry", shape, detail);
+    }
+    if entry.committed <= operation.invoked {
+        let detail = format!("{operation}: entry {} was committed at {}", entry.index, entry.committed);
+        return violation("applied before invocation", operation.request.kind(), detail);
+    }
+    Ok(())
+}
+
+fn check_write(result: Result<Response, Error>, operation: &Operation, index: u64) -> Result<(), Violation> {
+    let kind = operation.request.kind();
+    match (&operation.outcome, result) {
+        (Outcome::Ok(reply), Ok(expected)) => match difference(&expected, reply) {
+            None => Ok(()),
+            Some(field) => {
+                let detail =
+                    format!("{operation}: entry {index} gives {expected:?}, the client got {reply:?}");
+                violation("write reply", format!("{kind}: {field}"), detail)
+            }
+        },
+        (Outcome::Ok(_), Err(error)) => violation(
+            "write reply",
+            format!("{kind}: success instead of an error"),
+            format!("{operation}: entry {index} gives the error: {error}"),
+        ),
+        (Outcome::Failed(found), Err(expected)) if *found == expected => Ok(()),
+        (Outcome::Failed(_), result) => {
+            let detail = format!("{operation}: entry {index} gives {result:?}");
+            violation("refused but applied", kind, detail)
+        }
+        (Outcome::Unknown, _) => Ok(()),
+    }
+}
+
+fn check_read(specification: &Specification, operation: &Operation) -> Result<(), Violation> {
+    let result = match &operation.request {
+        Request::Range(read) => specification.read(read).map(Response::Range),
+        Request::Txn(txn) => specification.read_txn(txn).map(Response::Txn),
+        Request::Put(_) | Request::DeleteRange(_) => return Ok(()),
+    };
+    let (kind, at) = (operation.request.kind(), specification.revision());
+    match (&operation.outcome, result) {
+        (Outcome::Ok(reply), Ok(expected)) => match difference(&expected, reply) {
+            None => Ok(()),
+            Some(field) => {
+                let detail = format!(
+                    "{operation}: the state of revision {at} gives {expected:?}, the client got {reply:?}"
+                );
+                violation("read reply", format!("{kind}: {field}"), detail)
+            }
+        },
+        (Outcome::Ok(_), Err(error)) => {
+            let detail = format!("{operation}: the state of revision {at} gives the error: {error}");
+            violation("read reply", format!("{kind}: success instead of an error"), detail)
+        }
+        (Outcome::Failed(found @ (Error::FutureRevision | Error::KeyNotFound)), result)
+            if result.as_ref().err() != Some(found) =>
+        {
+            let detail = format!("{operation}: the state of revision {at} gives {result:?}");
+            violation("read reply", format!("{kind}: error without a reason"), detail)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Which part of a reply is another than expected. Only what the specification knows of headers counts: revisions.
+pub(super) fn difference(expected: &Response, found: &Response) -> Option<&'static str> {
+    if expected.revision() != found.revision() {
+        return Some("header revision");
+    }
+    match (expected, found) {
+        (Response::Range(expected), Response::Range(found)) => {
+            (expected.kvs != found.kvs || expected.more != found.more || expected.count != found.count)
+                .then_some("content")
+        }
+        (Response::Put(expected), Response::Put(found)) => {
+            (expected.prev_kv != found.prev_kv).then_some("previous key")
+        }
+        (Response::DeleteRange(expected), Response::DeleteRange(found)) => {
+            if expected.deleted != found.deleted {
+                return Some("number of keys deleted");
+            }
+            (expected.prev_kvs != found.prev_kvs).then_some("previous keys")
+        }
+        (Response::Txn(expected), Response::Txn(found)) => {
+            if expected.succeeded != found.succeeded {
+                return Some("branch of the transaction");
+            }
+            if expected.responses.len() != found.responses.len() {
+                return Some("number of responses");
+            }
+            let mut pairs = expected.responses.iter().zip(&found.responses);
+            pairs.find_map(|(expected, found)| op_difference(expected, found))
+        }
+        _ => Some("kind of reply"),
+    }
+}
+
+fn op_difference(expected: &ResponseOp, found: &ResponseOp) -> Option<&'static str> {
+    use response_op::Response as Op;
+    let (expected, found) = match (&expected.response, &found.response) {
+        (None, None) => return None,
+        (Some(expected), Some(found)) => (expected, found),
+        _ => return Some("kind of reply"),
+    };
+    let response = |op: &Op| match op {
+        Op::ResponseRange(response) => Response::Range(response.clone()),
+        Op::ResponsePut(response) => Response::Put(response.clone()),
+        Op::ResponseDeleteRange(response) => Response::DeleteRange(response.clone()),
+        Op::ResponseTxn(response) => Response::Txn(response.clone()),
+    };
+    difference(&response(expected), &response(found))
+}
+
+/// No operation stands before one that was over before it began.
+fn in_real_time(history: &History, places: &[Option<u64>]) -> Result<(), Violation> {
+    let (mut floor, mut floor_of) = (0, None);
+    for event in history.events() {
+        match *event {
+            Event::Invoked(id) => {
+                if let (Some(place), Some(earlier)) = (places[id.index()], floor_of)
+                    && place < floor
+                {
+                    let (earlier, later) = (&history[earlier], &history[id]);
+                    let detail = format!("{earlier}\nwas over before this began: {later}");
+                    return violation("real-time order", shape(earlier, later), detail);
+                }
+            }
+            Event::Returned(id) => {
+                let place = places[id.index()].filter(|_| history[id].outcome != Outcome::Unknown);
+                if let Some(place) = place.filter(|place| *place >= floor) {
+                    (floor, floor_of) = (place, Some(id));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn violation<T>(clause: &'static str, shape: impl Into<String>, detail: String) -> Result<T, Violation> {
+    Err(Violation::new(ORACLE, clause, shape, detail))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,56 @@
+//! The oracles: one guarantee, one file, which opens with what it verifies and what it does not.
+//!
+//! | oracle | sees | guarantee |
+//! | --- | --- | --- |
+//! | [`linearizable_log`] | committed log, history | each operation took effect at one moment between its ends: the log says when |
+//! | [`linearizable_history`] | history | the same, by what clients saw alone |
+//! | [`serializable`] | committed log, history | a read that may be old shows a state that was, and never one to come |
+//! | [`commit_window`] | committed log, history | writes are committed before they are acknowledged, reads are fresh |
+//! | [`revisions`] | history, applied writes | a revision stands for one write, for ever, and never falls |
+//! | [`durability`] | history, members' stores | no acknowledged write is lost on any member |
+//! | [`agreement`] | members' states | what has applied the same has the same state |
+//! | [`raft_safety`] | members' steps | Raft's safety properties; nothing is promised before it is durable |
+//!
+//! The two oracles for linearizability are independent: one replays the log on the
+//! [`Specification`](crate::specification::Specification), the other searches the history on a store of its own.
+//! [`compare`] holds them against each other.
+
+pub mod agreement;
+pub mod commit_window;
+pub mod durability;
+pub mod linearizable_history;
+pub mod linearizable_log;
+pub mod raft_safety;
+mod replay;
+pub mod revisions;
+pub mod serializable;
+#[cfg(test)]
+mod testing;
+
+use vertebra_sim::verdict::Violation;
+
+use linearizable_history::Conclusion;
+
+/// Holds the verdicts of [`linearizable_log`] and [`linearizable_history`] on one run against each other.
+///
+/// If the log proves an order, the history has one: that the black box finds none is then a bug of an oracle, or of
+/// what was recorded. The reverse is no contradiction: a log may hold what no client ever saw (an entry applied
+/// twice, whose second effect nobody read), and then the white box has found a bug of its own. Nor is it one that
+/// the black box could not decide.
+#[must_use]
+pub fn compare(white: &Result<(), Violation>, black: &Result<Conclusion, Violation>) -> Option<Violation> {
+    match (white, black) {
+        (Ok(()), Err(refused)) => Some(Violation::new(
+            "oracles",
+            "disagree",
+            refused.signature(),
+            format!("the log proves the history linearizable, and the history alone is refused: {refused}"),
+        )),
+        _ => None,
+    }
+}
+
+/// The name of an operation's successes and failures in signatures: what it asked for.
+fn shape(earlier: &crate::history::Operation, later: &crate::history::Operation) -> String {
+    format!("{} after {}", later.request.kind(), earlier.request.kind())
+}

@@ -1,0 +1,693 @@
+//! Raft's safety properties, checked as the members take their steps.
+//!
+//! Verifies, in constant time for each event (each entry is hashed once when it is appended and once when it is
+//! applied; a restart costs as much as the log that it reads back):
+//!
+//! | clause | what must hold |
+//! | --- | --- |
+//! | `election safety` | at most one leader in a term, for ever |
+//! | `leader append-only` | a leader neither drops nor changes an entry of its own log |
+//! | `log matching` | two entries with one index and term are the same, and so are all entries before them |
+//! | `leader completeness` | a new leader has each entry that was committed in an earlier term |
+//! | `state machine safety` | no two members commit or apply different entries at one index |
+//! | `log gap`, `term order` | a log has no holes, and its terms never fall |
+//! | `committed entry dropped` | a member keeps what it knows to be committed |
+//! | `commit without quorum` | what is committed is durable on a majority of the voters |
+//! | `commit of an old term` | a leader commits by counting only entries of its own term |
+//! | `commit order`, `apply order` | applied <= committed <= last; committed never falls; applied goes one by one |
+//! | `two votes` | at most one vote in a term, restarts included |
+//! | `state went back` | term, vote, commit and log after a restart are no older than what was durable |
+//! | `sent before durable` | no vote and no acknowledgement leaves before what it promises is on the disk |
+//! | `snapshot` | a snapshot stands for entries that are committed |
+//!
+//! Does NOT verify: liveness; the contents of snapshots (see `agreement`); changes of membership, but for the
+//! voters that [`RaftSafety::configured`] names; the freshness of reads (see `commit_window`); that the observations
+//! are true and given in the order in which the member did what they tell.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use vertebra_sim::verdict::Violation;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+const ORACLE: &str = "raft";
+
+/// A member's number in Raft; 0 is nobody.
+pub type MemberId = u64;
+
+/// An entry as a member's log holds it.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// Place in the log, from 1.
+    pub index: u64,
+    /// Term of the leader that proposed it.
+    pub term: u64,
+    /// Its payload.
+    pub data: &'a [u8],
+}
+
+/// What a member has on its disk for certain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Durable {
+    /// Last entry of the log, or the snapshot's index where there is none after it.
+    pub last_index: u64,
+    /// Its term.
+    pub last_term: u64,
+    /// Current term.
+    pub term: u64,
+    /// Whom the member voted for in that term; 0 for nobody.
+    pub vote: MemberId,
+    /// Index up to which it knows entries to be committed.
+    pub commit: u64,
+}
+
+/// What a member read from its disk when it started again, without the entries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Recovered {
+    /// Current term.
+    pub term: u64,
+    /// Whom the member voted for in that term; 0 for nobody.
+    pub vote: MemberId,
+    /// Index up to which it knows entries to be committed.
+    pub commit: u64,
+    /// Index up to which its state machine has applied them.
+    pub applied: u64,
+    /// Index of the snapshot that its log begins after; 0 for none.
+    pub snapshot_index: u64,
+    /// Term of the entry at that index.
+    pub snapshot_term: u64,
+}
+
+/// An entry in a chain of hashes: equal hashes at one index mean equal logs up to there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Link {
+    term: u64,
+    hash: u64,
+}
+
+impl Link {
+    fn next(self, term: u64, data: &[u8]) -> Self {
+        let seed = self.hash.rotate_left(23) ^ term.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Self { term, hash: xxh3_64_with_seed(data, seed) }
+    }
+}
+
+/// A log as hashes: the link before its first entry, and one for each entry.
+#[derive(Debug, Default)]
+struct Chain {
+    base_index: u64,
+    base: Link,
+    links: VecDeque<Link>,
+}
+
+impl Chain {
+    fn last_index(&self) -> u64 {
+        self.base_index + self.links.len() as u64
+    }
+
+    /// The link at `index`; `None` past the end and where the log has been compacted.
+    fn at(&self, index: u64) -> Option<Link> {
+        match index.checked_sub(self.base_index)? {
+            0 => Some(self.base),
+            place => self.links.get(place as usize - 1).copied(),
+        }
+    }
+
+    fn truncate_after(&mut self, index: u64) {
+        self.links.truncate(index.saturating_sub(self.base_index) as usize);
+    }
+
+    fn compact_to(&mut self, index: u64) {
+        if let Some(link) = self.at(index) {
+            self.links.drain(..(index - self.base_index) as usize);
+            (self.base_index, self.base) = (index, link);
+        }
+    }
+
+    /// Whether the log holds `link` at `index`, or held it before a compaction.
+    fn holds(&self, index: u64, link: Link) -> bool {
+        index < self.base_index || self.at(index) == Some(link)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Member {
+    log: Chain,
+    /// Up to here `log` would survive a crash.
+    durable_index: u64,
+    durable: Durable,
+    /// Term of the member's disk, and the last index that was durable at some moment of that term. An
+    /// acknowledgement may be sent a little after a newer leader has cut the log in memory.
+    acknowledgeable: (u64, u64),
+    leads: Option<u64>,
+    commit: u64,
+    applied: u64,
+    /// By term; kept here over restarts, whatever the member's disk forgets.
+    votes: BTreeMap<u64, MemberId>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Committed {
+    link: Link,
+    /// No less than the term in which the entry became committed.
+    in_term: u64,
+}
+
+/// The oracle. Each method is one observation of one member, made before the member does anything that another
+/// member or a client could notice of it.
+#[derive(Debug, Default)]
+pub struct RaftSafety {
+    voters: Vec<MemberId>,
+    members: BTreeMap<MemberId, Member>,
+    leaders: BTreeMap<u64, MemberId>,
+    /// The first link that any log had, by index from 1; others at the same index, with other terms, below.
+    first_links: Vec<Link>,
+    other_links: BTreeMap<(u64, u64), u64>,
+    /// By index from 1.
+    committed: Vec<Committed>,
+}
+
+impl RaftSafety {
+    /// An oracle for a cluster with these voters, none of which has done anything.
+    #[must_use]
+    pub fn new(voters: &[MemberId]) -> Self {
+        Self { voters: voters.to_vec(), ..Self::default() }
+    }
+
+    /// From now on these are the voters.
+    pub fn configured(&mut self, voters: &[MemberId]) {
+        self.voters = voters.to_vec();
+    }
+
+    /// `member` put `entries` into its log, in place of whatever it had from the first of them on.
+    ///
+    /// # Errors
+    ///
+    /// A broken clause.
+    pub fn appended<'a>(
+        &mut self,
+        member: MemberId,
+        entries: impl IntoIterator<Item = Entry<'a>>,
+    ) -> Result<(), Violation> {
+        let state = self.members.entry(member).or_default();
+        for entry in entries {
+            let Entry { index, term, data } = entry;
+            let last = state.log.last_index();
+            if index > last + 1 || index <= state.log.base_index {
+                return violation(
+                    "log gap",
+                    format!(
+                        "member {member} put entry {index} into a log of {}..={last}",
+                        state.log.base_index
+                    ),
+                );
+            }
+            let before = state.log.at(index - 1).unwrap_or_default();
+            if term < before.term {
+                return violation(
+                    "term order",
+                    format!(
+                        "member {member} put entry {index} of term {term} after one of term {}",
+                        before.term
+                    ),
+                );
+            }
+            let link = before.next(term, data);
+            if index <= last {
+                if state.log.at(index) == Some(link) {
+                    // The same entry again: what follows it stays.
+                    continue;
+                }
+                if index <= state.commit {
+                    let commit = state.commit;
+                    return violation(
+                        "committed entry dropped",
+                        format!("member {member} replaced entry {index}, committed up to {commit}"),
+                    );
+                }
+                if let Some(term) = state.leads {
+                    return violation(
+                        "leader append-only",
+                        format!("member {member} leads term {term} and replaced its entry {index}"),
+                    );
+                }
+                state.log.truncate_after(index - 1);
+                state.durable_index = state.durable_index.min(index - 1);
+                state.acknowledgeable.1 = state.acknowledgeable.1.min(index - 1);
+            }
+            match_log(&mut self.first_links, &mut self.other_links, member, index, link)?;
+            state.log.links.push_back(link);
+        }
+        Ok(())
+    }
+
+    /// All that `durable` tells is on the disk of `member`: after a sync, and before any message that waits for it.
+    ///
+    /// # Errors
+    ///
+    /// A broken clause.
+    pub fn persisted(&mut self, member: MemberId, durable: Durable) -> Result<(), Violation> {
+        let state = self.members.entry(member).or_default();
+        let before = state.durable;
+        if durable.term < before.term || durable.commit < before.commit {
+            return violation("state went back", format!("member {member} had {before:?}, then {durable:?}"));
+        }
+        record_vote(&mut state.votes, member, durable.term, durable.vote)?;
+        // A log that was cut since this write began is durable only up to the cut.
+        if state.log.at(durable.last_index).is_some_and(|link| link.term == durable.last_term) {
+            state.durable_index = durable.last_index;
+        }
+        if durable.term > state.acknowledgeable.0 {
+            state.acknowledgeable = (durable.term, durable.last_index);
+        } else {
+            state.acknowledgeable.1 = state.acknowledgeable.1.max(durable.last_index);
+        }
+        state.durable = durable;
+        Ok(())
+    }
+
+    /// `member` answers a leader's entries: it has them up to `index`, or (`reject`) they do not fit.
+    ///
+    /// # Errors
+    ///
+    /// A broken clause.
+    pub fn sent_append_response(
+        &mut self,
+        member: MemberId,
+        to: MemberId,
+        term: u64,
+        index: u64,
+        reject: bool,
+    ) -> Result<(), Violation> {
+        let state = self.members.entry(member).or_default();
+        let (durable_term, durable_index) = state.acknowledgeable;
+        // Nobody listens to an acknowledgement of an older term, so that one may tell of what has been replaced.
+        if term > durable_term || (!reject && term == durable_term && index > durable_index) {
+            return Err(Violation::new(
+                ORACLE,
+                "sent before durable",
+                if reject { "refusal of entries" } else { "acknowledgement of entries" },
+                format!(
+                    "member {member} answered member {to} in term {term} up to entry {index}; \
+                     on its disk is term {durable_term} up to entry {durable_index}"
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// `member` answers a candidate. A grant before the vote proper (`pre_vote`) promises nothing.
+    ///
+    /// # Errors
+    ///
+    /// A broken clause.
+    pub fn sent_vote_response(
+        &mut self,
+        member: MemberId,
+        to: MemberId,
+        term: u64,
+        granted: bool,
+        pre_vote: bool,
+    ) -> Result<(), Violation> {
+        if pre_vote {
+            return Ok(());
+        }
+        let state = self.members.entry(member).or_default();
+        if granted {
+            record_vote(&mut state.votes, member, term, to)?;
+        }
+        let Durable { term: durable_term, vote, .. } = state.durable;
+        if term > durable_term || (granted && term == durable_term && vote != to) {
+            return Err(Violation::new(
+                ORACLE,
+                "sent before durable",
+                if granted { "vote" } else { "refusal of a vote" },
+                format!(
+                    "member {member} answered member {to} in term {term}; \
+                     on its disk is term {durable_term} with a vote for {vote}"
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// `member` asks for votes in `term`, which it can do only after it has voted for itself.
+    ///
+    /// # Errors
+    ///
+    /// A broken clause.
+    pub fn sent_vote_request(
+        &mut self,
+        member: MemberId,
+        term: u64,
+        pre_vote: bool,
+    ) -> Result<(), Violation> {
+        if pre_vote {
+            return Ok(());
+        }
+        let state = self.members.entry(member).or_default();
+        record_vote(&mut state.votes, member, term, member)?;
+        let Durable { term: durable_term, vote, .. } = state.durable;
+        if term > durable_term || (term == durable_term && vote != member) {
+            return Err(Violation::new(
+                ORACLE,
+                "sent before durable",
+                "candidacy",
+                format!(
+                    "member {member} asked for votes in term {term}; \
+                     on its disk is term {durable_term} with a vote for {vote}"
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// `member` has won the election of `term`. Told before the entries that it then appends.
+    ///
+    /// # Errors
+    ///
+    /// A broken clause.
+    pub fn became_leader(&mut self, member: MemberId, term: u64) -> Result<(), Violation> {
+        let leader = *self.leaders.entry(term).or_insert(member);
+        if leader != member {
+            return violation(
+                "election safety",
+                format!("member {member} leads term {term}, which member {leader} led"),
+            );
+        }
+        let state = self.members.entry(member).or_default();
+        state.leads = Some(term);
+        // A leader whose votes were long under way knows nothing of what later terms have committed.
+        let earlier = self.committed.iter().rposition(|entry| entry.in_term < term);
+        let Some(place) = earlier else { return Ok(()) };
+        let (index, link) = (place as u64 + 1, self.committed[place].link);
+        if !state.log.holds(index, link) {
+            let last = state.log.last_index();
+            return violation(
+                "leader completeness",
+                format!(
+                    "member {member} leads term {term} without committed entry {index}; its log ends at {last}"
+                ),
+            );
+        }
+        Ok(())
+    }
+
+    /// `member` leads no more.
+    pub fn stepped_down(&mut self, member: MemberId) {
+        if let Some(state) = self.members.get_mut(&member) {
+            state.leads = None;
+        }
+    }
+
+    /// `member`, now in `term`, has learnt that its entries up to `index` are committed.
+    ///
+    /// # Errors
+    ///
+    /// A broken clause.
+    pub fn committed(&mut self, member: MemberId, term: u64, index: u64) -> Result<(), Violation> {
+        let state = self.members.entry(member).or_default();
+        let last = state.log.last_index();
+        if index < state.commit || index > last {
+            return violation(
+                "commit order",
+                format!(
+                    "member {member} committed up to {index}, before {}; its log ends at {last}",
+                    state.commit
+                ),
+            );
+        }
+        if state.leads == Some(term)
+            && index > state.commit
+            && state.log.at(index).is_some_and(|link| link.term != term)
+        {
+            let entry_term = state.log.at(index).map_or(0, |link| link.term);
+            return violation(
+                "commit of an old term",
+                format!("member {member} leads term {term} and committed entry {index} of term {entry_term}"),
+            );
+        }
+        let known = self.committed.len() as u64;
+        for next in state.commit + 1..=index {
+            let Some(link) = state.log.at(next) else { continue };
+            match self.committed.get(next as usize - 1) {
+                Some(agreed) if agreed.link != link => {
+                    return disagreement("commit", member, next, agreed.link, link);
+                }
+                Some(_) => {}
+                None => self.committed.push(Committed { link, in_term: term }),
+            }
+        }
+        state.commit = index;
+        if index > known { self.check_quorum(index) } else { Ok(()) }
+    }
+
+    /// Whether a majority of the voters would still have entry `index` if all lost power now.
+    fn check_quorum(&self, index: u64) -> Result<(), Violation> {
+        let link = self.committed[index as usize - 1].link;
+        let has_it = |voter: &&MemberId| {
+            self.members
+                .get(voter)
+                .is_some_and(|state| state.durable_index >= index && state.log.holds(index, link))
+        };
+        let holders = self.voters.iter().filter(has_it).count();
+        if holders * 2 <= self.voters.len() {
+            let voters = self.voters.len();
+            return violation(
+                "commit without quorum",
+                format!("entry {index} is committed and durable on {holders} of {voters} voters"),
+            );
+        }
+        Ok(())
+    }
+
+    /// `member` gave the entry to its state machine.
+    ///
+    /// # Errors
+    ///
+    /// A broken clause.
+    pub fn applied(&mut self, member: MemberId, entry: Entry<'_>) -> Result<(), Violation> {
+        let Entry { index, term, data } = entry;
+        let state = self.members.entry(member).or_default();
+        if index != state.applied + 1 || index > state.commit {
+            return violation(
+                "apply order",
+                format!(
+                    "member {member} applied entry {index} after {}, committed up to {}",
+                    state.applied, state.commit
+                ),
+            );
+        }
+        state.applied = index;
+        let before = match index {
+            1 => Link::default(),
+            _ => self.committed.get(index as usize - 2).map(|entry| entry.link).unwrap_or_default(),
+        };
+        let link = before.next(term, data);
+        match self.committed.get(index as usize - 1) {
+            Some(agreed) if agreed.link == link => Ok(()),
+            agreed => {
+                let agreed = agreed.map(|entry| entry.link).unwrap_or_default();
+                disagreement("apply", member, index, agreed, link)
+            }
+        }
+    }
+
+    /// `member` dropped its log up to `index`, which a snapshot stands for.
+    ///
+    /// # Errors
+    ///
+    /// A broken clause.
+    pub fn compacted(&mut self, member: MemberId, index: u64) -> Result<(), Violation> {
+        let state = self.members.entry(member).or_default();
+        if index > state.applied {
+            let applied = state.applied;
+            return violation(
+                "snapshot",
+                format!("member {member} compacted its log to {index}, applied up to {applied}"),
+            );
+        }
+        state.log.compact_to(index);
+        Ok(())
+    }
+
+    /// `member` replaced log and state machine by a snapshot of everything up to `index`, whose entry is of `term`.
+    ///
+    /// # Errors
+    ///
+    /// A broken clause.
+    pub fn installed_snapshot(&mut self, member: MemberId, index: u64, term: u64) -> Result<(), Violation> {
+        let link = self.link_of_snapshot(member, index, term)?;
+        let state = self.members.entry(member).or_default();
+        if index < state.commit {
+            let commit = state.commit;
+            return violation(
+                "snapshot",
+                format!("member {member} took a snapshot of {index}, committed up to {commit}"),
+            );
+        }
+        state.log = Chain { base_index: index, base: link, links: VecDeque::new() };
+        state.durable_index = state.durable_index.min(index);
+        (state.commit, state.applied) = (index, index);
+        Ok(())
+    }
+
+    /// `member` started again and read `recovered`, and `entries` after the snapshot, from its disk.
+    ///
+    /// What it read counts as durable only from the next [`persisted`](Self::persisted) on: a process that was
+    /// killed leaves writes behind that a later loss of power still takes.
+    ///
+    /// # Errors
+    ///
+    /// A broken clause.
+    pub fn restarted<'a>(
+        &mut self,
+        member: MemberId,
+        recovered: Recovered,
+        entries: impl IntoIterator<Item = Entry<'a>>,
+    ) -> Result<(), Violation> {
+        let Recovered { snapshot_index, snapshot_term, .. } = recovered;
+        let base = self.link_of_snapshot(member, snapshot_index, snapshot_term)?;
+        let state = self.members.entry(member).or_default();
+        let before = state.durable;
+        let forgot_vote = recovered.term == before.term && before.vote != 0 && recovered.vote != before.vote;
+        if recovered.term < before.term || recovered.commit < before.commit || forgot_vote {
+            let what = if recovered.term < before.term {
+                "term"
+            } else if forgot_vote {
+                "vote"
+            } else {
+                "commit"
+            };
+            return Err(Violation::new(
+                ORACLE,
+                "state went back",
+                what,
+                format!("member {member} had {before:?} on its disk and read {recovered:?}"),
+            ));
+        }
+        let old = std::mem::take(&mut state.log);
+        let durable_index = state.durable_index;
+        state.leads = None;
+        state.log = Chain { base_index: snapshot_index, base, links: VecDeque::new() };
+        (state.commit, state.applied) = (recovered.commit, recovered.applied);
+        self.appended_after_restart(member, entries)?;
+        let state = self.members.entry(member).or_default();
+        let last = state.log.last_index();
+        let lost = old.at(durable_index).is_some_and(|link| !state.log.holds(durable_index, link));
+        if lost {
+            return Err(Violation::new(
+                ORACLE,
+                "state went back",
+                "log",
+                format!(
+                    "member {member} had its log up to {durable_index} on its disk and read {last} entries"
+                ),
+            ));
+        }
+        if recovered.commit > last || recovered.applied > last {
+            return violation(
+                "commit order",
+                format!("member {member} read {recovered:?} and a log up to {last}"),
+            );
+        }
+        Ok(())
+    }
+
+    fn appended_after_restart<'a>(
+        &mut self,
+        member: MemberId,
+        entries: impl IntoIterator<Item = Entry<'a>>,
+    ) -> Result<(), Violation> {
+        let state = self.members.entry(member).or_default();
+        let (durable_index, acknowledgeable) = (state.durable_index, state.acknowledgeable);
+        let result = self.appended(member, entries);
+        let state = self.members.entry(member).or_default();
+        (state.durable_index, state.acknowledgeable) = (durable_index, acknowledgeable);
+        result
+    }
+
+    /// The link of a snapshot: that of the entry at its index, which must be committed.
+    fn link_of_snapshot(&self, member: MemberId, index: u64, term: u64) -> Result<Link, Violation> {
+        if index == 0 {
+            return Ok(Link::default());
+        }
+        match self.committed.get(index as usize - 1).map(|entry| entry.link) {
+            Some(link) if link.term == term => Ok(link),
+            other => violation(
+                "snapshot",
+                format!(
+                    "member {member} has a snapshot of {index} in term {term}; committed there: {other:?}"
+                ),
+            ),
+        }
+    }
+}
+
+/// Log matching, against the first log that had an entry at this index in this term.
+fn match_log(
+    first_links: &mut Vec<Link>,
+    other_links: &mut BTreeMap<(u64, u64), u64>,
+    member: MemberId,
+    index: u64,
+    link: Link,
+) -> Result<(), Violation> {
+    let place = index as usize - 1;
+    if place >= first_links.len() {
+        first_links.resize(place + 1, Link::default());
+    }
+    let first = &mut first_links[place];
+    if *first == Link::default() {
+        *first = link;
+    }
+    let known = if first.term == link.term {
+        first.hash
+    } else {
+        *other_links.entry((index, link.term)).or_insert(link.hash)
+    };
+    if known != link.hash {
+        let term = link.term;
+        return violation(
+            "log matching",
+            format!("member {member} has another log than others up to entry {index} of term {term}"),
+        );
+    }
+    Ok(())
+}
+
+fn record_vote(
+    votes: &mut BTreeMap<u64, MemberId>,
+    member: MemberId,
+    term: u64,
+    vote: MemberId,
+) -> Result<(), Violation> {
+    if vote == 0 {
+        return Ok(());
+    }
+    let first = *votes.entry(term).or_insert(vote);
+    if first != vote {
+        return violation(
+            "two votes",
+            format!("member {member} voted for {first} and {vote} in term {term}"),
+        );
+    }
+    Ok(())
+}
+
+fn disagreement(step: &str, member: MemberId, index: u64, agreed: Link, link: Link) -> Result<(), Violation> {
+    Err(Violation::new(
+        ORACLE,
+        "state machine safety",
+        step,
+        format!(
+            "member {member} at entry {index}: term {}, hash {:x}; committed first: term {}, hash {:x}",
+            link.term, link.hash, agreed.term, agreed.hash
+        ),
+    ))
+}
+
+fn violation<T>(clause: &'static str, detail: String) -> Result<T, Violation> {
+    Err(Violation::new(ORACLE, clause, "", detail))
+}
+
+#[cfg(test)]
+mod tests;

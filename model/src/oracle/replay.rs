@@ -1,0 +1,519 @@
+//! A store that replays operations and compares each reply as it goes; the black-box oracle's own idea of etcd.
+//!
+//! It shares nothing with the members' store, and nothing with the specification that the white-box oracle uses,
+//! so that the two oracles cannot be wrong alike. It differs from the specification where the search for a
+//! linearization needs it: steps can be taken back, and a reply is compared with the state in place instead of
+//! being built and compared as a whole.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::ops::Bound;
+
+use bytes::Bytes;
+
+use crate::api::range_request::{SortOrder, SortTarget};
+use crate::api::request_op::Request as Op;
+use crate::api::response_op::Response as OpReply;
+use crate::api::{
+    Compare, DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest, PutResponse, RangeRequest,
+    RangeResponse, ResponseHeader, ResponseOp, TxnRequest, TxnResponse, compare,
+};
+use crate::error::Error;
+use crate::history::Request;
+use crate::response::Response;
+
+/// Why a reply does not fit the state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Refusal {
+    /// The request is an error in this state.
+    Error(Error),
+    /// One field of the reply is another.
+    Differs {
+        /// Which field.
+        field: &'static str,
+        /// What the state gives.
+        expected: String,
+        /// What the reply has.
+        found: String,
+    },
+}
+
+impl Refusal {
+    /// The field, or the kind of refusal, for a signature.
+    pub(crate) fn field(&self) -> &'static str {
+        match self {
+            Self::Error(_) => "success instead of an error",
+            Self::Differs { field, .. } => field,
+        }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Error(error) => write!(f, "it succeeded and should be refused: {error}"),
+            Self::Differs { field, expected, found } => {
+                write!(f, "{field} is {found} and should be {expected}")
+            }
+        }
+    }
+}
+
+/// What a key was from a revision on.
+#[derive(Clone, Debug)]
+pub(crate) struct Version {
+    pub(crate) modified: i64,
+    pub(crate) created: i64,
+    /// 0: the key does not exist.
+    pub(crate) version: i64,
+    pub(crate) lease: i64,
+    pub(crate) value: Bytes,
+}
+
+/// A moment that [`Replay::rewind`] can go back to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    revision: i64,
+    changes: usize,
+}
+
+/// The store: each key with all its versions, and the current revision.
+#[derive(Debug, Default)]
+pub(crate) struct Replay {
+    revision: i64,
+    keys: BTreeMap<Bytes, usize>,
+    names: Vec<Bytes>,
+    versions: Vec<Vec<Version>>,
+    /// Whose version was pushed, in order.
+    changes: Vec<usize>,
+    /// Revision before the request that is being executed.
+    begun_at: i64,
+    /// Space for one read: places in `versions`.
+    found: Vec<(usize, usize)>,
+}
+
+/// The revision of an empty store.
+pub(crate) const FIRST_REVISION: i64 = 1;
+
+impl Replay {
+    pub(crate) fn new() -> Self {
+        Self { revision: FIRST_REVISION, ..Self::default() }
+    }
+
+    pub(crate) fn revision(&self) -> i64 {
+        self.revision
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { revision: self.revision, changes: self.changes.len() }
+    }
+
+    /// Takes back everything since `mark`.
+    pub(crate) fn rewind(&mut self, mark: Mark) {
+        self.revision = mark.revision;
+        while self.changes.len() > mark.changes {
+            if let Some(key) = self.changes.pop() {
+                self.versions[key].pop();
+            }
+        }
+    }
+
+    /// The keys written since `mark`, with what they are now.
+    pub(crate) fn written_since(&self, mark: Mark) -> impl Iterator<Item = (&Bytes, &Version)> {
+        self.changes[mark.changes..]
+            .iter()
+            .filter_map(|&key| Some((&self.names[key], self.versions[key].last()?)))
+    }
+
+    /// The key as it is now, if it ever existed.
+    pub(crate) fn latest(&self, key: &[u8]) -> Option<&Version> {
+        self.versions[*self.keys.get(key)?].last()
+    }
+
+    /// Feeds the existing keys to `sink`, in order: two stores that give the same answer every read of the present
+    /// alike.
+    pub(crate) fn fingerprint(&self, mut sink: impl FnMut(&[u8])) {
+        for (name, &key) in &self.keys {
+            let Some(last) = self.versions[key].last().filter(|last| last.version > 0) else { continue };
+            for number in [name.len() as i64, last.modified, last.created, last.version, last.lease] {
+                sink(&number.to_le_bytes());
+            }
+            sink(name);
+            sink(&last.value.len().to_le_bytes());
+            sink(&last.value);
+        }
+    }
+
+    /// Executes `request`; where a reply is given, it must be the one that this gives.
+    ///
+    /// Says whether anything changed. After a refusal the store is as before.
+    pub(crate) fn step(&mut self, request: &Request, reply: Option<&Response>) -> Result<bool, Refusal> {
+        let mark = self.mark();
+        self.begun_at = self.revision;
+        let result = match (request, reply) {
+            (Request::Range(read), Some(Response::Range(reply))) => self.range(read, Some(reply)),
+            (Request::Range(read), None) => self.range(read, None),
+            (Request::Put(put), Some(Response::Put(reply))) => self.put(put, Some(reply)),
+            (Request::Put(put), None) => self.put(put, None),
+            (Request::DeleteRange(delete), Some(Response::DeleteRange(reply))) => {
+                self.delete(delete, Some(reply))
+            }
+            (Request::DeleteRange(delete), None) => self.delete(delete, None),
+            (Request::Txn(txn), Some(Response::Txn(reply))) => self.txn(txn, Some(reply)),
+            (Request::Txn(txn), None) => self.txn(txn, None),
+            (request, Some(reply)) => Err(different("kind of reply", &request.kind(), reply)),
+        };
+        match result {
+            Ok(()) => Ok(self.changes.len() > mark.changes),
+            Err(refusal) => {
+                self.rewind(mark);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Whether `request` may be refused with `error` in this state.
+    ///
+    /// Where several operations of a transaction are wrong, versions of etcd differ in which they name: any will do.
+    pub(crate) fn refuses(&self, request: &Request, error: Error) -> bool {
+        match request {
+            Request::Range(read) => error == Error::FutureRevision && read.revision > self.revision,
+            Request::Put(put) => error == Error::KeyNotFound && self.misses(put),
+            Request::DeleteRange(_) => false,
+            Request::Txn(txn) => self.txn_refuses(txn, error),
+        }
+    }
+
+    fn txn_refuses(&self, txn: &TxnRequest, error: Error) -> bool {
+        let branch = if self.holds_all(&txn.compare) { &txn.success } else { &txn.failure };
+        branch.iter().any(|op| match &op.request {
+            Some(Op::RequestRange(read)) => error == Error::FutureRevision && read.revision > self.revision,
+            Some(Op::RequestPut(put)) => error == Error::KeyNotFound && self.misses(put),
+            Some(Op::RequestDeleteRange(_)) => false,
+            Some(Op::RequestTxn(txn)) => self.txn_refuses(txn, error),
+            None => false,
+        })
+    }
+
+    /// Whether the put needs a key that does not exist.
+    fn misses(&self, put: &PutRequest) -> bool {
+        (put.ignore_value || put.ignore_lease) && self.latest(&put.key).is_none_or(|last| last.version == 0)
+    }
+
+    /// Fills `found` with the keys of the range that existed at the end of `revision`.
+    fn find(&mut self, key: &[u8], range_end: &[u8], revision: i64) {
+        self.found.clear();
+        if range_end.is_empty() {
+            if let Some(&key) = self.keys.get(key) {
+                self.found.extend(existing(&self.versions[key], revision).map(|version| (key, version)));
+            }
+            return;
+        }
+        let end = if range_end == b"\0" { Bound::Unbounded } else { Bound::Excluded(range_end) };
+        if matches!(end, Bound::Excluded(end) if end <= key) {
+            return;
+        }
+        for &key in self.keys.range::<[u8], _>((Bound::Included(key), end)).map(|(_, key)| key) {
+            self.found.extend(existing(&self.versions[key], revision).map(|version| (key, version)));
+        }
+    }
+
+    fn range(&mut self, read: &RangeRequest, reply: Option<&RangeResponse>) -> Result<(), Refusal> {
+        if read.revision > self.begun_at {
+            return Err(Refusal::Error(Error::FutureRevision));
+        }
+        let Some(reply) = reply else { return Ok(()) };
+        self.same_header(reply.header.as_ref())?;
+        let revision = if read.revision > 0 { read.revision } else { self.revision };
+        self.find(&read.key, &read.range_end, revision);
+        same("count", &(self.found.len() as i64), &reply.count)?;
+        let mut found = std::mem::take(&mut self.found);
+        let more = self.narrow(read, &mut found);
+        let result = self.same_keys(&found, &reply.kvs, read.keys_only);
+        self.found = found;
+        result?;
+        same("more", &more, &reply.more)
+    }
+
+    /// Leaves of the keys found what the options of the read let through, in its order; whether the limit cut some.
+    fn narrow(&self, read: &RangeRequest, found: &mut Vec<(usize, usize)>) -> bool {
+        if read.count_only {
+            found.clear();
+        }
+        let of = |&(key, version): &(usize, usize)| &self.versions[key][version];
+        let within = |revision: i64, min: i64, max: i64| {
+            (min == 0 || revision >= min) && (max == 0 || revision <= max)
+        };
+        let filtered = [
+            read.min_mod_revision,
+            read.max_mod_revision,
+            read.min_create_revision,
+            read.max_create_revision,
+        ] != [0; 4];
+        if filtered {
+            found.retain(|place| {
+                within(of(place).modified, read.min_mod_revision, read.max_mod_revision)
+                    && within(of(place).created, read.min_create_revision, read.max_create_revision)
+            });
+        }
+        let limit = usize::try_from(read.limit).unwrap_or(0);
+        let (order, target) = (read.sort_order(), read.sort_target());
+        // With a target but without an order, etcd asks its index for one key more than the limit, and sorts those.
+        if limit > 0 && order == SortOrder::None && !filtered {
+            found.truncate(limit + 1);
+        }
+        if order != SortOrder::None || target != SortTarget::Key {
+            found.sort_by(|one, other| {
+                let ordering = match target {
+                    SortTarget::Key => self.names[one.0].cmp(&self.names[other.0]),
+                    SortTarget::Version => of(one).version.cmp(&of(other).version),
+                    SortTarget::Create => of(one).created.cmp(&of(other).created),
+                    SortTarget::Mod => of(one).modified.cmp(&of(other).modified),
+                    SortTarget::Value => of(one).value.cmp(&of(other).value),
+                };
+                if order == SortOrder::Descend { ordering.reverse() } else { ordering }
+            });
+        }
+        let more = limit > 0 && found.len() > limit;
+        if more {
+            found.truncate(limit);
+        }
+        more
+    }
+
+    fn same_keys(&self, found: &[(usize, usize)], kvs: &[KeyValue], keys_only: bool) -> Result<(), Refusal> {
+        same("number of keys", &found.len(), &kvs.len())?;
+        for (&(key, version), kv) in found.iter().zip(kvs) {
+            same_key(&self.names[key], &self.versions[key][version], kv, keys_only)?;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, put: &PutRequest, reply: Option<&PutResponse>) -> Result<(), Refusal> {
+        if self.misses(put) {
+            return Err(Refusal::Error(Error::KeyNotFound));
+        }
+        let key = match self.keys.get(&put.key) {
+            Some(&key) => key,
+            None => {
+                self.names.push(put.key.clone());
+                self.versions.push(Vec::new());
+                self.keys.insert(put.key.clone(), self.names.len() - 1);
+                self.names.len() - 1
+            }
+        };
+        let next = self.begun_at + 1;
+        let previous = self.versions[key].last().filter(|last| last.version > 0);
+        if let Some(reply) = reply {
+            match (previous.filter(|_| put.prev_kv), &reply.prev_kv) {
+                (None, None) => {}
+                (Some(previous), Some(found)) => same_key(&put.key, previous, found, false)?,
+                (previous, found) => return Err(different("previous key", &previous, found)),
+            }
+        }
+        let created =
+            Version { modified: next, created: next, version: 1, lease: put.lease, value: put.value.clone() };
+        let version = match previous {
+            None => created,
+            Some(previous) => Version {
+                created: previous.created,
+                version: previous.version + 1,
+                lease: if put.ignore_lease { previous.lease } else { put.lease },
+                value: if put.ignore_value { previous.value.clone() } else { put.value.clone() },
+                ..created
+            },
+        };
+        self.push(key, version);
+        match reply {
+            Some(reply) => self.same_header(reply.header.as_ref()),
+            None => Ok(()),
+        }
+    }
+
+    fn delete(
+        &mut self,
+        delete: &DeleteRangeRequest,
+        reply: Option<&DeleteRangeResponse>,
+    ) -> Result<(), Refusal> {
+        self.find(&delete.key, &delete.range_end, i64::MAX);
+        let found = std::mem::take(&mut self.found);
+        if let Some(reply) = reply {
+            same("number of keys deleted", &(found.len() as i64), &reply.deleted)?;
+            let previous = if delete.prev_kv { &found[..] } else { &[] };
+            self.same_keys(previous, &reply.prev_kvs, false)?;
+        }
+        let modified = self.begun_at + 1;
+        for &(key, _) in &found {
+            self.push(key, Version { modified, created: 0, version: 0, lease: 0, value: Bytes::new() });
+        }
+        self.found = found;
+        match reply {
+            Some(reply) => self.same_header(reply.header.as_ref()),
+            None => Ok(()),
+        }
+    }
+
+    fn push(&mut self, key: usize, version: Version) {
+        self.revision = version.modified;
+        self.versions[key].push(version);
+        self.changes.push(key);
+    }
+
+    fn txn(&mut self, txn: &TxnRequest, reply: Option<&TxnResponse>) -> Result<(), Refusal> {
+        // All comparisons, those of nested transactions too, look at the state before the first operation.
+        let mut branches = Vec::new();
+        self.choose_branches(txn, &mut branches);
+        self.execute(txn, &mut branches.into_iter(), reply)?;
+        match reply {
+            Some(reply) => self.same_header(reply.header.as_ref()),
+            None => Ok(()),
+        }
+    }
+
+    fn choose_branches(&self, txn: &TxnRequest, branches: &mut Vec<bool>) {
+        let succeeded = self.holds_all(&txn.compare);
+        branches.push(succeeded);
+        for op in if succeeded { &txn.success } else { &txn.failure } {
+            if let Some(Op::RequestTxn(nested)) = &op.request {
+                self.choose_branches(nested, branches);
+            }
+        }
+    }
+
+    fn execute(
+        &mut self,
+        txn: &TxnRequest,
+        branches: &mut std::vec::IntoIter<bool>,
+        reply: Option<&TxnResponse>,
+    ) -> Result<(), Refusal> {
+        let succeeded = branches.next().unwrap_or_default();
+        let ops = if succeeded { &txn.success } else { &txn.failure };
+        if let Some(reply) = reply {
+            same("branch of the transaction", &succeeded, &reply.succeeded)?;
+            same("number of responses", &ops.len(), &reply.responses.len())?;
+        }
+        for (number, op) in ops.iter().enumerate() {
+            let reply = match reply.map(|reply| &reply.responses[number]) {
+                None => None,
+                Some(ResponseOp { response }) => Some(response),
+            };
+            match (&op.request, reply) {
+                (Some(Op::RequestRange(read)), None) => self.range(read, None)?,
+                (Some(Op::RequestRange(read)), Some(Some(OpReply::ResponseRange(reply)))) => {
+                    self.range(read, Some(reply))?;
+                }
+                (Some(Op::RequestPut(put)), None) => self.put(put, None)?,
+                (Some(Op::RequestPut(put)), Some(Some(OpReply::ResponsePut(reply)))) => {
+                    self.put(put, Some(reply))?;
+                }
+                (Some(Op::RequestDeleteRange(delete)), None) => self.delete(delete, None)?,
+                (Some(Op::RequestDeleteRange(delete)), Some(Some(OpReply::ResponseDeleteRange(reply)))) => {
+                    self.delete(delete, Some(reply))?;
+                }
+                (Some(Op::RequestTxn(nested)), None) => self.execute(nested, branches, None)?,
+                (Some(Op::RequestTxn(nested)), Some(Some(OpReply::ResponseTxn(reply)))) => {
+                    // The header of a nested reply stays empty in etcd.
+                    self.execute(nested, branches, Some(reply))?;
+                }
+                (None, None | Some(None)) => {}
+                (_, reply) => return Err(different("kind of response", &"that of its operation", &reply)),
+            }
+        }
+        Ok(())
+    }
+
+    fn holds_all(&self, compares: &[Compare]) -> bool {
+        compares.iter().all(|compare| self.holds(compare))
+    }
+
+    /// Whether every key of the range passes; where there is none, whether a key of zeros would, which has no value.
+    fn holds(&self, compare: &Compare) -> bool {
+        let exists = |&&key: &&usize| self.versions[key].last().is_some_and(|last| last.version > 0);
+        let passes = |key: &usize| self.versions[*key].last().is_some_and(|last| passes(compare, Some(last)));
+        if compare.range_end.is_empty() {
+            return match self.keys.get(&compare.key).filter(|key| exists(key)) {
+                Some(key) => passes(key),
+                None => self::passes(compare, None),
+            };
+        }
+        let end = match &compare.range_end[..] {
+            b"\0" => Bound::Unbounded,
+            end if end <= &compare.key[..] => return self::passes(compare, None),
+            end => Bound::Excluded(end),
+        };
+        let range = self.keys.range::<[u8], _>((Bound::Included(&compare.key[..]), end));
+        let mut keys = range.map(|(_, key)| key).filter(exists).peekable();
+        if keys.peek().is_none() { self::passes(compare, None) } else { keys.all(passes) }
+    }
+
+    fn same_header(&self, header: Option<&ResponseHeader>) -> Result<(), Refusal> {
+        same("header revision", &self.revision, &header.map_or(0, |header| header.revision))
+    }
+}
+
+/// The place of the version that was current at the end of `revision`, if the key existed then.
+fn existing(versions: &[Version], revision: i64) -> Option<usize> {
+    let last = versions.len().checked_sub(1)?;
+    let place = if versions[last].modified <= revision {
+        last
+    } else {
+        versions.partition_point(|version| version.modified <= revision).checked_sub(1)?
+    };
+    (versions[place].version > 0).then_some(place)
+}
+
+fn passes(compare: &Compare, last: Option<&Version>) -> bool {
+    use compare::{CompareResult, CompareTarget, TargetUnion};
+    let number =
+        |of: fn(&Version) -> i64, operand: Option<i64>| last.map_or(0, of).cmp(&operand.unwrap_or(0));
+    let operand = &compare.target_union;
+    let ordering = match CompareTarget::try_from(compare.target) {
+        Ok(CompareTarget::Version) => number(
+            |last| last.version,
+            if let Some(TargetUnion::Version(n)) = operand { Some(*n) } else { None },
+        ),
+        Ok(CompareTarget::Create) => number(
+            |last| last.created,
+            if let Some(TargetUnion::CreateRevision(n)) = operand { Some(*n) } else { None },
+        ),
+        Ok(CompareTarget::Mod) => number(
+            |last| last.modified,
+            if let Some(TargetUnion::ModRevision(n)) = operand { Some(*n) } else { None },
+        ),
+        Ok(CompareTarget::Lease) => {
+            number(|last| last.lease, if let Some(TargetUnion::Lease(n)) = operand { Some(*n) } else { None })
+        }
+        Ok(CompareTarget::Value) => {
+            let Some(last) = last else { return false };
+            let value = if let Some(TargetUnion::Value(value)) = operand { &value[..] } else { &[] };
+            last.value[..].cmp(value)
+        }
+        Err(_) => Ordering::Equal,
+    };
+    match CompareResult::try_from(compare.result) {
+        Ok(CompareResult::Equal) => ordering.is_eq(),
+        Ok(CompareResult::Greater) => ordering.is_gt(),
+        Ok(CompareResult::Less) => ordering.is_lt(),
+        Ok(CompareResult::NotEqual) => ordering.is_ne(),
+        Err(_) => true,
+    }
+}
+
+fn same<T: PartialEq + Debug>(field: &'static str, expected: &T, found: &T) -> Result<(), Refusal> {
+    if expected == found { Ok(()) } else { Err(different(field, expected, found)) }
+}
+
+fn same_key(name: &Bytes, version: &Version, kv: &KeyValue, keys_only: bool) -> Result<(), Refusal> {
+    same("key", name, &kv.key)?;
+    same("mod revision", &version.modified, &kv.mod_revision)?;
+    same("create revision", &version.created, &kv.create_revision)?;
+    same("version", &version.version, &kv.version)?;
+    same("lease", &version.lease, &kv.lease)?;
+    if keys_only { same("value", &Bytes::new(), &kv.value) } else { same("value", &version.value, &kv.value) }
+}
+
+#[cold]
+fn different(field: &'static str, expected: &dyn Debug, found: &dyn Debug) -> Refusal {
+    Refusal::Differs { field, expected: format!("{expected:?}"), found: format!("{found:?}") }
+}
