@@ -297,13 +297,13 @@ fn in_real_time(history: &History, places: &[i64], floating: &mut [Floating]) ->
         (0..).zip(floating.iter()).map(|(at, next)| (next.ended, at)).collect();
     ceilings.sort_unstable();
     let mut ceiling = i64::MAX;
-    for (number, event) in history.events().iter().enumerate().rev().map(|(n, e)| (n as u64, e)) {
+    for (number, event) in history.events().iter().enumerate().rev() {
         match *event {
             Event::Invoked(id) if places[id.index()] != 0 => ceiling = ceiling.min(places[id.index()]),
             Event::Invoked(_) => {}
             Event::Returned(_) => {
                 if let Some(&(ended, at)) = ceilings.last()
-                    && ended == number
+                    && ended == number as u64
                 {
                     floating[at].high = (ceiling - 1) / 2;
                     ceilings.pop();
