@@ -26,6 +26,12 @@ impl Streams {
         Self { seed, disturbed: None }
     }
 
+    /// The seed.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// The same streams, but for one draw more at the start of each stream of `purpose`.
     ///
     /// It stands for a change of code that draws once more in one place, so that a test can show what such a

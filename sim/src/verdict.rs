@@ -75,6 +75,12 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// The signature of the violation, if there is one.
+    #[must_use]
+    pub fn signature(&self) -> Option<String> {
+        self.violation().map(Violation::signature)
+    }
+
     /// The violation, if there is one.
     #[must_use]
     pub fn violation(&self) -> Option<&Violation> {

@@ -7,6 +7,10 @@
 //! - `snapshot`: a whole store as bytes;
 //! - `validate`: what etcd's gRPC layer refuses before anything is proposed.
 //!
+//! Where releases of etcd differ, this is 3.6: a transaction's operations are checked in one pass (in 3.5, all puts
+//! before all reads, which can change the error), sort options are validated (3.5 panics at unknown ones), and a read
+//! of keys alone keeps their leases (3.7 leaves them out).
+//!
 //! A store takes every lease as given: whether it exists is the lessor's business.
 
 mod index;

@@ -81,17 +81,17 @@ impl Records {
 fn chain(hash: u64, record: &Record) -> u64 {
     let kv = &record.kv;
     // Lengths and numbers go first, at a fixed width, so that no two different records give the same bytes.
+    // A tombstone needs no mark: its version is 0, and that of a put never is.
     let numbers = [
         record.revision.main,
         record.revision.sub,
-        i64::from(record.tombstone),
         kv.create_revision,
         kv.mod_revision,
         kv.version,
         kv.lease,
         kv.key.len() as i64,
     ];
-    let mut fixed = [0; 64];
+    let mut fixed = [0; 56];
     for (bytes, number) in fixed.chunks_exact_mut(8).zip(numbers) {
         bytes.copy_from_slice(&number.to_le_bytes());
     }

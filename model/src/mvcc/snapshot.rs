@@ -206,3 +206,39 @@ fn restore(index: &mut Index, record: &Record, compact_revision: i64) -> Result<
         Err(Inconsistent("the versions of a key"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(main: i64, create_revision: i64, version: i64) -> Record {
+        let kv = KeyValue { create_revision, mod_revision: main, version, ..KeyValue::default() };
+        Record { revision: Revision { main, sub: 0 }, tombstone: false, kv }
+    }
+
+    #[test]
+    fn only_what_a_compaction_left_may_begin_with_a_later_version_or_a_tombstone() {
+        let first_known = |record: Record, compact_revision| {
+            let mut index = Index::default();
+            restore(&mut index, &record, compact_revision).map(|()| index.get(b"").and_then(KeyIndex::newest))
+        };
+        let deleted = tombstone(Bytes::new(), Revision { main: 9, sub: 0 });
+        let error = Err(Inconsistent("a key begins with a later version"));
+        assert_eq!((first_known(put(9, 4, 3), 8), first_known(deleted.clone(), 8)), (error, error));
+        assert_eq!((first_known(put(9, 4, 1), 9), first_known(put(9, 0, 2), 9)), (error, error));
+        let later = Found { modified: Revision { main: 9, sub: 0 }, created: 4, version: 3 };
+        assert_eq!((first_known(put(9, 4, 3), 9), first_known(deleted, 9)), (Ok(Some(later)), Ok(None)));
+        assert!(first_known(put(9, 9, 1), -1).is_ok());
+    }
+
+    #[test]
+    fn a_number_of_records_that_no_memory_could_hold_is_refused() {
+        let mut bytes = MAGIC.to_vec();
+        encode_varint(9, &mut bytes);
+        encode_varint(0, &mut bytes);
+        bytes.extend_from_slice(&[0; 8]);
+        encode_varint(i64::MAX as u64, &mut bytes);
+        bytes.extend_from_slice(&xxh3_64(&bytes).to_le_bytes());
+        assert_eq!(Store::from_snapshot(&bytes), Err(Inconsistent("it has fewer records than it says")));
+    }
+}

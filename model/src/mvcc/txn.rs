@@ -51,7 +51,6 @@ impl Store {
     /// `UnknownMethod` if there is no request. With each, the store is as it was.
     pub fn apply(&mut self, request: &InternalRaftRequest) -> Result<Response, Error> {
         if let Some(put) = &request.put {
-            self.check_put(put)?;
             self.write(|writer| writer.put(put)).map(Response::Put)
         } else if let Some(deletion) = &request.delete_range {
             self.write(|writer| Ok(writer.delete_range(deletion))).map(Response::DeleteRange)
@@ -230,6 +229,7 @@ impl Writer<'_> {
         Revision { main: self.store.revision + 1, sub: self.changes }
     }
 
+    /// Writes one key. What can fail here fails before anything is changed.
     fn put(&mut self, request: &PutRequest) -> Result<PutResponse, Error> {
         let revision = self.next();
         let Store { index, records, .. } = &mut *self.store;

@@ -527,7 +527,27 @@ impl RaftSafety {
         }
         state.log = Chain { base_index: index, base: link, links: VecDeque::new() };
         state.durable_index = state.durable_index.min(index);
-        (state.commit, state.applied) = (index, index);
+        state.commit = index;
+        Ok(())
+    }
+
+    /// The state machine of `member` was replaced by that of the snapshot at `index`, which its log took before.
+    ///
+    /// # Errors
+    ///
+    /// A broken clause.
+    pub fn restored(&mut self, member: MemberId, index: u64) -> Result<(), Violation> {
+        let state = self.members.entry(member).or_default();
+        if index < state.applied || index > state.commit {
+            let (applied, commit) = (state.applied, state.commit);
+            return violation(
+                "apply order",
+                format!(
+                    "member {member} restored a snapshot of {index} after {applied}, committed up to {commit}"
+                ),
+            );
+        }
+        state.applied = index;
         Ok(())
     }
 

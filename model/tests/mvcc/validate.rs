@@ -133,6 +133,9 @@ fn only_one_branch_is_executed_so_both_may_put_a_key() {
     assert_eq!(check(&both), Ok(()));
     assert_eq!(check(&txn([nested([puts("a")], [puts("a")])])), Ok(()));
     assert_eq!(check(&txn([nested([puts("a")], [deletes("a", "")])])), Ok(()));
+    for deletion in [nested([deletes("a", "")], []), nested([], [deletes("a", "")])] {
+        assert_eq!(check(&txn([deletion, nested([puts("a")], [])])), Err(Error::DuplicateKey));
+    }
     let again = nested([puts("a")], [puts("a")]);
     assert_eq!(check(&txn([again.clone(), nested([], [puts("a")])])), Err(Error::DuplicateKey));
     assert_eq!(check(&txn([nested([], [puts("a")]), again])), Err(Error::DuplicateKey));

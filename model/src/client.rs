@@ -1,0 +1,166 @@
+//! A client, as etcd's own behave: it has endpoints and deadlines, tells errors that leave the outcome unknown from
+//! those that do not, and never sends a write twice on its own.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use vertebra_sim::network::Connection;
+use vertebra_sim::{Node, NodeId, before, record};
+
+use crate::history::{OperationId, Outcome, Request};
+use crate::observer::Observer;
+use crate::response::Response;
+use crate::wire::{CLIENT_PORT, ClientReply, ClientRequest};
+
+/// What a client waits before it tries another endpoint.
+const BACKOFF: Duration = Duration::from_millis(25);
+
+/// A client of the cluster, with one operation under way at a time.
+pub(crate) struct Client {
+    node: Node,
+    observer: Rc<Observer>,
+    /// The members it talks to, and which of them is next.
+    endpoints: Vec<NodeId>,
+    endpoint: usize,
+    connection: Option<Connection<ClientRequest, ClientReply>>,
+    timeout: Duration,
+    session: u32,
+    requests: u64,
+}
+
+/// How one attempt ended.
+enum Attempt {
+    Replied(ClientReply),
+    /// The request did not leave.
+    NotSent,
+    /// The connection broke under it.
+    Lost,
+}
+
+impl Client {
+    pub(crate) fn new(node: Node, observer: Rc<Observer>, endpoints: Vec<NodeId>, timeout: Duration) -> Self {
+        let session = observer.new_session();
+        Self { node, observer, endpoints, endpoint: 0, connection: None, timeout, session, requests: 0 }
+    }
+
+    /// Sends a request and waits for its outcome, for as long as its timeout.
+    pub(crate) async fn call(&mut self, request: Request) -> Outcome {
+        let operation = self.observer.invoked(self.session, &request);
+        record!(self.node, "client", "{}: {}", operation.index(), Shown(&request));
+        let deadline = self.node.sleep(self.timeout);
+        let (outcome, applied_index) =
+            before(deadline, self.try_to(operation, &request)).await.unwrap_or((Outcome::Unknown, None));
+        record!(self.node, "client", "{}: {}", operation.index(), Told(&outcome));
+        self.observer.returned(operation, &outcome, applied_index);
+        if outcome == Outcome::Unknown {
+            // The operation may still take effect, so its session has no order any more.
+            self.session = self.observer.new_session();
+            self.next_endpoint();
+        }
+        outcome
+    }
+
+    async fn try_to(&mut self, operation: OperationId, request: &Request) -> (Outcome, Option<u64>) {
+        loop {
+            match self.attempt(operation, request).await {
+                Attempt::Replied(ClientReply { result: Ok(response), applied_index, .. }) => {
+                    return (Outcome::Ok(response), Some(applied_index));
+                }
+                Attempt::Replied(ClientReply { result: Err(error), applied_index, .. }) => {
+                    if !error.outcome_unknown() {
+                        return (Outcome::Failed(error), Some(applied_index));
+                    }
+                    if !request.is_read_only() {
+                        return (Outcome::Unknown, None);
+                    }
+                }
+                Attempt::Lost if !request.is_read_only() => return (Outcome::Unknown, None),
+                Attempt::Lost | Attempt::NotSent => {}
+            }
+            self.next_endpoint();
+            self.node.sleep(BACKOFF).await;
+        }
+    }
+
+    async fn attempt(&mut self, operation: OperationId, request: &Request) -> Attempt {
+        if self.connection.is_none() {
+            self.connection = self.node.connect(self.endpoints[self.endpoint], CLIENT_PORT).await.ok();
+        }
+        let Some(connection) = &self.connection else { return Attempt::NotSent };
+        self.requests += 1;
+        let number = self.requests;
+        if connection.send(ClientRequest { number, operation, request: request.clone() }).is_err() {
+            self.connection = None;
+            return Attempt::NotSent;
+        }
+        loop {
+            match connection.receive().await {
+                Ok(reply) if reply.number == number => return Attempt::Replied(reply),
+                // An answer to a request that was given up.
+                Ok(_) => {}
+                Err(_) => {
+                    self.connection = None;
+                    return Attempt::Lost;
+                }
+            }
+        }
+    }
+
+    fn next_endpoint(&mut self) {
+        if self.endpoints.len() > 1 {
+            self.endpoint = (self.endpoint + 1) % self.endpoints.len();
+            self.connection = None;
+        }
+    }
+}
+
+/// A request as text: its content enters the digest where it is sent.
+struct Shown<'a>(&'a Request);
+
+impl std::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::hash::Hash for Shown<'_> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.kind().hash(state);
+    }
+}
+
+/// An outcome as text.
+struct Told<'a>(&'a Outcome);
+
+impl std::fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Outcome::Ok(response) => {
+                write!(f, "revision {}", response.revision())?;
+                match response {
+                    Response::Range(range) if range.kvs.len() == 1 => {
+                        write!(f, ", \"{}\"", range.kvs[0].value.escape_ascii())
+                    }
+                    Response::Range(range) => write!(f, ", {} keys", range.count),
+                    Response::DeleteRange(deleted) => write!(f, ", {} deleted", deleted.deleted),
+                    Response::Txn(txn) => {
+                        write!(f, ", {}", if txn.succeeded { "succeeded" } else { "failed" })
+                    }
+                    Response::Put(_) => Ok(()),
+                }
+            }
+            Outcome::Failed(error) => write!(f, "{error}"),
+            Outcome::Unknown => f.write_str("unknown outcome"),
+        }
+    }
+}
+
+impl std::hash::Hash for Told<'_> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        match self.0 {
+            Outcome::Ok(response) => response.revision().hash(state),
+            Outcome::Failed(error) => error.to_string().hash(state),
+            Outcome::Unknown => 0.hash(state),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! One member of the cluster.
+//!
+//! A member has the tasks that etcd has, since etcd's worst bugs were races between them:
+//!
+//! ```text
+//!  clients ──> server ──proposal──> raft loop ──committed entries──> apply loop ──results──> server
+//!                 │                   │    ▲                             │
+//!                 └──> read loop ─────┘    └──── other members           └──> snapshots
+//! ```
+//!
+//! | task | what it does |
+//! | --- | --- |
+//! | `raft_loop` | owns Raft and the write-ahead log: persists, then sends |
+//! | `apply_loop` | applies committed entries to the store, takes snapshots of it |
+//! | `server` | answers clients |
+//! | `read_loop` | finds the index at which linearizable reads are up to date |
+//! | `peers` | passes proposals on to the leader, sends and receives snapshots |
+
+mod apply_loop;
+mod log;
+mod peers;
+mod raft_loop;
+mod read_loop;
+mod recovery;
+mod server;
+mod snapshots;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use tokio::sync::{Notify, mpsc, oneshot};
+use vertebra_sim::{Node, NodeId};
+
+use crate::error::Error;
+use crate::mvcc::Store;
+use crate::observer::Observer;
+use crate::options::Options;
+use crate::response::Response;
+
+/// What the tasks of a member share.
+pub(crate) struct Member {
+    node: Node,
+    /// Its number in Raft.
+    id: u64,
+    options: Rc<Options>,
+    observer: Rc<Observer>,
+    store: Rc<RefCell<Store>>,
+    /// Index of the last entry in the store.
+    applied: Cell<u64>,
+    /// Wakes those who wait for `applied` to move.
+    applied_moved: Notify,
+    status: Cell<Status>,
+    /// Wakes those who wait for the leader to change.
+    leader_changed: Notify,
+    raft: mpsc::UnboundedSender<raft_loop::Input>,
+    reads: mpsc::UnboundedSender<read_loop::Waiting>,
+    forward: mpsc::UnboundedSender<Vec<u8>>,
+    /// Who waits for the result of a proposal, by its identifier.
+    waiting: RefCell<BTreeMap<u64, oneshot::Sender<Result<Response, Error>>>>,
+    next_request: Cell<u64>,
+}
+
+/// What the raft loop last said of Raft.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct Status {
+    term: u64,
+    /// Number of the leader; 0 while there is none.
+    leader: u64,
+    commit: u64,
+}
+
+impl Member {
+    /// Runs a member from the start of its process to its end.
+    ///
+    /// # Errors
+    ///
+    /// Why it gave up: its disk failed, or what is on it cannot be used.
+    pub(crate) async fn run(node: Node, options: Rc<Options>, observer: Rc<Observer>) -> Result<(), String> {
+        let recovered = recovery::recover(&node, &options, &observer).await?;
+        let (raft, raft_inputs) = mpsc::unbounded_channel();
+        let (reads, waiting_reads) = mpsc::unbounded_channel();
+        let (forward, forwarded) = mpsc::unbounded_channel();
+        let (apply, batches) = mpsc::unbounded_channel();
+        let member = Rc::new(Self {
+            id: number(node.id()),
+            options,
+            observer,
+            store: recovered.store,
+            applied: Cell::new(recovered.applied),
+            applied_moved: Notify::new(),
+            status: Cell::default(),
+            leader_changed: Notify::new(),
+            raft,
+            reads,
+            forward,
+            waiting: RefCell::default(),
+            next_request: Cell::new(0),
+            node,
+        });
+        let node = &member.node;
+        node.spawn(apply_loop::run(Rc::clone(&member), batches));
+        node.spawn(read_loop::run(Rc::clone(&member), waiting_reads));
+        node.spawn(peers::forward(Rc::clone(&member), forwarded));
+        node.spawn(peers::listen(Rc::clone(&member)));
+        node.spawn(server::listen(Rc::clone(&member)));
+        raft_loop::run(Rc::clone(&member), recovered.log, recovered.wal, raft_inputs, apply).await
+    }
+
+    fn is_leader(&self) -> bool {
+        self.status.get().leader == self.id
+    }
+
+    /// An identifier that no other proposal of this cluster has: member, incarnation and a counter, as in etcd.
+    fn next_request_id(&self) -> u64 {
+        self.next_request.set(self.next_request.get() + 1);
+        self.id << 48 | u64::from(self.node.incarnation()) << 32 | self.next_request.get()
+    }
+
+    /// Waits until `index` is applied.
+    async fn wait_applied(&self, index: u64) {
+        loop {
+            let moved = self.applied_moved.notified();
+            if self.applied.get() >= index {
+                return;
+            }
+            moved.await;
+        }
+    }
+}
+
+/// A member's number in Raft.
+pub(crate) fn number(id: NodeId) -> u64 {
+    match id {
+        NodeId::Member(number) => u64::from(number),
+        NodeId::Client(_) => unreachable!("a client is not in Raft"),
+    }
+}
+
+/// The member with this number in Raft.
+pub(crate) fn member_id(number: u64) -> NodeId {
+    NodeId::Member(u16::try_from(number).expect("members are numbered from 1 to 65,535"))
+}

@@ -1,0 +1,132 @@
+//! What members tell each other over connections: proposals for the leader, and snapshots.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::{Either, select};
+use protobuf::Message as _;
+use raft::eraftpb::Message;
+use tokio::sync::mpsc;
+use vertebra_sim::network::Connection;
+use vertebra_sim::{NodeId, before, record};
+
+use super::raft_loop::Input;
+use super::{Member, member_id, snapshots};
+use crate::wire::{PEER_PORT, PeerStream, SnapshotReceived};
+
+/// Bytes of a snapshot that are sent at a time.
+const CHUNK_BYTES: usize = 16 << 10;
+
+/// Longest snapshot that is believed.
+const SNAPSHOT_BYTES_MAX: u64 = 1 << 30;
+
+/// How long a follower may take to receive a snapshot.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(10);
+
+type Outgoing = Connection<PeerStream, SnapshotReceived>;
+type Incoming = Connection<SnapshotReceived, PeerStream>;
+
+/// Passes proposals on to the leader, over one connection as long as it leads. What cannot be sent is dropped: its
+/// proposer does not know what became of it, and will find out by its timeout.
+pub(super) async fn forward(member: Rc<Member>, mut proposals: mpsc::UnboundedReceiver<Vec<u8>>) {
+    let mut connection: Option<(NodeId, Outgoing)> = None;
+    while let Some(proposal) = proposals.recv().await {
+        let leader = match member.status.get().leader {
+            0 => continue,
+            leader if leader == member.id => {
+                let _ = member.raft.send(Input::Propose(proposal));
+                continue;
+            }
+            leader => member_id(leader),
+        };
+        if connection.as_ref().is_none_or(|(to, _)| *to != leader) {
+            connection = connect(&member, leader).await.map(|connection| (leader, connection));
+        }
+        if let Some((_, open)) = &connection
+            && open.send(PeerStream::Proposal(proposal.into())).is_err()
+        {
+            connection = None;
+        }
+    }
+}
+
+/// Connects to the leader, unless it is no longer that before it answers.
+async fn connect(member: &Member, leader: NodeId) -> Option<Outgoing> {
+    let connecting = std::pin::pin!(member.node.connect(leader, PEER_PORT));
+    let leader_changed = std::pin::pin!(member.leader_changed.notified());
+    match select(connecting, leader_changed).await {
+        Either::Left((connection, _)) => connection.ok(),
+        Either::Right(_) => None,
+    }
+}
+
+/// Takes what other members send.
+pub(super) async fn listen(member: Rc<Member>) {
+    let listener = member.node.listen(PEER_PORT);
+    loop {
+        let connection = listener.accept().await;
+        let member = Rc::clone(&member);
+        let node = member.node.clone();
+        node.spawn(async move { receive(&member, connection).await });
+    }
+}
+
+async fn receive(member: &Member, connection: Incoming) {
+    let mut snapshot: Option<(Box<Message>, u64, BytesMut)> = None;
+    while let Ok(message) = connection.receive().await {
+        match message {
+            PeerStream::Proposal(data) => {
+                if member.is_leader() {
+                    let _ = member.raft.send(Input::Propose(data.to_vec()));
+                }
+            }
+            PeerStream::Snapshot { message, length } => match Message::parse_from_bytes(&message) {
+                Ok(message) if length <= SNAPSHOT_BYTES_MAX => {
+                    snapshot = Some((Box::new(message), length, BytesMut::new()));
+                }
+                _ => return,
+            },
+            PeerStream::Chunk(bytes) => {
+                let Some((_, _, store)) = &mut snapshot else { return };
+                store.extend_from_slice(&bytes);
+            }
+        }
+        if let Some((message, length, store)) = snapshot.take() {
+            if (store.len() as u64) < length {
+                snapshot = Some((message, length, store));
+                continue;
+            }
+            record!(member.node, "member", "received a snapshot of {} bytes", length);
+            let _ = member.raft.send(Input::SnapshotArrived { message, store: store.freeze() });
+            let _ = connection.send(SnapshotReceived);
+        }
+    }
+}
+
+/// Sends a snapshot that Raft wants a follower to have, and tells Raft how that went.
+pub(super) fn send_snapshot(member: &Rc<Member>, message: Message) {
+    let member = Rc::clone(member);
+    let node = member.node.clone();
+    node.spawn(async move {
+        let to = message.to;
+        let deadline = member.node.sleep(SNAPSHOT_TIMEOUT);
+        let arrived = before(deadline, try_send_snapshot(&member, message)).await.flatten().is_some();
+        let _ = member.raft.send(Input::SnapshotSent { to, arrived });
+    });
+}
+
+async fn try_send_snapshot(member: &Member, message: Message) -> Option<()> {
+    let metadata = message.get_snapshot().get_metadata();
+    let (index, term, to) = (metadata.index, metadata.term, member_id(message.to));
+    // It may have been replaced by a newer one meanwhile; Raft will ask for that.
+    let store = Bytes::from(snapshots::read(&member.node.disk(), index, term).await.ok()?);
+    let connection: Outgoing = member.node.connect(to, PEER_PORT).await.ok()?;
+    let message = message.write_to_bytes().ok()?.into();
+    connection.send(PeerStream::Snapshot { message, length: store.len() as u64 }).ok()?;
+    for start in (0..store.len()).step_by(CHUNK_BYTES) {
+        let end = store.len().min(start + CHUNK_BYTES);
+        connection.send(PeerStream::Chunk(store.slice(start..end))).ok()?;
+    }
+    connection.receive().await.ok().map(|SnapshotReceived| ())
+}

@@ -1,0 +1,488 @@
+//! The raft loop: the only task that touches Raft and the write-ahead log.
+//!
+//! It takes what arrived (a tick, messages, proposals, reads), and then lets each `Ready` through in etcd's order:
+//! a leader sends, then everything is written and synced, then a follower answers, then committed entries go to
+//! the apply loop. While it waits for the disk, what arrives waits for it.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use raft::eraftpb::{Entry, Message, MessageType};
+use raft::{Config, LightReady, RawNode, Ready, SnapshotStatus, StateRole};
+use tokio::sync::{mpsc, oneshot};
+use vertebra_sim::network::Socket;
+use vertebra_sim::random::Stream;
+use vertebra_sim::{NodeId, Ticker, record};
+
+use super::apply_loop::Batch;
+use super::log::Log;
+use super::{Member, Status, member_id, number, peers, snapshots};
+use crate::defect::Defect;
+use crate::failpoints;
+use crate::observer::Role;
+use crate::wal::Wal;
+use crate::wire::{PEER_PORT, PeerMessage};
+
+/// What other tasks ask of the raft loop.
+pub(super) enum Input {
+    /// Propose an encoded request.
+    Propose(Vec<u8>),
+    /// Find an index from which a read is up to date. The context is unique to the attempt; the answer is the
+    /// index. No answer means no.
+    ReadIndex { context: u64, answer: oneshot::Sender<u64> },
+    /// A snapshot has arrived from the leader.
+    SnapshotArrived { message: Box<Message>, store: Bytes },
+    /// A snapshot was sent to a follower, or could not be.
+    SnapshotSent { to: u64, arrived: bool },
+    /// The apply loop's snapshot is in its file.
+    SnapshotSaved { index: u64, term: u64 },
+}
+
+/// For whom a read index is sought.
+enum Reader {
+    Here(oneshot::Sender<u64>),
+    Peer { member: NodeId, attempt: u64 },
+}
+
+/// Reads under way at once, above which the oldest are forgotten: Raft drops some without a word.
+const READS_MAX: usize = 1_000;
+
+struct RaftLoop {
+    member: Rc<Member>,
+    raft: RawNode<Log>,
+    log: Log,
+    wal: Wal,
+    socket: Socket<PeerMessage>,
+    ticker: Ticker,
+    apply: mpsc::UnboundedSender<Batch>,
+    readers: BTreeMap<u64, Reader>,
+    next_read: u64,
+    /// The store of the snapshot that Raft was last given.
+    arrived: Option<(u64, Bytes)>,
+    /// What the observer was last told.
+    role: (u64, StateRole),
+    /// Index of the last entry that the apply loop was given.
+    handed_over: u64,
+    /// Whence it is drawn how many messages are taken at a time.
+    batches: Stream,
+}
+
+pub(super) async fn run(
+    member: Rc<Member>,
+    log: Log,
+    wal: Wal,
+    mut inputs: mpsc::UnboundedReceiver<Input>,
+    apply: mpsc::UnboundedSender<Batch>,
+) -> Result<(), String> {
+    let raft = start_raft(&member, log.clone());
+    let role = (raft.raft.term, raft.raft.state);
+    let socket = member.node.socket(PEER_PORT);
+    let ticker = member.node.ticker(member.options.heartbeat_interval);
+    // Contexts must not repeat over restarts: an acknowledgement may still be on its way.
+    let next_read = u64::from(member.node.incarnation()) << 32;
+    let batches = member.node.stream("member/raft-batch");
+    let (readers, arrived, handed_over) = (BTreeMap::new(), None, member.applied.get());
+    let mut this = RaftLoop {
+        member,
+        raft,
+        log,
+        wal,
+        socket,
+        ticker,
+        apply,
+        readers,
+        next_read,
+        arrived,
+        role,
+        handed_over,
+        batches,
+    };
+    this.settle_election_timeout();
+    loop {
+        let mut input = None;
+        let ticked = poll_fn(|context| {
+            let ticked = this.ticker.poll_tick(context).is_ready();
+            if let Poll::Ready(Some(next)) = inputs.poll_recv(context) {
+                input = Some(next);
+            }
+            if ticked || input.is_some() || this.socket.poll_ready(context).is_ready() {
+                return Poll::Ready(ticked);
+            }
+            Poll::Pending
+        })
+        .await;
+        if ticked {
+            this.raft.tick();
+            this.role_may_have_changed();
+        }
+        while let Some(next) = input.take().or_else(|| inputs.try_recv().ok()) {
+            this.take_input(next).await?;
+        }
+        this.take_messages().await;
+        // Raft checks that no more is applied than it said is committed, which a planted defect may not care for.
+        let committed = this.raft.raft.raft_log.committed;
+        this.raft.advance_apply_to(this.member.applied.get().min(committed));
+        while this.raft.has_ready() {
+            let ready = this.raft.ready();
+            this.let_through(ready).await?;
+        }
+        this.settle_election_timeout();
+        this.publish_status();
+    }
+}
+
+fn start_raft(member: &Member, log: Log) -> RawNode<Log> {
+    let options = &member.options;
+    let election_tick = usize::from(options.election_ticks);
+    let config = Config {
+        id: member.id,
+        election_tick,
+        heartbeat_tick: 1,
+        applied: member.applied.get(),
+        max_size_per_msg: options.message_bytes_max,
+        max_inflight_msgs: usize::from(options.messages_inflight_max),
+        pre_vote: true,
+        check_quorum: true,
+        ..Config::default()
+    };
+    let silent = slog::Logger::root(slog::Discard, slog::o!());
+    match RawNode::new(&config, log, &silent) {
+        Ok(raft) => raft,
+        Err(error) => panic!("options that were checked, and a log that was: {error}"),
+    }
+}
+
+impl RaftLoop {
+    /// Raft draws its election timeouts from a generator that no seed governs. Whenever it may have done so, the
+    /// timeout is set to a value that is a function of seed, member, term and role.
+    fn settle_election_timeout(&mut self) {
+        let ticks = usize::from(self.member.options.election_ticks);
+        let (term, role) = (self.raft.raft.term, self.raft.raft.state);
+        let hash = mix(self.member.observer.seed() ^ mix(self.member.id ^ mix(term ^ mix(role as u64))));
+        let timeout = ticks + (hash % ticks as u64) as usize;
+        if self.raft.raft.randomized_election_timeout() != timeout {
+            self.raft.raft.set_randomized_election_timeout(timeout);
+        }
+    }
+
+    /// Tells the observer of each change of term or role, also of one that the next message undoes.
+    fn role_may_have_changed(&mut self) {
+        let role = (self.raft.raft.term, self.raft.raft.state);
+        if role == self.role {
+            return;
+        }
+        self.role = role;
+        let (term, state) = role;
+        record!(self.member.node, "raft", "{} in term {}", RoleName(state), term);
+        let role = if state == StateRole::Leader { Role::Leader } else { Role::Other };
+        self.member.observer.role_changed(self.member.id, term, role);
+    }
+
+    fn publish_status(&self) {
+        let raft = &self.raft.raft;
+        let status = Status { term: raft.term, leader: raft.leader_id, commit: raft.raft_log.committed };
+        let before = self.member.status.replace(status);
+        if (before.leader, before.term) != (status.leader, status.term) {
+            self.member.leader_changed.notify_waiters();
+        }
+    }
+
+    async fn take_input(&mut self, input: Input) -> Result<(), String> {
+        match input {
+            Input::Propose(data) => {
+                // A follower would pass it on in a datagram, which may be duplicated: `peers` does that over a
+                // connection. Refusals end in the proposer's timeout, as in etcd.
+                if self.raft.raft.state == StateRole::Leader {
+                    let _ = self.raft.propose(Vec::new(), data);
+                }
+            }
+            Input::ReadIndex { context, answer } => self.seek_read_index(Some(context), Reader::Here(answer)),
+            Input::SnapshotArrived { message, store } => {
+                let index = message.get_snapshot().get_metadata().index;
+                self.step(*message);
+                // Raft passes over one that is older than what it has, or than one that arrived just before.
+                if self.raft.snap().is_some_and(|taken| taken.get_metadata().index == index) {
+                    self.arrived = Some((index, store));
+                }
+            }
+            Input::SnapshotSent { to, arrived } => {
+                let status = if arrived { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
+                self.raft.report_snapshot(to, status);
+            }
+            Input::SnapshotSaved { index, term } => self.snapshot_saved(index, term).await?,
+        }
+        Ok(())
+    }
+
+    /// Takes the messages that are here, or some of them. After a pause or a slow write there may be many; whether
+    /// Raft sees them all before its next `Ready`, or acts on each, is left to chance, as it is among etcd's
+    /// goroutines.
+    async fn take_messages(&mut self) {
+        let mut taken = 0;
+        let mut batch = usize::MAX;
+        while let Some((from, message)) = self.socket.try_receive() {
+            self.take_message(from, message);
+            taken += 1;
+            if taken == 1 && !self.socket.is_empty() {
+                batch = *self.batches.pick(&[1, 1, 8, usize::MAX]);
+            }
+            if taken == batch {
+                return self.member.node.yield_now().await;
+            }
+        }
+    }
+
+    fn take_message(&mut self, from: NodeId, message: PeerMessage) {
+        match message {
+            PeerMessage::Raft(message) => self.step(message),
+            PeerMessage::ReadIndex { attempt } => {
+                self.seek_read_index(None, Reader::Peer { member: from, attempt });
+            }
+            PeerMessage::ReadIndexAnswer { attempt, index } => {
+                if let Some(Reader::Here(answer)) = self.readers.remove(&attempt) {
+                    let _ = answer.send(index);
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, message: Message) {
+        // Raft refuses what is not for it, such as a response from an unknown member.
+        let _ = self.raft.step(message);
+        self.role_may_have_changed();
+    }
+
+    /// Asks Raft, or the leader, for an index from which a read is up to date.
+    fn seek_read_index(&mut self, context: Option<u64>, reader: Reader) {
+        let is_leader = self.raft.raft.state == StateRole::Leader;
+        let reused = self.member.options.has(Defect::ReuseReadContext);
+        // A fresh context for each attempt: an acknowledgement of an earlier one must not confirm this one.
+        let context = match context.filter(|_| reused) {
+            // As etcd had it, the context of a retry is that of the first attempt, unique among members.
+            Some(context) => context | self.member.id << 56,
+            None => {
+                self.next_read += 1;
+                self.next_read
+            }
+        };
+        if is_leader || reused {
+            self.raft.read_index(context.to_be_bytes().to_vec());
+        } else if let (Reader::Here(_), leader @ 1..) = (&reader, self.raft.raft.leader_id) {
+            self.send(member_id(leader), PeerMessage::ReadIndex { attempt: context });
+        } else {
+            return;
+        }
+        if self.readers.len() >= READS_MAX {
+            self.readers.pop_first();
+        }
+        self.readers.insert(context, reader);
+    }
+
+    fn confirm_reads(&mut self, ready: &mut Ready) {
+        for read in ready.take_read_states() {
+            let Some(context) = read.request_ctx.first_chunk().map(|bytes| u64::from_be_bytes(*bytes)) else {
+                continue;
+            };
+            match self.readers.remove(&context) {
+                Some(Reader::Here(answer)) => {
+                    let _ = answer.send(read.index);
+                }
+                Some(Reader::Peer { member, attempt }) => {
+                    self.send(member, PeerMessage::ReadIndexAnswer { attempt, index: read.index });
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Lets one `Ready` through.
+    async fn let_through(&mut self, mut ready: Ready) -> Result<(), String> {
+        let member = Rc::clone(&self.member);
+        let (id, node) = (member.id, &member.node);
+        self.confirm_reads(&mut ready);
+        if !ready.messages().is_empty() {
+            node.failpoint(failpoints::RAFT_BEFORE_LEADER_SEND).await;
+            self.send_all(ready.take_messages());
+        }
+        let installs = !ready.snapshot().is_empty();
+        if installs {
+            let metadata = ready.snapshot().get_metadata();
+            member.observer.installed_snapshot(id, metadata.index, metadata.term);
+            self.save_installed_snapshot(&ready).await?;
+        }
+        let entries = ready.take_entries();
+        member.observer.appended(id, &entries);
+        if member.options.has(Defect::AcknowledgeBeforeSync) && member.options.members == 1 {
+            // With a quorum of one, what is appended was taken for committed, and applied while it was written.
+            if let Some(last) = entries.last() {
+                member.observer.committed(id, self.raft.raft.term, last.index);
+            }
+            self.hand_over(entries.clone());
+        }
+        if let Some(hard_state) = ready.hs() {
+            member.observer.committed(id, hard_state.term, hard_state.commit);
+        }
+        self.hand_over(ready.take_committed_entries());
+        if !entries.is_empty() || ready.hs().is_some() {
+            node.failpoint(failpoints::RAFT_BEFORE_SAVE).await;
+            self.wal
+                .save(&entries, ready.hs(), ready.must_sync())
+                .await
+                .map_err(|error| error.to_string())?;
+            node.failpoint(failpoints::RAFT_AFTER_SAVE).await;
+        }
+        if let Some(hard_state) = ready.hs() {
+            self.log.set_hard_state(hard_state);
+        }
+        if installs {
+            self.apply_installed_snapshot(&ready).await?;
+        }
+        let synced = ready.must_sync() || installs;
+        self.log.append(entries);
+        if synced {
+            self.observe_durable();
+        }
+        if !ready.persisted_messages().is_empty() {
+            node.failpoint(failpoints::RAFT_BEFORE_FOLLOWER_SEND).await;
+            self.send_all(ready.take_persisted_messages());
+        }
+        let light = self.raft.advance_append(ready);
+        self.role_may_have_changed();
+        self.let_light_through(light).await
+    }
+
+    async fn let_light_through(&mut self, mut light: LightReady) -> Result<(), String> {
+        if let Some(commit) = light.commit_index() {
+            self.member.observer.committed(self.member.id, self.raft.raft.term, commit);
+            self.log.set_commit(commit);
+            let hard_state = self.log.hard_state().clone();
+            // Nobody relies on it: a commit that is lost is learnt again.
+            self.wal.save(&[], Some(&hard_state), false).await.map_err(|error| error.to_string())?;
+        }
+        self.send_all(light.take_messages());
+        self.hand_over(light.take_committed_entries());
+        Ok(())
+    }
+
+    fn observe_durable(&self) {
+        let last_index = raft::Storage::last_index(&self.log).unwrap_or(0);
+        let last_term = self.log.term_at(last_index).unwrap_or(0);
+        self.member.observer.persisted(self.member.id, &self.log.hard_state(), last_index, last_term);
+    }
+
+    /// Gives committed entries to the apply loop.
+    fn hand_over(&mut self, mut entries: Vec<Entry>) {
+        let given = entries.partition_point(|entry| entry.index <= self.handed_over);
+        entries.drain(..given);
+        if let Some(last) = entries.last() {
+            self.handed_over = last.index;
+            // The apply loop ends only with the process.
+            let _ = self.apply.send(Batch::Entries(entries));
+        }
+    }
+
+    async fn save_installed_snapshot(&mut self, ready: &Ready) -> Result<(), String> {
+        let node = &self.member.node;
+        let metadata = ready.snapshot().get_metadata();
+        let (index, term) = (metadata.index, metadata.term);
+        node.failpoint(failpoints::RAFT_BEFORE_SAVE_SNAP).await;
+        let store = self.arrived_store(index);
+        snapshots::write(node, "leader", index, term, &store).await.map_err(|error| error.to_string())?;
+        node.failpoint(failpoints::RAFT_BEFORE_WAL_SAVE_SNAPSHOT).await;
+        self.wal.save_snapshot(index, term, true).await.map_err(|error| error.to_string())?;
+        node.failpoint(failpoints::RAFT_AFTER_SAVE_SNAP).await;
+        Ok(())
+    }
+
+    async fn apply_installed_snapshot(&mut self, ready: &Ready) -> Result<(), String> {
+        let member = Rc::clone(&self.member);
+        let metadata = ready.snapshot().get_metadata();
+        let (index, term) = (metadata.index, metadata.term);
+        member.node.failpoint(failpoints::RAFT_BEFORE_APPLY_SNAP).await;
+        self.log.install(index, term);
+        let store = self.arrived_store(index);
+        self.handed_over = index;
+        let _ = self.apply.send(Batch::Snapshot { index, term, store });
+        member.node.failpoint(failpoints::RAFT_AFTER_APPLY_SNAP).await;
+        self.release().await?;
+        member.node.failpoint(failpoints::RAFT_AFTER_WAL_RELEASE).await;
+        Ok(())
+    }
+
+    /// The store of a snapshot that Raft accepted.
+    fn arrived_store(&self, index: u64) -> Bytes {
+        match &self.arrived {
+            Some((arrived, store)) if *arrived == index => store.clone(),
+            _ => panic!("Raft accepted a snapshot of {index} that did not arrive"),
+        }
+    }
+
+    async fn snapshot_saved(&mut self, index: u64, term: u64) -> Result<(), String> {
+        if index <= self.log.snapshot().0 {
+            // The leader's was newer.
+            return Ok(());
+        }
+        self.wal.save_snapshot(index, term, false).await.map_err(|error| error.to_string())?;
+        let compact = index.saturating_sub(self.member.options.snapshot_catchup_entries);
+        if self.log.snapshot_saved(index, term, compact) {
+            self.member.observer.compacted(self.member.id, compact);
+        }
+        self.release().await
+    }
+
+    /// Removes snapshot files and segments that are of no more use.
+    async fn release(&mut self) -> Result<(), String> {
+        let (newest, _) = self.log.snapshot();
+        let oldest =
+            snapshots::purge(&self.member.node.disk(), newest).await.map_err(|error| error.to_string())?;
+        self.wal.release(oldest).await.map_err(|error| error.to_string())
+    }
+
+    fn send_all(&mut self, messages: Vec<Message>) {
+        for message in messages {
+            self.member.observer.sends(self.member.id, &message);
+            if message.msg_type == MessageType::MsgSnapshot {
+                peers::send_snapshot(&self.member, message);
+            } else {
+                self.send(member_id(message.to), PeerMessage::Raft(message));
+            }
+        }
+    }
+
+    fn send(&self, to: NodeId, message: PeerMessage) {
+        debug_assert_ne!(number(to), self.member.id, "a member does not write to itself");
+        let message = if self.member.options.encode_messages { message.through_bytes() } else { message };
+        self.socket.send(to, message);
+    }
+}
+
+/// The finisher of SplitMix64: each bit of the input moves each bit of the output.
+fn mix(value: u64) -> u64 {
+    let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// A role as people call it.
+struct RoleName(StateRole);
+
+impl std::fmt::Display for RoleName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self.0 {
+            StateRole::Follower => "follower",
+            StateRole::Candidate => "candidate",
+            StateRole::Leader => "leader",
+            StateRole::PreCandidate => "pre-candidate",
+        })
+    }
+}
+
+impl std::hash::Hash for RoleName {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (self.0 as u8).hash(state);
+    }
+}

@@ -1,0 +1,66 @@
+//! Finds the index at which linearizable reads are up to date, for all reads that wait at a time.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use tokio::sync::{mpsc, oneshot};
+use vertebra_sim::before;
+
+use super::Member;
+use super::raft_loop::Input;
+use crate::error::Error;
+
+/// A read that waits for the store to be up to date.
+pub(super) type Waiting = oneshot::Sender<Result<(), Error>>;
+
+/// How long an attempt may go unanswered before there is another. etcd: 500 ms.
+const RETRY: Duration = Duration::from_millis(500);
+
+pub(super) async fn run(member: Rc<Member>, mut waiting: mpsc::UnboundedReceiver<Waiting>) {
+    let mut contexts = u64::from(member.node.incarnation()) << 32;
+    while let Some(first) = waiting.recv().await {
+        // Those that wait now can share an index; those that come later began later, and need a later one.
+        let mut batch = vec![first];
+        while let Ok(next) = waiting.try_recv() {
+            batch.push(next);
+        }
+        contexts += 1;
+        let deadline = member.node.sleep(member.request_timeout());
+        let result = match before(deadline, up_to_date(&member, contexts)).await {
+            Some(result) => result,
+            None => Err(Error::TimedOut),
+        };
+        for read in batch {
+            // A client that gave up has dropped its end.
+            let _ = read.send(result);
+        }
+    }
+}
+
+/// Waits until everything is applied that was committed when this was called.
+async fn up_to_date(member: &Member, context: u64) -> Result<(), Error> {
+    let mut leader_changed = std::pin::pin!(member.leader_changed.notified());
+    // From here on a change is seen, even one before the first poll below.
+    leader_changed.as_mut().enable();
+    loop {
+        let (answer, answered) = oneshot::channel();
+        let _ = member.raft.send(Input::ReadIndex { context, answer });
+        let index = async {
+            match answered.await {
+                Ok(index) => index,
+                // Raft cannot tell yet. Another attempt may.
+                Err(_) => std::future::pending().await,
+            }
+        };
+        let found = select(Box::pin(index), leader_changed.as_mut());
+        match before(member.node.sleep(RETRY), found).await {
+            Some(Either::Left((index, _))) => {
+                member.wait_applied(index).await;
+                return Ok(());
+            }
+            Some(Either::Right(_)) => return Err(Error::LeaderChanged),
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Answers clients.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use prost::Message;
+use tokio::sync::oneshot;
+use vertebra_sim::before;
+use vertebra_sim::network::Connection;
+
+use super::Member;
+use super::raft_loop::Input;
+use crate::api::{InternalRaftRequest, RangeRequest, RequestHeader, ResponseHeader, TxnRequest};
+use crate::error::Error;
+use crate::history::{OperationId, Request};
+use crate::mvcc::{self, validate};
+use crate::response::Response;
+use crate::wire::{CLIENT_PORT, ClientReply, ClientRequest};
+
+/// Largest request that is proposed. etcd: 1.5 MiB.
+const REQUEST_BYTES_MAX: usize = 3 << 19;
+
+/// Committed entries that may wait to be applied before requests are refused. etcd: 5,000.
+const BACKLOG_MAX: u64 = 5_000;
+
+/// What a member adds to two election timeouts when it waits for a result. etcd: 5 s.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The identifier of every simulated cluster.
+const CLUSTER_ID: u64 = 0x7665_7274_6562_7261;
+
+pub(super) async fn listen(member: Rc<Member>) {
+    let listener = member.node.listen(CLIENT_PORT);
+    loop {
+        let connection = listener.accept().await;
+        let member = Rc::clone(&member);
+        let node = member.node.clone();
+        node.spawn(async move { serve(&member, connection).await });
+    }
+}
+
+/// Answers the requests on one connection, several at a time, as they are ready.
+async fn serve(member: &Member, connection: Connection<ClientReply, ClientRequest>) {
+    let mut under_way = FuturesUnordered::new();
+    loop {
+        let reply = poll_fn(|context| {
+            loop {
+                match connection.poll_receive(context) {
+                    Poll::Ready(Ok(request)) => under_way.push(answer(member, request)),
+                    Poll::Ready(Err(_)) => return Poll::Ready(None),
+                    Poll::Pending => break,
+                }
+            }
+            match under_way.poll_next_unpin(context) {
+                Poll::Ready(Some(reply)) => Poll::Ready(Some(reply)),
+                // With nothing under way, only the connection can wake this task.
+                Poll::Ready(None) | Poll::Pending => Poll::Pending,
+            }
+        })
+        .await;
+        // Without a connection there is nobody to answer: what is under way is cancelled, as etcd does when a
+        // stream ends.
+        let Some(reply) = reply else { return };
+        if connection.send(reply).is_err() {
+            return;
+        }
+    }
+}
+
+async fn answer(member: &Member, request: ClientRequest) -> ClientReply {
+    let ClientRequest { number, operation, request } = request;
+    let mut result = match request {
+        Request::Range(read) => member.range(&read).await,
+        Request::Put(put) => match validate::put(&put) {
+            Ok(()) => {
+                member.propose(operation, InternalRaftRequest { put: Some(put), ..Default::default() }).await
+            }
+            Err(error) => Err(error),
+        },
+        Request::DeleteRange(delete) => match validate::delete_range(&delete) {
+            Ok(()) => {
+                let delete_range = Some(delete);
+                member.propose(operation, InternalRaftRequest { delete_range, ..Default::default() }).await
+            }
+            Err(error) => Err(error),
+        },
+        Request::Txn(txn) => member.txn(operation, txn).await,
+    };
+    if let Ok(response) = &mut result {
+        member.complete_header(response);
+    }
+    ClientReply { number, result, applied_index: member.applied.get() }
+}
+
+impl Member {
+    /// How long a request may take before the member gives up on it.
+    pub(super) fn request_timeout(&self) -> Duration {
+        PATIENCE + 2 * self.options.election_timeout()
+    }
+
+    async fn range(&self, read: &RangeRequest) -> Result<Response, Error> {
+        validate::range(read)?;
+        if !read.serializable {
+            self.become_up_to_date().await?;
+        }
+        self.store.borrow().range(read).map(Response::Range)
+    }
+
+    async fn txn(&self, operation: OperationId, txn: TxnRequest) -> Result<Response, Error> {
+        validate::txn(&txn, validate::TXN_OPS_MAX)?;
+        if mvcc::is_read_only(&txn) {
+            if !mvcc::is_serializable(&txn) {
+                self.become_up_to_date().await?;
+            }
+            return self.store.borrow().read_txn(&txn).map(Response::Txn);
+        }
+        self.propose(operation, InternalRaftRequest { txn: Some(txn), ..Default::default() }).await
+    }
+
+    /// Waits until everything is applied that was committed when this was called.
+    async fn become_up_to_date(&self) -> Result<(), Error> {
+        let (waiting, result) = oneshot::channel();
+        let _ = self.reads.send(waiting);
+        // The read loop answers everyone, and ends only with the process.
+        result.await.unwrap_or(Err(Error::Stopped))
+    }
+
+    /// Proposes a request, and waits for its result.
+    async fn propose(
+        &self,
+        operation: OperationId,
+        mut request: InternalRaftRequest,
+    ) -> Result<Response, Error> {
+        if self.status.get().commit > self.applied.get() + BACKLOG_MAX {
+            return Err(Error::TooManyRequests);
+        }
+        let id = self.next_request_id();
+        request.header = Some(RequestHeader { id });
+        let data = request.encode_to_vec();
+        if data.len() > REQUEST_BYTES_MAX {
+            return Err(Error::RequestTooLarge);
+        }
+        let (result, waiting) = oneshot::channel();
+        let deadline = self.node.sleep(self.request_timeout());
+        let proposed = async {
+            self.wait_for_leader().await;
+            self.observer.proposed(operation, id);
+            self.waiting.borrow_mut().insert(id, result);
+            let _guard = StopWaiting(self, id);
+            let _ = match self.is_leader() {
+                true => self.raft.send(Input::Propose(data)).is_ok(),
+                false => self.forward.send(data).is_ok(),
+            };
+            waiting.await.unwrap_or(Err(Error::Stopped))
+        };
+        before(deadline, proposed).await.unwrap_or(Err(Error::TimedOut))
+    }
+
+    async fn wait_for_leader(&self) {
+        loop {
+            let changed = self.leader_changed.notified();
+            if self.status.get().leader != 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// The store knows only the revision.
+    fn complete_header(&self, response: &mut Response) {
+        let header = match response {
+            Response::Range(response) => &mut response.header,
+            Response::Put(response) => &mut response.header,
+            Response::DeleteRange(response) => &mut response.header,
+            Response::Txn(response) => &mut response.header,
+        };
+        let revision = header.map_or(0, |header| header.revision);
+        let (member_id, raft_term) = (self.id, self.status.get().term);
+        *header = Some(ResponseHeader { cluster_id: CLUSTER_ID, member_id, revision, raft_term });
+    }
+}
+
+/// Takes a proposal off the list of those that are waited for, also when the one who waited is cancelled.
+struct StopWaiting<'a>(&'a Member, u64);
+
+impl Drop for StopWaiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.borrow_mut().remove(&self.1);
+    }
+}

@@ -1,0 +1,302 @@
+//! What the oracles are told while a run goes on.
+//!
+//! Members and clients share one observer and tell it what they do; they never ask it anything. So the oracles see
+//! more than any process of the cluster, and no process knows more for it.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use raft::eraftpb::{Entry, HardState, Message, MessageType};
+use vertebra_sim::{NodeId, Violation, World, record};
+
+use crate::api::{InternalRaftRequest, KeyValue, RangeRequest};
+use crate::history::{History, OperationId, Outcome, Request};
+use crate::member::member_id;
+use crate::mvcc::Store;
+use crate::oracle::agreement::Agreement;
+use crate::oracle::linearizable_history::{self, Conclusion};
+use crate::oracle::linearizable_log::{self, LogEntry, Witness};
+use crate::oracle::raft_safety::{self, Durable, RaftSafety, Recovered};
+use crate::oracle::revisions::{self, Revisions};
+use crate::oracle::{self, commit_window, durability, serializable};
+
+/// Whether a member leads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Role {
+    Leader,
+    Other,
+}
+
+/// Sees everything, and holds it against the guarantees.
+pub(crate) struct Observer {
+    world: World,
+    history: RefCell<History>,
+    next_session: Cell<u32>,
+    witness: RefCell<Witness>,
+    /// By index: when the first member learnt that the entry is committed. Index 0 is none.
+    committed: RefCell<Vec<u64>>,
+    /// Index of the last entry that any member has applied.
+    applied: Cell<u64>,
+    raft: RefCell<RaftSafety>,
+    revisions: RefCell<Revisions>,
+    agreement: RefCell<Agreement>,
+    members: RefCell<Vec<View>>,
+}
+
+/// A member as the observer last saw it.
+struct View {
+    term: u64,
+    role: Role,
+    applied: u64,
+    store: Option<Rc<RefCell<Store>>>,
+}
+
+impl Observer {
+    pub(crate) fn new(world: &World, members: u16) -> Self {
+        let voters: Vec<_> = (1..=u64::from(members)).collect();
+        let view = || View { term: 0, role: Role::Other, applied: 0, store: None };
+        Self {
+            world: world.clone(),
+            history: RefCell::default(),
+            next_session: Cell::new(0),
+            witness: RefCell::default(),
+            committed: RefCell::new(vec![0]),
+            applied: Cell::new(0),
+            raft: RefCell::new(RaftSafety::new(&voters)),
+            revisions: RefCell::default(),
+            agreement: RefCell::default(),
+            members: RefCell::new(voters.iter().map(|_| view()).collect()),
+        }
+    }
+
+    /// The seed of the run, for what a member must choose in a way that depends on nothing else.
+    pub(crate) fn seed(&self) -> u64 {
+        self.world.streams().seed()
+    }
+
+    // What clients tell.
+
+    pub(crate) fn new_session(&self) -> u32 {
+        self.next_session.replace(self.next_session.get() + 1)
+    }
+
+    pub(crate) fn invoked(&self, session: u32, request: &Request) -> OperationId {
+        self.history.borrow_mut().invoke(session, request.clone())
+    }
+
+    pub(crate) fn returned(&self, operation: OperationId, outcome: &Outcome, applied_index: Option<u64>) {
+        self.history.borrow_mut().returned(operation, outcome.clone());
+        if let Some(index) = applied_index {
+            self.witness.borrow_mut().served(operation, index);
+        }
+    }
+
+    pub(crate) fn operations(&self) -> u64 {
+        self.history.borrow().operations().len() as u64
+    }
+
+    // What members tell.
+
+    /// A member starts on what its disk holds, all of it durable.
+    pub(crate) fn restarted(
+        &self,
+        member: u64,
+        state: &HardState,
+        (snapshot_index, snapshot_term): (u64, u64),
+        entries: &[Entry],
+        store: &Rc<RefCell<Store>>,
+    ) {
+        let recovered = Recovered {
+            term: state.term,
+            vote: state.vote,
+            commit: state.commit,
+            applied: snapshot_index,
+            snapshot_index,
+            snapshot_term,
+        };
+        let result = self.raft.borrow_mut().restarted(member, recovered, entries.iter().map(observed));
+        self.world.check(result);
+        // The log is synced before it is read, whoever wrote what is in it.
+        let last = entries.last().map_or((snapshot_index, snapshot_term), |entry| (entry.index, entry.term));
+        self.persisted(member, state, last.0, last.1);
+        self.view(member, |view| {
+            *view = View {
+                term: state.term,
+                role: Role::Other,
+                applied: snapshot_index,
+                store: Some(Rc::clone(store)),
+            };
+        });
+        self.opened(member, snapshot_index, &store.borrow());
+    }
+
+    pub(crate) fn role_changed(&self, member: u64, term: u64, role: Role) {
+        self.view(member, |view| (view.term, view.role) = (term, role));
+        match role {
+            Role::Leader => self.world.check(self.raft.borrow_mut().became_leader(member, term)),
+            Role::Other => self.raft.borrow_mut().stepped_down(member),
+        }
+    }
+
+    pub(crate) fn proposed(&self, operation: OperationId, proposal: u64) {
+        self.witness.borrow_mut().proposed(operation, proposal);
+    }
+
+    pub(crate) fn appended(&self, member: u64, entries: &[Entry]) {
+        if !entries.is_empty() {
+            let result = self.raft.borrow_mut().appended(member, entries.iter().map(observed));
+            self.world.check(result);
+        }
+    }
+
+    pub(crate) fn persisted(&self, member: u64, state: &HardState, last_index: u64, last_term: u64) {
+        let HardState { term, vote, commit, .. } = *state;
+        let durable = Durable { last_index, last_term, term, vote, commit };
+        self.world.check(self.raft.borrow_mut().persisted(member, durable));
+    }
+
+    pub(crate) fn sends(&self, member: u64, message: &Message) {
+        let Message { to, term, index, reject, .. } = *message;
+        let raft = &mut *self.raft.borrow_mut();
+        self.world.check(match message.msg_type {
+            MessageType::MsgAppendResponse => raft.sent_append_response(member, to, term, index, reject),
+            MessageType::MsgRequestVote => raft.sent_vote_request(member, term, false),
+            MessageType::MsgRequestVoteResponse => raft.sent_vote_response(member, to, term, !reject, false),
+            _ => Ok(()),
+        });
+    }
+
+    /// A member has learnt that entries up to `index` are committed.
+    pub(crate) fn committed(&self, member: u64, term: u64, index: u64) {
+        let now = self.history.borrow().clock();
+        let committed = &mut *self.committed.borrow_mut();
+        if committed.len() as u64 <= index {
+            committed.resize(index as usize + 1, now);
+        }
+        self.world.check(self.raft.borrow_mut().committed(member, term, index));
+    }
+
+    pub(crate) fn applied(
+        &self,
+        member: u64,
+        entry: &Entry,
+        request: Option<&InternalRaftRequest>,
+        store: &Store,
+    ) {
+        self.world.check(self.raft.borrow_mut().applied(member, observed(entry)));
+        if entry.index > self.applied.get() {
+            self.applied.set(entry.index);
+            let committed = self.committed.borrow().get(entry.index as usize).copied();
+            if let (Some(request), Some(committed)) = (request, committed) {
+                let (index, request) = (entry.index, request.clone());
+                self.witness.borrow_mut().committed(LogEntry { index, request, committed });
+            }
+        }
+        self.view(member, |view| view.applied = entry.index);
+        self.world.check(self.revisions.borrow_mut().applied(member, entry.index, store.revision()));
+        self.agrees(member, entry.index, store);
+    }
+
+    /// A member took a snapshot from the leader in place of its log.
+    pub(crate) fn installed_snapshot(&self, member: u64, index: u64, term: u64) {
+        self.world.check(self.raft.borrow_mut().installed_snapshot(member, index, term));
+    }
+
+    /// And then in place of its store.
+    pub(crate) fn installed_store(&self, member: u64, index: u64, store: &Store) {
+        self.world.check(self.raft.borrow_mut().restored(member, index));
+        self.view(member, |view| view.applied = index);
+        self.opened(member, index, store);
+    }
+
+    pub(crate) fn compacted(&self, member: u64, index: u64) {
+        self.world.check(self.raft.borrow_mut().compacted(member, index));
+    }
+
+    fn opened(&self, member: u64, index: u64, store: &Store) {
+        self.revisions.borrow_mut().opened(member, store.revision());
+        self.agrees(member, index, store);
+    }
+
+    fn agrees(&self, member: u64, index: u64, store: &Store) {
+        let result = self.agreement.borrow_mut().observe(member, index, store.revision(), store.state_hash());
+        self.world.check(result);
+    }
+
+    fn view(&self, member: u64, change: impl FnOnce(&mut View)) {
+        change(&mut self.members.borrow_mut()[member as usize - 1]);
+    }
+
+    // What the harness asks.
+
+    /// The member that leads the highest term, among those that run.
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        let members = self.members.borrow();
+        let leaders = (1..)
+            .zip(members.iter())
+            .filter(|(number, view)| view.role == Role::Leader && self.world.is_running(member_id(*number)));
+        leaders.max_by_key(|(_, view)| view.term).map(|(number, _)| member_id(number))
+    }
+
+    /// Whether all members run and have applied the same.
+    pub(crate) fn members_agree(&self) -> bool {
+        let members = self.members.borrow();
+        let first = members.first().map_or(0, |view| view.applied);
+        self.world.members().all(|id| self.world.is_running(id))
+            && members.iter().all(|view| view.applied == first)
+    }
+
+    /// Where each member stands, for a report.
+    pub(crate) fn standing(&self) -> String {
+        let members = self.members.borrow();
+        let each = (1..).zip(members.iter()).map(|(number, view)| {
+            let id = member_id(number);
+            let state = if self.world.is_running(id) { "runs" } else { "is down" };
+            format!("{id} {state} in term {} and has applied {}", view.term, view.applied)
+        });
+        each.collect::<Vec<_>>().join("; ")
+    }
+
+    /// The oracles that need the whole run.
+    pub(crate) fn judge(&self) -> Result<(), Violation> {
+        let (history, witness) = (&*self.history.borrow(), &*self.witness.borrow());
+        let white = linearizable_log::check(history, witness);
+        let black = linearizable_history::check(history);
+        if let Some(disagreement) = oracle::compare(&white, &black) {
+            return Err(disagreement);
+        }
+        white?;
+        if let Conclusion::Undecided { alternatives, .. } = black? {
+            record!(self.world, "verdict", "the history alone is undecided after {} choices", alternatives);
+        }
+        serializable::check(history, witness)?;
+        commit_window::check(history, witness)?;
+        revisions::check(history)?;
+        for (number, view) in (1..).zip(self.members.borrow().iter()) {
+            if let Some(store) = &view.store {
+                durability::check(history, number, &*store.borrow())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl durability::Records for Store {
+    fn revision(&self) -> i64 {
+        self.revision()
+    }
+
+    fn compacted(&self) -> i64 {
+        self.compact_revision()
+    }
+
+    fn get(&self, key: &[u8], revision: i64) -> Option<KeyValue> {
+        let key = bytes::Bytes::copy_from_slice(key);
+        let read = RangeRequest { key, revision, ..RangeRequest::default() };
+        self.range(&read).ok()?.kvs.pop()
+    }
+}
+
+fn observed(entry: &Entry) -> raft_safety::Entry<'_> {
+    raft_safety::Entry { index: entry.index, term: entry.term, data: &entry.data }
+}

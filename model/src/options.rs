@@ -1,0 +1,233 @@
+//! Everything that a seed decides about the cluster and its clients.
+//!
+//! Each seed draws its own, so that small limits, at which the bugs were, occur as often as the defaults.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use vertebra_sim::random::Streams;
+use vertebra_sim::schedule::Shape;
+use vertebra_sim::time::text;
+
+use crate::defect::Defect;
+use crate::failpoints::FAILPOINTS;
+
+/// The options of one run. In a schedule they are the table `[options]`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Members of the cluster: 1, 3 or 5.
+    pub members: u16,
+    /// Clients, each with one operation under way at a time.
+    pub clients: u16,
+    /// The bugs that are switched on.
+    #[serde(default)]
+    pub defects: Vec<Defect>,
+    /// Whether every message between nodes is encoded and decoded again on its way. It changes nothing, or
+    /// something is wrong with the encoding.
+    #[serde(default)]
+    pub encode_messages: bool,
+    /// Time between two ticks of Raft's clock, which is also that between heartbeats.
+    #[serde(with = "text")]
+    pub heartbeat_interval: Duration,
+    /// Ticks without a word from a leader after which a member stands for election.
+    pub election_ticks: u16,
+    /// Applied entries between two snapshots.
+    pub snapshot_count: u64,
+    /// Entries that are kept behind a snapshot, for members that lag a little.
+    pub snapshot_catchup_entries: u64,
+    /// Size at which a segment of the write-ahead log is full.
+    pub wal_segment_bytes: u64,
+    /// Bytes of entries in one message at most. etcd: 1 MiB.
+    pub message_bytes_max: u64,
+    /// Messages with entries to one member that may wait for their acknowledgement.
+    pub messages_inflight_max: u16,
+    /// What the clients do.
+    pub traffic: Traffic,
+}
+
+/// What the clients do.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Traffic {
+    /// How long a client waits for an answer.
+    #[serde(with = "text")]
+    pub request_timeout: Duration,
+    /// How long a client rests between two operations, at most.
+    #[serde(with = "text")]
+    pub think_time_max: Duration,
+    /// How many keys there are. Few keys make clients meet.
+    pub keys: u16,
+    /// How often each kind of operation is chosen.
+    pub weights: Weights,
+}
+
+/// How often each kind of operation is chosen, relative to the others.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Weights {
+    /// Reads of one key.
+    pub get: u32,
+    /// Reads of all keys.
+    pub list: u32,
+    /// Reads of one key at an older revision.
+    pub stale_get: u32,
+    /// Reads of all keys at an older revision.
+    pub stale_list: u32,
+    /// Reads from the member's own store.
+    pub serializable_get: u32,
+    /// Writes of one key.
+    pub put: u32,
+    /// Deletions of one key.
+    pub delete: u32,
+    /// Deletions of several keys.
+    pub delete_range: u32,
+    /// Writes of one key, if it is as it was last seen.
+    pub compare_and_set: u32,
+    /// Four operations on keys of their own, at least one of them a write.
+    pub multi_op_txn: u32,
+    /// Reads of several keys at once.
+    pub read_txn: u32,
+}
+
+impl Options {
+    /// Draws the options of a seed.
+    #[must_use]
+    pub fn draw(streams: &Streams) -> Self {
+        let mut size = streams.stream("options/size", 0);
+        let mut raft = streams.stream("options/raft", 0);
+        let mut storage = streams.stream("options/storage", 0);
+        let millis = Duration::from_millis;
+        Self {
+            members: *size.weighted(&[(2, 1), (7, 3), (1, 5)]),
+            clients: size.between(3, 8) as u16,
+            defects: Vec::new(),
+            encode_messages: false,
+            heartbeat_interval: *raft.weighted(&[(6, millis(100)), (2, millis(29)), (2, millis(50))]),
+            election_ticks: *raft.weighted(&[(7, 10), (2, 5), (1, 20)]),
+            snapshot_count: storage.magnitude(10, 1_000),
+            snapshot_catchup_entries: *storage.weighted(&[(3, 5), (3, 100), (2, 1), (2, 5_000)]),
+            wal_segment_bytes: storage.magnitude(1 << 10, 64 << 10),
+            message_bytes_max: *storage.weighted(&[(6, 1 << 20), (2, 256), (2, 0)]),
+            messages_inflight_max: *storage.weighted(&[(6, 512), (2, 2), (2, 16)]),
+            traffic: Traffic::draw(streams),
+        }
+    }
+
+    /// What these options make of the cluster.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says which option makes no sense.
+    pub fn shape(&self) -> Result<Shape, String> {
+        let refuse = |problem: &str| Err(problem.to_owned());
+        if !matches!(self.members, 1 | 3 | 5) {
+            return Err(format!("members: a cluster has 1, 3 or 5 members, not {}", self.members));
+        }
+        if self.clients == 0 {
+            return refuse("clients: there must be at least one");
+        }
+        if self.heartbeat_interval < Duration::from_millis(1) {
+            return refuse("heartbeat_interval: it must be at least 1ms");
+        }
+        if !(2..=1_000).contains(&self.election_ticks) {
+            return refuse("election_ticks: there must be 2 to 1,000 of them");
+        }
+        if self.snapshot_count == 0 {
+            return refuse("snapshot_count: it must be at least 1");
+        }
+        if self.wal_segment_bytes < 512 {
+            return refuse("wal_segment_bytes: a segment must hold at least 512");
+        }
+        if self.messages_inflight_max == 0 {
+            return refuse("messages_inflight_max: it must be at least 1");
+        }
+        self.traffic.check()?;
+        Ok(Shape { members: self.members, clients: self.clients, failpoints: FAILPOINTS })
+    }
+
+    /// Whether `defect` is switched on.
+    #[must_use]
+    pub fn has(&self, defect: Defect) -> bool {
+        self.defects.contains(&defect)
+    }
+
+    /// Time without a leader after which a member stands for election, at least.
+    #[must_use]
+    pub fn election_timeout(&self) -> Duration {
+        self.heartbeat_interval * u32::from(self.election_ticks)
+    }
+}
+
+impl Traffic {
+    fn draw(streams: &Streams) -> Self {
+        let mut stream = streams.stream("options/traffic", 0);
+        let millis = Duration::from_millis;
+        Self {
+            request_timeout: *stream.weighted(&[(6, millis(1_000)), (2, millis(300)), (2, millis(5_000))]),
+            think_time_max: *stream.weighted(&[(5, millis(250)), (3, millis(100)), (2, millis(600))]),
+            keys: *stream.weighted(&[(7, 10), (2, 3), (1, 40)]),
+            weights: Weights::draw(streams),
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let refuse = |problem: &str| Err(problem.to_owned());
+        if self.request_timeout < Duration::from_millis(1) {
+            return refuse("traffic.request_timeout: it must be at least 1ms");
+        }
+        if self.think_time_max < Duration::from_micros(10) {
+            return refuse("traffic.think_time_max: it must be at least 10us");
+        }
+        if self.keys == 0 {
+            return refuse("traffic.keys: there must be at least one");
+        }
+        if self.weights.total() == 0 {
+            return refuse("traffic.weights: they must not all be 0");
+        }
+        Ok(())
+    }
+}
+
+impl Weights {
+    /// The mix of etcd's robustness tests, with what they lack; some seeds leave out a part of it.
+    fn draw(streams: &Streams) -> Self {
+        let mut stream = streams.stream("options/weights", 0);
+        let mut weight = |usual: u32| if stream.chance(150_000) { 0 } else { usual };
+        let (stale_get, stale_list, serializable_get) = (weight(5), weight(3), weight(5));
+        let (delete, delete_range) = (weight(5), weight(2));
+        let (compare_and_set, multi_op_txn, read_txn) = (weight(8), weight(10), weight(4));
+        Self {
+            get: 20,
+            list: 6,
+            stale_get,
+            stale_list,
+            serializable_get,
+            put: 35,
+            delete,
+            delete_range,
+            compare_and_set,
+            multi_op_txn,
+            read_txn,
+        }
+    }
+
+    fn total(&self) -> u64 {
+        [
+            self.get,
+            self.list,
+            self.stale_get,
+            self.stale_list,
+            self.serializable_get,
+            self.put,
+            self.delete,
+            self.delete_range,
+            self.compare_and_set,
+            self.multi_op_txn,
+            self.read_txn,
+        ]
+        .into_iter()
+        .map(u64::from)
+        .sum()
+    }
+}

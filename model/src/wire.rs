@@ -1,0 +1,229 @@
+//! What members and clients say to each other.
+//!
+//! Raft's messages are datagrams: Raft promises to bear loss, duplication and reordering, and is held to it.
+//! Proposals and snapshots go over ordered connections, as in etcd, where a duplicated proposal would be applied
+//! twice. So do the requests of clients.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use bytes::Bytes;
+use protobuf::Message as _;
+use raft::eraftpb::{Message, MessageType};
+
+use crate::error::Error;
+use crate::history::{OperationId, Request};
+use crate::response::Response;
+
+/// Where members listen to each other.
+pub const PEER_PORT: u16 = 2380;
+/// Where members listen to clients.
+pub const CLIENT_PORT: u16 = 2379;
+
+/// A datagram between members.
+#[derive(Clone, Debug)]
+pub enum PeerMessage {
+    /// One of Raft's own.
+    Raft(Message),
+    /// A follower asks the leader for an index from which a read is up to date.
+    ReadIndex {
+        /// Unique among all attempts of the asking member.
+        attempt: u64,
+    },
+    /// The leader's answer.
+    ReadIndexAnswer {
+        /// The attempt that is answered.
+        attempt: u64,
+        /// A read is up to date when this index is applied.
+        index: u64,
+    },
+}
+
+impl PeerMessage {
+    /// The message as it comes out of encoding and decoding.
+    #[must_use]
+    pub fn through_bytes(self) -> Self {
+        match self {
+            Self::Raft(message) => {
+                let bytes = message.write_to_bytes().expect("a message of Raft can be encoded");
+                Self::Raft(Message::parse_from_bytes(&bytes).expect("an encoded message can be decoded"))
+            }
+            other => other,
+        }
+    }
+}
+
+impl Hash for PeerMessage {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        std::mem::discriminant(self).hash(state);
+        match self {
+            Self::Raft(message) => hash_raft(message, state),
+            Self::ReadIndex { attempt } => attempt.hash(state),
+            Self::ReadIndexAnswer { attempt, index } => (attempt, index).hash(state),
+        }
+    }
+}
+
+fn hash_raft<H: Hasher>(message: &Message, state: &mut H) {
+    (message.msg_type as u8, message.reject).hash(state);
+    for field in [
+        message.term,
+        message.log_term,
+        message.index,
+        message.commit,
+        message.commit_term,
+        message.reject_hint,
+        message.request_snapshot,
+    ] {
+        state.write_u64(field);
+    }
+    message.context.hash(state);
+    state.write_usize(message.entries.len());
+    for entry in &message.entries {
+        (entry.index, entry.term).hash(state);
+        entry.data.hash(state);
+    }
+    if let Some(snapshot) = message.snapshot.as_ref() {
+        let metadata = snapshot.get_metadata();
+        (metadata.index, metadata.term).hash(state);
+    }
+}
+
+impl fmt::Display for PeerMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Raft(message) => write_raft(f, message),
+            Self::ReadIndex { attempt } => write!(f, "ReadIndex attempt {attempt}"),
+            Self::ReadIndexAnswer { attempt, index } => {
+                write!(f, "ReadIndex attempt {attempt}: index {index}")
+            }
+        }
+    }
+}
+
+fn write_raft(f: &mut fmt::Formatter<'_>, message: &Message) -> fmt::Result {
+    write!(f, "{:?} term {}", message.msg_type, message.term)?;
+    match message.msg_type {
+        MessageType::MsgAppend => {
+            write!(f, " after {}/{} commit {}", message.index, message.log_term, message.commit)?;
+            if let (Some(first), Some(last)) = (message.entries.first(), message.entries.last()) {
+                write!(f, " entries {}..={}", first.index, last.index)?;
+            }
+        }
+        MessageType::MsgHeartbeat => write!(f, " commit {}", message.commit)?,
+        MessageType::MsgSnapshot => {
+            let metadata = message.get_snapshot().get_metadata();
+            write!(f, " snapshot {}/{}", metadata.index, metadata.term)?;
+        }
+        MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => {
+            write!(f, " last {}/{}", message.index, message.log_term)?;
+        }
+        _ => write!(f, " index {}", message.index)?,
+    }
+    if message.reject {
+        write!(f, " rejected, hint {}", message.reject_hint)?;
+    }
+    if !message.context.is_empty() {
+        write!(f, " context {}", message.context.escape_ascii())?;
+    }
+    Ok(())
+}
+
+/// What goes over a connection from one member to another.
+#[derive(Clone, Hash, Debug)]
+pub enum PeerStream {
+    /// A proposal that a follower passes on to the leader.
+    Proposal(Bytes),
+    /// A snapshot follows, of so many bytes.
+    Snapshot {
+        /// Raft's message, encoded.
+        message: Bytes,
+        /// Bytes to come.
+        length: u64,
+    },
+    /// The next part of it.
+    Chunk(Bytes),
+}
+
+impl fmt::Display for PeerStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Proposal(data) => write!(f, "proposal of {} bytes", data.len()),
+            Self::Snapshot { length, .. } => write!(f, "snapshot of {length} bytes"),
+            Self::Chunk(bytes) => write!(f, "chunk of {} bytes", bytes.len()),
+        }
+    }
+}
+
+/// What comes back over it: the snapshot has arrived.
+#[derive(Clone, Hash, Debug)]
+pub struct SnapshotReceived;
+
+impl fmt::Display for SnapshotReceived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("snapshot received")
+    }
+}
+
+/// What a client asks a member.
+#[derive(Clone, Debug)]
+pub struct ClientRequest {
+    /// The client's number for it, unique on its connection.
+    pub number: u64,
+    /// The operation in the history, for the white-box oracles.
+    pub operation: OperationId,
+    /// The request.
+    pub request: Request,
+}
+
+impl Hash for ClientRequest {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.number, self.operation).hash(state);
+    }
+}
+
+impl fmt::Display for ClientRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "request {}: {}", self.number, self.request)
+    }
+}
+
+/// What the member answers.
+#[derive(Clone, Debug)]
+pub struct ClientReply {
+    /// The number of the request.
+    pub number: u64,
+    /// Response or error.
+    pub result: Result<Response, Error>,
+    /// The index up to which the member had applied its log when it answered; for the white-box oracles.
+    pub applied_index: u64,
+}
+
+impl Hash for ClientReply {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.number, self.applied_index).hash(state);
+        match &self.result {
+            Ok(response) => hash_response(response, state),
+            Err(error) => error.to_string().hash(state),
+        }
+    }
+}
+
+fn hash_response<H: Hasher>(response: &Response, state: &mut H) {
+    response.revision().hash(state);
+    if let Response::Range(range) = response {
+        (range.count, range.more).hash(state);
+        for kv in &range.kvs {
+            kv.hash(state);
+        }
+    }
+}
+
+impl fmt::Display for ClientReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.result {
+            Ok(response) => write!(f, "reply {}: revision {}", self.number, response.revision()),
+            Err(error) => write!(f, "reply {}: {error}", self.number),
+        }
+    }
+}

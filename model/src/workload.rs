@@ -1,0 +1,267 @@
+//! Mixed traffic, in the manner of etcd's robustness tests and with what these leave out.
+//!
+//! Every put carries a value of its own, so that each can be told wherever it is seen. After an operation with an
+//! unknown outcome a client reads everything, which keeps such operations from following one upon another.
+
+use bytes::Bytes;
+use vertebra_sim::random::Stream;
+use vertebra_sim::{Node, NodeId};
+
+use crate::api::compare::{CompareResult, CompareTarget, TargetUnion};
+use crate::api::{
+    Compare, DeleteRangeRequest, KeyValue, PutRequest, RangeRequest, RequestOp, TxnRequest, request_op,
+};
+use crate::client::Client;
+use crate::history::{Outcome, Request};
+use crate::options::{Options, Traffic};
+use crate::response::Response;
+
+/// Operations in a transaction of several.
+const MULTI_OP_TXN_OPS: usize = 4;
+
+/// What one client does from start to end.
+pub(crate) struct Workload {
+    node: Node,
+    client: Client,
+    traffic: Traffic,
+    stream: Stream,
+    values: u64,
+    /// The highest revision that it was told of.
+    revision: i64,
+    /// The keys as last seen.
+    seen: Vec<KeyValue>,
+}
+
+/// The kinds of operations that are drawn.
+#[derive(Clone, Copy)]
+enum Kind {
+    Get,
+    List,
+    StaleGet,
+    StaleList,
+    SerializableGet,
+    Put,
+    Delete,
+    DeleteRange,
+    CompareAndSet,
+    MultiOpTxn,
+    ReadTxn,
+}
+
+impl Workload {
+    pub(crate) fn new(node: Node, client: Client, options: &Options) -> Self {
+        let stream = node.stream("workload");
+        let traffic = options.traffic.clone();
+        Self { node, client, traffic, stream, values: 0, revision: 1, seen: Vec::new() }
+    }
+
+    /// The members that a client talks to. Most are bound to one, as in etcd's robustness tests: what a member tells
+    /// while it is cut off is heard only by those who stay with it.
+    pub(crate) fn endpoints(client: NodeId, members: u16) -> Vec<NodeId> {
+        let NodeId::Client(number) = client else { return Vec::new() };
+        let preferred = number % members;
+        let all = (0..members).map(|offset| NodeId::Member((preferred + offset) % members + 1));
+        if number % 4 == 1 { all.collect() } else { all.take(1).collect() }
+    }
+
+    /// Works until the faults are over, and then until the cluster has answered once more.
+    pub(crate) async fn run(mut self) {
+        let think_time_min = std::time::Duration::from_micros(10);
+        loop {
+            let rest = self.stream.duration(think_time_min, self.traffic.think_time_max);
+            self.node.sleep(rest).await;
+            if self.node.world().is_healed() {
+                break;
+            }
+            let request = self.draw();
+            if self.call(request).await.is_none() {
+                self.call(list(0)).await;
+            }
+        }
+        // The cluster is whole again: a write and a read must succeed.
+        loop {
+            let put = self.put();
+            if self.call(Request::Put(put)).await.is_some() && self.call(list(0)).await.is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Sends a request; nothing when its outcome is unknown.
+    async fn call(&mut self, request: Request) -> Option<()> {
+        match self.client.call(request).await {
+            Outcome::Ok(response) => {
+                self.revision = self.revision.max(response.revision());
+                if let Response::Range(mut range) = response
+                    && !range.kvs.is_empty()
+                {
+                    self.seen = std::mem::take(&mut range.kvs);
+                }
+                Some(())
+            }
+            Outcome::Failed(_) => Some(()),
+            Outcome::Unknown => None,
+        }
+    }
+
+    fn draw(&mut self) -> Request {
+        let weights = &self.traffic.weights;
+        let kinds = [
+            (weights.get, Kind::Get),
+            (weights.list, Kind::List),
+            (weights.stale_get, Kind::StaleGet),
+            (weights.stale_list, Kind::StaleList),
+            (weights.serializable_get, Kind::SerializableGet),
+            (weights.put, Kind::Put),
+            (weights.delete, Kind::Delete),
+            (weights.delete_range, Kind::DeleteRange),
+            (weights.compare_and_set, Kind::CompareAndSet),
+            (weights.multi_op_txn, Kind::MultiOpTxn),
+            (weights.read_txn, Kind::ReadTxn),
+        ];
+        match *self.stream.weighted(&kinds) {
+            Kind::Get => Request::Range(self.get()),
+            Kind::List => {
+                let limit = if self.stream.chance(300_000) { self.stream.between(1, 5) as i64 } else { 0 };
+                list(limit)
+            }
+            Kind::StaleGet => {
+                let revision = self.older_revision();
+                Request::Range(RangeRequest { revision, ..self.get() })
+            }
+            Kind::StaleList => {
+                let revision = self.older_revision();
+                Request::Range(RangeRequest { revision, ..list_request() })
+            }
+            Kind::SerializableGet => Request::Range(RangeRequest { serializable: true, ..self.get() }),
+            Kind::Put => Request::Put(self.put()),
+            Kind::Delete => {
+                Request::DeleteRange(DeleteRangeRequest { key: self.key(), ..DeleteRangeRequest::default() })
+            }
+            Kind::DeleteRange => {
+                let first = self.stream.below(u64::from(self.traffic.keys)) as u16;
+                let (key, range_end) = (key(first), key(first + 3));
+                Request::DeleteRange(DeleteRangeRequest { key, range_end, prev_kv: false })
+            }
+            Kind::CompareAndSet => self.compare_and_set(),
+            Kind::MultiOpTxn => self.multi_op_txn(),
+            Kind::ReadTxn => {
+                let success = (0..3).map(|_| range_op(self.get())).collect();
+                Request::Txn(TxnRequest { success, ..TxnRequest::default() })
+            }
+        }
+    }
+
+    fn key(&mut self) -> Bytes {
+        key(self.stream.below(u64::from(self.traffic.keys)) as u16)
+    }
+
+    fn get(&mut self) -> RangeRequest {
+        RangeRequest { key: self.key(), ..RangeRequest::default() }
+    }
+
+    fn put(&mut self) -> PutRequest {
+        let (key, value) = (self.key(), self.value());
+        PutRequest { key, value, ..PutRequest::default() }
+    }
+
+    /// A value that no other put has. Some are longer than a sector of a disk.
+    fn value(&mut self) -> Bytes {
+        self.values += 1;
+        let mut value = format!("{}/{}", ShortName(self.node.id()), self.values).into_bytes();
+        if self.stream.chance(50_000) {
+            let length = self.stream.magnitude(16, 2_048) as usize;
+            value.resize(value.len() + length, b'.');
+        }
+        value.into()
+    }
+
+    /// A revision that was, or is, or (rarely) will be.
+    fn older_revision(&mut self) -> i64 {
+        let newest = self.revision + 2;
+        (newest - self.stream.below(20) as i64).max(1)
+    }
+
+    fn compare_and_set(&mut self) -> Request {
+        let put = self.put();
+        let last = self.seen.iter().find(|kv| kv.key == put.key);
+        let by_version = self.stream.chance(300_000);
+        let (target, union) = match (by_version, last) {
+            (true, last) => (CompareTarget::Version, TargetUnion::Version(last.map_or(0, |kv| kv.version))),
+            (false, last) => {
+                (CompareTarget::Mod, TargetUnion::ModRevision(last.map_or(0, |kv| kv.mod_revision)))
+            }
+        };
+        let compare = Compare {
+            result: CompareResult::Equal.into(),
+            target: target.into(),
+            key: put.key.clone(),
+            target_union: Some(union),
+            ..Compare::default()
+        };
+        let read = RangeRequest { key: put.key.clone(), ..RangeRequest::default() };
+        let (compare, success, failure) = (vec![compare], vec![put_op(put)], vec![range_op(read)]);
+        Request::Txn(TxnRequest { compare, success, failure })
+    }
+
+    /// Operations on keys of their own, at least one of them a put.
+    fn multi_op_txn(&mut self) -> Request {
+        let mut keys: Vec<_> = (0..self.traffic.keys).collect();
+        self.stream.shuffle(&mut keys);
+        keys.truncate(MULTI_OP_TXN_OPS);
+        let mut success = Vec::with_capacity(keys.len());
+        for (place, number) in keys.into_iter().enumerate() {
+            let key = key(number);
+            let choice = self.stream.below(10);
+            success.push(match choice {
+                _ if place == 0 => put_op(PutRequest { key, value: self.value(), ..PutRequest::default() }),
+                0 => delete_op(DeleteRangeRequest { key, ..DeleteRangeRequest::default() }),
+                1..=4 => range_op(RangeRequest { key, ..RangeRequest::default() }),
+                _ => put_op(PutRequest { key, value: self.value(), ..PutRequest::default() }),
+            });
+        }
+        self.stream.shuffle(&mut success);
+        Request::Txn(TxnRequest { success, ..TxnRequest::default() })
+    }
+}
+
+/// Keys sort as their numbers do.
+fn key(number: u16) -> Bytes {
+    format!("key{number:02}").into_bytes().into()
+}
+
+fn list_request() -> RangeRequest {
+    RangeRequest {
+        key: Bytes::from_static(b"key"),
+        range_end: Bytes::from_static(b"kez"),
+        ..RangeRequest::default()
+    }
+}
+
+fn list(limit: i64) -> Request {
+    Request::Range(RangeRequest { limit, ..list_request() })
+}
+
+fn range_op(read: RangeRequest) -> RequestOp {
+    RequestOp { request: Some(request_op::Request::RequestRange(read)) }
+}
+
+fn put_op(put: PutRequest) -> RequestOp {
+    RequestOp { request: Some(request_op::Request::RequestPut(put)) }
+}
+
+fn delete_op(delete: DeleteRangeRequest) -> RequestOp {
+    RequestOp { request: Some(request_op::Request::RequestDeleteRange(delete)) }
+}
+
+/// A client's name in values.
+struct ShortName(NodeId);
+
+impl std::fmt::Display for ShortName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            NodeId::Client(number) => write!(f, "c{number}"),
+            NodeId::Member(number) => write!(f, "m{number}"),
+        }
+    }
+}

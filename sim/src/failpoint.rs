@@ -1,0 +1,63 @@
+//! Named places in a process at which a fault can strike.
+
+use std::time::Duration;
+
+use crate::node::Node;
+use crate::node_id::NodeId;
+use crate::process::Crash;
+use crate::record;
+use crate::world::World;
+
+/// What happens to the process at an armed failpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Strike {
+    /// It crashes there, and stays down for so long.
+    Crash(Crash, Duration),
+    /// It is paused there for so long.
+    Pause(Duration),
+    /// The task that came by waits there for so long; the others go on.
+    Delay(Duration),
+}
+
+/// A failpoint that waits for its hit.
+pub(crate) struct Armed {
+    pub(crate) node: NodeId,
+    pub(crate) name: String,
+    /// Hits until it strikes; at least 1.
+    pub(crate) hits: u32,
+    pub(crate) strike: Strike,
+}
+
+impl Node {
+    /// Marks a place by `name`, at which a schedule may let the process crash, pause or wait.
+    ///
+    /// Without a fault armed for it, it costs a look at an empty list.
+    pub async fn failpoint(&self, name: &'static str) {
+        let Some(strike) = self.world().hit(self.id(), name) else { return };
+        record!(self, "fault", "failpoint {} strikes", name);
+        match strike {
+            Strike::Crash(crash, down) => {
+                self.world().crash_for(self.id(), crash, down);
+                std::future::pending().await
+            }
+            Strike::Pause(lasts) => {
+                self.world().pause_for(self.id(), lasts);
+                // The pause takes hold at the next time the task would run.
+                self.yield_now().await;
+            }
+            Strike::Delay(lasts) => Sleep::until(self.world().clone(), self.world().now() + lasts).await,
+        }
+    }
+}
+
+use crate::timer::Sleep;
+
+impl World {
+    /// Counts a hit; what to do when it is the one that an armed failpoint waits for.
+    fn hit(&self, node: NodeId, name: &str) -> Option<Strike> {
+        let armed = &mut *self.failpoints().borrow_mut();
+        let position = armed.iter().position(|armed| armed.node == node && armed.name == name)?;
+        armed[position].hits -= 1;
+        (armed[position].hits == 0).then(|| armed.remove(position).strike)
+    }
+}

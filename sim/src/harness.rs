@@ -1,0 +1,214 @@
+//! Runs a system over schedules: one, or many.
+
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use madsim::Config;
+use madsim::runtime::Runtime;
+use tracing::Dispatch;
+
+use crate::nemesis::Nemesis;
+use crate::panics;
+use crate::plugin::{self, Plugin};
+use crate::random::Streams;
+use crate::schedule::{self, Schedule, Shape};
+use crate::system::System;
+use crate::time::Instant;
+use crate::trace::Digest;
+use crate::verdict::Verdict;
+use crate::world::{Setup, World};
+
+/// What came of one run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// Pass, or what was violated.
+    pub verdict: Verdict,
+    /// The digest over every event: equal for equal runs.
+    pub digest: Digest,
+    /// How much virtual time it took.
+    pub virtual_time: Duration,
+    /// How many events it had.
+    pub events: u64,
+    /// How many operations clients began.
+    pub operations: u64,
+    /// How many faults met somebody.
+    pub faults: u64,
+}
+
+/// The schedule that `seed` stands for.
+///
+/// `adjust` changes the options after they were drawn, as a flag of the command line does; what is drawn for the
+/// rest of the schedule depends on the shape of the cluster alone.
+///
+/// # Errors
+///
+/// What the system says of options that make no sense.
+pub fn schedule_of<S: System>(
+    seed: u64,
+    adjust: impl FnOnce(&mut S::Options),
+) -> Result<Schedule<S::Options>, String> {
+    let streams = Streams::new(seed);
+    let mut options = S::options(&streams);
+    adjust(&mut options);
+    let shape = S::shape(&options)?;
+    let settle_max = S::settle_max(&options);
+    Ok(schedule::generate(&streams, &shape).into_schedule(S::NAME, seed, settle_max, options))
+}
+
+/// Runs `schedule` on a thread of its own: what std and its libraries keep per thread then starts afresh, so that
+/// a run cannot depend on those before it.
+///
+/// With a `reader`, each event of the run is also told to it; see [`record!`](crate::record).
+///
+/// # Panics
+///
+/// If the schedule is not valid for its system; one that was read or generated is.
+#[must_use]
+pub fn run<S: System>(schedule: &Schedule<S::Options>, reader: Option<&Dispatch>) -> Report {
+    let here = || match reader {
+        Some(reader) => tracing::dispatcher::with_default(reader, || run_here::<S>(schedule, true)),
+        None => run_here::<S>(schedule, false),
+    };
+    std::thread::scope(|scope| match scope.spawn(here).join() {
+        Ok(report) => report,
+        Err(payload) => std::panic::resume_unwind(payload),
+    })
+}
+
+/// Runs the schedules of many seeds on `jobs` threads, and hands each seed's schedule and report to `done` as they
+/// come, or why `schedule` has none for it.
+///
+/// Seeds are begun in order, and end in any order. When `stop` is set, those under way are finished and no other
+/// is begun; `done` may set it too.
+pub fn run_many<S: System>(
+    seeds: impl Iterator<Item = u64> + Send,
+    jobs: usize,
+    stop: &AtomicBool,
+    schedule: impl Fn(u64) -> Result<Schedule<S::Options>, String> + Sync,
+    mut done: impl FnMut(u64, Result<(Schedule<S::Options>, Report), String>),
+) {
+    let seeds = Mutex::new(seeds);
+    let (sender, receiver) = mpsc::sync_channel(4 * jobs);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            let sender = sender.clone();
+            let (seeds, schedule) = (&seeds, &schedule);
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let Some(seed) = seeds.lock().unwrap_or_else(PoisonError::into_inner).next() else {
+                        break;
+                    };
+                    let ran = schedule(seed).map(|schedule| {
+                        let report = run::<S>(&schedule, None);
+                        (schedule, report)
+                    });
+                    if sender.send((seed, ran)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for (seed, ran) in receiver {
+            done(seed, ran);
+        }
+    });
+}
+
+fn run_here<S: System>(schedule: &Schedule<S::Options>, told: bool) -> Report {
+    panics::capture();
+    let shape = match S::shape(&schedule.options) {
+        Ok(shape) => shape,
+        Err(problem) => panic!("options that were checked before: {problem}"),
+    };
+    // madsim draws from its seed which of several ready tasks goes first, and nothing else that matters here.
+    let runtime = Runtime::with_seed_and_config(schedule.seed, Config::default());
+    runtime.add_simulator::<Plugin>();
+    runtime.block_on(run_inside::<S>(schedule, &shape, told))
+}
+
+async fn run_inside<S: System>(schedule: &Schedule<S::Options>, shape: &Shape, told: bool) -> Report {
+    let world = World::new(&Setup {
+        streams: Streams::new(schedule.seed),
+        members: shape.members,
+        clients: shape.clients,
+        peer_links: (&schedule.network.peers).into(),
+        client_links: (&schedule.network.clients).into(),
+        disk: schedule.disk,
+        told,
+    });
+    plugin::attach(&world);
+    let system = Rc::new(S::new(&world, schedule.options.clone()));
+    let nemesis = {
+        let system = Rc::clone(&system);
+        Nemesis::new(schedule, *shape, move || system.leader())
+    };
+
+    // A panic here is one of an oracle or of the simulator: it ends the run as a panic of a process does.
+    let judged = AssertUnwindSafe(judge(&world, &system, &nemesis, schedule)).catch_unwind().await;
+    if let Err(payload) = judged {
+        world.fail(panics::violation(&*payload));
+    }
+
+    let report = Report {
+        verdict: match world.take_violation() {
+            Some((violation, at)) => Verdict::Violation { violation, at },
+            None => Verdict::Pass,
+        },
+        digest: world.trace().digest(),
+        virtual_time: world.now().since_start(),
+        events: world.trace().events(),
+        operations: system.operations(),
+        faults: nemesis.met(),
+    };
+    world.dismantle().await;
+    report
+}
+
+/// The phases of a run: faults, then none and time to recover, then the oracles that need the whole.
+async fn judge<S: System>(world: &World, system: &Rc<S>, nemesis: &Nemesis, schedule: &Schedule<S::Options>) {
+    world.set_main({
+        let system = Rc::clone(system);
+        Rc::new(move |node| {
+            let system = Rc::clone(&system);
+            match node.id() {
+                crate::NodeId::Member(_) => system.member(node).boxed_local(),
+                crate::NodeId::Client(_) => system.client(node).map(Ok).boxed_local(),
+            }
+        })
+    });
+    nemesis.begin(world);
+    for node in world.nodes() {
+        world.start(node);
+    }
+    let (healed, given_up) =
+        (Instant::START + schedule.duration, Instant::START + schedule.duration + schedule.settle_max);
+    world.drive(healed).await;
+    if world.has_ended() {
+        return;
+    }
+
+    nemesis.heal(world);
+    let settle = {
+        let (system, world) = (Rc::clone(system), world.clone());
+        async move {
+            match AssertUnwindSafe(system.settle(world.clone())).catch_unwind().await {
+                Ok(()) => world.end(),
+                Err(payload) => world.fail(panics::violation(&*payload)),
+            }
+        }
+    };
+    let settling = madsim::task::spawn_local(settle);
+    world.drive(given_up).await;
+    settling.abort();
+    if !world.has_ended() {
+        world.fail(system.unsettled());
+    }
+    if !world.has_failed() {
+        world.check(system.finish(world));
+    }
+}

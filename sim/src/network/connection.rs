@@ -1,0 +1,491 @@
+//! Ordered connections, which deliver everything once and in order, or break.
+//!
+//! Packets lost on the way cost time, not content. While a link is cut or held, what is sent over it waits; a
+//! connection that has waited for [`PATIENCE`] breaks at both ends. A process that dies breaks its connections at
+//! once, a machine that loses its power leaves its peers to find out by themselves.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::network::inbox::{AnyInbox, Inbox};
+use crate::network::{Address, Message, Network, Payload, Port, Shown, find};
+use crate::node::Node;
+use crate::node_id::NodeId;
+use crate::queue::{Occurrence, keep_waker};
+use crate::record;
+use crate::time::nanos;
+use crate::world::World;
+
+/// How long an end waits for a sign of life while there is something to send.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The other end closed, died or could not be reached: nothing more will arrive.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("the connection is broken")]
+pub struct Disconnected;
+
+/// Why no connection came about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum ConnectError {
+    /// The node answered that nobody listens there.
+    #[error("connection refused")]
+    Refused,
+    /// Nothing was heard for [`PATIENCE`].
+    #[error("connection timed out")]
+    TimedOut,
+}
+
+/// One end of an ordered connection that sends `S` and receives `R`. It is closed when it is dropped.
+pub struct Connection<S: Message, R: Message> {
+    node: Node,
+    id: u64,
+    end: usize,
+    peer: NodeId,
+    inbox: Rc<Inbox<R>>,
+    sends: PhantomData<fn(S)>,
+}
+
+impl<S: Message, R: Message> Connection<S, R> {
+    /// The node at the other end.
+    #[must_use]
+    pub fn peer(&self) -> NodeId {
+        self.peer
+    }
+
+    /// Sends `message`.
+    ///
+    /// # Errors
+    ///
+    /// [`Disconnected`] when the connection is known to be broken. When it is not, the message may still be lost
+    /// with the connection: only an answer proves that it arrived.
+    pub fn send(&self, message: S) -> Result<(), Disconnected> {
+        let world = self.node.world();
+        if !world.network().borrow().is_open(self.id, self.end) {
+            return Err(Disconnected);
+        }
+        record!(self.node, "network", "=> {}: on connection {}: {}", self.peer, self.id, message);
+        world.send_segment(self.id, self.end, Content::Message(Box::new(message)));
+        Ok(())
+    }
+
+    /// The next message.
+    ///
+    /// # Errors
+    ///
+    /// [`Disconnected`] when the connection is broken and everything that arrived before was received.
+    pub async fn receive(&self) -> Result<R, Disconnected> {
+        poll_fn(|context| self.poll_receive(context)).await
+    }
+
+    /// As [`receive`](Self::receive), for use in a `poll_fn` that waits for several things.
+    pub fn poll_receive(&self, context: &mut Context<'_>) -> Poll<Result<R, Disconnected>> {
+        self.inbox.poll_take(context).map(|message| message.map(|(_, message)| message).ok_or(Disconnected))
+    }
+}
+
+impl<S: Message, R: Message> Drop for Connection<S, R> {
+    fn drop(&mut self) {
+        self.node.world().close(self.id, self.end);
+    }
+}
+
+/// Accepts connections at a port of a node. It stops listening when it is dropped.
+pub struct Listener<S: Message, R: Message> {
+    node: Node,
+    port: Port,
+    backlog: Rc<Backlog<R>>,
+    sends: PhantomData<fn(S)>,
+}
+
+/// A connection that waits to be accepted.
+type Pending<R> = (NodeId, u64, Rc<Inbox<R>>);
+
+struct Backlog<R> {
+    pending: RefCell<VecDeque<Pending<R>>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+pub(crate) trait AnyListener {
+    /// Makes the listening end of connection `id`.
+    fn open(&self, from: NodeId, id: u64) -> Rc<dyn AnyInbox>;
+}
+
+impl<R: Message> AnyListener for Backlog<R> {
+    fn open(&self, from: NodeId, id: u64) -> Rc<dyn AnyInbox> {
+        let inbox = Rc::new(Inbox::default());
+        self.pending.borrow_mut().push_back((from, id, Rc::clone(&inbox)));
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+        inbox
+    }
+}
+
+/// What [`Listener::accept`] gives: the listening end of a connection.
+pub type Accept<S, R> = Connection<S, R>;
+
+impl<S: Message, R: Message> Listener<S, R> {
+    pub(crate) fn bind(node: &Node, port: Port) -> Self {
+        let backlog = Rc::new(Backlog { pending: RefCell::default(), waker: RefCell::default() });
+        let network = &mut *node.world().network().borrow_mut();
+        let listeners = &mut network.listeners[node.index()];
+        assert!(listeners.iter().all(|(bound, _)| *bound != port), "{}: port {port} is in use", node.id());
+        listeners.push((port, Rc::clone(&backlog) as Rc<dyn AnyListener>));
+        Self { node: node.clone(), port, backlog, sends: PhantomData }
+    }
+
+    /// The next connection.
+    pub async fn accept(&self) -> Accept<S, R> {
+        poll_fn(|context| self.poll_accept(context)).await
+    }
+
+    /// As [`accept`](Self::accept), for use in a `poll_fn` that waits for several things.
+    pub fn poll_accept(&self, context: &mut Context<'_>) -> Poll<Accept<S, R>> {
+        match self.backlog.pending.borrow_mut().pop_front() {
+            Some((peer, id, inbox)) => {
+                let node = self.node.clone();
+                Poll::Ready(Connection { node, id, end: LISTENER, peer, inbox, sends: PhantomData })
+            }
+            None => {
+                keep_waker(&mut self.backlog.waker.borrow_mut(), context);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<S: Message, R: Message> Drop for Listener<S, R> {
+    fn drop(&mut self) {
+        let world = self.node.world();
+        if self.node.is_current() {
+            let port = self.port;
+            world.network().borrow_mut().listeners[self.node.index()].retain(|(bound, _)| *bound != port);
+        }
+        for (_, id, _) in self.backlog.pending.borrow_mut().drain(..) {
+            world.close(id, LISTENER);
+        }
+    }
+}
+
+/// The end that asked for the connection, and the one that was asked.
+const CALLER: usize = 0;
+const LISTENER: usize = 1;
+
+/// Something under way over a connection.
+pub(crate) struct Segment {
+    connection: u64,
+    /// The end that sent it.
+    sender: usize,
+    content: Content,
+}
+
+enum Content {
+    Open(Port),
+    Accepted,
+    Message(Box<dyn Payload>),
+    Close,
+    Reset,
+}
+
+/// A connection as the network sees it.
+pub(crate) struct ConnectionState {
+    ends: [End; 2],
+    established: Rc<Established>,
+}
+
+struct End {
+    node: NodeId,
+    inbox: Option<Rc<dyn AnyInbox>>,
+    open: bool,
+    /// No later segment of this end may arrive before this time.
+    arrives_after: u64,
+    /// What waits for the link to come back.
+    stalled: VecDeque<Content>,
+    /// Counts the times the link was found down, so that a timeout knows which one it belongs to.
+    stalls: u32,
+}
+
+impl End {
+    fn new(node: NodeId, inbox: Option<Rc<dyn AnyInbox>>) -> Self {
+        Self { node, inbox, open: true, arrives_after: 0, stalled: VecDeque::new(), stalls: 0 }
+    }
+}
+
+#[derive(Default)]
+struct Established {
+    result: Cell<Option<Result<(), ConnectError>>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Established {
+    fn settle(&self, result: Result<(), ConnectError>) {
+        if self.result.get().is_none() {
+            self.result.set(Some(result));
+            if let Some(waker) = self.waker.borrow_mut().take() {
+                waker.wake();
+            }
+        }
+    }
+}
+
+impl Network {
+    fn is_open(&self, id: u64, end: usize) -> bool {
+        self.connections.get(&id).is_some_and(|connection| connection.ends[end].open)
+    }
+}
+
+impl Node {
+    /// Connects to `port` of `to`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError::Refused`] when nobody listens there, [`ConnectError::TimedOut`] when nothing is heard for
+    /// [`PATIENCE`].
+    pub async fn connect<S: Message, R: Message>(
+        &self,
+        to: NodeId,
+        port: Port,
+    ) -> Result<Connection<S, R>, ConnectError> {
+        let inbox = Rc::new(Inbox::<R>::default());
+        let established = Rc::new(Established::default());
+        let id = {
+            let network = &mut *self.world().network().borrow_mut();
+            let id = network.next_number();
+            let caller = End::new(self.id(), Some(Rc::clone(&inbox) as Rc<dyn AnyInbox>));
+            let ends = [caller, End::new(to, None)];
+            network.connections.insert(id, ConnectionState { ends, established: Rc::clone(&established) });
+            id
+        };
+        record!(self, "network", "=> {}: opens connection {}", Address(to, port), id);
+        // Made before the first await: whoever stops waiting closes what was begun.
+        let connection =
+            Connection { node: self.clone(), id, end: CALLER, peer: to, inbox, sends: PhantomData };
+        self.world().send_segment(id, CALLER, Content::Open(port));
+        poll_fn(|context| match established.result.get() {
+            Some(result) => Poll::Ready(result),
+            None => {
+                keep_waker(&mut established.waker.borrow_mut(), context);
+                Poll::Pending
+            }
+        })
+        .await?;
+        Ok(connection)
+    }
+}
+
+impl World {
+    /// Puts something on the way from `sender` to the other end.
+    fn send_segment(&self, id: u64, sender: usize, content: Content) {
+        let network = &mut *self.network().borrow_mut();
+        let Some(connection) = network.connections.get_mut(&id) else { return };
+        let (from, to) = (connection.ends[sender].node, connection.ends[1 - sender].node);
+        let index = self.index(from) * network.nodes + self.index(to);
+        let end = &mut connection.ends[sender];
+        let link = &mut network.links[index];
+        if !link.is_up() || !end.stalled.is_empty() {
+            return self.stall(id, sender, end, content);
+        }
+        let latency = link.pass_reliably(self.streams(), index);
+        let arrives = (self.now().as_nanos() + latency).max(end.arrives_after);
+        end.arrives_after = arrives;
+        let segment = Segment { connection: id, sender, content };
+        self.schedule_after(arrives - self.now().as_nanos(), Occurrence::Segment(Box::new(segment)));
+    }
+
+    fn stall(&self, id: u64, sender: usize, end: &mut End, content: Content) {
+        if end.stalled.is_empty() {
+            end.stalls += 1;
+            let stall = end.stalls;
+            self.schedule_after(
+                nanos(PATIENCE),
+                Occurrence::Action(Box::new(move |world| world.lose_patience(id, sender, stall))),
+            );
+        }
+        end.stalled.push_back(content);
+    }
+
+    /// A link has been down for [`PATIENCE`], unless it came back meanwhile.
+    fn lose_patience(&self, id: u64, sender: usize, stall: u32) {
+        let waits = self.network().borrow().connections.get(&id).is_some_and(|connection| {
+            let end = &connection.ends[sender];
+            end.stalls == stall && !end.stalled.is_empty()
+        });
+        if waits {
+            record!(
+                self,
+                "network",
+                "connection {} breaks: nothing was heard for {} s",
+                id,
+                PATIENCE.as_secs()
+            );
+            self.break_connection(id, ConnectError::TimedOut);
+        }
+    }
+
+    /// Something sent over a connection is where the other end should be.
+    pub(crate) fn segment_arrives(&self, segment: Segment) {
+        let id = segment.connection;
+        if let Some((sender, reply)) = self.receive_segment(segment) {
+            self.send_segment(id, sender, reply);
+        }
+    }
+
+    /// Hands a segment to its receiver, and returns what the receiver's machine answers by itself.
+    fn receive_segment(&self, segment: Segment) -> Option<(usize, Content)> {
+        let Segment { connection: id, sender, content } = segment;
+        let receiver = 1 - sender;
+        let network = &mut *self.network().borrow_mut();
+        let connection = network.connections.get_mut(&id)?;
+        let (from, to) = (connection.ends[sender].node, connection.ends[receiver].node);
+        let to_index = self.index(to);
+        if !network.links[self.index(from) * network.nodes + to_index].is_up() || !self.is_powered(to_index) {
+            self.stall(id, sender, &mut connection.ends[sender], content);
+            return None;
+        }
+        let node = self.node_by_index(to_index);
+        let reply = match content {
+            Content::Open(port) => match find(&network.listeners[to_index], port) {
+                Some(listener) => {
+                    record!(node, "network", "<= {}: accepts connection {}", from, id);
+                    connection.ends[LISTENER].inbox = Some(listener.open(from, id));
+                    Some((LISTENER, Content::Accepted))
+                }
+                None => {
+                    record!(node, "network", "<= {}: refuses connection {}", from, id);
+                    connection.ends[LISTENER].open = false;
+                    Some((LISTENER, Content::Reset))
+                }
+            },
+            Content::Accepted => {
+                connection.established.settle(Ok(()));
+                None
+            }
+            Content::Message(payload) => match &connection.ends[receiver] {
+                End { open: true, inbox: Some(inbox), .. } => {
+                    record!(node, "network", "<= {}: on connection {}: {}", from, id, Shown(payload.text()));
+                    if inbox.deliver(from, payload).is_err() {
+                        panic!("connection {id}: {to} received a message of another type than it takes");
+                    }
+                    None
+                }
+                _ => {
+                    record!(node, "network", "<= {}: connection {} is no more", from, id);
+                    Some((receiver, Content::Reset))
+                }
+            },
+            Content::Close | Content::Reset => {
+                record!(node, "network", "<= {}: connection {} ends", from, id);
+                connection.established.settle(Err(ConnectError::Refused));
+                if let Some(inbox) = &connection.ends[receiver].inbox {
+                    inbox.close();
+                }
+                network.connections.remove(&id);
+                None
+            }
+        };
+        self.something_woke();
+        reply
+    }
+
+    /// An end is dropped by its owner.
+    fn close(&self, id: u64, end: usize) {
+        {
+            let network = &mut *self.network().borrow_mut();
+            let Some(connection) = network.connections.get_mut(&id) else { return };
+            if !std::mem::replace(&mut connection.ends[end].open, false) {
+                return;
+            }
+        }
+        self.send_segment(id, end, Content::Close);
+    }
+
+    /// Breaks a connection at both ends at once.
+    fn break_connection(&self, id: u64, why: ConnectError) {
+        if let Some(connection) = self.network().borrow_mut().connections.remove(&id) {
+            connection.established.settle(Err(why));
+            for inbox in connection.ends.into_iter().filter_map(|end| end.inbox) {
+                inbox.reset();
+            }
+            self.something_woke();
+        }
+    }
+
+    /// Breaks every connection between two nodes, as a middlebox that forgot them would.
+    pub(crate) fn reset_connections(&self, a: NodeId, b: NodeId) {
+        let between: Vec<u64> = self
+            .network()
+            .borrow()
+            .connections
+            .iter()
+            .filter(|(_, connection)| {
+                let [caller, listener] = &connection.ends;
+                (caller.node, listener.node) == (a, b) || (caller.node, listener.node) == (b, a)
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in between {
+            record!(self, "network", "connection {} is reset", id);
+            self.break_connection(id, ConnectError::Refused);
+        }
+    }
+
+    /// Sends on what waited for a link to come back.
+    pub(crate) fn send_stalled(&self, index: usize) {
+        let mut resumed = Vec::new();
+        {
+            let network = &mut *self.network().borrow_mut();
+            if !network.links[index].is_up() {
+                return;
+            }
+            let nodes = network.nodes;
+            for (id, connection) in &mut network.connections {
+                for sender in [CALLER, LISTENER] {
+                    let link = self.index(connection.ends[sender].node) * nodes
+                        + self.index(connection.ends[1 - sender].node);
+                    if link == index && !connection.ends[sender].stalled.is_empty() {
+                        resumed.push((*id, sender, std::mem::take(&mut connection.ends[sender].stalled)));
+                    }
+                }
+            }
+        }
+        for (id, sender, contents) in resumed {
+            for content in contents {
+                self.send_segment(id, sender, content);
+            }
+        }
+    }
+
+    /// A process is gone, with its sockets and its ends of connections. `told`: whether its machine is still there
+    /// to tell the other ends.
+    pub(crate) fn close_all(&self, node: NodeId, told: bool) {
+        let mut ended = Vec::new();
+        {
+            let network = &mut *self.network().borrow_mut();
+            let index = self.index(node);
+            network.sockets[index].clear();
+            network.listeners[index].clear();
+            for (id, connection) in &mut network.connections {
+                for (number, end) in connection.ends.iter_mut().enumerate() {
+                    if end.node == node && std::mem::replace(&mut end.open, false) {
+                        end.stalled.clear();
+                        ended.push((*id, number));
+                    }
+                }
+            }
+            // Nobody is left at either end.
+            network.connections.retain(|_, connection| connection.ends.iter().any(|end| end.open));
+        }
+        if told {
+            for (id, end) in ended {
+                self.send_segment(id, end, Content::Reset);
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! One direction between two nodes.
+
+use std::time::Duration;
+
+use crate::network::datagram::Packet;
+use crate::random::{Stream, Streams};
+use crate::schedule;
+use crate::time::nanos;
+
+/// How a link behaves: all times in nanoseconds, all chances in parts per million.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LinkProfile {
+    /// Least latency of a packet.
+    pub latency_min: u64,
+    /// Greatest latency of an ordinary packet; each value between the two is equally likely.
+    pub latency_max: u64,
+    /// How often a packet is a straggler.
+    pub tail_ppm: u32,
+    /// Greatest latency of a straggler.
+    pub tail_max: u64,
+    /// How often a packet is lost.
+    pub loss_ppm: u32,
+    /// How often a datagram is duplicated. Of those that are, half arrive twice, a quarter three times, and so on.
+    pub duplicate_ppm: u32,
+    /// How much later than an ordinary packet a copy may come.
+    pub duplicate_delay_max: u64,
+}
+
+impl LinkProfile {
+    /// The worse of the two in each respect.
+    fn worse(self, other: Self) -> Self {
+        Self {
+            latency_min: self.latency_min.max(other.latency_min),
+            latency_max: self.latency_max.max(other.latency_max),
+            tail_ppm: self.tail_ppm.max(other.tail_ppm),
+            tail_max: self.tail_max.max(other.tail_max),
+            loss_ppm: self.loss_ppm.max(other.loss_ppm),
+            duplicate_ppm: self.duplicate_ppm.max(other.duplicate_ppm),
+            duplicate_delay_max: self.duplicate_delay_max.max(other.duplicate_delay_max),
+        }
+    }
+}
+
+impl From<&schedule::Link> for LinkProfile {
+    fn from(link: &schedule::Link) -> Self {
+        Self {
+            latency_min: nanos(link.latency_min),
+            latency_max: nanos(link.latency_max),
+            tail_ppm: link.tail_ppm,
+            tail_max: nanos(link.tail_max),
+            loss_ppm: link.loss_ppm,
+            duplicate_ppm: link.duplicate_ppm,
+            duplicate_delay_max: nanos(link.duplicate_delay_max),
+        }
+    }
+}
+
+/// Copies of one datagram at most.
+const COPIES_MAX: usize = 8;
+
+/// What a connection waits before it sends a lost segment again, the first time; then twice as long each time.
+const RETRANSMISSION: Duration = Duration::from_millis(200);
+
+/// The state of one direction between two nodes.
+pub(crate) struct Link {
+    profile: LinkProfile,
+    base: LinkProfile,
+    /// By the number of the fault that did it; they add up.
+    degradations: Vec<(usize, LinkProfile)>,
+    stream: Option<Box<Stream>>,
+    cuts: u32,
+    holds: u32,
+    /// Raised at each cut: a packet sent under an earlier epoch was in flight then, and is lost.
+    pub(crate) epoch: u32,
+    /// Packets that wait for a hold to end.
+    // Boxed as they arrive, and as they go on.
+    #[allow(clippy::vec_box)]
+    pub(crate) held: Vec<Box<Packet>>,
+}
+
+/// What becomes of a packet that is put on a link.
+pub(crate) enum Passage {
+    /// It arrives after so many nanoseconds, and copies of it after so many.
+    Arrives {
+        latency: u64,
+        copies: Vec<u64>,
+    },
+    Lost,
+}
+
+impl Link {
+    pub(crate) fn new(base: LinkProfile) -> Self {
+        Self {
+            profile: base,
+            base,
+            degradations: Vec::new(),
+            stream: None,
+            cuts: 0,
+            holds: 0,
+            epoch: 0,
+            held: Vec::new(),
+        }
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cuts > 0
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.holds > 0
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.cuts == 0 && self.holds == 0
+    }
+
+    /// Packets in flight and packets sent from now on are lost, until as many `join`s.
+    pub(crate) fn cut(&mut self) {
+        self.cuts += 1;
+        self.epoch += 1;
+    }
+
+    pub(crate) fn join(&mut self) {
+        self.cuts = self.cuts.saturating_sub(1);
+    }
+
+    /// Packets in flight and packets sent from now on are kept back, until as many `release`s.
+    pub(crate) fn hold(&mut self) {
+        self.holds += 1;
+    }
+
+    pub(crate) fn release(&mut self) {
+        self.holds = self.holds.saturating_sub(1);
+    }
+
+    pub(crate) fn degrade(&mut self, fault: usize, profile: LinkProfile) {
+        self.degradations.push((fault, profile));
+        self.recompute();
+    }
+
+    pub(crate) fn restore(&mut self, fault: usize) {
+        self.degradations.retain(|(other, _)| *other != fault);
+        self.recompute();
+    }
+
+    pub(crate) fn heal(&mut self) {
+        (self.cuts, self.holds) = (0, 0);
+        self.degradations.clear();
+        self.recompute();
+    }
+
+    fn recompute(&mut self) {
+        self.profile = self.degradations.iter().fold(self.base, |worst, (_, profile)| worst.worse(*profile));
+    }
+
+    /// Draws what happens to a datagram.
+    pub(crate) fn pass(&mut self, streams: &Streams, index: usize) -> Passage {
+        let Self { profile, stream, .. } = self;
+        let stream = stream.get_or_insert_with(|| Box::new(streams.stream("network/link", index as u64)));
+        if profile.loss_ppm > 0 && stream.chance(profile.loss_ppm) {
+            return Passage::Lost;
+        }
+        let latency = latency(profile, stream);
+        // Allocates only when there is a copy, which is rare.
+        let mut copies = Vec::new();
+        if profile.duplicate_ppm > 0 && stream.chance(profile.duplicate_ppm) {
+            let latency_max = profile.latency_max + profile.duplicate_delay_max;
+            copies.push(stream.between(profile.latency_min, latency_max));
+            while copies.len() < COPIES_MAX && stream.chance(500_000) {
+                copies.push(stream.between(profile.latency_min, latency_max));
+            }
+        }
+        Passage::Arrives { latency, copies }
+    }
+
+    /// Draws the latency of what must arrive: a lost segment is sent again until it gets through.
+    pub(crate) fn pass_reliably(&mut self, streams: &Streams, index: usize) -> u64 {
+        let Self { profile, stream, .. } = self;
+        let stream = stream.get_or_insert_with(|| Box::new(streams.stream("network/link", index as u64)));
+        let mut total = latency(profile, stream);
+        for attempt in 0..6 {
+            if profile.loss_ppm == 0 || !stream.chance(profile.loss_ppm) {
+                break;
+            }
+            total += nanos(RETRANSMISSION) << attempt;
+        }
+        total
+    }
+}
+
+fn latency(profile: &LinkProfile, stream: &mut Stream) -> u64 {
+    let high = if profile.tail_ppm > 0 && stream.chance(profile.tail_ppm) {
+        profile.tail_max.max(profile.latency_max)
+    } else {
+        profile.latency_max
+    };
+    stream.between(profile.latency_min.min(high), high)
+}

@@ -1,0 +1,267 @@
+//! The life of processes: started, paused, killed, left without power, started again.
+//!
+//! A process is down, or paused, for as long as at least one fault keeps it so: two faults may overlap, and the
+//! first to end does not undo the second.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+use madsim::runtime::Handle;
+use send_wrapper::SendWrapper;
+
+use crate::clock::Clock;
+use crate::node::Node;
+use crate::node_id::NodeId;
+use crate::panics;
+use crate::record;
+use crate::storage::Drive;
+use crate::time::Instant;
+use crate::world::World;
+
+/// What a process runs from its start. It ends with a reason when it gives up.
+pub(crate) type Main = Rc<dyn Fn(Node) -> LocalBoxFuture<'static, Result<(), String>>>;
+
+/// How long a supervisor (systemd, kubelet) waits before it starts a process that exited by itself.
+const RESTART_DELAY: Duration = Duration::from_secs(1);
+
+/// What a crash takes with it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Crash {
+    /// The process alone; what it wrote is in the page cache, and its peers are told.
+    Process,
+    /// The whole machine; nobody is told.
+    Power,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Status {
+    Running,
+    Down,
+    Unpowered,
+}
+
+/// The state of the process on one node.
+pub(crate) struct Process {
+    pub(crate) id: NodeId,
+    pub(crate) madsim_id: madsim::task::NodeId,
+    pub(crate) drive: Drive,
+    pub(crate) incarnation: Cell<u32>,
+    pub(crate) clock: Cell<Clock>,
+    /// How its clock drifts when no fault drives it.
+    own_drift_ppm: Cell<i32>,
+    /// The faults that drive its clock, by number; the last one holds.
+    drifts: RefCell<Vec<(usize, i32)>>,
+    pub(crate) status: Cell<Status>,
+    /// Faults that keep it down, and how often these were all lifted at once.
+    down: Holds,
+    paused: Holds,
+}
+
+/// How many faults hold something, so that it is free when the last one lets go.
+#[derive(Default)]
+struct Holds {
+    count: Cell<u32>,
+    /// Raised when all holds are lifted: one that was taken before has nothing left to let go of.
+    epoch: Cell<u32>,
+}
+
+impl Holds {
+    fn take(&self) -> u32 {
+        self.count.set(self.count.get() + 1);
+        self.epoch.get()
+    }
+
+    /// Whether this was the last hold.
+    fn let_go(&self, epoch: u32) -> bool {
+        if epoch != self.epoch.get() {
+            return false;
+        }
+        self.count.set(self.count.get() - 1);
+        self.count.get() == 0
+    }
+
+    /// Whether there was one.
+    fn lift_all(&self) -> bool {
+        self.epoch.set(self.epoch.get() + 1);
+        self.count.replace(0) > 0
+    }
+}
+
+impl Process {
+    pub(crate) fn new(id: NodeId, runtime: &Handle, drive: Drive) -> Self {
+        Self {
+            id,
+            madsim_id: runtime.create_node().build().id(),
+            drive,
+            incarnation: Cell::new(0),
+            clock: Cell::new(Clock::new(0, 0)),
+            own_drift_ppm: Cell::new(0),
+            drifts: RefCell::default(),
+            status: Cell::new(Status::Down),
+            down: Holds::default(),
+            paused: Holds::default(),
+        }
+    }
+
+    /// Gives it the clock that it has when no fault drives it.
+    pub(crate) fn set_clock(&self, clock: Clock) {
+        self.clock.set(clock);
+        self.own_drift_ppm.set(clock.drift_ppm());
+    }
+
+    pub(crate) fn drift(&self, now: Instant, fault: usize, drift_ppm: i32) {
+        self.drifts.borrow_mut().push((fault, drift_ppm));
+        self.set_drift(now);
+    }
+
+    pub(crate) fn end_drift(&self, now: Instant, fault: usize) {
+        self.drifts.borrow_mut().retain(|(other, _)| *other != fault);
+        self.set_drift(now);
+    }
+
+    pub(crate) fn end_drifts(&self, now: Instant) {
+        self.drifts.borrow_mut().clear();
+        self.set_drift(now);
+    }
+
+    fn set_drift(&self, now: Instant) {
+        let drift_ppm = self.drifts.borrow().last().map_or(self.own_drift_ppm.get(), |(_, drift)| *drift);
+        let mut clock = self.clock.get();
+        clock.set_drift(now, drift_ppm);
+        self.clock.set(clock);
+    }
+}
+
+impl World {
+    /// Whether the machine of a node can answer packets.
+    pub(crate) fn is_powered(&self, index: usize) -> bool {
+        self.process(index).status.get() != Status::Unpowered
+    }
+
+    /// Whether the process of a node runs, though it may be paused.
+    #[must_use]
+    pub fn is_running(&self, id: NodeId) -> bool {
+        self.process(self.index(id)).status.get() == Status::Running
+    }
+
+    /// Starts the process of a node that is down.
+    pub(crate) fn start(&self, id: NodeId) {
+        let index = self.index(id);
+        let process = self.process(index);
+        assert!(process.status.get() != Status::Running, "{id} runs already");
+        process.status.set(Status::Running);
+        process.incarnation.set(process.incarnation.get() + 1);
+        let node = self.node_by_index(index);
+        record!(node, "process", "starts, incarnation {}", node.incarnation());
+        self.runtime().restart(process.madsim_id);
+        let main = (self.main())(node.clone());
+        let supervised = {
+            let node = node.clone();
+            async move {
+                if let Err(reason) = main.await {
+                    node.exit(&reason).await;
+                }
+            }
+        };
+        self.spawn(&node, supervised);
+        for other in 0..self.processes().len() {
+            let link = self.network().borrow().link_index(other, index);
+            self.send_stalled(link);
+        }
+    }
+
+    /// Runs a task of a process; a panic in it is a violation.
+    pub(crate) fn spawn(&self, node: &Node, task: impl Future<Output = ()> + 'static) {
+        let world = self.clone();
+        let guarded = async move {
+            if let Err(payload) = AssertUnwindSafe(task).catch_unwind().await {
+                world.fail(panics::violation(&*payload));
+            }
+        };
+        let madsim_id = self.process(node.index()).madsim_id;
+        let handle = self.runtime().get_node(madsim_id).expect("every process has a node of madsim");
+        self.something_woke();
+        drop(handle.spawn(SendWrapper::new(guarded)));
+    }
+
+    /// A process ends by itself, and its supervisor will start it again.
+    pub(crate) fn process_exits(&self, node: &Node, reason: &str) {
+        record!(node, "process", "exits: {}", reason);
+        if node.is_current() {
+            self.crash_for(node.id(), Crash::Process, RESTART_DELAY);
+        }
+    }
+
+    /// Crashes a node, and starts it again after `down`, unless another fault keeps it down by then.
+    pub(crate) fn crash_for(&self, id: NodeId, crash: Crash, down: Duration) {
+        let index = self.index(id);
+        self.crash(index, crash);
+        let epoch = self.process(index).down.take();
+        self.call_after(down, move |world| {
+            if world.process(index).down.let_go(epoch) {
+                world.start(id);
+            }
+        });
+    }
+
+    fn crash(&self, index: usize, crash: Crash) {
+        let process = self.process(index);
+        let before = process.status.get();
+        let after = if crash == Crash::Power { Status::Unpowered } else { Status::Down };
+        if before == after || before == Status::Unpowered {
+            return;
+        }
+        let node = self.node_by_index(index);
+        record!(
+            node,
+            "process",
+            "crashes: {}",
+            if crash == Crash::Power { "power failure" } else { "killed" }
+        );
+        process.status.set(after);
+        process.paused.lift_all();
+        // madsim drops the tasks, and tells our plugin that the process is gone.
+        self.runtime().kill(process.madsim_id);
+        self.something_woke();
+    }
+
+    /// Pauses the process of a node for `lasts`, unless another fault keeps it paused by then.
+    pub(crate) fn pause_for(&self, id: NodeId, lasts: Duration) {
+        let index = self.index(id);
+        let process = self.process(index);
+        if process.status.get() != Status::Running {
+            return;
+        }
+        let epoch = process.paused.take();
+        record!(self.node_by_index(index), "process", "is paused");
+        self.runtime().pause(process.madsim_id);
+        self.call_after(lasts, move |world| {
+            if world.process(index).paused.let_go(epoch) {
+                world.resume(index);
+            }
+        });
+    }
+
+    fn resume(&self, index: usize) {
+        record!(self.node_by_index(index), "process", "resumes");
+        self.runtime().resume(self.process(index).madsim_id);
+    }
+
+    /// Ends what any fault does to processes: all run again.
+    pub(crate) fn heal_processes(&self) {
+        for index in 0..self.processes().len() {
+            let process = self.process(index);
+            if process.paused.lift_all() {
+                self.resume(index);
+            }
+            if process.down.lift_all() {
+                self.start(process.id);
+            }
+        }
+    }
+}

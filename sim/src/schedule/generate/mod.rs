@@ -1,0 +1,201 @@
+//! From a seed to a schedule.
+//!
+//! A pure function of the seed's streams and of the cluster's shape, run before the world starts. Each part draws
+//! from a stream of its own, all of them named `schedule/...`, so that a draw more in one place moves that part
+//! alone:
+//!
+//! | purpose | what it decides |
+//! | --- | --- |
+//! | `schedule/duration` | how long faults happen |
+//! | `schedule/network` | the links between faults; 0 for peers, 1 for clients |
+//! | `schedule/disk` | the disks between faults |
+//! | `schedule/clocks` | 0: how wrong clocks are; then one for each member and client |
+//! | `schedule/swarm` | which kinds of faults happen, how often each, and how dense they are |
+//! | `schedule/slots` | when each fault begins, of which kind it is, and which of them have one target |
+//! | `schedule/fault/<kind>` | the parameters of that kind's faults, one index for each of them |
+//!
+//! Faults are drawn as a *swarm* (Groce and others, "Swarm testing", ISSTA 2012): a seed has some kinds of faults
+//! and lacks the others, since one kind often hides what another would find. A cluster whose members die every
+//! second never gets as far as a slow disk could delay it. Many bugs take two faults at once, so in many seeds
+//! faults come in bursts that share a target.
+
+mod environment;
+mod kinds;
+
+use std::time::Duration;
+
+use self::kinds::KINDS;
+use super::{Clock, Disk, Network, Schedule, Shape, Target, TimedFault};
+use crate::node_id::NodeId;
+use crate::random::{Stream, Streams};
+
+/// What the generator decides of a schedule. The rest is the system's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Generated {
+    /// How long faults happen: 5 s to 60 s, mostly less than 12 s.
+    pub duration: Duration,
+    /// The links between faults.
+    pub network: Network,
+    /// The disks between faults.
+    pub disk: Disk,
+    /// The clocks that are not true.
+    pub clocks: Vec<Clock>,
+    /// What goes wrong: at least 3 faults, in order of their beginnings, none lasting beyond `duration`.
+    pub faults: Vec<TimedFault>,
+}
+
+impl Generated {
+    /// The schedule of `system` with this, its own `options` and `settle_max` to recover.
+    #[must_use]
+    pub fn into_schedule<O>(self, system: &str, seed: u64, settle_max: Duration, options: O) -> Schedule<O> {
+        let Self { duration, network, disk, clocks, faults } = self;
+        let system = system.to_owned();
+        Schedule { system, seed, duration, settle_max, options, network, disk, clocks, faults }
+    }
+}
+
+/// Draws what a run over a cluster of this shape meets.
+///
+/// # Panics
+///
+/// If the shape has no member: there is nothing that a fault could meet.
+#[must_use]
+pub fn generate(streams: &Streams, shape: &Shape) -> Generated {
+    assert!(shape.members > 0, "a cluster has at least one member");
+    let duration = draw_duration(&mut streams.stream("schedule/duration", 0));
+    Generated {
+        duration,
+        network: environment::network(streams),
+        disk: environment::disk(&mut streams.stream("schedule/disk", 0)),
+        clocks: environment::clocks(streams, shape),
+        faults: faults(streams, shape, duration),
+    }
+}
+
+/// Mostly short, since a fresh start finds more than a long run; some long, for what takes time to build up.
+fn draw_duration(stream: &mut Stream) -> Duration {
+    let millis = match stream.chance(850_000) {
+        true => stream.between(5_000, 12_000),
+        false => stream.magnitude(12_000, 60_000),
+    };
+    Duration::from_millis(millis)
+}
+
+/// The weight of a kind of fault in this seed, and its place in [`KINDS`].
+type Weighted = (u32, usize);
+
+/// The place of one fault in the schedule, before its kind has drawn what it does.
+struct Slot {
+    at: Duration,
+    /// Its place in [`KINDS`].
+    kind: usize,
+    /// The target that it shares with the rest of its burst.
+    focus: Option<Target>,
+    /// The time between `at` and the end of faults.
+    room: Duration,
+}
+
+fn faults(streams: &Streams, shape: &Shape, duration: Duration) -> Vec<TimedFault> {
+    let (kinds, count) = swarm(&mut streams.stream("schedule/swarm", 0), shape, duration);
+    let slots = slots(&mut streams.stream("schedule/slots", 0), shape, duration, &kinds, count);
+    let mut drawn = [0; KINDS.len()];
+    slots
+        .into_iter()
+        .map(|slot| {
+            let kind = &KINDS[slot.kind];
+            let mut stream = streams.stream(kind.purpose, drawn[slot.kind]);
+            drawn[slot.kind] += 1;
+            TimedFault { at: slot.at, fault: (kind.draw)(&mut stream, shape, &slot) }
+        })
+        .collect()
+}
+
+/// The kinds of faults that this seed has, and how many faults.
+fn swarm(stream: &mut Stream, shape: &Shape, duration: Duration) -> (Vec<Weighted>, u64) {
+    let mut kinds: Vec<Weighted> = Vec::with_capacity(KINDS.len());
+    for (index, kind) in KINDS.iter().enumerate() {
+        // Drawn for every kind, so that one that is left out moves nothing for those after it.
+        let (enabled, weight) = (stream.chance(kind.enabled_ppm), stream.magnitude(1, 7) as u32);
+        if enabled && (kind.possible)(shape) {
+            kinds.push((weight, index));
+        }
+    }
+    if kinds.is_empty() {
+        let possible: Vec<usize> = (0..KINDS.len()).filter(|index| (KINDS[*index].possible)(shape)).collect();
+        kinds.push((1, *stream.pick(&possible)));
+    }
+    let millis_between_faults = stream.magnitude(1_024, 8_191);
+    (kinds, 3 + duration.as_millis() as u64 / millis_between_faults)
+}
+
+/// `count` places for faults, in order of time.
+fn slots(
+    stream: &mut Stream,
+    shape: &Shape,
+    duration: Duration,
+    kinds: &[Weighted],
+    count: u64,
+) -> Vec<Slot> {
+    const BURST: Duration = Duration::from_secs(1);
+    // Clusters mostly get the time to elect their first leader, and faults the time to show what they do.
+    let earliest = match stream.chance(800_000) {
+        true => stream.duration(Duration::from_millis(500), Duration::from_secs(1)),
+        false => Duration::ZERO,
+    };
+    let latest = duration * 9 / 10;
+    let bursts_ppm = if stream.chance(650_000) { 500_000 } else { 0 };
+
+    let mut slots: Vec<Slot> = Vec::with_capacity(count as usize);
+    while (slots.len() as u64) < count {
+        let left = count - slots.len() as u64;
+        let begin = micros(stream.duration(earliest, latest));
+        if left == 1 || !stream.chance(bursts_ppm) {
+            let kind = *stream.weighted(kinds);
+            slots.push(Slot { at: begin, kind, focus: None, room: duration - begin });
+            continue;
+        }
+        let focus = Some(burst_target(stream, shape));
+        let mut others: Vec<Weighted> = kinds.to_vec();
+        for _ in 0..stream.between(2, 4).min(left) {
+            // Different kinds as long as there are any: a member that is killed twice is only dead.
+            if others.is_empty() {
+                others.extend(kinds);
+            }
+            let kind = *stream.weighted(&others);
+            others.retain(|(_, other)| *other != kind);
+            let at = micros(stream.duration(begin, latest.min(begin + BURST)));
+            slots.push(Slot { at, kind, focus, room: duration - at });
+        }
+    }
+    slots.sort_by_key(|slot| slot.at);
+    slots
+}
+
+/// Whom a burst meets: most often the leader, since most promises are kept or broken there.
+fn burst_target(stream: &mut Stream, shape: &Shape) -> Target {
+    match stream.below(10) {
+        0..=5 => Target::Leader,
+        6 => Target::Follower,
+        _ => member(stream, shape),
+    }
+}
+
+fn member(stream: &mut Stream, shape: &Shape) -> Target {
+    Target::Node(NodeId::Member(1 + stream.below(shape.members.into()) as u16))
+}
+
+fn client(stream: &mut Stream, shape: &Shape) -> Target {
+    Target::Node(NodeId::Client(1 + stream.below(shape.clients.into()) as u16))
+}
+
+/// A duration in `low..=high` with a uniform order of magnitude, on a number of digits that people can read.
+fn magnitude(stream: &mut Stream, low: Duration, high: Duration) -> Duration {
+    let drawn = stream.magnitude(low.as_micros() as u64, high.as_micros() as u64);
+    let readable = if drawn >= 10_000 { drawn - drawn % 1_000 } else { drawn };
+    Duration::from_micros(readable).clamp(low, high)
+}
+
+/// `duration` in whole microseconds: enough to fall between any two steps of a member, and readable.
+fn micros(duration: Duration) -> Duration {
+    Duration::from_micros(duration.as_micros() as u64)
+}

@@ -1,0 +1,76 @@
+//! What the simulator asks of a system under test.
+
+use std::fmt;
+use std::future::Future;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::node::Node;
+use crate::node_id::NodeId;
+use crate::random::Streams;
+use crate::schedule::Shape;
+use crate::verdict::Violation;
+use crate::world::World;
+
+/// A replicated system, its clients, and the oracles that judge it.
+///
+/// One value of it belongs to one run. Members and clients are tasks that share it only to tell its oracles what
+/// they do; to each other they talk over the network.
+pub trait System: Sized + 'static {
+    /// Its name, by which a schedule file says what it is for.
+    const NAME: &'static str;
+
+    /// Everything that a seed decides about the system: its size, its limits, its traffic, its planted defects. It
+    /// stands in the schedule, as a table.
+    type Options: Clone + PartialEq + fmt::Debug + Serialize + DeserializeOwned + Send + Sync + 'static;
+
+    /// Draws the options of a seed, from streams whose purposes begin with `options/`.
+    fn options(streams: &Streams) -> Self::Options;
+
+    /// What these options make of the cluster.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says which option makes no sense: options may come from a file that a person edited.
+    fn shape(options: &Self::Options) -> Result<Shape, String>;
+
+    /// How long the system may take to recover when all faults are healed, in virtual time.
+    fn settle_max(_options: &Self::Options) -> Duration {
+        Duration::from_secs(30)
+    }
+
+    /// Makes the system for one run. Nothing runs yet.
+    fn new(world: &World, options: Self::Options) -> Self;
+
+    /// What the process of a member does, from each start until it is killed. Ending with a reason means that it
+    /// exits by itself; a supervisor starts it again a second later.
+    fn member(self: Rc<Self>, node: Node) -> impl Future<Output = Result<(), String>>;
+
+    /// What a client does.
+    fn client(self: Rc<Self>, node: Node) -> impl Future<Output = ()>;
+
+    /// The member that leads, where the system has such a role; faults can then aim at it.
+    fn leader(&self) -> Option<NodeId> {
+        None
+    }
+
+    /// Starts when all faults are healed, and ends when the system has recovered: it answers its clients, and its
+    /// members agree.
+    fn settle(self: Rc<Self>, world: World) -> impl Future<Output = ()>;
+
+    /// What to report when the system did not recover in time.
+    fn unsettled(&self) -> Violation;
+
+    /// The oracles that need the whole run.
+    ///
+    /// # Errors
+    ///
+    /// The first violation found.
+    fn finish(&self, world: &World) -> Result<(), Violation>;
+
+    /// Client operations so far.
+    fn operations(&self) -> u64;
+}

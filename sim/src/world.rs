@@ -1,0 +1,335 @@
+//! The world of one run, and the driver that moves it.
+//!
+//! Nothing happens in the world but what stands in its queue. The driver is one task: when all others wait, it
+//! takes the next occurrence, sets the time to it, and lets it happen; that wakes some tasks, and once they wait
+//! again, it takes the next. Which of several ready tasks goes first is madsim's choice, drawn from the seed.
+
+use std::cell::{Cell, Ref, RefCell};
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use madsim::runtime::Handle;
+use madsim::time::TimeHandle;
+
+use crate::clock::Clock;
+use crate::failpoint::Armed;
+use crate::network::{LinkProfile, Network};
+use crate::node::Node;
+use crate::node_id::NodeId;
+use crate::process::{Main, Process};
+use crate::queue::{Occurrence, Queue};
+use crate::random::Streams;
+use crate::schedule;
+use crate::storage::Drive;
+use crate::time::{Instant, nanos};
+use crate::timer::Sleep;
+use crate::trace::Trace;
+use crate::verdict::Violation;
+
+/// What a world is made of before anything happens in it.
+pub(crate) struct Setup {
+    pub(crate) streams: Streams,
+    pub(crate) members: u16,
+    pub(crate) clients: u16,
+    pub(crate) peer_links: LinkProfile,
+    pub(crate) client_links: LinkProfile,
+    pub(crate) disk: schedule::Disk,
+    pub(crate) told: bool,
+}
+
+/// A handle to the world of a run; cheap to clone.
+#[derive(Clone)]
+pub struct World(Rc<Inner>);
+
+/// A handle that does not keep its world alive.
+pub(crate) struct WeakWorld(Weak<Inner>);
+
+impl WeakWorld {
+    pub(crate) fn upgrade(&self) -> Option<World> {
+        self.0.upgrade().map(World)
+    }
+}
+
+struct Inner {
+    streams: Streams,
+    members: u16,
+    now: Cell<Instant>,
+    queue: RefCell<Queue>,
+    network: RefCell<Network>,
+    processes: Vec<Process>,
+    failpoints: RefCell<Vec<Armed>>,
+    trace: Trace,
+    runtime: Handle,
+    main: RefCell<Option<Main>>,
+    /// Whether the occurrence at hand may have woken a task.
+    woke: Cell<bool>,
+    healed: Cell<bool>,
+    ended: Cell<bool>,
+    violation: RefCell<Option<(Violation, Instant)>>,
+}
+
+impl World {
+    /// A world on madsim's current runtime.
+    pub(crate) fn new(setup: &Setup) -> Self {
+        let Setup { streams, members, clients, peer_links, client_links, disk, told } = *setup;
+        let ids: Vec<_> =
+            (1..=members).map(NodeId::Member).chain((1..=clients).map(NodeId::Client)).collect();
+        let is_member = |index| index < usize::from(members);
+        let network =
+            Network::new(
+                ids.len(),
+                |from, to| {
+                    if is_member(from) && is_member(to) { peer_links } else { client_links }
+                },
+            );
+        let runtime = Handle::current();
+        Self(Rc::new(Inner {
+            streams,
+            members,
+            now: Cell::new(Instant::START),
+            queue: RefCell::default(),
+            network: RefCell::new(network),
+            processes: ids
+                .into_iter()
+                .enumerate()
+                .map(|(index, id)| Process::new(id, &runtime, Drive::new(disk, &streams, index)))
+                .collect(),
+            failpoints: RefCell::default(),
+            trace: Trace::new(told),
+            runtime,
+            main: RefCell::default(),
+            woke: Cell::new(false),
+            healed: Cell::new(false),
+            ended: Cell::new(false),
+            violation: RefCell::default(),
+        }))
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakWorld {
+        WeakWorld(Rc::downgrade(&self.0))
+    }
+
+    /// For [`record!`](crate::record).
+    #[must_use]
+    pub fn world(&self) -> &Self {
+        self
+    }
+
+    /// For [`record!`](crate::record).
+    #[must_use]
+    pub fn trace_node(&self) -> Option<NodeId> {
+        None
+    }
+
+    /// The virtual time.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.0.now.get()
+    }
+
+    /// Waits for `duration` of virtual time, whatever any clock shows.
+    pub fn sleep(&self, duration: Duration) -> Sleep {
+        Sleep::until(self.clone(), self.now() + duration)
+    }
+
+    /// The streams of this run.
+    #[must_use]
+    pub fn streams(&self) -> &Streams {
+        &self.0.streams
+    }
+
+    /// The record of this run.
+    #[must_use]
+    pub fn trace(&self) -> &Trace {
+        &self.0.trace
+    }
+
+    /// The members of the cluster.
+    pub fn members(&self) -> impl Iterator<Item = NodeId> + use<> {
+        (1..=self.0.members).map(NodeId::Member)
+    }
+
+    /// All nodes: first the members, then the clients.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> + use<'_> {
+        self.0.processes.iter().map(|process| process.id)
+    }
+
+    /// Whether the faults are over and everything they broke is whole again.
+    #[must_use]
+    pub fn is_healed(&self) -> bool {
+        self.0.healed.get()
+    }
+
+    pub(crate) fn set_healed(&self) {
+        self.0.healed.set(true);
+    }
+
+    /// Ends the run as failed. The first violation of a run is its verdict; later ones are its consequences.
+    pub fn fail(&self, violation: Violation) {
+        crate::record!(self, "verdict", "{}: {}", violation.signature(), violation.detail);
+        self.0.violation.borrow_mut().get_or_insert((violation, self.now()));
+        self.end();
+    }
+
+    /// Ends the run as failed if `result` is a violation.
+    pub fn check(&self, result: Result<(), Violation>) {
+        if let Err(violation) = result {
+            self.fail(violation);
+        }
+    }
+
+    /// Ends the run: nothing more is taken from the queue.
+    pub(crate) fn end(&self) {
+        self.0.ended.set(true);
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.0.ended.get()
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.0.violation.borrow().is_some()
+    }
+
+    pub(crate) fn take_violation(&self) -> Option<(Violation, Instant)> {
+        self.0.violation.borrow_mut().take()
+    }
+
+    /// Where `id` stands among all nodes.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node.
+    pub(crate) fn index(&self, id: NodeId) -> usize {
+        let index = match id {
+            NodeId::Member(number) => usize::from(number) - 1,
+            NodeId::Client(number) => usize::from(self.0.members) + usize::from(number) - 1,
+        };
+        assert!(self.0.processes[index].id == id, "there is no {id}");
+        index
+    }
+
+    /// A handle for the process that runs on a node now.
+    pub(crate) fn node_by_index(&self, index: usize) -> Node {
+        let process = &self.0.processes[index];
+        Node::new(self.clone(), process.id, index, process.incarnation.get())
+    }
+
+    pub(crate) fn queue(&self) -> &RefCell<Queue> {
+        &self.0.queue
+    }
+
+    pub(crate) fn network(&self) -> &RefCell<Network> {
+        &self.0.network
+    }
+
+    pub(crate) fn failpoints(&self) -> &RefCell<Vec<Armed>> {
+        &self.0.failpoints
+    }
+
+    pub(crate) fn process(&self, index: usize) -> &Process {
+        &self.0.processes[index]
+    }
+
+    pub(crate) fn processes(&self) -> &[Process] {
+        &self.0.processes
+    }
+
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.0.runtime
+    }
+
+    pub(crate) fn set_main(&self, main: Main) {
+        *self.0.main.borrow_mut() = Some(main);
+    }
+
+    pub(crate) fn main(&self) -> Ref<'_, Main> {
+        Ref::map(self.0.main.borrow(), |main| main.as_ref().expect("the harness sets what processes run"))
+    }
+
+    pub(crate) fn incarnation(&self, index: usize) -> u32 {
+        self.0.processes[index].incarnation.get()
+    }
+
+    pub(crate) fn clock(&self, index: usize) -> Clock {
+        self.0.processes[index].clock.get()
+    }
+
+    pub(crate) fn read_clock(&self, index: usize) -> Instant {
+        self.clock(index).read(self.now())
+    }
+
+    /// Puts `occurrence` into the queue, `delay` nanoseconds from now.
+    pub(crate) fn schedule_after(&self, delay: u64, occurrence: Occurrence) {
+        self.queue().borrow_mut().push(self.now() + Duration::from_nanos(delay), occurrence);
+    }
+
+    /// Lets `action` happen after `delay`.
+    pub(crate) fn call_after(&self, delay: Duration, action: impl FnOnce(&Self) + 'static) {
+        self.schedule_after(nanos(delay), Occurrence::Action(Box::new(action)));
+    }
+
+    /// Tells the driver to let tasks run before it goes on.
+    pub(crate) fn something_woke(&self) {
+        self.0.woke.set(true);
+    }
+
+    /// Takes what is in the queue, one after the other, until the run ends or nothing is left before `end`.
+    pub(crate) async fn drive(&self, end: Instant) {
+        let madsim_time = TimeHandle::current();
+        let mut idle = std::pin::pin!(madsim_time.sleep(Duration::ZERO));
+        loop {
+            // madsim fires a timer when no task is ready. Each poll of a task moves madsim's clock by up to
+            // 100 ns, so a timer this far ahead fires after all of them.
+            idle.as_mut().reset(madsim_time.now_instant() + Duration::from_micros(50));
+            idle.as_mut().await;
+            self.0.woke.set(false);
+            while !self.0.woke.get() {
+                if self.has_ended() {
+                    return;
+                }
+                let Some((at, occurrence)) = self.queue().borrow_mut().pop(end) else {
+                    self.0.now.set(end);
+                    return;
+                };
+                self.0.now.set(at);
+                if let Some(behind) = at.since_start().checked_sub(madsim_time.elapsed()) {
+                    madsim_time.advance(behind);
+                }
+                self.perform(occurrence);
+            }
+        }
+    }
+
+    fn perform(&self, occurrence: Occurrence) {
+        match occurrence {
+            Occurrence::Timer(id) => {
+                let waker = self.queue().borrow_mut().fire(id);
+                if let Some(waker) = waker {
+                    waker.wake();
+                    self.something_woke();
+                }
+            }
+            Occurrence::Packet(packet) => self.packet_arrives(packet),
+            Occurrence::Segment(segment) => self.segment_arrives(*segment),
+            Occurrence::Action(action) => {
+                action(self);
+                self.something_woke();
+            }
+        }
+    }
+
+    /// Takes the world apart. Its parts refer to each other, so that nothing would be freed otherwise; madsim also
+    /// keeps every task that is alive when its runtime is dropped.
+    pub(crate) async fn dismantle(&self) {
+        self.end();
+        for process in &self.0.processes {
+            self.runtime().kill(process.madsim_id);
+        }
+        // Killed tasks are dropped when the executor comes by them.
+        madsim::time::sleep(Duration::from_millis(1)).await;
+        self.0.main.borrow_mut().take();
+        let occurrences = self.queue().borrow_mut().clear();
+        drop(occurrences);
+    }
+}

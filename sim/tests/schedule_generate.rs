@@ -1,0 +1,287 @@
+//! From a seed to a schedule: what is drawn, and what moves when one part draws differently.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use vertebra_sim::NodeId;
+use vertebra_sim::random::Streams;
+use vertebra_sim::schedule::{
+    Direction, Fault, Generated, Packets, Schedule, Shape, Target, TimedFault, generate,
+};
+
+const SHAPE: Shape = Shape { members: 3, clients: 2, failpoints: &["beforeSave", "afterSave"] };
+
+const KINDS: [&str; 11] = [
+    "clock-drift",
+    "degrade",
+    "disk-error",
+    "disk-full",
+    "disk-stall",
+    "failpoint",
+    "kill",
+    "partition",
+    "pause",
+    "power-failure",
+    "reset",
+];
+
+/// The streams of [`KINDS`], in the same order.
+const PURPOSES: [&str; 11] = [
+    "schedule/fault/clock-drift",
+    "schedule/fault/degrade",
+    "schedule/fault/disk-error",
+    "schedule/fault/disk-full",
+    "schedule/fault/disk-stall",
+    "schedule/fault/failpoint",
+    "schedule/fault/kill",
+    "schedule/fault/partition",
+    "schedule/fault/pause",
+    "schedule/fault/power-failure",
+    "schedule/fault/reset",
+];
+
+fn drawn(seed: u64) -> Generated {
+    generate(&Streams::new(seed), &SHAPE)
+}
+
+fn disturbed(seed: u64, purpose: &'static str) -> Generated {
+    generate(&Streams::new(seed).disturbing(purpose), &SHAPE)
+}
+
+fn text(generated: Generated) -> String {
+    #[derive(serde::Serialize)]
+    struct Options {}
+    generated.into_schedule("test", 0, Duration::ZERO, Options {}).write().unwrap()
+}
+
+#[test]
+fn a_schedule_is_a_function_of_the_seed() {
+    for seed in 0..100 {
+        assert_eq!(drawn(seed), drawn(seed));
+        assert_ne!(drawn(seed), drawn(seed + 1));
+    }
+}
+
+#[test]
+fn draws_for_another_purpose_change_no_byte_of_a_schedule() {
+    let purposes =
+        ["network/latency", "disk", "workload", "schedule", "schedule/", "fault/kill", "options", "member"];
+    for seed in 0..1_000 {
+        let calm = text(drawn(seed));
+        for purpose in purposes {
+            assert_eq!(calm, text(disturbed(seed, purpose)), "seed {seed} draws from {purpose}");
+        }
+    }
+}
+
+#[test]
+fn a_draw_more_for_one_kind_of_fault_moves_that_kind_alone() {
+    for (kind, purpose) in KINDS.into_iter().zip(PURPOSES) {
+        let (mut moved, mut of_kind) = (0, 0);
+        for seed in 0..1_000 {
+            let (calm, other) = (drawn(seed), disturbed(seed, purpose));
+            assert_eq!(calm.faults.len(), other.faults.len());
+            for (calm, other) in calm.faults.iter().zip(&other.faults) {
+                assert_eq!((calm.at, calm.fault.kind()), (other.at, other.fault.kind()));
+                assert!(calm == other || calm.fault.kind() == kind, "seed {seed}: {} moved", calm.fault);
+                moved += u32::from(calm != other);
+                of_kind += u32::from(calm.fault.kind() == kind);
+            }
+            assert_eq!(
+                Generated { faults: Vec::new(), ..calm },
+                Generated { faults: Vec::new(), ..other },
+                "seed {seed}: {purpose} moved what is no fault"
+            );
+        }
+        assert!(moved > of_kind / 2, "{moved} of {of_kind} faults of the kind {kind} moved");
+    }
+}
+
+#[test]
+fn a_draw_more_for_one_part_moves_that_part_alone() {
+    for seed in 0..200 {
+        let calm = drawn(seed);
+        let other = disturbed(seed, "schedule/network");
+        assert_ne!(calm.network, other.network);
+        assert_eq!(calm, Generated { network: calm.network.clone(), ..other });
+        let other = disturbed(seed, "schedule/clocks");
+        assert_eq!(calm, Generated { clocks: calm.clocks.clone(), ..other });
+        let other = disturbed(seed, "schedule/disk");
+        assert_ne!(calm.disk, other.disk);
+        assert_eq!(calm, Generated { disk: calm.disk, ..other });
+        let other = disturbed(seed, "schedule/slots");
+        assert_eq!(calm, Generated { faults: calm.faults.clone(), ..other });
+        let other = disturbed(seed, "schedule/swarm");
+        assert_eq!(calm, Generated { faults: calm.faults.clone(), ..other });
+    }
+}
+
+#[test]
+fn every_schedule_is_one_that_its_cluster_can_run() {
+    let shapes = [
+        SHAPE,
+        Shape { members: 1, clients: 0, failpoints: &[] },
+        Shape { members: 1, clients: 1, failpoints: &["only"] },
+        Shape { members: 2, clients: 0, failpoints: &[] },
+        Shape { members: 5, clients: 8, failpoints: &["only"] },
+        Shape { members: 7, clients: 1, failpoints: &[] },
+    ];
+    for (seed, shape) in (0..3_000).zip(shapes.iter().cycle()) {
+        let Generated { duration, faults, .. } = generate(&Streams::new(seed), shape);
+        assert!((Duration::from_secs(5)..=Duration::from_secs(60)).contains(&duration));
+        assert!(faults.len() >= 3 && faults.is_sorted_by_key(|timed| timed.at));
+        assert!(
+            faults.iter().all(|timed| timed.at < duration && timed.end().is_none_or(|end| end <= duration))
+        );
+        let schedule: Schedule<()> =
+            generate(&Streams::new(seed), shape).into_schedule("test", seed, Duration::ZERO, ());
+        assert_eq!(schedule.validate(shape), Ok(()), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_run_takes_some_ten_seconds_and_meets_some_seven_faults() {
+    let schedules: Vec<Generated> = (0..4_000).map(drawn).collect();
+    let count = schedules.len() as u128;
+    let mean_millis = schedules.iter().map(|schedule| schedule.duration.as_millis()).sum::<u128>() / count;
+    assert!((10_000..12_500).contains(&mean_millis), "{mean_millis} ms on average");
+    let faults = |long: bool| {
+        let of: Vec<u64> = (schedules.iter())
+            .filter(|schedule| (schedule.duration > Duration::from_secs(30)) == long)
+            .map(|schedule| schedule.faults.len() as u64)
+            .collect();
+        of.iter().sum::<u64>() / of.len() as u64
+    };
+    let mean = schedules.iter().map(|schedule| schedule.faults.len() as u128 * 10).sum::<u128>() / count;
+    assert!((60..80).contains(&mean), "{mean} tenths of a fault on average");
+    assert!(faults(true) > 2 * faults(false), "{} in long runs, {} in others", faults(true), faults(false));
+}
+
+#[test]
+fn every_kind_occurs_and_most_seeds_lack_some() {
+    let mut seeds_with: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut kinds_of_seeds = Vec::new();
+    for seed in 0..2_000 {
+        let schedule = drawn(seed);
+        let kinds: BTreeSet<&str> = schedule.faults.iter().map(|timed| timed.fault.kind()).collect();
+        kinds.iter().for_each(|kind| *seeds_with.entry(*kind).or_default() += 1);
+        kinds_of_seeds.push(kinds.len());
+    }
+    assert!(seeds_with.keys().eq(KINDS.iter()), "{seeds_with:?}");
+    assert!(seeds_with.values().all(|seeds| (100..1_200).contains(seeds)), "{seeds_with:?}");
+    let narrow = kinds_of_seeds.iter().filter(|kinds| **kinds <= 2).count();
+    let broad = kinds_of_seeds.iter().filter(|kinds| **kinds >= 5).count();
+    assert!(narrow > 200 && broad > 200, "{narrow} seeds with few kinds, {broad} with many");
+}
+
+/// Whether `fault` meets the leader by its role, on either side of a link.
+fn meets_leader(fault: &Fault) -> bool {
+    match fault {
+        Fault::Kill { target, .. }
+        | Fault::PowerFailure { target, .. }
+        | Fault::Pause { target, .. }
+        | Fault::Failpoint { target, .. }
+        | Fault::DiskStall { target, .. }
+        | Fault::DiskError { target, .. }
+        | Fault::DiskFull { target, .. }
+        | Fault::ClockDrift { target, .. } => *target == Target::Leader,
+        Fault::Partition { from, to, .. } | Fault::Degrade { from, to, .. } | Fault::Reset { from, to } => {
+            from.contains(&Target::Leader) || to.contains(&Target::Leader)
+        }
+    }
+}
+
+fn overlap(one: &TimedFault, other: &TimedFault) -> bool {
+    one.end().is_none_or(|end| end > other.at) && other.end().is_none_or(|end| end > one.at)
+}
+
+/// How many of `seeds` seeds have two faults of different kinds on the leader at once, such that `wanted` holds
+/// of one and the other.
+fn seeds_with_two(seeds: u64, wanted: impl Fn(&Fault, &Fault) -> bool) -> usize {
+    let has_two = |seed: &u64| {
+        let faults = drawn(*seed).faults;
+        let pairs = faults.iter().flat_map(|one| faults.iter().map(move |other| (one, other)));
+        pairs.into_iter().any(|(one, other)| {
+            one.fault.kind() != other.fault.kind()
+                && meets_leader(&one.fault)
+                && meets_leader(&other.fault)
+                && overlap(one, other)
+                && wanted(&one.fault, &other.fault)
+        })
+    };
+    (0..seeds).filter(has_two).count()
+}
+
+#[test]
+fn faults_of_different_kinds_often_meet_the_leader_at_once() {
+    let seeds = seeds_with_two(2_000, |_, _| true);
+    assert!(seeds > 700, "in {seeds} of 2,000 seeds");
+}
+
+/// The recipe of a stale read: acknowledgements that reach the leader late, while it stands still.
+#[test]
+fn a_leader_stands_still_while_its_links_hold_packets_etcd_20418() {
+    let seeds = seeds_with_two(20_000, |one, other| {
+        matches!(one, Fault::Pause { .. }) && matches!(other, Fault::Partition { packets: Packets::Hold, .. })
+    });
+    assert!(seeds > 200, "in {seeds} of 20,000 seeds");
+}
+
+#[test]
+fn partitions_take_every_shape() {
+    let mut shapes: BTreeMap<&str, u32> = BTreeMap::new();
+    let five = Shape { members: 5, clients: 3, failpoints: &[] };
+    for seed in 0..2_000 {
+        for TimedFault { fault, .. } in generate(&Streams::new(seed), &five).faults {
+            let Fault::Partition { from, to, direction, packets, .. } = fault else { continue };
+            let members = |side: &[Target]| {
+                side.iter().filter(|target| matches!(target, Target::Node(NodeId::Member(_)))).count()
+            };
+            let is_client = |target: &Target| matches!(target, Target::Node(NodeId::Client(_)));
+            let mut saw = |shape, seen| *shapes.entry(shape).or_default() += u32::from(seen);
+            saw("isolated leader", from == [Target::Leader] && to == [Target::Others]);
+            saw("isolated member", from.len() == 1 && members(&from) == 1 && to == [Target::Others]);
+            saw("one way out", direction == Direction::OneWay && to.contains(&Target::Others));
+            saw("one way in", direction == Direction::OneWay && from.contains(&Target::Others));
+            saw("halves", members(&from) == 2 && to == [Target::Others]);
+            saw("bridge", members(&from) == 1 && members(&to) == 1);
+            saw("client with a minority", from.len() == 2 && from.iter().any(is_client));
+            saw("client cut off", from.iter().all(is_client) && to == [Target::AllMembers]);
+            saw("all clients cut off", to == [Target::AllClients]);
+            saw("held", packets == Packets::Hold);
+            saw("dropped", packets == Packets::Drop);
+        }
+    }
+    assert!(shapes.values().all(|seen| *seen >= 10), "{shapes:?}");
+}
+
+#[test]
+fn links_disks_and_clocks_are_mostly_good_and_sometimes_bad() {
+    let (mut lossy, mut repeating, mut late, mut wild, mut true_clocks) = (0, 0, 0, 0, 0);
+    for seed in 0..2_000 {
+        let Generated { network, disk, clocks, .. } = drawn(seed);
+        for link in [network.peers, network.clients] {
+            assert!(link.loss_ppm <= 50_000 && link.duplicate_ppm <= 100_000);
+            assert!(
+                link.latency_min >= Duration::from_micros(200)
+                    && link.latency_max <= Duration::from_millis(10)
+            );
+            lossy += u32::from(link.loss_ppm > 0);
+            repeating += u32::from(link.duplicate_ppm > 0);
+            late += u32::from(link.duplicate_delay_max > Duration::from_secs(1));
+        }
+        assert!(disk.sync_latency_max <= Duration::from_millis(20));
+        true_clocks += u32::from(clocks.is_empty());
+        wild += u32::from(clocks.iter().any(|clock| clock.drift_ppm.unsigned_abs() >= 20_000));
+        assert!(clocks.iter().all(|clock| clock.drift_ppm.unsigned_abs() <= 100_000));
+    }
+    for (what, seen, range) in [
+        ("lossy links", lossy, 800..1_200),
+        ("links that repeat", repeating, 800..1_200),
+        ("links that repeat late", late, 100..400),
+        ("wild clocks", wild, 200..600),
+        ("true clocks", true_clocks, 400..700),
+    ] {
+        assert!(range.contains(&seen), "{seen} {what}");
+    }
+}
