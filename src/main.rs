@@ -1,3 +1,11 @@
-//! The `vertebra` command.
+//! The `vertebra` command, over the etcd cluster.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    vertebra::main::<vertebra_model::Etcd>()
+}

@@ -20,9 +20,9 @@ fn main() {
                     o.defects.push(d)
                 }
             })
-            .unwrap()
         },
-        |s, r| {
+        |_, ran| {
+            let (s, r) = ran.unwrap();
             seeds += 1;
             ops += r.operations;
             vt += r.virtual_time.as_secs_f64();

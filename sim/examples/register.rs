@@ -211,14 +211,12 @@ fn decode(bytes: &[u8]) -> Stamped {
 fn main() {
     for write_back in [true, false] {
         let (stop, mut seeds, mut found) = (AtomicBool::new(false), 0, None);
-        let schedule = |seed| {
-            schedule_of::<Register>(seed, |options| options.write_back = write_back)
-                .expect("drawn options are valid")
-        };
-        run_many::<Register>(0..2_000, 2, &stop, schedule, |schedule, report| {
+        let schedule = |seed| schedule_of::<Register>(seed, |options| options.write_back = write_back);
+        run_many::<Register>(0..2_000, 2, &stop, schedule, |seed, ran| {
+            let (_, report) = ran.expect("drawn options are valid");
             seeds += 1;
             if let Some(signature) = report.verdict.signature() {
-                found.get_or_insert((schedule.seed, signature));
+                found.get_or_insert((seed, signature));
                 stop.store(true, Ordering::Relaxed);
             }
         });

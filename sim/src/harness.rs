@@ -79,7 +79,8 @@ pub fn run<S: System>(schedule: &Schedule<S::Options>, reader: Option<&Dispatch>
     })
 }
 
-/// Runs the schedules of many seeds on `jobs` threads, and hands each report to `done` as it comes.
+/// Runs the schedules of many seeds on `jobs` threads, and hands each seed's schedule and report to `done` as they
+/// come, or why `schedule` has none for it.
 ///
 /// Seeds are begun in order, and end in any order. When `stop` is set, those under way are finished and no other
 /// is begun; `done` may set it too.
@@ -87,8 +88,8 @@ pub fn run_many<S: System>(
     seeds: impl Iterator<Item = u64> + Send,
     jobs: usize,
     stop: &AtomicBool,
-    schedule: impl Fn(u64) -> Schedule<S::Options> + Sync,
-    mut done: impl FnMut(Schedule<S::Options>, Report),
+    schedule: impl Fn(u64) -> Result<Schedule<S::Options>, String> + Sync,
+    mut done: impl FnMut(u64, Result<(Schedule<S::Options>, Report), String>),
 ) {
     let seeds = Mutex::new(seeds);
     let (sender, receiver) = mpsc::sync_channel(4 * jobs);
@@ -101,17 +102,19 @@ pub fn run_many<S: System>(
                     let Some(seed) = seeds.lock().unwrap_or_else(PoisonError::into_inner).next() else {
                         break;
                     };
-                    let schedule = schedule(seed);
-                    let report = run::<S>(&schedule, None);
-                    if sender.send((schedule, report)).is_err() {
+                    let ran = schedule(seed).map(|schedule| {
+                        let report = run::<S>(&schedule, None);
+                        (schedule, report)
+                    });
+                    if sender.send((seed, ran)).is_err() {
                         break;
                     }
                 }
             });
         }
         drop(sender);
-        for (schedule, report) in receiver {
-            done(schedule, report);
+        for (seed, ran) in receiver {
+            done(seed, ran);
         }
     });
 }

@@ -14,6 +14,7 @@ use raft::eraftpb::{Entry, Message, MessageType};
 use raft::{Config, LightReady, RawNode, Ready, SnapshotStatus, StateRole};
 use tokio::sync::{mpsc, oneshot};
 use vertebra_sim::network::Socket;
+use vertebra_sim::random::Stream;
 use vertebra_sim::{NodeId, Ticker, record};
 
 use super::apply_loop::Batch;
@@ -65,6 +66,8 @@ struct RaftLoop {
     role: (u64, StateRole),
     /// Index of the last entry that the apply loop was given.
     handed_over: u64,
+    /// Whence it is drawn how many messages are taken at a time.
+    batches: Stream,
 }
 
 pub(super) async fn run(
@@ -80,6 +83,7 @@ pub(super) async fn run(
     let ticker = member.node.ticker(member.options.heartbeat_interval);
     // Contexts must not repeat over restarts: an acknowledgement may still be on its way.
     let next_read = u64::from(member.node.incarnation()) << 32;
+    let batches = member.node.stream("member/raft-batch");
     let (readers, arrived, handed_over) = (BTreeMap::new(), None, member.applied.get());
     let mut this = RaftLoop {
         member,
@@ -94,6 +98,7 @@ pub(super) async fn run(
         arrived,
         role,
         handed_over,
+        batches,
     };
     this.settle_election_timeout();
     loop {
@@ -116,9 +121,7 @@ pub(super) async fn run(
         while let Some(next) = input.take().or_else(|| inputs.try_recv().ok()) {
             this.take_input(next).await?;
         }
-        while let Some((from, message)) = this.socket.try_receive() {
-            this.take_message(from, message);
-        }
+        this.take_messages().await;
         // Raft checks that no more is applied than it said is committed, which a planted defect may not care for.
         let committed = this.raft.raft.raft_log.committed;
         this.raft.advance_apply_to(this.member.applied.get().min(committed));
@@ -176,10 +179,6 @@ impl RaftLoop {
         record!(self.member.node, "raft", "{} in term {}", RoleName(state), term);
         let role = if state == StateRole::Leader { Role::Leader } else { Role::Other };
         self.member.observer.role_changed(self.member.id, term, role);
-        if state != StateRole::Leader {
-            // Whoever leads now, these will not be confirmed here.
-            self.readers.clear();
-        }
     }
 
     fn publish_status(&self) {
@@ -202,8 +201,12 @@ impl RaftLoop {
             }
             Input::ReadIndex { context, answer } => self.seek_read_index(Some(context), Reader::Here(answer)),
             Input::SnapshotArrived { message, store } => {
-                self.arrived = Some((message.get_snapshot().get_metadata().index, store));
+                let index = message.get_snapshot().get_metadata().index;
                 self.step(*message);
+                // Raft passes over one that is older than what it has, or than one that arrived just before.
+                if self.raft.snap().is_some_and(|taken| taken.get_metadata().index == index) {
+                    self.arrived = Some((index, store));
+                }
             }
             Input::SnapshotSent { to, arrived } => {
                 let status = if arrived { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
@@ -212,6 +215,24 @@ impl RaftLoop {
             Input::SnapshotSaved { index, term } => self.snapshot_saved(index, term).await?,
         }
         Ok(())
+    }
+
+    /// Takes the messages that are here, or some of them. After a pause or a slow write there may be many; whether
+    /// Raft sees them all before its next `Ready`, or acts on each, is left to chance, as it is among etcd's
+    /// goroutines.
+    async fn take_messages(&mut self) {
+        let mut taken = 0;
+        let mut batch = usize::MAX;
+        while let Some((from, message)) = self.socket.try_receive() {
+            self.take_message(from, message);
+            taken += 1;
+            if taken == 1 && !self.socket.is_empty() {
+                batch = *self.batches.pick(&[1, 1, 8, usize::MAX]);
+            }
+            if taken == batch {
+                return self.member.node.yield_now().await;
+            }
+        }
     }
 
     fn take_message(&mut self, from: NodeId, message: PeerMessage) {
@@ -391,7 +412,7 @@ impl RaftLoop {
         Ok(())
     }
 
-    /// Raft accepts a snapshot only in a message, and each comes with its store.
+    /// The store of a snapshot that Raft accepted.
     fn arrived_store(&self, index: u64) -> Bytes {
         match &self.arrived {
             Some((arrived, store)) if *arrived == index => store.clone(),

@@ -63,6 +63,12 @@ impl<M: Message> Socket<M> {
         self.inbox.take()
     }
 
+    /// Whether there is nothing to receive now.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.inbox.is_empty()
+    }
+
     /// Ready when [`try_receive`](Self::try_receive) has something to give.
     pub fn poll_ready(&self, context: &mut Context<'_>) -> Poll<()> {
         self.inbox.poll_ready(context)
@@ -94,8 +100,8 @@ impl World {
         }
         match link.pass(self.streams(), index) {
             Passage::Lost => self.lose(&packet, "loss"),
-            Passage::Arrives { latency, duplicate } => {
-                if let Some(latency) = duplicate {
+            Passage::Arrives { latency, copies } => {
+                for latency in copies {
                     let copy = Packet { payload: packet.payload.duplicate(), ..*packet };
                     self.schedule_after(latency, Occurrence::Packet(Box::new(copy)));
                 }

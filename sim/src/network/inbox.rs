@@ -43,6 +43,10 @@ impl<M> Inbox<M> {
         Poll::Pending
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.borrow().is_empty()
+    }
+
     pub(crate) fn take(&self) -> Option<(NodeId, M)> {
         self.messages.borrow_mut().pop_front()
     }

@@ -20,9 +20,9 @@ pub struct LinkProfile {
     pub tail_max: u64,
     /// How often a packet is lost.
     pub loss_ppm: u32,
-    /// How often a datagram arrives twice.
+    /// How often a datagram is duplicated. Of those that are, half arrive twice, a quarter three times, and so on.
     pub duplicate_ppm: u32,
-    /// How much later than an ordinary packet the second copy may come.
+    /// How much later than an ordinary packet a copy may come.
     pub duplicate_delay_max: u64,
 }
 
@@ -55,6 +55,9 @@ impl From<&schedule::Link> for LinkProfile {
     }
 }
 
+/// Copies of one datagram at most.
+const COPIES_MAX: usize = 8;
+
 /// What a connection waits before it sends a lost segment again, the first time; then twice as long each time.
 const RETRANSMISSION: Duration = Duration::from_millis(200);
 
@@ -75,10 +78,10 @@ pub(crate) struct Link {
 
 /// What becomes of a packet that is put on a link.
 pub(crate) enum Passage {
-    /// It arrives after so many nanoseconds; a second copy, perhaps, after so many.
+    /// It arrives after so many nanoseconds, and copies of it after so many.
     Arrives {
         latency: u64,
-        duplicate: Option<u64>,
+        copies: Vec<u64>,
     },
     Lost,
 }
@@ -156,9 +159,16 @@ impl Link {
             return Passage::Lost;
         }
         let latency = latency(profile, stream);
-        let duplicate = (profile.duplicate_ppm > 0 && stream.chance(profile.duplicate_ppm))
-            .then(|| stream.between(profile.latency_min, profile.latency_max + profile.duplicate_delay_max));
-        Passage::Arrives { latency, duplicate }
+        // Allocates only when there is a copy, which is rare.
+        let mut copies = Vec::new();
+        if profile.duplicate_ppm > 0 && stream.chance(profile.duplicate_ppm) {
+            let latency_max = profile.latency_max + profile.duplicate_delay_max;
+            copies.push(stream.between(profile.latency_min, latency_max));
+            while copies.len() < COPIES_MAX && stream.chance(500_000) {
+                copies.push(stream.between(profile.latency_min, latency_max));
+            }
+        }
+        Passage::Arrives { latency, copies }
     }
 
     /// Draws the latency of what must arrive: a lost segment is sent again until it gets through.

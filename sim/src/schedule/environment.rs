@@ -44,7 +44,7 @@ pub struct Link {
     /// How many packets of a million are lost.
     #[serde(default)]
     pub loss_ppm: u32,
-    /// How many packets of a million arrive twice.
+    /// How many packets of a million arrive twice or more.
     #[serde(default)]
     pub duplicate_ppm: u32,
     /// How much later than a packet outside the tail the second copy arrives at most.

@@ -98,7 +98,7 @@ pub enum Fault {
         /// How many packets of a million are lost.
         #[serde(default)]
         loss_ppm: u32,
-        /// How many packets of a million arrive twice.
+        /// How many packets of a million arrive twice or more.
         #[serde(default)]
         duplicate_ppm: u32,
         /// How much later than at `latency_max` the second copy arrives at most.

@@ -22,7 +22,8 @@ pub(super) fn network(streams: &Streams) -> Network {
     }
 }
 
-/// Mostly a link that loses and repeats nothing: what a seed finds then needs no excuse.
+/// Often a link that loses and repeats nothing: what a seed finds then needs no excuse. Sometimes one that does so
+/// rarely, and sometimes one that does so all the time, since a bug may need several such packets within a second.
 fn link(stream: &mut Stream) -> Link {
     let latency_min = magnitude(stream, micros(200), millis(10));
     let mut link = Link {
@@ -34,16 +35,18 @@ fn link(stream: &mut Stream) -> Link {
         duplicate_ppm: 0,
         duplicate_delay_max: Duration::ZERO,
     };
-    if stream.chance(300_000) {
-        link.tail_ppm = stream.magnitude(100, 20_000) as u32;
+    let (each_ppm, least_ppm, most_ppm) =
+        *stream.weighted(&[(45, (0, 1, 1)), (30, (400_000, 100, 20_000)), (25, (600_000, 20_000, 200_000))]);
+    if stream.chance(each_ppm) {
+        link.tail_ppm = stream.magnitude(least_ppm, most_ppm) as u32;
         link.tail_max = magnitude(stream, millis(20), millis(1_000));
     }
-    if stream.chance(250_000) {
-        link.loss_ppm = stream.magnitude(100, 50_000) as u32;
+    if stream.chance(each_ppm) {
+        link.loss_ppm = stream.magnitude(least_ppm, most_ppm / 2) as u32;
     }
-    if stream.chance(250_000) {
-        link.duplicate_ppm = stream.magnitude(100, 100_000) as u32;
-        link.duplicate_delay_max = magnitude(stream, millis(1), millis(5_000));
+    if stream.chance(each_ppm) {
+        link.duplicate_ppm = stream.magnitude(least_ppm, most_ppm) as u32;
+        link.duplicate_delay_max = magnitude(stream, millis(20), millis(3_000));
     }
     link
 }

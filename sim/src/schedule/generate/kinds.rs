@@ -60,7 +60,13 @@ fn power_failure(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Fault {
 }
 
 fn pause(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Fault {
-    Fault::Pause { target: members(stream, shape, slot), lasts: lasts(stream, slot, 10, 6_000) }
+    let target = members(stream, shape, slot);
+    // As often long enough to be deposed as not: the others go on, and the paused member does not know.
+    let lasts = match stream.chance(500_000) {
+        true => lasts(stream, slot, 1_000, 6_000),
+        false => lasts(stream, slot, 10, 1_000),
+    };
+    Fault::Pause { target, lasts }
 }
 
 fn partition(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Fault {
@@ -79,7 +85,7 @@ fn degrade(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Fault {
     let (duplicate_ppm, duplicate_delay_max) = match stream.chance(500_000) {
         true => (
             stream.magnitude(1_000, 500_000) as u32,
-            magnitude(stream, Duration::from_millis(1), Duration::from_secs(5)),
+            magnitude(stream, Duration::from_millis(10), Duration::from_secs(3)),
         ),
         false => (0, Duration::ZERO),
     };

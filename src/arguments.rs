@@ -1,0 +1,69 @@
+//! The command line as a whole.
+
+use std::process::ExitCode;
+
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::exit::Outcome;
+use crate::{Subject, completions, replay, sweep};
+
+/// Deterministic simulation of an etcd cluster.
+///
+/// One seed is one execution, to the byte: it decides the size of the cluster, its traffic, and the faults that
+/// meet it. `sweep` looks for seeds at which a guarantee breaks; `replay` tells one of them event by event.
+#[derive(Parser, Debug)]
+#[command(
+    name = "vertebra",
+    bin_name = "vertebra",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    after_help = "\
+Examples:
+  vertebra sweep                   run the default seeds on all cores
+  vertebra replay 4711             tell the run of seed 4711 as a timeline
+
+Exit codes:
+    0  pass
+    1  a violation was found
+    2  wrong usage, or a file that cannot be read or written
+    3  non-determinism was detected
+  125  not applicable, as `git bisect run` takes it"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Run many seeds, and report each kind of failure once
+    Sweep(sweep::Flags),
+    /// Run one seed or schedule file, and tell what happens
+    Replay(replay::Flags),
+    /// Print the completions for a shell
+    Completions(completions::Flags),
+}
+
+/// The command line, with the names that `S` has.
+pub fn command<S: Subject>() -> Command {
+    let defects = || {
+        let values = S::defects().into_iter().map(|(name, summary)| PossibleValue::new(name).help(summary));
+        PossibleValuesParser::new(values)
+    };
+    ["sweep", "replay"].into_iter().fold(Arguments::command(), |command, verb| {
+        command.mut_subcommand(verb, |verb| verb.mut_arg("defects", |arg| arg.value_parser(defects())))
+    })
+}
+
+/// What the command line says, or how to end: it is wrong, or asked for help.
+pub fn parse<S: Subject>() -> Result<Verb, ExitCode> {
+    let parsed = command::<S>().try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches));
+    parsed.map(|arguments| arguments.verb).map_err(|error| {
+        // Nothing to do when nobody reads it.
+        let _ = error.print();
+        if error.use_stderr() { Outcome::Refused.into() } else { Outcome::Pass.into() }
+    })
+}

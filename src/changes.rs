@@ -1,0 +1,87 @@
+//! The flags that change what a seed drew. A failure's command repeats them, so that it is the same run again.
+
+use std::fmt::Write;
+
+use clap::Args;
+use vertebra_sim::schedule::Schedule;
+use vertebra_sim::schedule_of;
+
+use crate::Subject;
+
+/// Changes to the options of each run.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Changes {
+    /// Give the cluster N members, instead of the number that the seed draws
+    #[arg(long, value_name = "N", help_heading = "The system")]
+    pub members: Option<u16>,
+    /// Switch a planted bug on; may be repeated
+    // `arguments::command` adds the names that the system has.
+    #[arg(long = "defect", value_name = "NAME", help_heading = "The system")]
+    pub defects: Vec<String>,
+}
+
+impl Changes {
+    /// The schedule of `seed`, with the changes.
+    pub fn schedule<S: Subject>(&self, seed: u64) -> Result<Schedule<S::Options>, String> {
+        let mut applied = Ok(());
+        let schedule = schedule_of::<S>(seed, |options| applied = self.apply::<S>(options));
+        applied.and(schedule)
+    }
+
+    fn apply<S: Subject>(&self, options: &mut S::Options) -> Result<(), String> {
+        if let Some(members) = self.members {
+            S::set_members(options, members);
+        }
+        self.defects.iter().try_for_each(|defect| S::plant(options, defect))
+    }
+
+    /// The first flag that would change `options`: a schedule file holds all of them, so there it has no place.
+    pub fn contradiction<S: Subject>(&self, options: &S::Options) -> Result<Option<String>, String> {
+        for change in self.split() {
+            let mut changed = options.clone();
+            change.apply::<S>(&mut changed)?;
+            if changed != *options {
+                return Ok(Some(change.flags().trim_start().to_owned()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The same changes, each alone.
+    fn split(&self) -> impl Iterator<Item = Self> + use<'_> {
+        let members = self.members.map(|members| Self { members: Some(members), defects: Vec::new() });
+        let defects = self.defects.iter().map(|defect| Self { members: None, defects: vec![defect.clone()] });
+        members.into_iter().chain(defects)
+    }
+
+    /// The defects, each once.
+    fn planted(&self) -> impl Iterator<Item = &str> {
+        let first = |(index, defect): (usize, &String)| !self.defects[..index].contains(defect);
+        let defects = self.defects.iter().enumerate();
+        defects.filter(move |defect| first(*defect)).map(|(_, defect)| defect.as_str())
+    }
+
+    /// The flags that mean these changes, each after a space.
+    pub fn flags(&self) -> String {
+        let mut flags = String::new();
+        if let Some(members) = self.members {
+            let _ = write!(flags, " --members {members}");
+        }
+        for defect in self.planted() {
+            let _ = write!(flags, " --defect {defect}");
+        }
+        flags
+    }
+
+    /// The name of the file for the schedule of `seed`. Runs of one seed with other changes have other files.
+    pub fn file_name(&self, seed: u64) -> String {
+        let mut name = seed.to_string();
+        if let Some(members) = self.members {
+            let _ = write!(name, "-members-{members}");
+        }
+        for defect in self.planted() {
+            let _ = write!(name, "-{defect}");
+        }
+        name + ".toml"
+    }
+}

@@ -1,0 +1,50 @@
+//! The `vertebra` command, for whatever system: one file per verb.
+//!
+//! It is a library so that its tests can run it over systems that they make for the purpose, with bugs that etcd
+//! must not have. There is nothing in it that someone who builds a system needs: that is in `vertebra-sim`.
+//!
+//! | | where |
+//! | --- | --- |
+//! | the verbs | `sweep`, `replay`, `completions` |
+//! | what they share of the command line | `arguments`, `changes` |
+//! | how the command ends | [`exit`] |
+//! | a violation, as text, JSON and a file | `failure` |
+//! | standard output and standard error | `output` |
+//! | what the command asks of a system | [`Subject`] |
+
+use std::process::ExitCode;
+
+mod arguments;
+mod changes;
+mod completions;
+mod etcd;
+pub mod exit;
+mod failure;
+mod output;
+mod replay;
+mod subject;
+mod sweep;
+mod words;
+
+pub use subject::Subject;
+
+/// Does what the command line says, over `S`.
+#[must_use]
+pub fn main<S: Subject>() -> ExitCode {
+    let verb = match arguments::parse::<S>() {
+        Ok(verb) => verb,
+        Err(code) => return code,
+    };
+    let ended = match verb {
+        arguments::Verb::Sweep(flags) => sweep::sweep::<S>(&flags),
+        arguments::Verb::Replay(flags) => replay::replay::<S>(&flags),
+        arguments::Verb::Completions(flags) => completions::completions::<S>(&flags),
+    };
+    match ended {
+        Ok(outcome) => outcome.into(),
+        Err(refusal) => {
+            output::complain(format_args!("error: {refusal}"));
+            exit::Outcome::Refused.into()
+        }
+    }
+}

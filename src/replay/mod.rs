@@ -1,0 +1,259 @@
+//! `vertebra replay`: one run, told as a timeline.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{Args, ValueHint};
+use serde::Serialize;
+use tracing::Dispatch;
+use tracing_subscriber::Registry;
+use tracing_subscriber::layer::SubscriberExt;
+use vertebra_sim::run;
+use vertebra_sim::schedule::Schedule;
+
+use self::ending::Ending;
+use self::filter::Filter;
+use self::timeline::{Telling, Timeline};
+use crate::Subject;
+use crate::changes::Changes;
+use crate::exit::{Outcome, Refusal};
+use crate::failure::Keeping;
+use crate::output::{Output, complain};
+use crate::words::shell_quoted;
+
+mod ending;
+mod filter;
+mod timeline;
+mod twice;
+
+/// No schedule that people or generators write comes near this; a device that never ends does.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// Flags of `vertebra replay`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "\
+Examples:
+  vertebra replay 4711
+  vertebra replay vertebra-failures/4711.toml --quiet --topic raft,fault --until 3.2s
+  vertebra replay 4711 --node 'member 1' --node 'member 2' --grep snapshot
+  vertebra replay 4711 --twice",
+    after_long_help = "\
+Examples:
+  vertebra replay 4711
+  vertebra replay vertebra-failures/4711.toml --quiet --topic raft,fault --until 3.2s
+  vertebra replay 4711 --node 'member 1' --node 'member 2' --grep snapshot
+  vertebra replay 4711 --twice
+
+With --json, each line is an object. Its `type` is one of:
+  schedule     the first line: schedule, with what a schedule file has
+  event        event (its number in the run, from 1), at_ns, node (or null), topic, text, and
+               digest: that over this event and all before it
+  verdict      the last line: verdict (pass or violation), seed, digest, virtual_time_ns, events,
+               operations, faults; with a violation also signature, oracle, clause, shape, detail,
+               at_ns, command, schedule
+  comparison   with --twice, instead of events: equal, events, digest; or, where the runs differ,
+               the lines before the difference, and those of each run from there on: before,
+               first, second"
+)]
+pub struct Flags {
+    /// A seed, or a schedule file
+    #[arg(value_name = "SEED|FILE", value_hint = ValueHint::FilePath, value_parser = OsStringValueParser::new().try_map(Source::parse))]
+    source: Source,
+    #[command(flatten)]
+    changes: Changes,
+    /// Run it in two processes and compare them event by event
+    #[arg(long, conflicts_with_all = ["topics", "nodes", "grep", "from", "until", "quiet", "verdict"])]
+    twice: bool,
+    #[command(flatten)]
+    filter: Filter,
+    /// Leave out the schedule at the head
+    #[arg(long, short, help_heading = "Output")]
+    quiet: bool,
+    /// Tell the verdict only, which is faster
+    #[arg(long, help_heading = "Output", conflicts_with_all = ["topics", "nodes", "grep", "from", "until", "quiet"])]
+    verdict: bool,
+    /// Tell everything as JSON, one object on each line
+    #[arg(long, help_heading = "Output")]
+    json: bool,
+    #[command(flatten)]
+    keeping: Keeping,
+}
+
+/// What to replay.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Source {
+    Seed(u64),
+    File(PathBuf),
+}
+
+impl Source {
+    fn parse(text: OsString) -> Result<Self, String> {
+        let digits =
+            text.to_str().filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
+        match digits.map(str::parse) {
+            Some(Ok(seed)) => Ok(Self::Seed(seed)),
+            Some(Err(_)) => Err(format!("the last seed is {}", u64::MAX)),
+            None => Ok(Self::File(text.into())),
+        }
+    }
+
+    fn schedule<S: Subject>(&self, changes: &Changes) -> Result<Schedule<S::Options>, Refusal> {
+        match self {
+            Self::Seed(seed) => {
+                changes.schedule::<S>(*seed).map_err(|reason| Refusal::new(format!("seed {seed}: {reason}")))
+            }
+            Self::File(path) => {
+                let name = path.display().to_string();
+                let bytes = read(path).map_err(|reason| format!("{name}: {reason}"))?;
+                let schedule = Schedule::<S::Options>::read(&name, &bytes, S::NAME, S::shape)
+                    .map_err(|error| error.to_string())?;
+                match changes.contradiction::<S>(&schedule.options)? {
+                    None => Ok(schedule),
+                    Some(flag) => {
+                        let reason = "which has all options of its run; leave the flag out, or edit the file";
+                        Err(Refusal::new(format!("{flag} contradicts {name}, {reason}")))
+                    }
+                }
+            }
+        }
+    }
+
+    /// As the command line has it.
+    fn argument(&self) -> OsString {
+        match self {
+            Self::Seed(seed) => seed.to_string().into(),
+            // A file that is named like a flag.
+            Self::File(path) if path.as_os_str().as_encoded_bytes().starts_with(b"-") => {
+                Path::new(".").join(path).into()
+            }
+            Self::File(path) => path.into(),
+        }
+    }
+
+    /// The command that replays it.
+    fn command(&self, changes: &Changes) -> String {
+        let argument = self.argument();
+        let argument = shell_quoted(&argument.to_string_lossy());
+        match self {
+            Self::Seed(_) => format!("vertebra replay {argument}{}", changes.flags()),
+            Self::File(_) => format!("vertebra replay {argument}"),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let text = |error: std::io::Error| error.to_string();
+    let mut bytes = Vec::new();
+    File::open(path).map_err(text)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(text)?;
+    match bytes.len() as u64 > FILE_BYTES_MAX {
+        true => Err(format!("larger than {} MiB, which no schedule is", FILE_BYTES_MAX >> 20)),
+        false => Ok(bytes),
+    }
+}
+
+/// Replays.
+pub fn replay<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
+    let schedule = flags.source.schedule::<S>(&flags.changes)?;
+    let mut out = Output::stdout();
+    if flags.twice {
+        let program = std::env::current_exe().map_err(|error| format!("cannot be started twice: {error}"))?;
+        let compared = twice::twice(&program, flags)?;
+        return match compared {
+            twice::Comparison::Equal { events, ending } => {
+                twice::tell_equal(&mut out, flags, events, &ending);
+                end(&mut out, flags, &schedule, *ending)
+            }
+            twice::Comparison::Different(divergence) => {
+                twice::tell_divergence(&mut out, flags, &divergence);
+                out.finish()?;
+                Ok(Outcome::Nondeterminism)
+            }
+        };
+    }
+    if !flags.quiet && !flags.verdict {
+        head(&mut out, flags, &schedule)?;
+    }
+    let command = flags.source.command(&flags.changes);
+    if flags.verdict {
+        let report = run::<S>(&schedule, None);
+        return end(&mut out, flags, &schedule, Ending::new(schedule.seed, &report, &command));
+    }
+    let (timeline, telling) = Timeline::new(out, flags.filter.clone(), flags.json);
+    let dispatch = Dispatch::new(Registry::default().with(timeline));
+    let report = run::<S>(&schedule, Some(&dispatch));
+    let mut telling = telling.lock().unwrap_or_else(PoisonError::into_inner);
+    let Telling { out, told, topics, .. } = &mut *telling;
+    if *told == 0 && !flags.filter.is_empty() {
+        let topics: Vec<&str> = topics.iter().copied().collect();
+        complain(format_args!("note: no event is like that; the run has the topics {}", topics.join(", ")));
+    }
+    if !flags.json {
+        out.line(format_args!(""));
+    }
+    end(out, flags, &schedule, Ending::new(schedule.seed, &report, &command))
+}
+
+/// Tells everything that was decided before the run.
+fn head<O: Serialize>(out: &mut Output, flags: &Flags, schedule: &Schedule<O>) -> Result<(), Refusal> {
+    let text = schedule.write()?;
+    if flags.json {
+        // Not by way of TOML's own values, which have no room for the upper half of all seeds.
+        let schedule = toml::from_str(&text).map_err(|error| format!("the schedule as JSON: {error}"))?;
+        out.json(&ScheduleLine { r#type: "schedule", schedule });
+    } else {
+        out.line(format_args!("{text}"));
+    }
+    Ok(())
+}
+
+/// Tells the verdict, and keeps the schedule of a failure that came from a seed.
+fn end<O: Serialize>(
+    out: &mut Output,
+    flags: &Flags,
+    schedule: &Schedule<O>,
+    mut ending: Ending,
+) -> Result<Outcome, Refusal> {
+    if let Some(failure) = &mut ending.failure {
+        match &flags.source {
+            Source::File(path) => failure.schedule = Some(path.display().to_string()),
+            Source::Seed(seed) => {
+                failure.keep(schedule, &flags.keeping, &flags.changes.file_name(*seed));
+                if let Some(reason) = &failure.not_kept {
+                    complain(format_args!("error: the schedule is not kept: {reason}"));
+                }
+            }
+        }
+    }
+    match flags.json {
+        true => out.json(&ending),
+        false => ending.tell(out),
+    }
+    match (out.finish(), ending.outcome()) {
+        (Err(refusal), Outcome::Pass) => Err(refusal),
+        (Err(refusal), outcome) => {
+            complain(format_args!("error: {refusal}"));
+            Ok(outcome)
+        }
+        (Ok(()), outcome) => Ok(outcome),
+    }
+}
+
+/// The first line of `replay --json`.
+#[derive(Serialize)]
+struct ScheduleLine {
+    r#type: &'static str,
+    schedule: serde_json::Value,
+}
+
+/// The arguments with which a process of its own tells the run to this one.
+fn half(flags: &Flags) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = ["replay", "--json", "--no-keep"].map(OsString::from).into();
+    arguments.push(flags.source.argument());
+    arguments.extend(flags.changes.flags().split_whitespace().map(|flag| OsStr::new(flag).to_owned()));
+    arguments
+}

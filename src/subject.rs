@@ -1,0 +1,19 @@
+//! What the command asks of a system, besides that it can be simulated.
+
+use vertebra_sim::System;
+
+/// A system that the command runs: its flags can change the options that a seed drew.
+pub trait Subject: System {
+    /// The planted bugs there are: the name on the command line, and what it is in a line.
+    fn defects() -> Vec<(&'static str, &'static str)>;
+
+    /// Switches on the planted bug of this name. What is on already stays on.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that lists the names, when it is none of [`Subject::defects`].
+    fn plant(options: &mut Self::Options, defect: &str) -> Result<(), String>;
+
+    /// Gives the cluster this many members. Whether that makes sense is for [`System::shape`] to say.
+    fn set_members(options: &mut Self::Options, members: u16);
+}

@@ -1,0 +1,198 @@
+//! A system small enough that what the command says of it never has to change: members send back what they get.
+//!
+//! Its defects are one for each thing that the command must be able to tell: a violation, a panic, and two kinds
+//! of non-determinism.
+
+use std::cell::Cell;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use vertebra::Subject;
+use vertebra_sim::network::Socket;
+use vertebra_sim::random::Streams;
+use vertebra_sim::schedule::Shape;
+use vertebra_sim::{Node, NodeId, System, Violation, World, record};
+
+const PORT: u16 = 1;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Defect {
+    /// A member sends something else back.
+    Lie,
+    /// A member panics.
+    Panic,
+    /// A member records something that differs from process to process.
+    ProcessId,
+    /// The same, where the text of the event does not show it.
+    HiddenProcessId,
+}
+
+const DEFECTS: [(Defect, &str, &str); 4] = [
+    (Defect::Lie, "lie", "a member sends something else back"),
+    (Defect::Panic, "panic", "a member panics"),
+    (Defect::ProcessId, "process-id", "an event shows the number of its process"),
+    (Defect::HiddenProcessId, "hidden-process-id", "an event holds the number of its process"),
+];
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    members: u16,
+    clients: u16,
+    #[serde(default)]
+    defects: Vec<Defect>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Message {
+    Ask(u64),
+    Answer(u64),
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ask(number) => write!(f, "ask {number}"),
+            Self::Answer(number) => write!(f, "answer {number}"),
+        }
+    }
+}
+
+/// Hashed, but not shown.
+#[derive(Hash)]
+struct Hidden(u32);
+
+impl fmt::Display for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nothing")
+    }
+}
+
+pub struct Echo {
+    options: Options,
+    operations: Cell<u64>,
+    recovered: Cell<u16>,
+}
+
+impl Echo {
+    fn has(&self, defect: Defect) -> bool {
+        self.options.defects.contains(&defect)
+    }
+}
+
+impl Subject for Echo {
+    fn defects() -> Vec<(&'static str, &'static str)> {
+        DEFECTS.map(|(_, name, summary)| (name, summary)).to_vec()
+    }
+
+    fn plant(options: &mut Options, defect: &str) -> Result<(), String> {
+        let Some((planted, ..)) = DEFECTS.into_iter().find(|(_, name, _)| *name == defect) else {
+            return Err(format!("there is no defect `{defect}`"));
+        };
+        if !options.defects.contains(&planted) {
+            options.defects.push(planted);
+        }
+        Ok(())
+    }
+
+    fn set_members(options: &mut Options, members: u16) {
+        options.members = members;
+    }
+}
+
+impl System for Echo {
+    const NAME: &'static str = "echo";
+    type Options = Options;
+
+    fn options(streams: &Streams) -> Options {
+        let mut stream = streams.stream("options/size", 0);
+        let members = *stream.pick(&[1, 3]);
+        Options { members, clients: stream.between(1, 2) as u16, defects: Vec::new() }
+    }
+
+    fn shape(options: &Options) -> Result<Shape, String> {
+        match options.members {
+            0 => Err("members: an echo has at least one".to_owned()),
+            members => Ok(Shape { members, clients: options.clients, failpoints: &["beforeAnswer"] }),
+        }
+    }
+
+    fn new(_: &World, options: Options) -> Self {
+        Self { options, operations: Cell::new(0), recovered: Cell::new(0) }
+    }
+
+    async fn member(self: Rc<Self>, node: Node) -> Result<(), String> {
+        let socket = node.socket::<Message>(PORT);
+        loop {
+            let (from, Message::Ask(number)) = socket.receive().await else { continue };
+            node.failpoint("beforeAnswer").await;
+            if number % 100 == 3 {
+                if self.has(Defect::ProcessId) {
+                    record!(node, "echo", "is in process {}", std::process::id());
+                }
+                if self.has(Defect::HiddenProcessId) {
+                    record!(node, "echo", "knows {}", Hidden(std::process::id()));
+                }
+                assert!(!self.has(Defect::Panic), "a planted panic at number {number}");
+            }
+            let lie = u64::from(self.has(Defect::Lie) && number % 100 == 7);
+            socket.send(from, Message::Answer(number + lie));
+        }
+    }
+
+    async fn client(self: Rc<Self>, node: Node) {
+        let socket: Socket<Message> = node.socket(PORT);
+        let mut stream = node.stream("workload");
+        let NodeId::Client(client) = node.id() else { return };
+        let members: Vec<NodeId> = node.world().members().collect();
+        for number in u64::from(client) * 100.. {
+            node.sleep(stream.duration(Duration::from_millis(10), Duration::from_millis(900))).await;
+            self.operations.set(self.operations.get() + 1);
+            let is_healed = node.world().is_healed();
+            let answer = loop {
+                socket.send(*stream.pick(&members), Message::Ask(number));
+                let deadline = node.sleep(Duration::from_millis(200));
+                if let Some((_, Message::Answer(answer))) =
+                    vertebra_sim::before(deadline, socket.receive()).await
+                    && answer.abs_diff(number) <= 1
+                {
+                    break answer;
+                }
+            };
+            record!(node, "client", "{} came back as {}", number, answer);
+            if answer > number {
+                node.world().fail(Violation {
+                    oracle: "echo",
+                    clause: "an answer is what was asked",
+                    shape: "too large".to_owned(),
+                    detail: format!("{number} came back\nas {answer}"),
+                });
+            }
+            if is_healed {
+                return self.recovered.set(self.recovered.get() + 1);
+            }
+        }
+    }
+
+    async fn settle(self: Rc<Self>, world: World) {
+        while self.recovered.get() < self.options.clients {
+            world.sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn unsettled(&self) -> Violation {
+        let detail = format!("{} of {} clients were answered", self.recovered.get(), self.options.clients);
+        Violation { oracle: "liveness", clause: "answers after healing", shape: String::new(), detail }
+    }
+
+    fn finish(&self, _: &World) -> Result<(), Violation> {
+        Ok(())
+    }
+
+    fn operations(&self) -> u64 {
+        self.operations.get()
+    }
+}

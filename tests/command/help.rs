@@ -1,0 +1,48 @@
+//! What the command says of itself.
+
+use insta::assert_snapshot;
+
+use super::support::folder;
+use super::{tests, vertebra};
+
+tests![
+    the_help_of_the_command_shows_its_verbs_and_exit_codes,
+    the_help_of_sweep_has_examples_and_the_shape_of_its_json,
+    the_help_of_replay_has_examples_and_the_shape_of_its_json,
+    the_help_of_completions_says_where_they_go,
+    completions_know_the_verbs_and_the_defects,
+];
+
+fn help(name: &str, verb: &[&str]) -> String {
+    vertebra(&folder(name), &[verb, &["--help"]].concat()).expect(0).stdout
+}
+
+fn the_help_of_the_command_shows_its_verbs_and_exit_codes() {
+    assert_snapshot!("help", help("help", &[]));
+}
+
+fn the_help_of_sweep_has_examples_and_the_shape_of_its_json() {
+    assert_snapshot!("help_sweep", help("help-sweep", &["sweep"]));
+}
+
+fn the_help_of_replay_has_examples_and_the_shape_of_its_json() {
+    assert_snapshot!("help_replay", help("help-replay", &["replay"]));
+}
+
+fn the_help_of_completions_says_where_they_go() {
+    assert_snapshot!("help_completions", help("help-completions", &["completions"]));
+}
+
+fn completions_know_the_verbs_and_the_defects() {
+    let folder = folder("completions");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = vertebra(&folder, &["completions", shell]).expect(0).stdout;
+        for word in ["sweep", "replay", "fail-fast", "twice"] {
+            assert!(script.contains(word), "{shell} does not complete {word}");
+        }
+        // What a flag takes is not completed for these.
+        if !["elvish", "powershell"].contains(&shell) {
+            assert!(script.contains("hidden-process-id"), "{shell} does not complete the defects");
+        }
+    }
+}
