@@ -57,7 +57,10 @@ impl Agreement {
         } else {
             return Ok(());
         };
-        let detail = format!("after entry {index}: {first:?}, and {report:?}");
+        let detail = format!(
+            "after entry {index}: member {} is at revision {} with hash {:x}, member {member} at {revision} with {hash:x}",
+            first.member, first.revision, first.hash
+        );
         Err(Violation::new("agreement", clause, "", detail))
     }
 }

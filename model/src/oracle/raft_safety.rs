@@ -104,10 +104,6 @@ impl Chain {
         self.base_index + self.links.len() as u64
     }
 
-    fn last(&self) -> Link {
-        self.links.back().copied().unwrap_or(self.base)
-    }
-
     /// The link at `index`; `None` past the end and where the log has been compacted.
     fn at(&self, index: u64) -> Option<Link> {
         match index.checked_sub(self.base_index)? {

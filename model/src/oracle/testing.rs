@@ -323,7 +323,7 @@ fn txn_of(
 ) -> TxnRequest {
     let compares = stream.below(3);
     let compare = (0..compares).map(|_| compare_of(stream, traffic, revision)).collect();
-    let mut branch = |stream: &mut Stream| {
+    let branch = |stream: &mut Stream| {
         let mut rest = keys;
         let mut ops = Vec::new();
         for _ in 0..stream.below(3) {

@@ -330,9 +330,9 @@ impl World {
     }
 
     /// Something sent over a connection is where the other end should be.
-    pub(crate) fn segment_arrives(&self, segment: Box<Segment>) {
+    pub(crate) fn segment_arrives(&self, segment: Segment) {
         let id = segment.connection;
-        if let Some((sender, reply)) = self.receive_segment(*segment) {
+        if let Some((sender, reply)) = self.receive_segment(segment) {
             self.send_segment(id, sender, reply);
         }
     }
