@@ -23,3 +23,4 @@ pub use error::Error;
 pub use etcd::Etcd;
 pub use options::{Options, Traffic, Weights};
 pub use response::Response;
+pub use workload::Requests;
