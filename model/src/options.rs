@@ -165,7 +165,7 @@ impl Traffic {
         let millis = Duration::from_millis;
         Self {
             request_timeout: *stream.weighted(&[(6, millis(1_000)), (2, millis(300)), (2, millis(5_000))]),
-            think_time_max: *stream.weighted(&[(5, millis(250)), (3, millis(100)), (2, millis(600))]),
+            think_time_max: *stream.weighted(&[(4, millis(250)), (4, millis(80)), (2, millis(500))]),
             keys: *stream.weighted(&[(7, 10), (2, 3), (1, 40)]),
             weights: Weights::draw(streams),
         }

@@ -99,7 +99,7 @@ fn normalise(shape: &str) -> String {
         match next {
             '0'..='9' => {
                 // Digits inside a word (`u64`, `xxh3`) are part of a name that does not vary.
-                if normal.chars().next_back().is_some_and(|last| last.is_alphabetic()) {
+                if normal.chars().next_back().is_some_and(char::is_alphanumeric) {
                     normal.push(next);
                 } else if !normal.ends_with('#') {
                     normal.push('#');

@@ -261,7 +261,7 @@ fn links_disks_and_clocks_are_mostly_good_and_sometimes_bad() {
     for seed in 0..2_000 {
         let Generated { network, disk, clocks, .. } = drawn(seed);
         for link in [network.peers, network.clients] {
-            assert!(link.loss_ppm <= 50_000 && link.duplicate_ppm <= 100_000);
+            assert!(link.loss_ppm <= 100_000 && link.duplicate_ppm <= 200_000);
             assert!(
                 link.latency_min >= Duration::from_micros(200)
                     && link.latency_max <= Duration::from_millis(10)
@@ -276,9 +276,9 @@ fn links_disks_and_clocks_are_mostly_good_and_sometimes_bad() {
         assert!(clocks.iter().all(|clock| clock.drift_ppm.unsigned_abs() <= 100_000));
     }
     for (what, seen, range) in [
-        ("lossy links", lossy, 800..1_200),
-        ("links that repeat", repeating, 800..1_200),
-        ("links that repeat late", late, 100..400),
+        ("lossy links", lossy, 1_050..1_450),
+        ("links that repeat", repeating, 1_050..1_450),
+        ("links that repeat late", late, 200..800),
         ("wild clocks", wild, 200..600),
         ("true clocks", true_clocks, 400..700),
     ] {

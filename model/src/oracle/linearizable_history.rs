@@ -32,20 +32,23 @@
 //! A revision that no known write claims is a gap, and an unknown write must stand there. Which one may be a choice.
 //! Most gaps leave none: what some reader saw at that revision names the write, the versions that readers saw count
 //! the writes of a key (module `evidence`), and requests that nobody could tell apart are one class of which any
-//! will do. What is left is searched, depth first; a search that tries too much gives up and says so.
+//! will do. What is left is searched, and a failure leads back to a choice that it depends on (module `search`). A
+//! search that tries too much gives up and says so.
 
 mod evidence;
 #[cfg(test)]
 mod fuzz;
+mod keys;
+mod replies;
+mod search;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
 
 use vertebra_sim::verdict::Violation;
-use xxhash_rust::xxh3::Xxh3Default;
 
-use super::replay::{FIRST_REVISION, Mark, Refusal, Replay};
+use super::replay::{FIRST_REVISION, Refusal};
 use super::shape;
 use crate::api::request_op::Request as Op;
 use crate::api::response_op::Response as OpReply;
@@ -53,17 +56,10 @@ use crate::api::{TxnRequest, TxnResponse};
 use crate::error::Error;
 use crate::history::{Event, History, Operation, Outcome, Request};
 use crate::response::Response;
-use evidence::Evidence;
-pub(super) use evidence::{each_delete, each_key, each_put, has_empty_operation};
+pub(super) use replies::{each_delete, each_key, each_put, has_empty_operation};
+use search::Search;
 
 const ORACLE: &str = "linearizable history";
-
-/// Alternatives tried before the search gives up.
-const ALTERNATIVES_MAX: u64 = 10_000;
-/// Operations replayed before it does, for each operation of the history.
-const REPLAYS_MAX: u64 = 200;
-/// And for a history however short.
-const REPLAYS_MIN: u64 = 1_000_000;
 
 /// No operation.
 const NONE: u32 = u32::MAX;
@@ -108,7 +104,7 @@ struct Places<'a> {
     history: &'a History,
     /// By revision from the second on: the write that made it, or `NONE`.
     writes: Vec<u32>,
-    /// Operations that changed nothing, by the revision that they saw; and where in it each revision begins.
+    /// Operations that changed nothing, by the revision that they show; and where in it each revision begins.
     reads: Vec<u32>,
     reads_begin: Vec<u32>,
     /// Writes that may have happened, by invocation.
@@ -143,7 +139,7 @@ impl<'a> Places<'a> {
                 Outcome::Unknown if operation.request.is_read_only() => {}
                 Outcome::Unknown => unknown.push(number as u32),
                 // A server refuses these without a look at the state.
-                Outcome::Failed(Error::KeyNotFound) if evidence::has_empty_operation(&operation.request) => {}
+                Outcome::Failed(Error::KeyNotFound) if has_empty_operation(&operation.request) => {}
                 Outcome::Failed(error @ (Error::KeyNotFound | Error::FutureRevision)) => {
                     floating.push(Floating {
                         operation: number as u32,
@@ -165,7 +161,7 @@ impl<'a> Places<'a> {
             return Err(unexplained(history, gaps[0]));
         }
         in_real_time(history, &places, &mut floating)?;
-        let (reads, reads_begin) = by_revision(&places, revisions as usize);
+        let (reads, reads_begin) = by_revision(operations, &places, revisions as usize);
         let deadlines =
             if gaps.is_empty() { Vec::new() } else { deadlines(operations, &places, revisions as usize) };
         Ok(Self { history, writes, reads, reads_begin, unknown, floating, gaps, deadlines })
@@ -181,7 +177,7 @@ impl<'a> Places<'a> {
         self.writes.get(place).copied().filter(|&write| write != NONE)
     }
 
-    /// The operations that saw `revision` and changed nothing.
+    /// The operations that show `revision` and changed nothing.
     fn reads(&self, revision: i64) -> &[u32] {
         let place = (revision - FIRST_REVISION) as usize;
         match self.reads_begin.get(place..place + 2) {
@@ -314,13 +310,20 @@ fn in_real_time(history: &History, places: &[i64], floating: &mut [Floating]) ->
     Ok(())
 }
 
-/// The operations that changed nothing, counting-sorted by the revision that they saw.
-fn by_revision(places: &[i64], revisions: usize) -> (Vec<u32>, Vec<u32>) {
+/// The operations that changed nothing, counting-sorted by the revision that they show. A read of the past can be
+/// compared as soon as the replay gets there, which tells a wrong choice long before the moment of the read.
+fn by_revision(operations: &[Operation], places: &[i64], revisions: usize) -> (Vec<u32>, Vec<u32>) {
     let mut begin = vec![0_u32; revisions + 2];
-    let seen = |place: i64| (place / 2 - FIRST_REVISION) as usize;
+    let shown = |place: i64, number: u32| {
+        let revision = match &operations[number as usize].request {
+            Request::Range(read) if read.revision > 0 => read.revision.min(place / 2),
+            _ => place / 2,
+        };
+        (revision - FIRST_REVISION) as usize
+    };
     let odd = || places.iter().zip(0_u32..).filter(|(place, _)| *place % 2 == 1);
-    for (&place, _) in odd() {
-        begin[seen(place) + 1] += 1;
+    for (&place, number) in odd() {
+        begin[shown(place, number) + 1] += 1;
     }
     for place in 1..begin.len() {
         begin[place] += begin[place - 1];
@@ -328,7 +331,7 @@ fn by_revision(places: &[i64], revisions: usize) -> (Vec<u32>, Vec<u32>) {
     let mut next = begin.clone();
     let mut reads = vec![0; begin[revisions + 1] as usize];
     for (&place, number) in odd() {
-        let slot = &mut next[seen(place)];
+        let slot = &mut next[shown(place, number)];
         reads[*slot as usize] = number;
         *slot += 1;
     }
@@ -363,7 +366,7 @@ fn unexplained(history: &History, revision: i64) -> Violation {
     let mut seen = None;
     for operation in history.operations() {
         if let Some(reply) = operation.reply() {
-            evidence::each_key(&operation.request, reply, &mut |sight| {
+            each_key(&operation.request, reply, &mut |sight| {
                 if sight.kv.mod_revision == revision && !sight.keys_only {
                     seen = seen.or(Some(sight.kv));
                 }
@@ -374,7 +377,7 @@ fn unexplained(history: &History, revision: i64) -> Violation {
         for operation in history.operations() {
             let Some(reply) = operation.reply() else { continue };
             let mut same = false;
-            evidence::each_put(&operation.request, reply, &mut |put| {
+            each_put(&operation.request, reply, &mut |put| {
                 same |= put.key == kv.key && put.value == kv.value;
             });
             if same {
@@ -392,304 +395,6 @@ fn unexplained(history: &History, revision: i64) -> Violation {
 
 fn violation(clause: &'static str, shape: impl Into<String>, detail: String) -> Violation {
     Violation::new(ORACLE, clause, shape, detail)
-}
-
-/// Why one branch of the search ended. The violation, which costs a look at the whole history, is made of the last.
-enum Failure {
-    /// Nothing can have made this revision.
-    Gap(i64),
-    /// The write changes nothing at its revision.
-    Idle(u32),
-    /// A reply differs.
-    Write(u32, Refusal),
-    Read(u32, Refusal),
-    /// No reason for the refusal of this operation.
-    Unfounded(u32),
-}
-
-impl Failure {
-    fn into_violation(self, places: &Places<'_>) -> Violation {
-        match self {
-            Self::Gap(revision) => unexplained(places.history, revision),
-            Self::Idle(number) => {
-                let operation = places.operation(number);
-                let detail = format!("{operation}: it changes nothing at that revision");
-                violation("write reply", operation.request.kind(), detail)
-            }
-            Self::Write(number, refusal) => wrong_reply("write reply", places.operation(number), &refusal),
-            Self::Read(number, refusal) => wrong_reply("read reply", places.operation(number), &refusal),
-            Self::Unfounded(number) => {
-                let operation = places.operation(number);
-                let detail = format!("{operation}: there was no reason for it at any moment");
-                violation("unfounded error", operation.request.kind(), detail)
-            }
-        }
-    }
-}
-
-/// A gap that more than one class of writes could fill.
-struct Choice {
-    revision: i64,
-    candidates: Vec<u32>,
-    /// The next candidate to try.
-    next: usize,
-    mark: Mark,
-    placed: usize,
-    waiting: Vec<u32>,
-    next_floating: usize,
-    fingerprint: Option<u128>,
-}
-
-/// The replay, and the choices made in it.
-struct Search<'a> {
-    places: &'a Places<'a>,
-    replay: Replay,
-    evidence: Option<Evidence<'a>>,
-    /// By class: how many of its writes have a place.
-    used: Vec<u32>,
-    /// The class at each gap so far.
-    placed: Vec<u32>,
-    /// Floating operations that may stand here and have no place yet, by invocation.
-    waiting: Vec<u32>,
-    next_floating: usize,
-    choices: Vec<Choice>,
-    alternatives: u64,
-    replays: u64,
-    /// Where the search has been in vain.
-    hopeless: BTreeSet<u128>,
-}
-
-impl<'a> Search<'a> {
-    fn new(places: &'a Places<'a>) -> Self {
-        // Without a gap, only a refusal that nothing else explains can ask for an unknown write.
-        let needed = !places.gaps.is_empty() || !(places.floating.is_empty() || places.unknown.is_empty());
-        let evidence = needed.then(|| Evidence::gather(places));
-        let classes = evidence.as_ref().map_or(0, |evidence| evidence.classes.len());
-        Self {
-            places,
-            replay: Replay::new(),
-            evidence,
-            used: vec![0; classes],
-            placed: Vec::new(),
-            waiting: Vec::new(),
-            next_floating: 0,
-            choices: Vec::new(),
-            alternatives: 0,
-            replays: 0,
-            hopeless: BTreeSet::new(),
-        }
-    }
-
-    fn run(mut self) -> Result<Conclusion, Violation> {
-        let replays_max = REPLAYS_MIN + REPLAYS_MAX * self.places.history.operations().len() as u64;
-        let mut result = self.settle(FIRST_REVISION);
-        let mut deepest: Option<(i64, Failure)> = None;
-        loop {
-            let revision = self.replay.revision();
-            result = match result {
-                Ok(()) if revision >= self.places.last() && self.all_settled() => {
-                    return Ok(Conclusion::Linearizable);
-                }
-                Ok(()) => self.advance(revision + 1),
-                Err(failure) => {
-                    if deepest.as_ref().is_none_or(|(depth, _)| *depth < revision) {
-                        deepest = Some((revision, failure));
-                    }
-                    match self.retry() {
-                        Some(result) => result,
-                        None => break,
-                    }
-                }
-            };
-            if self.alternatives > ALTERNATIVES_MAX || self.replays > replays_max {
-                return Ok(Conclusion::Undecided {
-                    gaps: self.places.gaps.clone(),
-                    alternatives: self.alternatives,
-                });
-            }
-        }
-        match deepest {
-            Some((_, failure)) => Err(failure.into_violation(self.places)),
-            None => Ok(Conclusion::Linearizable),
-        }
-    }
-
-    fn all_settled(&self) -> bool {
-        self.waiting.is_empty() && self.next_floating == self.places.floating.len()
-    }
-
-    /// Goes from one revision to the next, `revision`.
-    fn advance(&mut self, revision: i64) -> Result<(), Failure> {
-        self.replays += 1;
-        if let Some(number) = self.places.write(revision) {
-            let write = self.places.operation(number);
-            return match self.replay.step(&write.request, write.reply()) {
-                Ok(true) => self.settle(revision),
-                Ok(false) => Err(Failure::Idle(number)),
-                Err(refusal) => Err(Failure::Write(number, refusal)),
-            };
-        }
-        let mut candidates = self.candidates(revision);
-        match candidates.len() {
-            0 if revision > self.places.last() => Err(self.unfounded()),
-            0 => Err(Failure::Gap(revision)),
-            1 => self.place(candidates[0], revision),
-            _ => {
-                // An unknown write took effect soon after its invocation, as a rule: try the latest first.
-                candidates
-                    .sort_by_key(|&class| std::cmp::Reverse(self.next_of(class).map(|write| write.invoked)));
-                let fingerprint = self.fingerprint();
-                if fingerprint.is_some_and(|fingerprint| self.hopeless.contains(&fingerprint)) {
-                    return Err(Failure::Gap(revision));
-                }
-                let first = candidates[0];
-                self.choices.push(Choice {
-                    revision,
-                    candidates,
-                    next: 1,
-                    mark: self.replay.mark(),
-                    placed: self.placed.len(),
-                    waiting: self.waiting.clone(),
-                    next_floating: self.next_floating,
-                    fingerprint,
-                });
-                self.place(first, revision)
-            }
-        }
-    }
-
-    /// Goes back to the last choice and makes another; `None` if no choice is left.
-    fn retry(&mut self) -> Option<Result<(), Failure>> {
-        loop {
-            let choice = self.choices.last_mut()?;
-            self.replay.rewind(choice.mark);
-            for class in self.placed.drain(choice.placed..) {
-                self.used[class as usize] -= 1;
-            }
-            self.waiting.clone_from(&choice.waiting);
-            self.next_floating = choice.next_floating;
-            if let Some(&class) = choice.candidates.get(choice.next) {
-                choice.next += 1;
-                self.alternatives += 1;
-                let revision = choice.revision;
-                return Some(self.place(class, revision));
-            }
-            if let Some(fingerprint) = choice.fingerprint {
-                self.hopeless.insert(fingerprint);
-            }
-            self.choices.pop();
-        }
-    }
-
-    /// The next write of `class` without a place.
-    fn next_of(&self, class: u32) -> Option<&'a Operation> {
-        let class = class as usize;
-        let member = *self.evidence.as_ref()?.classes[class].members.get(self.used[class] as usize)?;
-        Some(self.places.operation(member))
-    }
-
-    /// The classes of which one may stand at the gap `revision`.
-    fn candidates(&mut self, revision: i64) -> Vec<u32> {
-        let Some(evidence) = &self.evidence else { return Vec::new() };
-        let waiting = self.waiting.iter().map(|&at| self.places.floating[at as usize].ended);
-        let deadline = self.places.deadline(revision).min(waiting.min().unwrap_or(u64::MAX));
-        let mut candidates = Vec::new();
-        for &class in evidence.writers_at(revision) {
-            let used = self.used[class as usize];
-            let Some(write) = evidence.available(class, used, revision) else { continue };
-            let write = self.places.operation(write);
-            if write.invoked >= deadline || evidence.refutes(write, revision) {
-                continue;
-            }
-            let mark = self.replay.mark();
-            self.replays += 1;
-            if self.replay.step(&write.request, None) == Ok(true) {
-                if evidence.allows(&self.replay, mark, revision) {
-                    candidates.push(class);
-                }
-                self.replay.rewind(mark);
-            }
-        }
-        candidates
-    }
-
-    /// Puts the next write of `class` at the gap `revision`.
-    fn place(&mut self, class: u32, revision: i64) -> Result<(), Failure> {
-        let Some(write) = self.next_of(class) else { return Ok(()) };
-        self.used[class as usize] += 1;
-        self.placed.push(class);
-        self.replays += 1;
-        match self.replay.step(&write.request, None) {
-            Ok(true) => self.settle(revision),
-            _ => Err(Failure::Gap(revision)),
-        }
-    }
-
-    /// Checks what saw `revision`, at which the replay is now.
-    fn settle(&mut self, revision: i64) -> Result<(), Failure> {
-        for &number in self.places.reads(revision) {
-            self.replays += 1;
-            let read = self.places.operation(number);
-            // A reply that tells of no change fits no step that makes one.
-            self.replay
-                .step(&read.request, read.reply())
-                .map_err(|refusal| Failure::Read(number, refusal))?;
-        }
-        if self.all_settled() { Ok(()) } else { self.settle_floating(revision) }
-    }
-
-    /// Gives each floating operation that may stand here its place: the first one possible is best for all others.
-    fn settle_floating(&mut self, revision: i64) -> Result<(), Failure> {
-        let floating = &self.places.floating;
-        while floating.get(self.next_floating).is_some_and(|next| next.low <= revision) {
-            self.waiting.push(self.next_floating as u32);
-            self.next_floating += 1;
-        }
-        let mut first_ended = u64::MAX;
-        let mut expired = None;
-        let replay = &self.replay;
-        self.waiting.retain(|&at| {
-            let Floating { operation: number, error, high, ended, .. } = floating[at as usize];
-            let operation = self.places.operation(number);
-            // One that was over before this began comes first.
-            if operation.invoked < first_ended && replay.refuses(&operation.request, error) {
-                return false;
-            }
-            first_ended = first_ended.min(ended);
-            if high <= revision {
-                expired = expired.or(Some(number));
-            }
-            true
-        });
-        match expired {
-            Some(number) => Err(Failure::Unfounded(number)),
-            None => Ok(()),
-        }
-    }
-
-    fn unfounded(&self) -> Failure {
-        let first = self.waiting.first().map_or(self.next_floating, |&at| at as usize);
-        match self.places.floating.get(first) {
-            Some(floating) => Failure::Unfounded(floating.operation),
-            None => Failure::Gap(self.places.last()),
-        }
-    }
-
-    /// All that the rest of the search depends on; `None` where that is not worth its cost, or where reads of the
-    /// past depend on more.
-    fn fingerprint(&self) -> Option<u128> {
-        if self.choices.is_empty() || self.evidence.as_ref().is_some_and(|evidence| evidence.past_is_read) {
-            return None;
-        }
-        let mut hash = Xxh3Default::new();
-        hash.update(&self.replay.revision().to_le_bytes());
-        self.used.iter().for_each(|used| hash.update(&used.to_le_bytes()));
-        hash.update(&(self.waiting.len() as u64).to_le_bytes());
-        self.waiting.iter().for_each(|at| hash.update(&at.to_le_bytes()));
-        hash.update(&(self.next_floating as u64).to_le_bytes());
-        self.replay.fingerprint(|bytes| hash.update(bytes));
-        Some(hash.digest128())
-    }
 }
 
 fn wrong_reply(clause: &'static str, operation: &Operation, refusal: &Refusal) -> Violation {

@@ -17,7 +17,7 @@ use crate::api::request_op::Request as Op;
 use crate::api::response_op::Response as OpReply;
 use crate::api::{
     Compare, DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest, PutResponse, RangeRequest,
-    RangeResponse, ResponseHeader, ResponseOp, TxnRequest, TxnResponse, compare,
+    RangeResponse, ResponseHeader, TxnRequest, TxnResponse, compare,
 };
 use crate::error::Error;
 use crate::history::Request;
@@ -131,20 +131,6 @@ impl Replay {
         self.versions[*self.keys.get(key)?].last()
     }
 
-    /// Feeds the existing keys to `sink`, in order: two stores that give the same answer every read of the present
-    /// alike.
-    pub(crate) fn fingerprint(&self, mut sink: impl FnMut(&[u8])) {
-        for (name, &key) in &self.keys {
-            let Some(last) = self.versions[key].last().filter(|last| last.version > 0) else { continue };
-            for number in [name.len() as i64, last.modified, last.created, last.version, last.lease] {
-                sink(&number.to_le_bytes());
-            }
-            sink(name);
-            sink(&last.value.len().to_le_bytes());
-            sink(&last.value);
-        }
-    }
-
     /// Executes `request`; where a reply is given, it must be the one that this gives.
     ///
     /// Says whether anything changed. After a refusal the store is as before.
@@ -173,26 +159,28 @@ impl Replay {
         }
     }
 
-    /// Whether `request` may be refused with `error` in this state.
-    ///
-    /// Where several operations of a transaction are wrong, versions of etcd differ in which they name: any will do.
-    pub(crate) fn refuses(&self, request: &Request, error: Error) -> bool {
+    /// The error with which `request` is refused in this state, of those that tell of the state.
+    pub(crate) fn refuses(&self, request: &Request) -> Option<Error> {
         match request {
-            Request::Range(read) => error == Error::FutureRevision && read.revision > self.revision,
-            Request::Put(put) => error == Error::KeyNotFound && self.misses(put),
-            Request::DeleteRange(_) => false,
-            Request::Txn(txn) => self.txn_refuses(txn, error),
+            Request::Range(read) => self.read_refused(read),
+            Request::Put(put) => self.misses(put).then_some(Error::KeyNotFound),
+            Request::DeleteRange(_) => None,
+            Request::Txn(txn) => self.txn_refused(txn),
         }
     }
 
-    fn txn_refuses(&self, txn: &TxnRequest, error: Error) -> bool {
+    fn read_refused(&self, read: &RangeRequest) -> Option<Error> {
+        (read.revision > self.revision).then_some(Error::FutureRevision)
+    }
+
+    /// That of the first operation to be refused.
+    fn txn_refused(&self, txn: &TxnRequest) -> Option<Error> {
         let branch = if self.holds_all(&txn.compare) { &txn.success } else { &txn.failure };
-        branch.iter().any(|op| match &op.request {
-            Some(Op::RequestRange(read)) => error == Error::FutureRevision && read.revision > self.revision,
-            Some(Op::RequestPut(put)) => error == Error::KeyNotFound && self.misses(put),
-            Some(Op::RequestDeleteRange(_)) => false,
-            Some(Op::RequestTxn(txn)) => self.txn_refuses(txn, error),
-            None => false,
+        branch.iter().find_map(|op| match &op.request {
+            Some(Op::RequestRange(read)) => self.read_refused(read),
+            Some(Op::RequestPut(put)) => self.misses(put).then_some(Error::KeyNotFound),
+            Some(Op::RequestTxn(txn)) => self.txn_refused(txn),
+            Some(Op::RequestDeleteRange(_)) | None => None,
         })
     }
 
@@ -225,6 +213,12 @@ impl Replay {
         }
         let Some(reply) = reply else { return Ok(()) };
         self.same_header(reply.header.as_ref())?;
+        self.shows(read, reply)
+    }
+
+    /// Whether `reply`, whatever its header, has the keys that `read` finds. A revision that the read asks for must not
+    /// be in the future.
+    pub(crate) fn shows(&mut self, read: &RangeRequest, reply: &RangeResponse) -> Result<(), Refusal> {
         let revision = if read.revision > 0 { read.revision } else { self.revision };
         self.find(&read.key, &read.range_end, revision);
         same("count", &(self.found.len() as i64), &reply.count)?;
@@ -394,10 +388,7 @@ impl Replay {
             same("number of responses", &ops.len(), &reply.responses.len())?;
         }
         for (number, op) in ops.iter().enumerate() {
-            let reply = match reply.map(|reply| &reply.responses[number]) {
-                None => None,
-                Some(ResponseOp { response }) => Some(response),
-            };
+            let reply = reply.map(|reply| &reply.responses[number].response);
             match (&op.request, reply) {
                 (Some(Op::RequestRange(read)), None) => self.range(read, None)?,
                 (Some(Op::RequestRange(read)), Some(Some(OpReply::ResponseRange(reply)))) => {

@@ -36,7 +36,7 @@ fn link(stream: &mut Stream) -> Link {
         duplicate_delay_max: Duration::ZERO,
     };
     let (each_ppm, least_ppm, most_ppm) =
-        *stream.weighted(&[(45, (0, 1, 1)), (30, (400_000, 100, 20_000)), (25, (600_000, 20_000, 200_000))]);
+        *stream.weighted(&[(45, (0, 1, 1)), (25, (400_000, 100, 20_000)), (30, (700_000, 20_000, 200_000))]);
     if stream.chance(each_ppm) {
         link.tail_ppm = stream.magnitude(least_ppm, most_ppm) as u32;
         link.tail_max = magnitude(stream, millis(20), millis(1_000));
@@ -46,7 +46,7 @@ fn link(stream: &mut Stream) -> Link {
     }
     if stream.chance(each_ppm) {
         link.duplicate_ppm = stream.magnitude(least_ppm, most_ppm) as u32;
-        link.duplicate_delay_max = magnitude(stream, millis(20), millis(3_000));
+        link.duplicate_delay_max = magnitude(stream, millis(50), millis(3_000));
     }
     link
 }

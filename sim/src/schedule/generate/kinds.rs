@@ -36,7 +36,7 @@ impl Kind {
 pub(super) static KINDS: [Kind; 11] = [
     Kind::new("schedule/fault/kill", 500_000, kill),
     Kind::new("schedule/fault/power-failure", 500_000, power_failure),
-    Kind::new("schedule/fault/pause", 500_000, pause),
+    Kind::new("schedule/fault/pause", 700_000, pause),
     Kind::new("schedule/fault/partition", 600_000, partition).only_if(has_links),
     Kind::new("schedule/fault/degrade", 450_000, degrade).only_if(has_links),
     Kind::new("schedule/fault/reset", 350_000, reset).only_if(has_links),
@@ -61,8 +61,8 @@ fn power_failure(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Fault {
 
 fn pause(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Fault {
     let target = members(stream, shape, slot);
-    // As often long enough to be deposed as not: the others go on, and the paused member does not know.
-    let lasts = match stream.chance(500_000) {
+    // Mostly long enough to be deposed: the others go on, and the paused member does not know.
+    let lasts = match stream.chance(700_000) {
         true => lasts(stream, slot, 1_000, 6_000),
         false => lasts(stream, slot, 10, 1_000),
     };

@@ -1,0 +1,151 @@
+//! What readers saw of one key, and what follows from it.
+
+use bytes::Bytes;
+
+use super::replies::Sight;
+
+/// One version of a key, as all who saw it showed it.
+pub(super) struct Record<'a> {
+    pub(super) modified: i64,
+    pub(super) created: i64,
+    pub(super) version: i64,
+    pub(super) lease: Option<i64>,
+    pub(super) value: Option<&'a Bytes>,
+    until: i64,
+}
+
+#[derive(Default)]
+pub(super) struct Key<'a> {
+    /// By revision.
+    pub(super) records: Vec<Record<'a>>,
+    /// Revisions of acknowledged puts, rising.
+    pub(super) puts: Vec<i64>,
+    /// Revisions, after the first and up to the second, in which no gap writes the key.
+    quiet: Vec<(i64, i64)>,
+    /// From the first to the second revision the key existed, created at the first.
+    generations: Vec<(i64, i64)>,
+    /// Classes that can put the key, and the value if it is known beforehand.
+    pub(super) writers: Vec<(Option<&'a Bytes>, u32)>,
+}
+
+impl<'a> Key<'a> {
+    pub(super) fn see(&mut self, sight: Sight<'a>) {
+        let Sight { kv, keys_only, until } = sight;
+        let value = (!keys_only).then_some(&kv.value);
+        // Sights come in order of the revisions, so that the same version as last time is the common case.
+        if let Some(last) = self.records.last_mut()
+            && last.modified == kv.mod_revision
+        {
+            last.until = last.until.max(until);
+            last.value = last.value.or(value);
+            return;
+        }
+        self.records.push(Record {
+            modified: kv.mod_revision,
+            created: kv.create_revision,
+            version: kv.version,
+            lease: Some(kv.lease),
+            value,
+            until,
+        });
+    }
+
+    /// Whoever saw a later version of a key saw when it was created, too.
+    fn add_births(&mut self) {
+        let mut births = Vec::new();
+        for (place, record) in self.records.iter().enumerate() {
+            let first_of_generation =
+                place.checked_sub(1).is_none_or(|before| self.records[before].created != record.created);
+            if first_of_generation && record.version > 1 && record.created < record.modified {
+                let created = record.created;
+                births.push(Record {
+                    modified: created,
+                    version: 1,
+                    lease: None,
+                    value: None,
+                    until: created,
+                    ..*record
+                });
+            }
+        }
+        if !births.is_empty() {
+            self.records.append(&mut births);
+            self.records.sort_by_key(|record| record.modified);
+        }
+    }
+
+    /// Draws what can be drawn from the sights of the key.
+    pub(super) fn conclude(&mut self) {
+        self.records.sort_by_key(|record| record.modified);
+        self.records.dedup_by(|later, first| {
+            let same = later.modified == first.modified;
+            if same {
+                first.until = first.until.max(later.until);
+                first.value = first.value.or(later.value);
+            }
+            same
+        });
+        self.add_births();
+        let puts_within = |after: i64, until: i64| {
+            let upto = |revision| self.puts.partition_point(|&put| put <= revision);
+            upto(until) as i64 - upto(after) as i64
+        };
+        let mut quiet = Vec::new();
+        let mut generations: Vec<(i64, i64)> = Vec::new();
+        let mut before: Option<&Record> = None;
+        for record in &self.records {
+            quiet.push((record.modified, record.until));
+            // Versions count the puts of a generation: where all of them are known, no gap is among them.
+            let (after, counted) = match before.filter(|before| before.created == record.created) {
+                Some(before) => (before.modified, before.version),
+                None => (record.created - 1, 0),
+            };
+            if puts_within(after, record.modified) >= record.version - counted {
+                quiet.push((after, record.modified));
+            }
+            match generations.last_mut().filter(|last| last.0 == record.created) {
+                Some(last) => last.1 = last.1.max(record.until),
+                None => generations.push((record.created, record.modified.max(record.until))),
+            }
+            before = Some(record);
+        }
+        quiet.sort_unstable();
+        let mut merged: Vec<(i64, i64)> = Vec::with_capacity(quiet.len());
+        for (after, until) in quiet {
+            match merged.last_mut() {
+                Some(last) if after <= last.1 => last.1 = last.1.max(until),
+                _ => merged.push((after, until)),
+            }
+        }
+        (self.quiet, self.generations) = (merged, generations);
+    }
+
+    pub(super) fn needed_until(&self, revision: i64, version: i64, created: i64) -> Option<i64> {
+        let next = self.records.get(self.records.partition_point(|record| record.modified < revision))?;
+        if version == 0 || next.created == created { Some(next.modified) } else { None }
+    }
+
+    pub(super) fn is_quiet(&self, revision: i64) -> bool {
+        let place = self.quiet.partition_point(|&(after, _)| after < revision);
+        place.checked_sub(1).is_some_and(|place| revision <= self.quiet[place].1)
+    }
+
+    /// Whether a gap at `revision` can have left the key at `version` (0: deleted), created at `created`.
+    pub(super) fn allows(&self, revision: i64, version: i64, created: i64) -> bool {
+        if self.is_quiet(revision) {
+            return false;
+        }
+        let place = self.generations.partition_point(|&(begin, _)| begin <= revision);
+        let generation = place.checked_sub(1).map(|place| self.generations[place]);
+        let Some((begin, _)) = generation.filter(|&(_, end)| revision <= end) else { return true };
+        if version == 0 || created != begin {
+            return false;
+        }
+        // As many puts as are known to come until the next sight must still fit.
+        let next = self.records.partition_point(|record| record.modified < revision);
+        self.records.get(next).filter(|next| next.created == begin).is_none_or(|next| {
+            let upto = |revision| self.puts.partition_point(|&put| put <= revision);
+            version + (upto(next.modified) - upto(revision)) as i64 <= next.version
+        })
+    }
+}

@@ -1,0 +1,273 @@
+//! Walks over requests and their replies: which keys they show, put and delete.
+
+use crate::api::compare::CompareTarget;
+use crate::api::range_request::SortTarget;
+use crate::api::request_op::Request as Op;
+use crate::api::response_op::Response as OpReply;
+use crate::api::{
+    DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest, RangeRequest, RangeResponse, RequestOp,
+    ResponseHeader, TxnRequest, TxnResponse,
+};
+use crate::history::Request;
+use crate::response::Response;
+
+/// A key as one reply showed it.
+#[derive(Clone, Copy)]
+pub(in crate::oracle) struct Sight<'a> {
+    pub(in crate::oracle) kv: &'a KeyValue,
+    /// The value was left out.
+    pub(in crate::oracle) keys_only: bool,
+    /// At the end of this revision, the key was still so.
+    pub(in crate::oracle) until: i64,
+}
+
+/// Each key in `reply`, with what is known of the time for which it stayed so.
+pub(in crate::oracle) fn each_key<'a>(
+    request: &'a Request,
+    reply: &'a Response,
+    sink: &mut impl FnMut(Sight<'a>),
+) {
+    match (request, reply) {
+        (Request::Range(read), Response::Range(reply)) => {
+            in_range(read, &reply.kvs, reply_revision(&reply.header), sink)
+        }
+        (Request::Put(_), Response::Put(reply)) => {
+            before(&reply.prev_kv, reply_revision(&reply.header) - 1, sink)
+        }
+        (Request::DeleteRange(_), Response::DeleteRange(reply)) => {
+            before(&reply.prev_kvs, reply_revision(&reply.header) - 1, sink);
+        }
+        (Request::Txn(txn), Response::Txn(reply)) => {
+            in_txn(txn, reply, reply_revision(&reply.header) - 1, sink)
+        }
+        _ => {}
+    }
+}
+
+fn reply_revision(header: &Option<ResponseHeader>) -> i64 {
+    header.as_ref().map_or(0, |header| header.revision)
+}
+
+fn in_range<'a>(read: &RangeRequest, kvs: &'a [KeyValue], revision: i64, sink: &mut impl FnMut(Sight<'a>)) {
+    let until = if read.revision > 0 { read.revision } else { revision };
+    kvs.iter().for_each(|kv| sink(Sight { kv, keys_only: read.keys_only, until }));
+}
+
+/// Keys as they were before the operation that returns them.
+fn before<'a>(kvs: impl IntoIterator<Item = &'a KeyValue>, until: i64, sink: &mut impl FnMut(Sight<'a>)) {
+    // What a transaction itself put before it is newer, and may be gone at its end.
+    let older = kvs.into_iter().filter(|kv| kv.mod_revision <= until);
+    older.for_each(|kv| sink(Sight { kv, keys_only: false, until }));
+}
+
+fn in_txn<'a>(txn: &'a TxnRequest, reply: &'a TxnResponse, until: i64, sink: &mut impl FnMut(Sight<'a>)) {
+    let branch = if reply.succeeded { &txn.success } else { &txn.failure };
+    for (op, reply) in branch.iter().zip(&reply.responses) {
+        match (&op.request, &reply.response) {
+            (Some(Op::RequestRange(read)), Some(OpReply::ResponseRange(reply))) => {
+                in_range(read, &reply.kvs, reply_revision(&reply.header), sink);
+            }
+            (_, Some(OpReply::ResponsePut(reply))) => before(&reply.prev_kv, until, sink),
+            (_, Some(OpReply::ResponseDeleteRange(reply))) => before(&reply.prev_kvs, until, sink),
+            (Some(Op::RequestTxn(txn)), Some(OpReply::ResponseTxn(reply))) => in_txn(txn, reply, until, sink),
+            _ => {}
+        }
+    }
+}
+
+/// Each put that an acknowledged request made.
+pub(in crate::oracle) fn each_put<'a>(
+    request: &'a Request,
+    reply: &Response,
+    sink: &mut impl FnMut(&'a PutRequest),
+) {
+    match (request, reply) {
+        (Request::Put(put), _) => sink(put),
+        (Request::Txn(txn), Response::Txn(reply)) => puts_of(txn, reply, sink),
+        _ => {}
+    }
+}
+
+fn puts_of<'a>(txn: &'a TxnRequest, reply: &TxnResponse, sink: &mut impl FnMut(&'a PutRequest)) {
+    let branch = if reply.succeeded { &txn.success } else { &txn.failure };
+    for (op, reply) in branch.iter().zip(&reply.responses) {
+        match (&op.request, &reply.response) {
+            (Some(Op::RequestPut(put)), _) => sink(put),
+            (Some(Op::RequestTxn(txn)), Some(OpReply::ResponseTxn(reply))) => puts_of(txn, reply, sink),
+            _ => {}
+        }
+    }
+}
+
+/// Each key that an acknowledged request is known to have deleted.
+pub(in crate::oracle) fn each_delete<'a>(
+    request: &'a Request,
+    reply: &'a Response,
+    sink: &mut impl FnMut(&'a [u8]),
+) {
+    match (request, reply) {
+        (Request::DeleteRange(delete), Response::DeleteRange(reply)) => keys_deleted(delete, reply, sink),
+        (Request::Txn(txn), Response::Txn(reply)) => deletes_of(txn, reply, sink),
+        _ => {}
+    }
+}
+
+fn keys_deleted<'a>(
+    delete: &'a DeleteRangeRequest,
+    reply: &'a DeleteRangeResponse,
+    sink: &mut impl FnMut(&'a [u8]),
+) {
+    if delete.range_end.is_empty() && reply.deleted > 0 {
+        sink(&delete.key);
+    } else {
+        reply.prev_kvs.iter().for_each(|kv| sink(&kv.key));
+    }
+}
+
+fn deletes_of<'a>(txn: &'a TxnRequest, reply: &'a TxnResponse, sink: &mut impl FnMut(&'a [u8])) {
+    let branch = if reply.succeeded { &txn.success } else { &txn.failure };
+    for (op, reply) in branch.iter().zip(&reply.responses) {
+        match (&op.request, &reply.response) {
+            (Some(Op::RequestDeleteRange(delete)), Some(OpReply::ResponseDeleteRange(reply))) => {
+                keys_deleted(delete, reply, sink);
+            }
+            (Some(Op::RequestTxn(txn)), Some(OpReply::ResponseTxn(reply))) => deletes_of(txn, reply, sink),
+            _ => {}
+        }
+    }
+}
+
+/// Each put that a request would make in one branch or the other.
+pub(super) fn each_possible_put<'a>(request: &'a Request, sink: &mut impl FnMut(&'a PutRequest)) {
+    match request {
+        Request::Put(put) => sink(put),
+        Request::Txn(txn) => each_op(txn, &mut |op| {
+            if let Some(Op::RequestPut(put)) = &op.request {
+                sink(put);
+            }
+        }),
+        Request::Range(_) | Request::DeleteRange(_) => {}
+    }
+}
+
+/// Each operation of both branches, nested ones too.
+fn each_op<'a>(txn: &'a TxnRequest, sink: &mut dyn FnMut(&'a RequestOp)) {
+    for op in txn.success.iter().chain(&txn.failure) {
+        sink(op);
+        if let Some(Op::RequestTxn(nested)) = &op.request {
+            each_op(nested, sink);
+        }
+    }
+}
+
+/// Whether some operation of a transaction is none at all.
+pub(in crate::oracle) fn has_empty_operation(request: &Request) -> bool {
+    let mut empty = false;
+    if let Request::Txn(txn) = request {
+        each_op(txn, &mut |op| empty |= op.request.is_none());
+    }
+    empty
+}
+
+/// Whether a transaction asks for a revision of the past.
+pub(super) fn txn_reads_past(request: &Request) -> bool {
+    let mut past = false;
+    if let Request::Txn(txn) = request {
+        each_op(txn, &mut |op| {
+            past |= matches!(&op.request, Some(Op::RequestRange(read)) if read.revision > 0)
+        });
+    }
+    past
+}
+
+/// Each range of keys that a request may look at or (second argument) change, in one branch or the other.
+pub(super) fn each_touch<'a>(request: &'a Request, sink: &mut impl FnMut(KeyRange<'a>, bool)) {
+    match request {
+        Request::Range(read) => sink((&read.key, &read.range_end), false),
+        Request::Put(put) => sink((&put.key, b""), true),
+        Request::DeleteRange(delete) => sink((&delete.key, &delete.range_end), true),
+        Request::Txn(txn) => txn_touches(txn, sink),
+    }
+}
+
+fn txn_touches<'a>(txn: &'a TxnRequest, sink: &mut impl FnMut(KeyRange<'a>, bool)) {
+    txn.compare.iter().for_each(|compare| sink((&compare.key, &compare.range_end), false));
+    for op in txn.success.iter().chain(&txn.failure) {
+        match &op.request {
+            Some(Op::RequestRange(read)) => sink((&read.key, &read.range_end), false),
+            Some(Op::RequestPut(put)) => sink((&put.key, b""), true),
+            Some(Op::RequestDeleteRange(delete)) => sink((&delete.key, &delete.range_end), true),
+            Some(Op::RequestTxn(nested)) => txn_touches(nested, sink),
+            None => {}
+        }
+    }
+}
+
+/// A range of keys.
+pub(super) type KeyRange<'a> = (&'a [u8], &'a [u8]);
+
+/// Each range of keys whose state is known beyond doubt after an operation with this reply: whatever it was before,
+/// the reply could not be the same after another state, or the operation leaves no trace of it.
+///
+/// A plain read of the past is taken to be judged at the revision that it asks for.
+pub(super) fn each_settled<'a>(
+    request: &'a Request,
+    reply: &'a Response,
+    sink: &mut impl FnMut(KeyRange<'a>),
+) {
+    match (request, reply) {
+        (Request::Range(read), Response::Range(reply)) => range_settles(read, reply, sink),
+        (Request::Put(put), Response::Put(_)) => put_settles(put, sink),
+        (Request::DeleteRange(delete), Response::DeleteRange(_)) => sink((&delete.key, &delete.range_end)),
+        (Request::Txn(txn), Response::Txn(reply)) => txn_settles(txn, reply, sink),
+        _ => {}
+    }
+}
+
+fn range_settles<'a>(read: &'a RangeRequest, reply: &'a RangeResponse, sink: &mut impl FnMut(KeyRange<'a>)) {
+    if reply.count == 0 || (!read.keys_only && reply.kvs.len() as i64 == reply.count) {
+        sink((&read.key, &read.range_end));
+    } else if !read.keys_only {
+        reply.kvs.iter().for_each(|kv| sink((&kv.key, b"")));
+    }
+}
+
+fn put_settles<'a>(put: &'a PutRequest, sink: &mut impl FnMut(KeyRange<'a>)) {
+    if put.prev_kv {
+        sink((&put.key, b""));
+    }
+}
+
+fn txn_settles<'a>(txn: &'a TxnRequest, reply: &'a TxnResponse, sink: &mut impl FnMut(KeyRange<'a>)) {
+    let branch = if reply.succeeded { &txn.success } else { &txn.failure };
+    for (op, reply) in branch.iter().zip(&reply.responses) {
+        match (&op.request, &reply.response) {
+            (Some(Op::RequestRange(read)), Some(OpReply::ResponseRange(reply))) if read.revision <= 0 => {
+                range_settles(read, reply, sink);
+            }
+            (Some(Op::RequestPut(put)), _) => put_settles(put, sink),
+            (Some(Op::RequestDeleteRange(delete)), _) => sink((&delete.key, &delete.range_end)),
+            (Some(Op::RequestTxn(txn)), Some(OpReply::ResponseTxn(reply))) => txn_settles(txn, reply, sink),
+            _ => {}
+        }
+    }
+}
+
+/// Whether values decide what the request does or in which order it shows keys.
+pub(super) fn reads_values(request: &Request) -> bool {
+    let sorts = |read: &RangeRequest| read.sort_target == SortTarget::Value as i32;
+    match request {
+        Request::Range(read) => sorts(read),
+        Request::Put(_) | Request::DeleteRange(_) => false,
+        Request::Txn(txn) => txn_reads_values(txn, &sorts),
+    }
+}
+
+fn txn_reads_values(txn: &TxnRequest, sorts: &impl Fn(&RangeRequest) -> bool) -> bool {
+    txn.compare.iter().any(|compare| compare.target == CompareTarget::Value as i32)
+        || txn.success.iter().chain(&txn.failure).any(|op| match &op.request {
+            Some(Op::RequestRange(read)) => sorts(read),
+            Some(Op::RequestTxn(nested)) => txn_reads_values(nested, sorts),
+            _ => false,
+        })
+}
