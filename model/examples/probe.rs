@@ -1,3 +1,7 @@
+//! Runs seeds and prints how fast they were and what they found: `probe COUNT [DEFECT] [FROM]`.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "it measures, and is part of no run")]
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use vertebra_model::{Defect, Etcd};
 use vertebra_sim::{run_many, schedule_of};

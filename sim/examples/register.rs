@@ -1,15 +1,15 @@
 //! A replicated register, and a bug in it that a sweep finds.
 //!
 //! Members keep one value with a version. A client writes by asking a majority for the newest version and storing
-//! a newer one at a majority; it reads by asking a majority and taking the newest value that it hears of. That is
-//! the register of Attiya, Bar-Noy and Dolev, but for one step: a read must store what it found at a majority
-//! before it answers. Without it, a read can see a write that a later read does not.
+//! a newer one at a majority. It reads by asking a majority; before it answers, it writes back what it found to a
+//! majority (Attiya, Bar-Noy, Dolev). Without this, a read can see a write that a later read does not.
 //!
 //! ```text
-//! cargo run --release -p vertebra-sim --example register
+//! cargo run --release -p vertebra-sim --example register         # sweeps seeds, with write-back and without
+//! cargo run --release -p vertebra-sim --example register -- 7    # tells the run of one seed without it
 //! ```
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
@@ -17,26 +17,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use vertebra_sim::network::Socket;
-use vertebra_sim::random::Streams;
-use vertebra_sim::schedule::Shape;
-use vertebra_sim::{Node, NodeId, OpenMode, System, Violation, World, record, run_many, schedule_of};
+use tracing_subscriber::prelude::*;
+use vertebra_sim::{DiskError, Node, NodeId, OpenMode, Report, System, Violation, World};
+use vertebra_sim::{before, record, run, run_many, schedule_of};
+use vertebra_sim::{network::Socket, random::Streams, schedule::Shape};
 
 const PORT: u16 = 1;
 
-/// Version and value; versions are made unique by the number of the client that writes.
+/// Version and value. A version ends with the number of the client that wrote it, so that no two writes share one.
 type Stamped = (u64, u64);
+const NOTHING: Stamped = (0, 0);
 
+/// To a member: store this, unless you have something newer. From a member, of the same round: what it has.
 #[derive(Clone, Hash, Debug)]
-enum Message {
-    Ask { round: u64 },
-    Store { round: u64, stamped: Stamped },
-    Answer { round: u64, stamped: Stamped },
+struct Message {
+    round: u64,
+    stamped: Stamped,
 }
 
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self:?}")
+        write!(f, "round {}: version {}", self.round, self.stamped.0)
     }
 }
 
@@ -52,8 +53,9 @@ struct Options {
 struct Register {
     options: Options,
     operations: Cell<u64>,
-    recovered: Cell<u16>,
     newest_completed: Cell<u64>,
+    /// Clients that were answered when all faults were over.
+    recovered: Cell<u16>,
 }
 
 impl System for Register {
@@ -62,74 +64,48 @@ impl System for Register {
 
     fn options(streams: &Streams) -> Options {
         let mut stream = streams.stream("options/size", 0);
-        let members = *stream.pick(&[3, 5]);
-        Options { members, clients: stream.between(2, 4) as u16, write_back: true }
+        Options { members: *stream.pick(&[3, 5]), clients: stream.between(2, 4) as u16, write_back: true }
     }
 
     fn shape(options: &Options) -> Result<Shape, String> {
-        match options.members {
-            0 => Err("members: a register has at least one".to_owned()),
-            members => Ok(Shape { members, clients: options.clients, failpoints: &["beforeAnswer"] }),
-        }
+        let shape =
+            Shape { members: options.members, clients: options.clients, failpoints: &["beforeAnswer"] };
+        (options.members > 0)
+            .then_some(shape)
+            .ok_or_else(|| "members: a register has at least one".to_owned())
     }
 
     fn new(_: &World, options: Options) -> Self {
-        Self { options, operations: Cell::new(0), recovered: Cell::new(0), newest_completed: Cell::new(0) }
+        Self { options, operations: Cell::new(0), newest_completed: Cell::new(0), recovered: Cell::new(0) }
     }
 
     async fn member(self: Rc<Self>, node: Node) -> Result<(), String> {
-        let socket = node.socket::<Message>(PORT);
-        let file = node.disk().open("register", OpenMode::Create).await.map_err(|e| e.to_string())?;
-        node.disk().sync_directory("").await.map_err(|e| e.to_string())?;
-        let mut stored = decode(&file.read_at(0, 16).await.map_err(|e| e.to_string())?);
-        loop {
-            let (from, message) = socket.receive().await;
-            let round = match message {
-                Message::Ask { round } => round,
-                Message::Store { round, stamped } => {
-                    if stamped.0 > stored.0 {
-                        stored = stamped;
-                        file.write_at(0, &encode(stored)).await.map_err(|e| e.to_string())?;
-                        file.sync().await.map_err(|e| e.to_string())?;
-                    }
-                    round
-                }
-                Message::Answer { .. } => continue,
-            };
-            node.failpoint("beforeAnswer").await;
-            socket.send(from, Message::Answer { round, stamped: stored });
-        }
+        serve(&node).await.map_err(|error| error.to_string())
     }
 
     async fn client(self: Rc<Self>, node: Node) {
-        let mut client = Client { socket: node.socket(PORT), round: 0, system: Rc::clone(&self), node };
-        let mut stream = client.node.stream("workload");
-        let NodeId::Client(number) = client.node.id() else { return };
-        loop {
-            client.node.sleep(stream.duration(Duration::from_millis(1), Duration::from_millis(100))).await;
+        let NodeId::Client(number) = node.id() else { return };
+        let (socket, mut stream) = (node.socket(PORT), node.stream("workload"));
+        for round in (1..).step_by(2) {
+            node.sleep(stream.duration(Duration::from_millis(1), Duration::from_millis(100))).await;
             self.operations.set(self.operations.get() + 1);
             // What was completed before this operation began, it must not miss.
             let completed = self.newest_completed.get();
-            let found = client.ask().await;
-            let result = if stream.chance(300_000) {
-                let stamped = (((found.0 >> 8) + 1) << 8 | u64::from(number), stream.next_u64());
-                client.store(stamped).await
+            let mut seen = store(&node, &socket, round, NOTHING).await;
+            if stream.chance(300_000) {
+                seen = (((seen.0 >> 8) + 1) << 8 | u64::from(number), stream.next_u64());
+                store(&node, &socket, round + 1, seen).await;
             } else if self.options.write_back {
-                client.store(found).await
-            } else {
-                found
-            };
-            record!(client.node, "client", "completes at version {}", result.0);
-            if result.0 < completed {
-                client.node.world().fail(Violation {
-                    oracle: "register",
-                    clause: "a completed operation is seen by those that begin later",
-                    shape: String::new(),
-                    detail: format!("version {completed} was completed, and {} was found", result.0),
-                });
+                store(&node, &socket, round + 1, seen).await;
             }
-            self.newest_completed.set(self.newest_completed.get().max(result.0));
-            if client.node.world().is_healed() {
+            record!(node, "client", "completes at version {}", seen.0);
+            if seen.0 < completed {
+                let clause = "what was completed is seen by what begins later";
+                let detail = format!("version {completed} was completed, and {} was found", seen.0);
+                node.world().fail(Violation::new(Self::NAME, clause, "", detail));
+            }
+            self.newest_completed.set(self.newest_completed.get().max(seen.0));
+            if node.world().is_healed() {
                 return self.recovered.set(self.recovered.get() + 1);
             }
         }
@@ -143,7 +119,7 @@ impl System for Register {
 
     fn unsettled(&self) -> Violation {
         let detail = format!("{} of {} clients were answered", self.recovered.get(), self.options.clients);
-        Violation { oracle: "liveness", clause: "answers after healing", shape: String::new(), detail }
+        Violation::new("liveness", "answers after healing", "", detail)
     }
 
     fn finish(&self, _: &World) -> Result<(), Violation> {
@@ -155,71 +131,70 @@ impl System for Register {
     }
 }
 
-struct Client {
-    node: Node,
-    socket: Socket<Message>,
-    round: u64,
-    system: Rc<Register>,
+/// A member, until it is killed or its disk fails.
+async fn serve(node: &Node) -> Result<(), DiskError> {
+    let socket = node.socket(PORT);
+    let file = node.disk().open("register", OpenMode::Create).await?;
+    node.disk().sync_directory("").await?;
+    let bytes = file.read_at(0, 16).await?;
+    let number = |bytes: Option<&[u8; 8]>| bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    let mut stored = (number(bytes.first_chunk()), number(bytes.last_chunk()));
+    loop {
+        let (client, Message { round, stamped }) = socket.receive().await;
+        if stamped > stored {
+            stored = stamped;
+            file.write_at(0, &[stored.0.to_le_bytes(), stored.1.to_le_bytes()].concat()).await?;
+            file.sync().await?;
+        }
+        node.failpoint("beforeAnswer").await;
+        socket.send(client, Message { round, stamped: stored });
+    }
 }
 
-impl Client {
-    async fn ask(&mut self) -> Stamped {
-        self.majority(|round| Message::Ask { round }).await
-    }
-
-    async fn store(&mut self, stamped: Stamped) -> Stamped {
-        self.majority(|round| Message::Store { round, stamped }).await;
-        stamped
-    }
-
-    /// Sends a message to all until a majority has answered; returns the newest of their answers.
-    async fn majority(&mut self, message: impl Fn(u64) -> Message) -> Stamped {
-        self.round += 1;
-        let answers = RefCell::new(BTreeMap::new());
-        loop {
-            for member in self.node.world().members() {
-                self.socket.send(member, message(self.round));
-            }
-            let deadline = self.node.sleep(Duration::from_millis(300));
-            let gather = async {
-                while answers.borrow().len() <= usize::from(self.system.options.members) / 2 {
-                    let (from, message) = self.socket.receive().await;
-                    if let Message::Answer { round, stamped } = message
-                        && round == self.round
-                    {
-                        answers.borrow_mut().insert(from, stamped);
-                    }
+/// Stores a value at a majority, however often it takes; returns the newest one that it answered with.
+async fn store(node: &Node, socket: &Socket<Message>, round: u64, stamped: Stamped) -> Stamped {
+    let members: Vec<NodeId> = node.world().members().collect();
+    let mut answers = BTreeMap::new();
+    loop {
+        members.iter().for_each(|member| socket.send(*member, Message { round, stamped }));
+        let gather = async {
+            while answers.len() <= members.len() / 2 {
+                let (member, answer) = socket.receive().await;
+                if answer.round == round {
+                    answers.insert(member, answer.stamped);
                 }
-            };
-            if vertebra_sim::before(deadline, gather).await.is_some() {
-                return answers.into_inner().into_values().max().unwrap_or_default();
             }
+        };
+        if before(node.sleep(Duration::from_millis(300)), gather).await.is_some() {
+            return answers.into_values().max().unwrap_or(NOTHING);
         }
     }
 }
 
-fn encode((version, value): Stamped) -> Vec<u8> {
-    [version.to_le_bytes(), value.to_le_bytes()].concat()
+/// Runs that many seeds, or fewer if one fails; returns that one.
+pub(crate) fn sweep(seeds: u64, write_back: bool) -> Option<(u64, Report)> {
+    let (stop, mut failed) = (AtomicBool::new(false), None);
+    let schedule = |seed| schedule_of::<Register>(seed, |options| options.write_back = write_back);
+    run_many::<Register>(0..seeds, 2, &stop, schedule, |seed, ran| {
+        let (_, report) = ran.expect("drawn options make sense");
+        if report.verdict.violation().is_some() {
+            failed.get_or_insert((seed, report));
+            stop.store(true, Ordering::Relaxed);
+        }
+    });
+    failed
 }
 
-fn decode(bytes: &[u8]) -> Stamped {
-    let number =
-        |at: usize| bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes);
-    (number(0), number(8))
-}
-
-fn main() {
-    for write_back in [true, false] {
-        let (stop, mut seeds, mut found) = (AtomicBool::new(false), 0, None);
-        let schedule = |seed| schedule_of::<Register>(seed, |options| options.write_back = write_back);
-        run_many::<Register>(0..2_000, 2, &stop, schedule, |seed, ran| {
-            let (_, report) = ran.expect("drawn options are valid");
-            seeds += 1;
-            if let Some(signature) = report.verdict.signature() {
-                found.get_or_insert((seed, signature));
-                stop.store(true, Ordering::Relaxed);
-            }
-        });
-        println!("write back: {write_back}: {seeds} seeds, violation: {found:?}");
+#[expect(clippy::disallowed_methods, reason = "no run depends on the command line")]
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    if let Some(seed) = std::env::args().nth(1) {
+        let schedule = schedule_of::<Register>(seed.parse()?, |options| options.write_back = false)?;
+        let ours = tracing_subscriber::filter::filter_fn(|event| event.target().starts_with("vertebra"));
+        let lines = tracing_subscriber::fmt::layer().without_time().with_filter(ours);
+        let reader = tracing_subscriber::registry().with(lines).into();
+        println!("{:?}", run::<Register>(&schedule, Some(&reader)).verdict);
+        return Ok(());
     }
+    println!("with write-back: {:?}\nwithout: {:?}", sweep(2_000, true), sweep(2_000, false));
+    Ok(())
 }

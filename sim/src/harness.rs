@@ -68,6 +68,7 @@ pub fn schedule_of<S: System>(
 ///
 /// If the schedule is not valid for its system; one that was read or generated is.
 #[must_use]
+#[expect(clippy::disallowed_methods, reason = "one thread to a run: nothing in the run can tell")]
 pub fn run<S: System>(schedule: &Schedule<S::Options>, reader: Option<&Dispatch>) -> Report {
     let here = || match reader {
         Some(reader) => tracing::dispatcher::with_default(reader, || run_here::<S>(schedule, true)),
@@ -84,6 +85,7 @@ pub fn run<S: System>(schedule: &Schedule<S::Options>, reader: Option<&Dispatch>
 ///
 /// Seeds are begun in order, and end in any order. When `stop` is set, those under way are finished and no other
 /// is begun; `done` may set it too.
+#[expect(clippy::disallowed_methods, reason = "runs share nothing, so their order does not matter to them")]
 pub fn run_many<S: System>(
     seeds: impl Iterator<Item = u64> + Send,
     jobs: usize,

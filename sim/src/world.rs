@@ -321,6 +321,7 @@ impl World {
 
     /// Takes the world apart. Its parts refer to each other, so that nothing would be freed otherwise; madsim also
     /// keeps every task that is alive when its runtime is dropped.
+    #[expect(clippy::disallowed_methods, reason = "the run is over, and its queue with it")]
     pub(crate) async fn dismantle(&self) {
         self.end();
         for process in &self.0.processes {

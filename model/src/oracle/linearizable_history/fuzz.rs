@@ -154,6 +154,7 @@ fn falsify_key(stream: &mut Stream, kv: &mut KeyValue) {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "how long to search is for whoever starts the test to say")]
 fn the_oracle_agrees_with_a_search_of_all_orders() {
     let histories: u64 =
         std::env::var("VERTEBRA_FUZZ_HISTORIES").map_or(300_000, |count| count.parse().unwrap());
@@ -205,6 +206,7 @@ fn listing(history: &History) -> String {
 }
 
 #[test]
+#[expect(clippy::disallowed_types, reason = "it measures how long the oracles take")]
 fn an_honest_run_of_any_length_passes_both_oracles() {
     for (operations, clients, unknown) in [
         (1_000, 8, 0),
