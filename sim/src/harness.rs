@@ -171,6 +171,15 @@ async fn run_inside<S: System>(schedule: &Schedule<S::Options>, shape: &Shape, t
     report
 }
 
+/// Ends its task with itself, also when a panic passes by: madsim would keep it, and with it the whole world.
+struct Aborting(madsim::task::JoinHandle<()>);
+
+impl Drop for Aborting {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// The phases of a run: faults, then none and time to recover, then the oracles that need the whole.
 async fn judge<S: System>(world: &World, system: &Rc<S>, nemesis: &Nemesis, schedule: &Schedule<S::Options>) {
     world.set_main({
@@ -204,9 +213,9 @@ async fn judge<S: System>(world: &World, system: &Rc<S>, nemesis: &Nemesis, sche
             }
         }
     };
-    let settling = madsim::task::spawn_local(settle);
+    let settling = Aborting(madsim::task::spawn_local(settle));
     world.drive(given_up).await;
-    settling.abort();
+    drop(settling);
     if !world.has_ended() {
         world.fail(system.unsettled());
     }

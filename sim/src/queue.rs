@@ -24,9 +24,15 @@ pub(crate) enum Occurrence {
 }
 
 struct Entry {
-    at: Instant,
-    sequence: u64,
+    /// Its time and, below that, its number in the order of scheduling: one integer is compared in one go.
+    key: u128,
     occurrence: Occurrence,
+}
+
+impl Entry {
+    fn at(&self) -> Instant {
+        Instant::from_nanos((self.key >> 64) as u64)
+    }
 }
 
 impl PartialEq for Entry {
@@ -46,7 +52,7 @@ impl PartialOrd for Entry {
 impl Ord for Entry {
     /// Reversed, since std's heap keeps its greatest entry on top and the earliest one is wanted there.
     fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.sequence).cmp(&(self.at, self.sequence))
+        other.key.cmp(&self.key)
     }
 }
 
@@ -60,16 +66,18 @@ pub(crate) struct Queue {
 impl Queue {
     pub(crate) fn push(&mut self, at: Instant, occurrence: Occurrence) {
         self.sequence += 1;
-        self.heap.push(Entry { at, sequence: self.sequence, occurrence });
+        let key = u128::from(at.as_nanos()) << 64 | u128::from(self.sequence);
+        self.heap.push(Entry { key, occurrence });
     }
 
     /// Takes the next occurrence, unless it lies beyond `end`. Cancelled timers are passed over.
     pub(crate) fn pop(&mut self, end: Instant) -> Option<(Instant, Occurrence)> {
         loop {
-            if self.heap.peek()?.at > end {
+            let at = self.heap.peek()?.at();
+            if at > end {
                 return None;
             }
-            let Entry { at, occurrence, .. } = self.heap.pop()?;
+            let Entry { occurrence, .. } = self.heap.pop()?;
             if let Occurrence::Timer(id) = &occurrence
                 && !self.timers.is_pending(*id)
             {

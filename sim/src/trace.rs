@@ -41,7 +41,6 @@ pub struct Trace {
 }
 
 struct State {
-    digest: Xxh3,
     buffer: Buffer,
     events: u64,
 }
@@ -49,8 +48,8 @@ struct State {
 impl Trace {
     /// An empty record. `told`: whether each event is also told as text.
     pub(crate) fn new(told: bool) -> Self {
-        let buffer = Buffer(Vec::with_capacity(BUFFER_BYTES + 1024));
-        Self { state: RefCell::new(State { digest: Xxh3::new(), buffer, events: 0 }), told }
+        let buffer = Buffer { digest: Xxh3::new(), bytes: Vec::with_capacity(BUFFER_BYTES + 1024) };
+        Self { state: RefCell::new(State { buffer, events: 0 }), told }
     }
 
     /// Whether events are told as text. The macro [`record!`](crate::record) asks before it formats anything.
@@ -68,19 +67,17 @@ impl Trace {
         state.buffer.write_u64(at.as_nanos());
         state.buffer.write_u64(kind ^ node.map_or(0, node_bits));
         values(&mut state.buffer);
-        if state.buffer.0.len() >= BUFFER_BYTES {
-            state.digest.update(&state.buffer.0);
-            state.buffer.0.clear();
+        if state.buffer.bytes.len() >= BUFFER_BYTES {
+            state.buffer.flush();
         }
     }
 
     /// The digest of everything up to now.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        let state = &mut *self.state.borrow_mut();
-        state.digest.update(&state.buffer.0);
-        state.buffer.0.clear();
-        Digest(state.digest.digest128())
+        let buffer = &mut self.state.borrow_mut().buffer;
+        buffer.flush();
+        Digest(buffer.digest.digest128())
     }
 
     /// Events so far.
@@ -100,11 +97,32 @@ fn node_bits(node: NodeId) -> u64 {
 }
 
 /// Takes the bytes of what is hashed; their hash is computed later, many at a time.
-pub struct Buffer(Vec<u8>);
+pub struct Buffer {
+    digest: Xxh3,
+    bytes: Vec<u8>,
+}
+
+impl Buffer {
+    fn flush(&mut self) {
+        self.digest.update(&self.bytes);
+        self.bytes.clear();
+    }
+
+    /// A snapshot, say: to gather it would only copy it. Apart, so that writes of a few bytes stay inlined.
+    #[cold]
+    fn write_many(&mut self, bytes: &[u8]) {
+        self.flush();
+        self.digest.update(bytes);
+    }
+}
 
 impl Hasher for Buffer {
     fn write(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
+        if bytes.len() < BUFFER_BYTES {
+            self.bytes.extend_from_slice(bytes);
+        } else {
+            self.write_many(bytes);
+        }
     }
 
     /// Not a hash: what was written counts, and [`Trace::digest`] computes it.
@@ -113,7 +131,7 @@ impl Hasher for Buffer {
     }
 
     fn write_u8(&mut self, value: u8) {
-        self.0.push(value);
+        self.bytes.push(value);
     }
 
     // Little-endian whatever the machine, so that a seed has one digest everywhere.
@@ -232,6 +250,18 @@ mod tests {
             let _ = asked.digest();
         }
         assert_eq!(asked.digest(), unasked.digest());
+    }
+
+    #[test]
+    fn many_bytes_at_once_are_hashed_as_they_are_one_by_one() {
+        let bytes: Vec<u8> = (0..3 * BUFFER_BYTES).map(|byte| byte as u8).collect();
+        let (whole, single) = (Trace::new(false), Trace::new(false));
+        for trace in [&whole, &single] {
+            trace.event(Instant::START, None, 1, |buffer| buffer.write(b"before"));
+        }
+        whole.event(Instant::START, None, 2, |buffer| buffer.write(&bytes));
+        single.event(Instant::START, None, 2, |buffer| bytes.iter().for_each(|byte| buffer.write_u8(*byte)));
+        assert_eq!(whole.digest(), single.digest());
     }
 
     #[test]

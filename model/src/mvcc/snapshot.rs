@@ -14,7 +14,7 @@
 //! version, lease and value. The index is not in it: as in etcd, the records say all that it knows.
 
 use bytes::{Buf, Bytes};
-use prost::encoding::{decode_varint, encode_varint};
+use prost::encoding::decode_varint;
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -29,6 +29,7 @@ use super::txn::tombstone;
 
 const MAGIC: &[u8; 8] = b"vtbmvcc\x01";
 const CHECKSUM_BYTES: usize = 8;
+const VARINT_BYTES_MAX: usize = 10;
 /// No record is shorter: two varints of its revision, a key without bytes.
 const RECORD_BYTES_MIN: usize = 3;
 
@@ -62,20 +63,21 @@ impl Store {
         let records = self.records.all();
         let mut bytes = Vec::with_capacity(64 + 48 * records.len());
         bytes.extend_from_slice(MAGIC);
-        encode_varint(self.revision as u64, &mut bytes);
-        encode_varint((self.compact_revision + 1) as u64, &mut bytes);
+        encode_numbers([self.revision as u64, (self.compact_revision + 1) as u64], &mut bytes);
         bytes.extend_from_slice(&self.records.hash().to_le_bytes());
-        encode_varint(records.len() as u64, &mut bytes);
+        encode_numbers([records.len() as u64], &mut bytes);
         let mut last = 0;
         for Record { revision, tombstone, kv } in records {
-            encode_varint((revision.main - last) as u64, &mut bytes);
-            encode_varint((revision.sub as u64) << 1 | u64::from(*tombstone), &mut bytes);
-            encode_bytes(&kv.key, &mut bytes);
+            let (main, sub) = (revision.main - last, (revision.sub as u64) << 1 | u64::from(*tombstone));
+            encode_numbers([main as u64, sub, kv.key.len() as u64], &mut bytes);
+            bytes.extend_from_slice(&kv.key);
             if !tombstone {
-                encode_varint((revision.main - kv.create_revision) as u64, &mut bytes);
-                encode_varint(kv.version as u64, &mut bytes);
-                encode_varint(kv.lease as u64, &mut bytes);
-                encode_bytes(&kv.value, &mut bytes);
+                let (age, value_bytes) = (revision.main - kv.create_revision, kv.value.len());
+                encode_numbers(
+                    [age as u64, kv.version as u64, kv.lease as u64, value_bytes as u64],
+                    &mut bytes,
+                );
+                bytes.extend_from_slice(&kv.value);
             }
             last = revision.main;
         }
@@ -140,9 +142,22 @@ impl Store {
     }
 }
 
-fn encode_bytes(value: &[u8], bytes: &mut Vec<u8>) {
-    encode_varint(value.len() as u64, bytes);
-    bytes.extend_from_slice(value);
+/// Appends varints. They are gathered first: a vector asks for room at each byte that it is given alone, and a
+/// snapshot is taken of every record there ever was.
+fn encode_numbers<const COUNT: usize>(numbers: [u64; COUNT], bytes: &mut Vec<u8>) {
+    let mut gathered = [[0; VARINT_BYTES_MAX]; COUNT];
+    let gathered = gathered.as_flattened_mut();
+    let mut length = 0;
+    for mut number in numbers {
+        while number > 0x7f {
+            gathered[length] = number as u8 | 0x80;
+            number >>= 7;
+            length += 1;
+        }
+        gathered[length] = number as u8;
+        length += 1;
+    }
+    bytes.extend_from_slice(&gathered[..length]);
 }
 
 fn decode_number(bytes: &mut Bytes) -> Result<i64, SnapshotError> {
@@ -209,6 +224,8 @@ fn restore(index: &mut Index, record: &Record, compact_revision: i64) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use prost::encoding::encode_varint;
+
     use super::*;
 
     fn put(main: i64, create_revision: i64, version: i64) -> Record {
@@ -229,6 +246,18 @@ mod tests {
         let later = Found { modified: Revision { main: 9, sub: 0 }, created: 4, version: 3 };
         assert_eq!((first_known(put(9, 4, 3), 9), first_known(deleted, 9)), (Ok(Some(later)), Ok(None)));
         assert!(first_known(put(9, 9, 1), -1).is_ok());
+    }
+
+    #[test]
+    fn numbers_are_written_as_varints() {
+        for number in [0, 1, 0x7f, 0x80, 0x3fff, 0x4000, u64::from(u32::MAX), u64::MAX >> 1, u64::MAX] {
+            let (mut bytes, mut expected) = (Vec::new(), Vec::new());
+            encode_numbers([number, 5, u64::MAX], &mut bytes);
+            for each in [number, 5, u64::MAX] {
+                encode_varint(each, &mut expected);
+            }
+            assert_eq!(bytes, expected);
+        }
     }
 
     #[test]
