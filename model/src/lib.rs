@@ -41,3 +41,4 @@ pub use error::Error;
 pub use etcd::Etcd;
 pub use options::{Options, Traffic, Weights};
 pub use response::Response;
+pub use workload::Requests;

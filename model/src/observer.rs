@@ -9,7 +9,7 @@ use std::rc::Rc;
 use raft::eraftpb::{Entry, HardState, Message, MessageType};
 use vertebra_sim::{NodeId, Violation, World, record};
 
-use crate::api::{InternalRaftRequest, KeyValue, RangeRequest};
+use crate::api::{InternalRaftRequest, KeyValue};
 use crate::history::{History, OperationId, Outcome, Request};
 use crate::member::member_id;
 use crate::mvcc::Store;
@@ -180,7 +180,7 @@ impl Observer {
         &self,
         member: u64,
         entry: &Entry,
-        request: Option<&InternalRaftRequest>,
+        request: Option<InternalRaftRequest>,
         store: &Store,
     ) {
         self.world.check(self.raft.borrow_mut().applied(member, observed(entry)));
@@ -188,7 +188,7 @@ impl Observer {
             self.applied.set(entry.index);
             let committed = self.committed.borrow().get(entry.index as usize).copied();
             if let (Some(request), Some(committed)) = (request, committed) {
-                let (index, request) = (entry.index, request.clone());
+                let index = entry.index;
                 self.witness.borrow_mut().committed(LogEntry { index, request, committed });
             }
         }
@@ -291,9 +291,7 @@ impl durability::Records for Store {
     }
 
     fn get(&self, key: &[u8], revision: i64) -> Option<KeyValue> {
-        let key = bytes::Bytes::copy_from_slice(key);
-        let read = RangeRequest { key, revision, ..RangeRequest::default() };
-        self.range(&read).ok()?.kvs.pop()
+        self.get(key, revision).ok()?.cloned()
     }
 }
 

@@ -3,6 +3,8 @@
 //! Every put carries a value of its own, so that each can be told wherever it is seen. After an operation with an
 //! unknown outcome a client reads everything, which keeps such operations from following one upon another.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use vertebra_sim::random::Stream;
 use vertebra_sim::{Node, NodeId};
@@ -23,6 +25,14 @@ const MULTI_OP_TXN_OPS: usize = 4;
 pub(crate) struct Workload {
     node: Node,
     client: Client,
+    requests: Requests,
+}
+
+/// The requests of one client, each drawn when its turn comes.
+///
+/// Drawing knows nothing of the simulation, so that a benchmark can let a bare event loop do the same work.
+pub struct Requests {
+    client: NodeId,
     traffic: Traffic,
     stream: Stream,
     values: u64,
@@ -50,9 +60,8 @@ enum Kind {
 
 impl Workload {
     pub(crate) fn new(node: Node, client: Client, options: &Options) -> Self {
-        let stream = node.stream("workload");
-        let traffic = options.traffic.clone();
-        Self { node, client, traffic, stream, values: 0, revision: 1, seen: Vec::new() }
+        let requests = Requests::new(node.id(), options.traffic.clone(), node.stream("workload"));
+        Self { node, client, requests }
     }
 
     /// The members that a client talks to. Most are bound to one, as in etcd's robustness tests: what a member tells
@@ -66,21 +75,20 @@ impl Workload {
 
     /// Works until the faults are over, and then until the cluster has answered once more.
     pub(crate) async fn run(mut self) {
-        let think_time_min = std::time::Duration::from_micros(10);
         loop {
-            let rest = self.stream.duration(think_time_min, self.traffic.think_time_max);
+            let rest = self.requests.think_time();
             self.node.sleep(rest).await;
             if self.node.world().is_healed() {
                 break;
             }
-            let request = self.draw();
+            let request = self.requests.draw();
             if self.call(request).await.is_none() {
                 self.call(list(0)).await;
             }
         }
         // The cluster is whole again: a write and a read must succeed.
         loop {
-            let put = self.put();
+            let put = self.requests.put();
             if self.call(Request::Put(put)).await.is_some() && self.call(list(0)).await.is_some() {
                 return;
             }
@@ -91,20 +99,39 @@ impl Workload {
     async fn call(&mut self, request: Request) -> Option<()> {
         match self.client.call(request).await {
             Outcome::Ok(response) => {
-                self.revision = self.revision.max(response.revision());
-                if let Response::Range(mut range) = response
-                    && !range.kvs.is_empty()
-                {
-                    self.seen = std::mem::take(&mut range.kvs);
-                }
+                self.requests.learn(response);
                 Some(())
             }
             Outcome::Failed(_) => Some(()),
             Outcome::Unknown => None,
         }
     }
+}
 
-    fn draw(&mut self) -> Request {
+impl Requests {
+    /// The requests of `client`, drawn from `stream`.
+    #[must_use]
+    pub fn new(client: NodeId, traffic: Traffic, stream: Stream) -> Self {
+        Self { client, traffic, stream, values: 0, revision: 1, seen: Vec::new() }
+    }
+
+    /// How long the client rests before its next request.
+    pub fn think_time(&mut self) -> Duration {
+        self.stream.duration(Duration::from_micros(10), self.traffic.think_time_max)
+    }
+
+    /// Takes in what the client was told: later requests refer to it.
+    pub fn learn(&mut self, response: Response) {
+        self.revision = self.revision.max(response.revision());
+        if let Response::Range(range) = response
+            && !range.kvs.is_empty()
+        {
+            self.seen = range.kvs;
+        }
+    }
+
+    /// The next request.
+    pub fn draw(&mut self) -> Request {
         let weights = &self.traffic.weights;
         let kinds = [
             (weights.get, Kind::Get),
@@ -168,7 +195,7 @@ impl Workload {
     /// A value that no other put has. Some are longer than a sector of a disk.
     fn value(&mut self) -> Bytes {
         self.values += 1;
-        let mut value = format!("{}/{}", ShortName(self.node.id()), self.values).into_bytes();
+        let mut value = format!("{}/{}", ShortName(self.client), self.values).into_bytes();
         if self.stream.chance(50_000) {
             let length = self.stream.magnitude(16, 2_048) as usize;
             value.resize(value.len() + length, b'.');

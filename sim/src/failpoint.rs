@@ -33,7 +33,12 @@ impl Node {
     ///
     /// Without a fault armed for it, it costs a look at an empty list.
     pub async fn failpoint(&self, name: &'static str) {
-        let Some(strike) = self.world().hit(self.id(), name) else { return };
+        if let Some(strike) = self.world().hit(self.id(), name) {
+            self.strike(name, strike).await;
+        }
+    }
+
+    async fn strike(&self, name: &'static str, strike: Strike) {
         record!(self, "fault", "failpoint {} strikes", name);
         match strike {
             Strike::Crash(crash, down) => {

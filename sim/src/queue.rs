@@ -16,7 +16,7 @@ pub(crate) enum Occurrence {
     /// A timer is due. The generation tells a timer from the one that had its slot before.
     Timer(TimerId),
     /// A datagram arrives.
-    Packet(Box<Packet>),
+    Packet(Box<dyn Packet>),
     /// Something arrives over a connection.
     Segment(Box<Segment>),
     /// A fault begins or ends, or another rare thing happens.

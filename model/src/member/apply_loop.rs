@@ -5,11 +5,10 @@ use std::rc::Rc;
 use bytes::Bytes;
 use prost::Message;
 use raft::eraftpb::Entry;
-use tokio::sync::mpsc;
 use vertebra_sim::record;
 
 use super::raft_loop::Input;
-use super::{Member, snapshots};
+use super::{Member, queue, snapshots};
 use crate::api::InternalRaftRequest;
 use crate::failpoints;
 use crate::mvcc::Store;
@@ -22,7 +21,7 @@ pub(super) enum Batch {
     Snapshot { index: u64, term: u64, store: Bytes },
 }
 
-pub(super) async fn run(member: Rc<Member>, mut batches: mpsc::UnboundedReceiver<Batch>) {
+pub(super) async fn run(member: Rc<Member>, mut batches: queue::Receiver<Batch>) {
     let mut snapshot_index = member.applied.get();
     let mut applied_term = 0;
     while let Some(batch) = batches.recv().await {
@@ -71,7 +70,7 @@ fn apply(member: &Member, entry: &Entry) {
     member.applied.set(entry.index);
     let store = member.store.borrow();
     record!(member.node, "apply", "entry {}/{}: revision {}", entry.index, entry.term, store.revision());
-    member.observer.applied(member.id, entry, request.as_ref(), &store);
+    member.observer.applied(member.id, entry, request, &store);
     if let Some(result) = result
         && let Some(waiter) = member.waiting.borrow_mut().remove(&id)
     {

@@ -19,6 +19,7 @@
 mod apply_loop;
 mod log;
 mod peers;
+mod queue;
 mod raft_loop;
 mod read_loop;
 mod recovery;
@@ -29,7 +30,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 use vertebra_sim::{Node, NodeId};
 
 use crate::error::Error;
@@ -53,9 +54,9 @@ pub(crate) struct Member {
     status: Cell<Status>,
     /// Wakes those who wait for the leader to change.
     leader_changed: Notify,
-    raft: mpsc::UnboundedSender<raft_loop::Input>,
-    reads: mpsc::UnboundedSender<read_loop::Waiting>,
-    forward: mpsc::UnboundedSender<Vec<u8>>,
+    raft: queue::Sender<raft_loop::Input>,
+    reads: queue::Sender<read_loop::Waiting>,
+    forward: queue::Sender<Vec<u8>>,
     /// Who waits for the result of a proposal, by its identifier.
     waiting: RefCell<BTreeMap<u64, oneshot::Sender<Result<Response, Error>>>>,
     next_request: Cell<u64>,
@@ -78,10 +79,10 @@ impl Member {
     /// Why it gave up: its disk failed, or what is on it cannot be used.
     pub(crate) async fn run(node: Node, options: Rc<Options>, observer: Rc<Observer>) -> Result<(), String> {
         let recovered = recovery::recover(&node, &options, &observer).await?;
-        let (raft, raft_inputs) = mpsc::unbounded_channel();
-        let (reads, waiting_reads) = mpsc::unbounded_channel();
-        let (forward, forwarded) = mpsc::unbounded_channel();
-        let (apply, batches) = mpsc::unbounded_channel();
+        let (raft, raft_inputs) = queue::queue();
+        let (reads, waiting_reads) = queue::queue();
+        let (forward, forwarded) = queue::queue();
+        let (apply, batches) = queue::queue();
         let member = Rc::new(Self {
             id: number(node.id()),
             options,

@@ -7,12 +7,11 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::{Either, select};
 use protobuf::Message as _;
 use raft::eraftpb::Message;
-use tokio::sync::mpsc;
 use vertebra_sim::network::Connection;
 use vertebra_sim::{NodeId, before, record};
 
 use super::raft_loop::Input;
-use super::{Member, member_id, snapshots};
+use super::{Member, member_id, queue, snapshots};
 use crate::wire::{PEER_PORT, PeerStream, SnapshotReceived};
 
 /// Bytes of a snapshot that are sent at a time.
@@ -29,7 +28,7 @@ type Incoming = Connection<SnapshotReceived, PeerStream>;
 
 /// Passes proposals on to the leader, over one connection as long as it leads. What cannot be sent is dropped: its
 /// proposer does not know what became of it, and will find out by its timeout.
-pub(super) async fn forward(member: Rc<Member>, mut proposals: mpsc::UnboundedReceiver<Vec<u8>>) {
+pub(super) async fn forward(member: Rc<Member>, mut proposals: queue::Receiver<Vec<u8>>) {
     let mut connection: Option<(NodeId, Outgoing)> = None;
     while let Some(proposal) = proposals.recv().await {
         let leader = match member.status.get().leader {

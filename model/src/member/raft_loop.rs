@@ -12,14 +12,14 @@ use std::task::Poll;
 use bytes::Bytes;
 use raft::eraftpb::{Entry, Message, MessageType};
 use raft::{Config, LightReady, RawNode, Ready, SnapshotStatus, StateRole};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use vertebra_sim::network::Socket;
 use vertebra_sim::random::Stream;
 use vertebra_sim::{NodeId, Ticker, record};
 
 use super::apply_loop::Batch;
 use super::log::Log;
-use super::{Member, Status, member_id, number, peers, snapshots};
+use super::{Member, Status, member_id, number, peers, queue, snapshots};
 use crate::defect::Defect;
 use crate::failpoints;
 use crate::observer::Role;
@@ -57,7 +57,7 @@ struct RaftLoop {
     wal: Wal,
     socket: Socket<PeerMessage>,
     ticker: Ticker,
-    apply: mpsc::UnboundedSender<Batch>,
+    apply: queue::Sender<Batch>,
     readers: BTreeMap<u64, Reader>,
     next_read: u64,
     /// The store of the snapshot that Raft was last given.
@@ -74,8 +74,8 @@ pub(super) async fn run(
     member: Rc<Member>,
     log: Log,
     wal: Wal,
-    mut inputs: mpsc::UnboundedReceiver<Input>,
-    apply: mpsc::UnboundedSender<Batch>,
+    mut inputs: queue::Receiver<Input>,
+    apply: queue::Sender<Batch>,
 ) -> Result<(), String> {
     let raft = start_raft(&member, log.clone());
     let role = (raft.raft.term, raft.raft.state);
@@ -118,7 +118,7 @@ pub(super) async fn run(
             this.raft.tick();
             this.role_may_have_changed();
         }
-        while let Some(next) = input.take().or_else(|| inputs.try_recv().ok()) {
+        while let Some(next) = input.take().or_else(|| inputs.try_recv()) {
             this.take_input(next).await?;
         }
         this.take_messages().await;
@@ -375,6 +375,9 @@ impl RaftLoop {
 
     /// Gives committed entries to the apply loop.
     fn hand_over(&mut self, mut entries: Vec<Entry>) {
+        if entries.is_empty() {
+            return;
+        }
         let given = entries.partition_point(|entry| entry.index <= self.handed_over);
         entries.drain(..given);
         if let Some(last) = entries.last() {

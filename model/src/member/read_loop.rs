@@ -4,11 +4,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use vertebra_sim::before;
 
-use super::Member;
 use super::raft_loop::Input;
+use super::{Member, queue};
 use crate::error::Error;
 
 /// A read that waits for the store to be up to date.
@@ -17,12 +17,12 @@ pub(super) type Waiting = oneshot::Sender<Result<(), Error>>;
 /// How long an attempt may go unanswered before there is another. etcd: 500 ms.
 const RETRY: Duration = Duration::from_millis(500);
 
-pub(super) async fn run(member: Rc<Member>, mut waiting: mpsc::UnboundedReceiver<Waiting>) {
+pub(super) async fn run(member: Rc<Member>, mut waiting: queue::Receiver<Waiting>) {
     let mut contexts = u64::from(member.node.incarnation()) << 32;
     while let Some(first) = waiting.recv().await {
         // Those that wait now can share an index; those that come later began later, and need a later one.
         let mut batch = vec![first];
-        while let Ok(next) = waiting.try_recv() {
+        while let Some(next) = waiting.try_recv() {
             batch.push(next);
         }
         contexts += 1;

@@ -83,16 +83,33 @@ impl Store {
         self.range_at(request, self.revision)
     }
 
-    /// Answers a read where `current` counts as the present: the revision that a transaction is making, maybe.
-    pub(super) fn range_at(&self, request: &RangeRequest, current: i64) -> Result<RangeResponse, Error> {
-        let (order, target) = sorting(request)?;
-        if request.revision > current {
+    /// One key as it was at `revision`, or is if that is 0: what [`range`](Self::range) would find, without a copy.
+    ///
+    /// # Errors
+    ///
+    /// `FutureRevision` and `Compacted`.
+    pub fn get(&self, key: &[u8], revision: i64) -> Result<Option<&KeyValue>, Error> {
+        let revision = self.readable(revision, self.revision)?;
+        let found = self.index.get(key).and_then(|life| life.get(revision));
+        Ok(found.map(|found| &self.records.get(found.modified).kv))
+    }
+
+    /// The revision that a read of `revision` is about, where `current` counts as the present.
+    fn readable(&self, revision: i64, current: i64) -> Result<i64, Error> {
+        if revision > current {
             return Err(Error::FutureRevision);
         }
-        let revision = if request.revision <= 0 { current } else { request.revision };
+        let revision = if revision <= 0 { current } else { revision };
         if revision < self.compact_revision {
             return Err(Error::Compacted);
         }
+        Ok(revision)
+    }
+
+    /// Answers a read where `current` counts as the present: the revision that a transaction is making, maybe.
+    pub(super) fn range_at(&self, request: &RangeRequest, current: i64) -> Result<RangeResponse, Error> {
+        let (order, target) = sorting(request)?;
+        let revision = self.readable(request.revision, current)?;
         let keys = Keys::new(&request.key, &request.range_end);
         let header = Some(ResponseHeader { revision: current, ..ResponseHeader::default() });
         if request.count_only {

@@ -1,27 +1,81 @@
 //! Datagrams: each on its own, and none promised.
 
+use std::any::Any;
+use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::network::inbox::{AnyInbox, Inbox};
+use crate::network::inbox::{Inbox, WrongType};
 use crate::network::link::Passage;
-use crate::network::{Address, Message, Payload, Port, Shown};
+use crate::network::{Address, Message, Port, Shown};
 use crate::node::Node;
 use crate::node_id::NodeId;
 use crate::queue::Occurrence;
 use crate::record;
 use crate::world::World;
 
-/// A datagram in flight.
-pub(crate) struct Packet {
+/// A datagram in flight, whose type of message only its sender and its receiver know.
+pub(crate) trait Packet: Any {
+    fn header(&self) -> &Header;
+    fn header_mut(&mut self) -> &mut Header;
+    fn duplicate(&self) -> Box<dyn Packet>;
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+    fn text(&self) -> &dyn fmt::Display;
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Header {
     number: u64,
     from: NodeId,
     to: NodeId,
     port: Port,
     /// The epoch of its link when it was sent.
     epoch: u32,
-    payload: Box<dyn Payload>,
+}
+
+/// One allocation holds all of it: there are more datagrams than anything else.
+#[derive(Clone)]
+struct Datagram<M> {
+    header: Header,
+    message: M,
+}
+
+impl<M: Message> Packet for Datagram<M> {
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
+    fn header_mut(&mut self) -> &mut Header {
+        &mut self.header
+    }
+
+    fn duplicate(&self) -> Box<dyn Packet> {
+        Box::new(self.clone())
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+
+    fn text(&self) -> &dyn fmt::Display {
+        &self.message
+    }
+}
+
+/// An open port, whose type of message only its owner knows.
+pub(crate) trait AnySocket {
+    /// Puts the message in, and wakes the receiver. A message of another type is a mistake of the system under
+    /// test, and is refused.
+    fn deliver(&self, packet: Box<dyn Packet>) -> Result<(), WrongType>;
+}
+
+impl<M: Message> AnySocket for Inbox<M> {
+    fn deliver(&self, packet: Box<dyn Packet>) -> Result<(), WrongType> {
+        let packet = packet.into_any().downcast::<Datagram<M>>().map_err(|_| WrongType)?;
+        self.put(packet.header.from, packet.message);
+        Ok(())
+    }
 }
 
 /// Sends and receives datagrams of type `M` at a port of a node. It is closed when it is dropped.
@@ -37,7 +91,7 @@ impl<M: Message> Socket<M> {
         let network = &mut *node.world().network().borrow_mut();
         let sockets = &mut network.sockets[node.index()];
         assert!(sockets.iter().all(|(bound, _)| *bound != port), "{}: port {port} is in use", node.id());
-        sockets.push((port, Rc::clone(&inbox) as Rc<dyn AnyInbox>));
+        sockets.push((port, Rc::clone(&inbox) as Rc<dyn AnySocket>));
         Self { node: node.clone(), port, inbox }
     }
 
@@ -47,7 +101,8 @@ impl<M: Message> Socket<M> {
         let number = world.network().borrow_mut().next_number();
         record!(self.node, "network", "-> {}: #{} {}", to, number, message);
         let (from, port) = (self.node.id(), self.port);
-        world.send_packet(Box::new(Packet { number, from, to, port, epoch: 0, payload: Box::new(message) }));
+        let header = Header { number, from, to, port, epoch: 0 };
+        world.send_packet(Box::new(Datagram { header, message }));
     }
 
     /// The next message and its sender.
@@ -87,23 +142,23 @@ impl<M: Message> Drop for Socket<M> {
 
 impl World {
     /// Puts a datagram on its link.
-    fn send_packet(&self, mut packet: Box<Packet>) {
+    fn send_packet(&self, mut packet: Box<dyn Packet>) {
         let network = &mut *self.network().borrow_mut();
-        let index = network.link_index(self.index(packet.from), self.index(packet.to));
+        let header = packet.header_mut();
+        let index = network.link_index(self.index(header.from), self.index(header.to));
         let link = &mut network.links[index];
-        packet.epoch = link.epoch;
+        header.epoch = link.epoch;
         if link.is_cut() {
-            return self.lose(&packet, "the link is cut");
+            return self.lose(header, "the link is cut");
         }
         if link.is_held() {
             return link.held.push(packet);
         }
         match link.pass(self.streams(), index) {
-            Passage::Lost => self.lose(&packet, "loss"),
+            Passage::Lost => self.lose(header, "loss"),
             Passage::Arrives { latency, copies } => {
                 for latency in copies {
-                    let copy = Packet { payload: packet.payload.duplicate(), ..*packet };
-                    self.schedule_after(latency, Occurrence::Packet(Box::new(copy)));
+                    self.schedule_after(latency, Occurrence::Packet(packet.duplicate()));
                 }
                 self.schedule_after(latency, Occurrence::Packet(packet));
             }
@@ -111,24 +166,25 @@ impl World {
     }
 
     /// A datagram is where its receiver should be.
-    pub(crate) fn packet_arrives(&self, packet: Box<Packet>) {
-        let to = self.index(packet.to);
+    pub(crate) fn packet_arrives(&self, packet: Box<dyn Packet>) {
+        let header = *packet.header();
+        let to = self.index(header.to);
         let network = &mut *self.network().borrow_mut();
-        let index = network.link_index(self.index(packet.from), to);
+        let index = network.link_index(self.index(header.from), to);
         let link = &mut network.links[index];
-        if link.is_cut() || link.epoch != packet.epoch {
-            return self.lose(&packet, "in flight when the link was cut");
+        if link.is_cut() || link.epoch != header.epoch {
+            return self.lose(&header, "in flight when the link was cut");
         }
         if link.is_held() {
             return link.held.push(packet);
         }
-        let Some(inbox) = network.socket(to, packet.port) else {
-            return self.lose(&packet, "nobody listens");
+        let Some(socket) = network.socket(to, header.port) else {
+            return self.lose(&header, "nobody listens");
         };
         let node = self.node_by_index(to);
-        record!(node, "network", "<- {}: #{} {}", packet.from, packet.number, Shown(packet.payload.text()));
-        if inbox.deliver(packet.from, packet.payload).is_err() {
-            panic!("{}: a message of another type than its socket's", Address(packet.to, packet.port));
+        record!(node, "network", "<- {}: #{} {}", header.from, header.number, Shown(packet.text()));
+        if socket.deliver(packet).is_err() {
+            panic!("{}: a message of another type than its socket's", Address(header.to, header.port));
         }
         self.something_woke();
     }
@@ -147,7 +203,7 @@ impl World {
         }
     }
 
-    fn lose(&self, packet: &Packet, why: &str) {
-        record!(self, "network", "{}: #{} to {} is lost: {}", packet.from, packet.number, packet.to, why);
+    fn lose(&self, header: &Header, why: &str) {
+        record!(self, "network", "{}: #{} to {} is lost: {}", header.from, header.number, header.to, why);
     }
 }

@@ -73,9 +73,7 @@ pub(crate) struct Link {
     /// Raised at each cut: a packet sent under an earlier epoch was in flight then, and is lost.
     pub(crate) epoch: u32,
     /// Packets that wait for a hold to end.
-    // Boxed as they arrive, and as they go on.
-    #[allow(clippy::vec_box)]
-    pub(crate) held: Vec<Box<Packet>>,
+    pub(crate) held: Vec<Box<dyn Packet>>,
 }
 
 /// What becomes of a packet that is put on a link.

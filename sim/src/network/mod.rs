@@ -38,7 +38,7 @@ pub(crate) use datagram::Packet;
 pub(crate) use link::Link;
 
 use connection::{AnyListener, ConnectionState};
-use inbox::AnyInbox;
+use datagram::AnySocket;
 
 /// What travels over the network: a value with a content that can be hashed for the digest, shown in a replay, and
 /// copied when the network duplicates it.
@@ -46,18 +46,13 @@ pub trait Message: Any + Clone + Hash + fmt::Display {}
 
 impl<M: Any + Clone + Hash + fmt::Display> Message for M {}
 
-/// A message whose type only its sender and its receiver know.
+/// A message on a connection, whose type only its sender and its receiver know.
 pub(crate) trait Payload: Any {
-    fn duplicate(&self) -> Box<dyn Payload>;
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
     fn text(&self) -> &dyn fmt::Display;
 }
 
 impl<M: Message> Payload for M {
-    fn duplicate(&self) -> Box<dyn Payload> {
-        Box::new(self.clone())
-    }
-
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
         self
     }
@@ -74,7 +69,7 @@ pub type Port = u16;
 pub(crate) struct Network {
     nodes: usize,
     links: Vec<Link>,
-    sockets: Vec<Vec<(Port, Rc<dyn AnyInbox>)>>,
+    sockets: Vec<Vec<(Port, Rc<dyn AnySocket>)>>,
     listeners: Vec<Vec<(Port, Rc<dyn AnyListener>)>>,
     connections: BTreeMap<u64, ConnectionState>,
     /// Numbers datagrams and connections, so that a reader can follow one through the trace.
@@ -115,7 +110,7 @@ impl Network {
         self.sequence
     }
 
-    fn socket(&self, node: usize, port: Port) -> Option<&Rc<dyn AnyInbox>> {
+    fn socket(&self, node: usize, port: Port) -> Option<&Rc<dyn AnySocket>> {
         find(&self.sockets[node], port)
     }
 }

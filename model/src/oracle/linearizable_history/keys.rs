@@ -100,8 +100,9 @@ impl<'a> Key<'a> {
                 Some(before) => (before.modified, before.version),
                 None => (record.created - 1, 0),
             };
-            if puts_within(after, record.modified) >= record.version - counted {
-                quiet.push((after, record.modified));
+            let between = record.version - counted - 1;
+            if puts_within(after, record.modified - 1) >= between {
+                quiet.push((after, record.modified - 1));
             }
             match generations.last_mut().filter(|last| last.0 == record.created) {
                 Some(last) => last.1 = last.1.max(record.until),
@@ -141,11 +142,12 @@ impl<'a> Key<'a> {
         if version == 0 || created != begin {
             return false;
         }
-        // As many puts as are known to come until the next sight must still fit.
+        // As many puts as are known to come until the next sight, and the one that was seen, must still fit.
         let next = self.records.partition_point(|record| record.modified < revision);
         self.records.get(next).filter(|next| next.created == begin).is_none_or(|next| {
             let upto = |revision| self.puts.partition_point(|&put| put <= revision);
-            version + (upto(next.modified) - upto(revision)) as i64 <= next.version
+            let between = upto(next.modified - 1).saturating_sub(upto(revision)) as i64;
+            version + between + i64::from(next.modified > revision) <= next.version
         })
     }
 }

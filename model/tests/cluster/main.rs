@@ -1,0 +1,8 @@
+//! Whole runs: scripted ones, which read like the specification, and properties over many seeds.
+#![allow(missing_docs)]
+
+mod defects;
+mod determinism;
+mod scripted;
+mod told;
+mod wal;

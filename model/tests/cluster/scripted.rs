@@ -1,0 +1,120 @@
+//! Runs whose faults are written by hand.
+
+use std::time::Duration;
+
+use vertebra_model::{Etcd, Options};
+use vertebra_sim::schedule::{Direction, Fault, Operation, Packets, Schedule, Target, TimedFault};
+use vertebra_sim::{NodeId, Verdict, schedule_of};
+
+use crate::told::tell;
+
+/// A calm run of ten seconds, with what the test changes.
+fn schedule(seed: u64, members: u16, faults: Vec<(u64, Fault)>) -> Schedule<Options> {
+    let mut schedule = schedule_of::<Etcd>(seed, |options| {
+        options.members = members;
+        options.heartbeat_interval = Duration::from_millis(100);
+        options.election_ticks = 10;
+        options.snapshot_count = 20;
+        options.snapshot_catchup_entries = 5;
+        options.traffic.think_time_max = Duration::from_millis(100);
+    })
+    .unwrap();
+    schedule.duration = Duration::from_secs(10);
+    schedule.network.peers.loss_ppm = 0;
+    schedule.network.peers.tail_ppm = 0;
+    schedule.clocks.clear();
+    schedule.faults =
+        faults.into_iter().map(|(at, fault)| TimedFault { at: Duration::from_millis(at), fault }).collect();
+    schedule
+}
+
+fn member(number: u16) -> Target {
+    Target::Node(NodeId::Member(number))
+}
+
+fn count(lines: &[String], text: &str) -> usize {
+    lines.iter().filter(|line| line.contains(text)).count()
+}
+
+#[test]
+fn a_member_that_was_cut_off_for_long_gets_a_snapshot() {
+    let cut = Fault::Partition {
+        from: vec![member(3)],
+        to: vec![Target::Others],
+        direction: Direction::Both,
+        packets: Packets::Drop,
+        lasts: Duration::from_secs(5),
+    };
+    let (report, lines) = tell(&schedule(1, 3, vec![(2_000, cut)]));
+    assert_eq!(report.verdict, Verdict::Pass);
+    assert!(count(&lines, "member member 3: received a snapshot") > 0);
+    assert!(count(&lines, "apply member 3: snapshot") > 0, "and its store is replaced by it");
+}
+
+#[test]
+fn when_the_leader_dies_another_is_elected() {
+    let kill = Fault::Kill { target: Target::Leader, down: Duration::from_secs(4) };
+    let (report, lines) = tell(&schedule(2, 3, vec![(3_000, kill)]));
+    assert_eq!(report.verdict, Verdict::Pass);
+    let leaders: Vec<_> = lines.iter().filter(|line| line.contains(": leader in term")).collect();
+    assert!(leaders.len() >= 2, "{leaders:?}");
+}
+
+#[test]
+fn what_was_acknowledged_outlives_a_power_failure_of_all_members() {
+    let failure = || Fault::PowerFailure { target: Target::AllMembers, down: Duration::from_millis(300) };
+    for seed in 0..30 {
+        let members = [1, 3, 5][seed as usize % 3];
+        let faults = vec![(2_500, failure()), (5_000, failure()), (7_500, failure())];
+        let (report, lines) = tell(&schedule(seed, members, faults));
+        assert_eq!(report.verdict, Verdict::Pass, "seed {seed}");
+        assert_eq!(count(&lines, "crashes: power failure"), 3 * usize::from(members), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_member_whose_disk_is_full_gives_up_and_comes_back() {
+    let full = Fault::DiskFull { target: member(2), lasts: Duration::from_secs(3) };
+    let (report, lines) = tell(&schedule(4, 3, vec![(3_000, full)]));
+    assert_eq!(report.verdict, Verdict::Pass);
+    assert!(count(&lines, "process member 2: exits: write-ahead log: ") > 0);
+    assert!(count(&lines, "process member 2: starts, incarnation 2") == 1);
+}
+
+#[test]
+fn a_member_never_goes_on_after_a_sync_that_failed() {
+    let error = Fault::DiskError { target: Target::Leader, operation: Operation::Sync, count: 1 };
+    let (report, lines) = tell(&schedule(5, 3, vec![(3_000, error)]));
+    assert_eq!(report.verdict, Verdict::Pass);
+    assert_eq!(count(&lines, ": exits: "), 1);
+}
+
+#[test]
+fn a_crash_at_each_failpoint_is_survived() {
+    let kinds = [vertebra_sim::schedule::Action::Kill, vertebra_sim::schedule::Action::PowerFailure];
+    let shape = schedule(0, 3, Vec::new()).options.shape().unwrap();
+    for (seed, name) in shape.failpoints.iter().enumerate() {
+        for action in kinds {
+            // Something must bring the failpoints of snapshots and of recovery about.
+            let cut = Fault::Partition {
+                from: vec![member(3)],
+                to: vec![Target::Others],
+                direction: Direction::Both,
+                packets: Packets::Drop,
+                lasts: Duration::from_secs(3),
+            };
+            let strike = Fault::Failpoint {
+                name: (*name).to_owned(),
+                target: Target::AllMembers,
+                hit: 1,
+                action,
+                lasts: Duration::from_millis(500),
+            };
+            let kill = Fault::Kill { target: member(3), down: Duration::from_millis(10) };
+            let faults = vec![(1_500, cut), (4_400, strike), (8_000, kill)];
+            let (report, lines) = tell(&schedule(seed as u64, 3, faults));
+            assert_eq!(report.verdict, Verdict::Pass, "{name}, {action:?}");
+            assert!(count(&lines, &format!("failpoint {name} strikes")) > 0, "{name} is never passed");
+        }
+    }
+}
