@@ -1,4 +1,22 @@
 //! An etcd cluster inside the simulator: members over Raft, clients, workloads and oracles.
+//!
+//! ```text
+//!  Workload ──> Client ══requests══> Member: server, read loop, raft loop, apply loop ══Raft══> other members
+//!                 │                     │         write-ahead log, snapshots, store
+//!                 └──────── tell ───────┴──────> Observer ──> oracles
+//! ```
+//!
+//! | part | where |
+//! | --- | --- |
+//! | the cluster as a system that can be simulated | [`Etcd`] |
+//! | what a seed decides about it | [`Options`] |
+//! | the store: revisions, generations, transactions | [`mvcc`] |
+//! | the write-ahead log | [`wal`] |
+//! | etcd's messages and errors | [`api`], [`error`], [`response`] |
+//! | what clients saw | [`history`] |
+//! | what the service should do, as naive as it can be said | [`specification`] |
+//! | the guarantees | [`oracle`] |
+//! | bugs that can be switched on | [`Defect`] |
 
 pub mod api;
 mod client;

@@ -1,4 +1,34 @@
 //! A deterministic simulator for replicated systems.
+//!
+//! A system implements [`System`]: what its members and clients do, and the oracles that judge them. The simulator runs
+//! it in one thread, in virtual time, over a network, disks and clocks that fail as a schedule says. The same schedule
+//! gives the same run, event for event.
+//!
+//! ```text
+//!  seed ──schedule_of──> Schedule ──run──> Report: verdict, digest
+//!                                   │
+//!                 ┌──────────── World ─────────────┐
+//!   faults ──────>│ queue: what happens next       │<────── deliveries, timers
+//!                 │   │ driver: sets the time,     │
+//!                 │   ▼         wakes tasks        │
+//!                 │ member 1   member 2   client 1 │──record!──> digest, and in a replay the trace
+//!                 │   Node       Node       Node   │
+//!                 └────────────────────────────────┘
+//! ```
+//!
+//! | noun | meaning | where |
+//! | --- | --- | --- |
+//! | world | virtual time, network, disks, clocks and processes of one run | [`World`] |
+//! | node | a member or a client, as its own process sees it | [`Node`], [`NodeId`] |
+//! | schedule | everything about one run that is drawn before it starts, its faults above all, as data | [`schedule`] |
+//! | system | what is simulated: options, members, clients, oracles | [`System`] |
+//! | oracle | what holds one guarantee, and reports a [`Violation`] of it | [`System::finish`], [`World::fail`] |
+//! | verdict | how a run ended: pass, or a violation with a signature | [`verdict`] |
+//! | digest | 128 bits over every event of a run; equal for equal runs | [`trace`] |
+//! | stream | random draws for one purpose and one node, link or client | [`random`] |
+//!
+//! `examples/register.rs` has all of it in 200 lines: a replicated register, and a bug in it that a sweep finds. It is
+//! what to copy.
 
 #[cfg(not(madsim))]
 compile_error!(
