@@ -9,6 +9,7 @@ use vertebra_sim::{Node, NodeId, before, record};
 
 use crate::history::{OperationId, Outcome, Request};
 use crate::observer::Observer;
+use crate::options::Options;
 use crate::response::Response;
 use crate::wire::{CLIENT_PORT, ClientReply, ClientRequest};
 
@@ -23,7 +24,7 @@ pub(crate) struct Client {
     endpoints: Vec<NodeId>,
     endpoint: usize,
     connection: Option<Connection<ClientRequest, ClientReply>>,
-    timeout: Duration,
+    options: Rc<Options>,
     session: u32,
     requests: u64,
 }
@@ -38,16 +39,21 @@ enum Attempt {
 }
 
 impl Client {
-    pub(crate) fn new(node: Node, observer: Rc<Observer>, endpoints: Vec<NodeId>, timeout: Duration) -> Self {
+    pub(crate) fn new(
+        node: Node,
+        observer: Rc<Observer>,
+        endpoints: Vec<NodeId>,
+        options: Rc<Options>,
+    ) -> Self {
         let session = observer.new_session();
-        Self { node, observer, endpoints, endpoint: 0, connection: None, timeout, session, requests: 0 }
+        Self { node, observer, endpoints, endpoint: 0, connection: None, options, session, requests: 0 }
     }
 
     /// Sends a request and waits for its outcome, for as long as its timeout.
     pub(crate) async fn call(&mut self, request: Request) -> Outcome {
         let operation = self.observer.invoked(self.session, &request);
         record!(self.node, "client", "{}: {}", operation.index(), Shown(&request));
-        let deadline = self.node.sleep(self.timeout);
+        let deadline = self.node.sleep(self.options.traffic.request_timeout);
         let (outcome, applied_index) =
             before(deadline, self.try_to(operation, &request)).await.unwrap_or((Outcome::Unknown, None));
         record!(self.node, "client", "{}: {}", operation.index(), Told(&outcome));
@@ -89,7 +95,9 @@ impl Client {
         let Some(connection) = &self.connection else { return Attempt::NotSent };
         self.requests += 1;
         let number = self.requests;
-        if connection.send(ClientRequest { number, operation, request: request.clone() }).is_err() {
+        let sent = ClientRequest { number, operation, request: request.clone() };
+        let sent = if self.options.encode_messages { sent.through_bytes() } else { sent };
+        if connection.send(sent).is_err() {
             self.connection = None;
             return Attempt::NotSent;
         }

@@ -46,7 +46,7 @@ impl System for Etcd {
     }
 
     fn new(world: &World, options: Options) -> Self {
-        let observer = Rc::new(Observer::new(world, options.members));
+        let observer = Rc::new(Observer::new(world, &options));
         Self { options: Rc::new(options), observer, answered: Cell::new(0) }
     }
 
@@ -56,8 +56,8 @@ impl System for Etcd {
 
     async fn client(self: Rc<Self>, node: Node) {
         let endpoints = Workload::endpoints(node.id(), self.options.members);
-        let timeout = self.options.traffic.request_timeout;
-        let client = Client::new(node.clone(), Rc::clone(&self.observer), endpoints, timeout);
+        let client =
+            Client::new(node.clone(), Rc::clone(&self.observer), endpoints, Rc::clone(&self.options));
         Workload::new(node, client, &self.options).run().await;
         self.answered.set(self.answered.get() + 1);
     }

@@ -11,6 +11,7 @@ use vertebra_sim::time::text;
 
 use crate::defect::Defect;
 use crate::failpoints::FAILPOINTS;
+use crate::oracle;
 
 /// The options of one run. In a schedule they are the table `[options]`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -23,6 +24,9 @@ pub struct Options {
     /// The bugs that are switched on.
     #[serde(default)]
     pub defects: Vec<Defect>,
+    /// Oracles that are left out, by name, to see what the others make of a run.
+    #[serde(default)]
+    pub without_oracles: Vec<String>,
     /// Whether every message between nodes is encoded and decoded again on its way. It changes nothing, or
     /// something is wrong with the encoding.
     #[serde(default)]
@@ -102,6 +106,7 @@ impl Options {
             members: *size.weighted(&[(2, 1), (7, 3), (1, 5)]),
             clients: size.between(3, 8) as u16,
             defects: Vec::new(),
+            without_oracles: Vec::new(),
             encode_messages: false,
             heartbeat_interval: *raft.weighted(&[(6, millis(100)), (2, millis(29)), (2, millis(50))]),
             election_ticks: *raft.weighted(&[(7, 10), (2, 5), (1, 20)]),
@@ -126,6 +131,12 @@ impl Options {
         }
         if self.clients == 0 {
             return refuse("clients: there must be at least one");
+        }
+        if let Some(name) = self.without_oracles.iter().find(|name| !oracle::NAMES.contains(&name.as_str())) {
+            return Err(format!(
+                "without_oracles: there is no oracle `{name}`; there are: {}",
+                oracle::NAMES.join(", ")
+            ));
         }
         if self.heartbeat_interval < Duration::from_millis(1) {
             return refuse("heartbeat_interval: it must be at least 1ms");

@@ -80,7 +80,7 @@ fn hash_raft<H: Hasher>(message: &Message, state: &mut H) {
     message.context.hash(state);
     state.write_usize(message.entries.len());
     for entry in &message.entries {
-        (entry.index, entry.term).hash(state);
+        (entry.index, entry.term, entry.entry_type as u8).hash(state);
         entry.data.hash(state);
     }
     if let Some(snapshot) = message.snapshot.as_ref() {
@@ -140,6 +140,8 @@ pub enum PeerStream {
         message: Bytes,
         /// Bytes to come.
         length: u64,
+        /// CRC-32C of these bytes: what is not as it was sent must not become durable.
+        checksum: u32,
     },
     /// The next part of it.
     Chunk(Bytes),
@@ -176,10 +178,40 @@ pub struct ClientRequest {
     pub request: Request,
 }
 
+impl ClientRequest {
+    /// The request as it comes out of encoding and decoding.
+    #[must_use]
+    pub fn through_bytes(mut self) -> Self {
+        match &mut self.request {
+            Request::Range(request) => pass_through_bytes(request),
+            Request::Put(request) => pass_through_bytes(request),
+            Request::DeleteRange(request) => pass_through_bytes(request),
+            Request::Txn(request) => pass_through_bytes(request),
+        }
+        self
+    }
+}
+
+fn pass_through_bytes<M: prost::Message + Default>(message: &mut M) {
+    *message = M::decode(&message.encode_to_vec()[..]).expect("an encoded message can be decoded");
+}
+
 impl Hash for ClientRequest {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.number, self.operation).hash(state);
+        match &self.request {
+            Request::Range(request) => hash_message(1, request, state),
+            Request::Put(request) => hash_message(2, request, state),
+            Request::DeleteRange(request) => hash_message(3, request, state),
+            Request::Txn(request) => hash_message(4, request, state),
+        }
     }
+}
+
+/// A message of etcd's API is hashed as its bytes.
+fn hash_message<M: prost::Message, H: Hasher>(kind: u8, message: &M, state: &mut H) {
+    state.write_u8(kind);
+    message.encode_to_vec().hash(state);
 }
 
 impl fmt::Display for ClientRequest {
@@ -210,12 +242,26 @@ impl Hash for ClientReply {
 }
 
 fn hash_response<H: Hasher>(response: &Response, state: &mut H) {
-    response.revision().hash(state);
-    if let Response::Range(range) = response {
-        (range.count, range.more).hash(state);
-        for kv in &range.kvs {
-            kv.hash(state);
+    match response {
+        Response::Range(response) => hash_message(1, response, state),
+        Response::Put(response) => hash_message(2, response, state),
+        Response::DeleteRange(response) => hash_message(3, response, state),
+        Response::Txn(response) => hash_message(4, response, state),
+    }
+}
+
+impl ClientReply {
+    /// The reply as it comes out of encoding and decoding.
+    #[must_use]
+    pub fn through_bytes(mut self) -> Self {
+        match &mut self.result {
+            Ok(Response::Range(response)) => pass_through_bytes(response),
+            Ok(Response::Put(response)) => pass_through_bytes(response),
+            Ok(Response::DeleteRange(response)) => pass_through_bytes(response),
+            Ok(Response::Txn(response)) => pass_through_bytes(response),
+            Err(_) => {}
         }
+        self
     }
 }
 

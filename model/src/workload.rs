@@ -88,11 +88,15 @@ impl Workload {
         }
         // The cluster is whole again: a write and a read must succeed.
         loop {
-            let put = self.requests.put();
-            if self.call(Request::Put(put)).await.is_some() && self.call(list(0)).await.is_some() {
+            let put = Request::Put(self.requests.put());
+            if self.succeeds(put).await && self.succeeds(list(0)).await {
                 return;
             }
         }
+    }
+
+    async fn succeeds(&mut self, request: Request) -> bool {
+        matches!(self.client.call(request).await, Outcome::Ok(_))
     }
 
     /// Sends a request; nothing when its outcome is unknown.

@@ -58,11 +58,17 @@ impl Node {
 use crate::timer::Sleep;
 
 impl World {
-    /// Counts a hit; what to do when it is the one that an armed failpoint waits for.
+    /// Counts a hit for every fault that is armed there; what to do when one of them has waited for it.
     fn hit(&self, node: NodeId, name: &str) -> Option<Strike> {
         let armed = &mut *self.failpoints().borrow_mut();
-        let position = armed.iter().position(|armed| armed.node == node && armed.name == name)?;
-        armed[position].hits -= 1;
-        (armed[position].hits == 0).then(|| armed.remove(position).strike)
+        let mut due = None;
+        for (place, armed) in armed.iter_mut().enumerate() {
+            if armed.node == node && armed.name == name {
+                armed.hits = armed.hits.saturating_sub(1);
+                // Of two that are due at one passage, the second strikes at the next.
+                due = due.or((armed.hits == 0).then_some(place));
+            }
+        }
+        due.map(|place| armed.remove(place).strike)
     }
 }

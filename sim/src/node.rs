@@ -67,7 +67,7 @@ impl Node {
         self.world.read_clock(self.index)
     }
 
-    /// Waits until its own clock has counted `duration`.
+    /// Waits until its own clock has counted `duration`. A drift that changes meanwhile does not change the wait.
     pub fn sleep(&self, duration: Duration) -> Sleep {
         Sleep::until(self.world.clone(), self.world.now() + self.virtual_duration(duration))
     }

@@ -1,7 +1,7 @@
 //! The seam between madsim and this world.
 //!
-//! madsim tells its plugins when a node is reset, whoever reset it. That is the one place at which a dead process
-//! loses its sockets, its connections and its unsynced data.
+//! madsim tells its plugins when a node is reset, whoever reset it: also when a system under test kills a node by
+//! madsim's own means, the dead process loses its sockets and its connections, and its disk what a crash takes.
 
 use std::sync::OnceLock;
 
@@ -25,7 +25,7 @@ impl Simulator for Plugin {
 
     fn reset_node(&self, id: MadsimId) {
         if let Some(world) = self.0.get().and_then(|world| world.upgrade()) {
-            world.process_is_gone(id);
+            world.node_was_reset(id);
         }
     }
 }
@@ -37,21 +37,15 @@ pub(crate) fn attach(world: &World) {
 }
 
 impl World {
-    /// The tasks of a process will not run again.
-    fn process_is_gone(&self, madsim_id: MadsimId) {
+    /// A node was reset. Our own crashes have seen to everything by then; someone else used madsim's means.
+    fn node_was_reset(&self, madsim_id: MadsimId) {
         let Some(index) = self.processes().iter().position(|process| process.madsim_id == madsim_id) else {
             return;
         };
-        let process = self.process(index);
-        if process.status.get() == Status::Running {
-            // Someone killed the node by madsim's own means.
-            process.status.set(Status::Down);
+        let status = &self.process(index).status;
+        if status.get() == Status::Running && !self.has_ended() {
+            status.set(Status::Down);
+            self.process_is_gone(index, Crash::Process);
         }
-        if self.has_ended() {
-            return;
-        }
-        let crash = if process.status.get() == Status::Down { Crash::Process } else { Crash::Power };
-        self.close_all(process.id, crash == Crash::Process);
-        self.crash_disk(index, crash);
     }
 }

@@ -225,9 +225,16 @@ impl World {
         );
         process.status.set(after);
         process.paused.lift_all();
-        // madsim drops the tasks, and tells our plugin that the process is gone.
+        self.process_is_gone(index, crash);
+        // madsim drops the tasks, some of them at once: what they still hold of the world is dead by now.
         self.runtime().kill(process.madsim_id);
         self.something_woke();
+    }
+
+    /// A dead process loses its sockets and its ends of connections, and its disk what the crash takes.
+    pub(crate) fn process_is_gone(&self, index: usize, crash: Crash) {
+        self.close_all(self.process(index).id, crash == Crash::Process);
+        self.crash_disk(index, crash);
     }
 
     /// Pauses the process of a node for `lasts`, unless another fault keeps it paused by then.

@@ -1,8 +1,8 @@
 //! A process's way to the disk of its node.
 //!
-//! The disk itself is a state machine without time ([`disk`](crate::disk)). Here its operations take the time that
-//! the schedule gives them: syncs and reads always, the others while a fault stalls the disk. A process that is
-//! killed while it waits has done what it did up to there; a sync that it waited for makes nothing durable.
+//! The disk itself is a state machine without time ([`disk`](crate::disk)). Here its syncs take the time that the
+//! schedule gives them; everything else is served by the page cache at once, unless a fault stalls the disk. A process
+//! that is killed while it waits has done what it did up to there; a sync that it waited for makes nothing durable.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;

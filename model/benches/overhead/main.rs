@@ -188,6 +188,7 @@ fn options() -> Options {
         members: 3,
         clients: 5,
         defects: Vec::new(),
+        without_oracles: Vec::new(),
         encode_messages: false,
         heartbeat_interval: Duration::from_millis(100),
         election_ticks: 10,

@@ -79,6 +79,12 @@ impl Log {
         true
     }
 
+    /// What stands for the entries that are no more here: index and term.
+    pub(super) fn snapshot_base(&self) -> (u64, u64) {
+        let state = self.0.borrow();
+        (state.base_index, state.base_term)
+    }
+
     pub(super) fn snapshot(&self) -> (u64, u64) {
         self.0.borrow().snapshot
     }

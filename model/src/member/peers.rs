@@ -72,7 +72,7 @@ pub(super) async fn listen(member: Rc<Member>) {
 }
 
 async fn receive(member: &Member, connection: Incoming) {
-    let mut snapshot: Option<(Box<Message>, u64, BytesMut)> = None;
+    let mut snapshot: Option<(Box<Message>, (u64, u32), BytesMut)> = None;
     while let Ok(message) = connection.receive().await {
         match message {
             PeerStream::Proposal(data) => {
@@ -80,9 +80,9 @@ async fn receive(member: &Member, connection: Incoming) {
                     let _ = member.raft.send(Input::Propose(data.to_vec()));
                 }
             }
-            PeerStream::Snapshot { message, length } => match Message::parse_from_bytes(&message) {
+            PeerStream::Snapshot { message, length, checksum } => match Message::parse_from_bytes(&message) {
                 Ok(message) if length <= SNAPSHOT_BYTES_MAX => {
-                    snapshot = Some((Box::new(message), length, BytesMut::new()));
+                    snapshot = Some((Box::new(message), (length, checksum), BytesMut::new()));
                 }
                 _ => return,
             },
@@ -91,10 +91,14 @@ async fn receive(member: &Member, connection: Incoming) {
                 store.extend_from_slice(&bytes);
             }
         }
-        if let Some((message, length, store)) = snapshot.take() {
+        if let Some((message, (length, checksum), store)) = snapshot.take() {
             if (store.len() as u64) < length {
-                snapshot = Some((message, length, store));
+                snapshot = Some((message, (length, checksum), store));
                 continue;
+            }
+            if store.len() as u64 != length || crc32c::crc32c(&store) != checksum {
+                record!(member.node, "member", "a snapshot of {} bytes is not as it was sent", length);
+                return;
             }
             record!(member.node, "member", "received a snapshot of {} bytes", length);
             let _ = member.raft.send(Input::SnapshotArrived { message, store: store.freeze() });
@@ -122,7 +126,8 @@ async fn try_send_snapshot(member: &Member, message: Message) -> Option<()> {
     let store = Bytes::from(snapshots::read(&member.node.disk(), index, term).await.ok()?);
     let connection: Outgoing = member.node.connect(to, PEER_PORT).await.ok()?;
     let message = message.write_to_bytes().ok()?.into();
-    connection.send(PeerStream::Snapshot { message, length: store.len() as u64 }).ok()?;
+    let (length, checksum) = (store.len() as u64, crc32c::crc32c(&store));
+    connection.send(PeerStream::Snapshot { message, length, checksum }).ok()?;
     for start in (0..store.len()).step_by(CHUNK_BYTES) {
         let end = store.len().min(start + CHUNK_BYTES);
         connection.send(PeerStream::Chunk(store.slice(start..end))).ok()?;

@@ -122,9 +122,7 @@ pub(super) async fn run(
             this.take_input(next).await?;
         }
         this.take_messages().await;
-        // Raft checks that no more is applied than it said is committed, which a planted defect may not care for.
-        let committed = this.raft.raft.raft_log.committed;
-        this.raft.advance_apply_to(this.member.applied.get().min(committed));
+        this.advance_applied();
         while this.raft.has_ready() {
             let ready = this.raft.ready();
             this.let_through(ready).await?;
@@ -156,6 +154,15 @@ fn start_raft(member: &Member, log: Log) -> RawNode<Log> {
 }
 
 impl RaftLoop {
+    /// Tells Raft what is applied. A snapshot that was handed over counts: its log begins behind it, and Raft would look
+    /// for entries between the two if it stood for election before the apply loop came to it.
+    fn advance_applied(&mut self) {
+        let (snapshot, _) = self.log.snapshot_base();
+        // Raft checks that no more is applied than it said is committed, which a planted defect may not care for.
+        let committed = self.raft.raft.raft_log.committed;
+        self.raft.advance_apply_to(self.member.applied.get().max(snapshot).min(committed));
+    }
+
     /// Raft draws its election timeouts from a generator that no seed governs. Whenever it may have done so, the
     /// timeout is set to a value that is a function of seed, member, term and role.
     fn settle_election_timeout(&mut self) {
@@ -309,9 +316,9 @@ impl RaftLoop {
         }
         let installs = !ready.snapshot().is_empty();
         if installs {
+            self.save_installed_snapshot(&ready).await?;
             let metadata = ready.snapshot().get_metadata();
             member.observer.installed_snapshot(id, metadata.index, metadata.term);
-            self.save_installed_snapshot(&ready).await?;
         }
         let entries = ready.take_entries();
         member.observer.appended(id, &entries);
@@ -351,6 +358,9 @@ impl RaftLoop {
         }
         let light = self.raft.advance_append(ready);
         self.role_may_have_changed();
+        if installs {
+            self.advance_applied();
+        }
         self.let_light_through(light).await
     }
 

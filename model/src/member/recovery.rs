@@ -41,7 +41,10 @@ pub(super) async fn recover(
     let (index, term, store) = newest.unwrap_or_else(|| (0, 0, Store::new()));
     // The commit in the hard state is written lazily; what a snapshot holds was committed.
     hard_state.commit = hard_state.commit.max(index);
-    hard_state.term = hard_state.term.max(term);
+    if term > hard_state.term {
+        // The crash came between the snapshot's record and the hard state: nobody has this member's vote yet.
+        (hard_state.term, hard_state.vote) = (term, 0);
+    }
     behind(&mut entries, index)?;
     let last = entries.last().map_or(index, |entry| entry.index);
     // A commit beyond the log would have been of entries that were durable when it was learnt, and are gone.

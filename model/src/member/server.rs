@@ -93,7 +93,8 @@ async fn answer(member: &Member, request: ClientRequest) -> ClientReply {
     if let Ok(response) = &mut result {
         member.complete_header(response);
     }
-    ClientReply { number, result, applied_index: member.applied.get() }
+    let reply = ClientReply { number, result, applied_index: member.applied.get() };
+    if member.options.encode_messages { reply.through_bytes() } else { reply }
 }
 
 impl Member {

@@ -31,6 +31,18 @@ use vertebra_sim::verdict::Violation;
 
 use linearizable_history::Conclusion;
 
+/// The names by which violations tell their oracle, and by which a run can leave it out.
+pub const NAMES: [&str; 8] = [
+    "linearizable log",
+    "linearizable history",
+    "serializable",
+    "commit window",
+    "revisions",
+    "durability",
+    "agreement",
+    "raft",
+];
+
 /// Holds the verdicts of [`linearizable_log`] and [`linearizable_history`] on one run against each other.
 ///
 /// If the log proves an order, the history has one: that the black box finds none is then a bug of an oracle, or of

@@ -30,7 +30,8 @@ impl Default for Faults {
 
 impl Faults {
     pub(super) fn arm(&mut self, kind: IoKind, count: u32) {
-        self.armed[kind as usize] = count;
+        let armed = &mut self.armed[kind as usize];
+        *armed = if count == 0 { 0 } else { armed.saturating_add(count) };
     }
 
     /// Whether the operation that is under way fails; one armed error is used up by it.

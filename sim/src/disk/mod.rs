@@ -142,8 +142,8 @@ impl Disk {
         self.faults.capacity_bytes = bytes;
     }
 
-    /// Makes the next `count` operations of `kind` fail with [`DiskError::Io`]; 0 calls it off. It replaces what was
-    /// set before, and outlives crashes.
+    /// Makes `count` more operations of `kind` fail with [`DiskError::Io`], the next ones; 0 calls them all off. It
+    /// outlives crashes.
     pub fn fail_next(&mut self, kind: IoKind, count: u32) {
         self.faults.arm(kind, count);
     }

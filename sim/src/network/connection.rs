@@ -1,8 +1,9 @@
 //! Ordered connections, which deliver everything once and in order, or break.
 //!
-//! Packets lost on the way cost time, not content. While a link is cut or held, what is sent over it waits; a
-//! connection that has waited for [`PATIENCE`] breaks at both ends. A process that dies breaks its connections at
-//! once, a machine that loses its power leaves its peers to find out by themselves.
+//! Packets lost on the way cost time, not content. While a link is cut or held, what is sent over it waits; an end
+//! that has waited for [`PATIENCE`] gives up, and the other end finds out when it sends something itself. A process
+//! that dies tells its peers, behind what it had sent before; a machine that loses its power leaves them to find out
+//! by themselves.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -15,12 +16,11 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::network::inbox::{AnyInbox, Inbox};
-use crate::network::{Address, Message, Network, Payload, Port, Shown, find};
+use crate::network::{Address, Link, Message, Network, Payload, Port, Shown, find};
 use crate::node::Node;
 use crate::node_id::NodeId;
 use crate::queue::{Occurrence, keep_waker};
 use crate::record;
-use crate::time::nanos;
 use crate::world::World;
 
 /// How long an end waits for a sign of life while there is something to send.
@@ -178,12 +178,13 @@ impl<S: Message, R: Message> Drop for Listener<S, R> {
 const CALLER: usize = 0;
 const LISTENER: usize = 1;
 
-/// Something under way over a connection.
+/// The arrival of what is next on its way over a connection: the content itself waits at its end, in order.
 pub(crate) struct Segment {
     connection: u64,
     /// The end that sent it.
     sender: usize,
-    content: Content,
+    /// Which of the times that the link came back this was sent after; see [`End::flights`].
+    flight: u32,
 }
 
 enum Content {
@@ -206,15 +207,25 @@ struct End {
     open: bool,
     /// No later segment of this end may arrive before this time.
     arrives_after: u64,
-    /// What waits for the link to come back.
-    stalled: VecDeque<Content>,
-    /// Counts the times the link was found down, so that a timeout knows which one it belongs to.
-    stalls: u32,
+    /// What this end has sent and the other has not yet got, in order.
+    sent: VecDeque<Content>,
+    /// Whether `sent` waits for the link to come back.
+    stalled: bool,
+    /// Raised each time the link is found down: arrivals that were scheduled before do not take place.
+    flights: u32,
 }
 
 impl End {
     fn new(node: NodeId, inbox: Option<Rc<dyn AnyInbox>>) -> Self {
-        Self { node, inbox, open: true, arrives_after: 0, stalled: VecDeque::new(), stalls: 0 }
+        Self { node, inbox, open: true, arrives_after: 0, sent: VecDeque::new(), stalled: false, flights: 0 }
+    }
+
+    /// This end is gone, and with it what waited for the link; what is on the wire still arrives.
+    fn abandon(&mut self) {
+        self.open = false;
+        if std::mem::replace(&mut self.stalled, false) {
+            self.sent.clear();
+        }
     }
 }
 
@@ -281,74 +292,87 @@ impl Node {
 }
 
 impl World {
-    /// Puts something on the way from `sender` to the other end.
+    /// Puts something on the way from `sender` to the other end, behind what is already on it.
     fn send_segment(&self, id: u64, sender: usize, content: Content) {
         let network = &mut *self.network().borrow_mut();
         let Some(connection) = network.connections.get_mut(&id) else { return };
-        let (from, to) = (connection.ends[sender].node, connection.ends[1 - sender].node);
-        let index = self.index(from) * network.nodes + self.index(to);
-        let end = &mut connection.ends[sender];
-        let link = &mut network.links[index];
-        if !link.is_up() || !end.stalled.is_empty() {
-            return self.stall(id, sender, end, content);
+        connection.ends[sender].sent.push_back(content);
+        let link = self.link_of(network.nodes, connection, sender);
+        self.dispatch(id, sender, &mut connection.ends[sender], &mut network.links[link], link);
+    }
+
+    fn link_of(&self, nodes: usize, connection: &ConnectionState, sender: usize) -> usize {
+        self.index(connection.ends[sender].node) * nodes + self.index(connection.ends[1 - sender].node)
+    }
+
+    /// Schedules the arrival of the last thing that was sent, or lets it wait for the link.
+    fn dispatch(&self, id: u64, sender: usize, end: &mut End, link: &mut Link, index: usize) {
+        if !link.is_up() || end.stalled {
+            return self.stall(id, sender, end);
         }
         let latency = link.pass_reliably(self.streams(), index);
         let arrives = (self.now().as_nanos() + latency).max(end.arrives_after);
         end.arrives_after = arrives;
-        let segment = Segment { connection: id, sender, content };
+        let segment = Segment { connection: id, sender, flight: end.flights };
         self.schedule_after(arrives - self.now().as_nanos(), Occurrence::Segment(Box::new(segment)));
     }
 
-    fn stall(&self, id: u64, sender: usize, end: &mut End, content: Content) {
-        if end.stalled.is_empty() {
-            end.stalls += 1;
-            let stall = end.stalls;
-            self.schedule_after(
-                nanos(PATIENCE),
-                Occurrence::Action(Box::new(move |world| world.lose_patience(id, sender, stall))),
-            );
+    /// Everything that is on the way waits until the link comes back, or until patience ends.
+    fn stall(&self, id: u64, sender: usize, end: &mut End) {
+        if std::mem::replace(&mut end.stalled, true) {
+            return;
         }
-        end.stalled.push_back(content);
+        end.flights += 1;
+        let flight = end.flights;
+        self.call_after(PATIENCE, move |world| world.lose_patience(id, sender, flight));
     }
 
-    /// A link has been down for [`PATIENCE`], unless it came back meanwhile.
-    fn lose_patience(&self, id: u64, sender: usize, stall: u32) {
-        let waits = self.network().borrow().connections.get(&id).is_some_and(|connection| {
-            let end = &connection.ends[sender];
-            end.stalls == stall && !end.stalled.is_empty()
-        });
-        if waits {
-            record!(
-                self,
-                "network",
-                "connection {} breaks: nothing was heard for {} s",
-                id,
-                PATIENCE.as_secs()
-            );
-            self.break_connection(id, ConnectError::TimedOut);
+    /// A link has been down for [`PATIENCE`], unless it came back meanwhile. The end that waited gives up; the other
+    /// finds out when it sends something itself.
+    fn lose_patience(&self, id: u64, sender: usize, flight: u32) {
+        let network = &mut *self.network().borrow_mut();
+        let Some(connection) = network.connections.get_mut(&id) else { return };
+        let end = &mut connection.ends[sender];
+        if !end.stalled || end.flights != flight {
+            return;
         }
+        record!(self, "network", "connection {}: {} gives up after {} s", id, end.node, PATIENCE.as_secs());
+        end.abandon();
+        if let Some(inbox) = &end.inbox {
+            inbox.reset();
+        }
+        connection.established.settle(Err(ConnectError::TimedOut));
+        let [caller, listener] = &connection.ends;
+        if listener.inbox.is_none() || !(caller.open || listener.open) {
+            network.connections.remove(&id);
+        }
+        self.something_woke();
     }
 
-    /// Something sent over a connection is where the other end should be.
+    /// The next thing that an end sent is where the other end should be.
     pub(crate) fn segment_arrives(&self, segment: Segment) {
-        let id = segment.connection;
-        if let Some((sender, reply)) = self.receive_segment(segment) {
-            self.send_segment(id, sender, reply);
+        if let Some((sender, reply)) = self.receive_segment(&segment) {
+            self.send_segment(segment.connection, sender, reply);
         }
     }
 
     /// Hands a segment to its receiver, and returns what the receiver's machine answers by itself.
-    fn receive_segment(&self, segment: Segment) -> Option<(usize, Content)> {
-        let Segment { connection: id, sender, content } = segment;
+    fn receive_segment(&self, segment: &Segment) -> Option<(usize, Content)> {
+        let Segment { connection: id, sender, flight } = *segment;
         let receiver = 1 - sender;
         let network = &mut *self.network().borrow_mut();
         let connection = network.connections.get_mut(&id)?;
-        let (from, to) = (connection.ends[sender].node, connection.ends[receiver].node);
-        let to_index = self.index(to);
-        if !network.links[self.index(from) * network.nodes + to_index].is_up() || !self.is_powered(to_index) {
-            self.stall(id, sender, &mut connection.ends[sender], content);
+        if connection.ends[sender].flights != flight {
             return None;
         }
+        let link = self.link_of(network.nodes, connection, sender);
+        let (from, to) = (connection.ends[sender].node, connection.ends[receiver].node);
+        let to_index = self.index(to);
+        if !network.links[link].is_up() || !self.is_powered(to_index) {
+            self.stall(id, sender, &mut connection.ends[sender]);
+            return None;
+        }
+        let content = connection.ends[sender].sent.pop_front()?;
         let node = self.node_by_index(to_index);
         let reply = match content {
             Content::Open(port) => match find(&network.listeners[to_index], port) {
@@ -438,26 +462,21 @@ impl World {
 
     /// Sends on what waited for a link to come back.
     pub(crate) fn send_stalled(&self, index: usize) {
-        let mut resumed = Vec::new();
-        {
-            let network = &mut *self.network().borrow_mut();
-            if !network.links[index].is_up() {
-                return;
-            }
-            let nodes = network.nodes;
-            for (id, connection) in &mut network.connections {
-                for sender in [CALLER, LISTENER] {
-                    let link = self.index(connection.ends[sender].node) * nodes
-                        + self.index(connection.ends[1 - sender].node);
-                    if link == index && !connection.ends[sender].stalled.is_empty() {
-                        resumed.push((*id, sender, std::mem::take(&mut connection.ends[sender].stalled)));
+        let network = &mut *self.network().borrow_mut();
+        if !network.links[index].is_up() {
+            return;
+        }
+        for (id, connection) in &mut network.connections {
+            for sender in [CALLER, LISTENER] {
+                if self.link_of(network.nodes, connection, sender) != index {
+                    continue;
+                }
+                let end = &mut connection.ends[sender];
+                if std::mem::replace(&mut end.stalled, false) {
+                    for _ in 0..end.sent.len() {
+                        self.dispatch(*id, sender, end, &mut network.links[index], index);
                     }
                 }
-            }
-        }
-        for (id, sender, contents) in resumed {
-            for content in contents {
-                self.send_segment(id, sender, content);
             }
         }
     }
@@ -473,8 +492,8 @@ impl World {
             network.listeners[index].clear();
             for (id, connection) in &mut network.connections {
                 for (number, end) in connection.ends.iter_mut().enumerate() {
-                    if end.node == node && std::mem::replace(&mut end.open, false) {
-                        end.stalled.clear();
+                    if end.node == node && end.open {
+                        end.abandon();
                         ended.push((*id, number));
                     }
                 }

@@ -116,6 +116,8 @@ impl Link {
     pub(crate) fn cut(&mut self) {
         self.cuts += 1;
         self.epoch += 1;
+        // What a hold keeps back is in flight too.
+        self.held.clear();
     }
 
     pub(crate) fn join(&mut self) {
