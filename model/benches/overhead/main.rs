@@ -10,6 +10,8 @@
 //! counts: start and end cancel out. What the arms do is printed beside what they cost, since the ratio means
 //! nothing if one of them does less.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "it measures, and is part of no run")]
+
 mod bare;
 mod callgrind;
 mod simulated;
