@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use vertebra_model::{Etcd, Options};
-use vertebra_sim::schedule::{Direction, Fault, Operation, Packets, Schedule, Target, TimedFault};
+use vertebra_sim::schedule::{Action, Direction, Fault, Operation, Packets, Schedule, Target, TimedFault};
 use vertebra_sim::{NodeId, Verdict, schedule_of};
 
 use crate::told::tell;
@@ -51,6 +51,38 @@ fn a_member_that_was_cut_off_for_long_gets_a_snapshot() {
     assert!(count(&lines, "apply member 3: snapshot") > 0, "and its store is replaced by it");
 }
 
+/// Raft looked for entries between what was applied and the snapshot that its log had taken, and found none.
+#[test]
+fn an_election_while_a_snapshot_waits_to_be_applied_is_survived() {
+    let cut = |at, lasts| {
+        let partition = Fault::Partition {
+            from: vec![member(3)],
+            to: vec![Target::Others],
+            direction: Direction::Both,
+            packets: Packets::Drop,
+            lasts: Duration::from_millis(lasts),
+        };
+        (at, partition)
+    };
+    let slow = Fault::Failpoint {
+        name: "applyBeforeOpenSnapshot".to_owned(),
+        target: member(3),
+        hit: 1,
+        action: Action::Delay,
+        lasts: Duration::from_secs(4),
+    };
+    for seed in 0..10 {
+        let mut schedule =
+            schedule(seed, 3, vec![cut(1_500, 3_000), (1_600, slow.clone()), cut(5_200, 3_000)]);
+        schedule.options.snapshot_count = 10;
+        schedule.options.snapshot_catchup_entries = 1;
+        let (report, lines) = tell(&schedule);
+        assert_eq!(report.verdict, Verdict::Pass, "seed {seed}");
+        assert!(count(&lines, "failpoint applyBeforeOpenSnapshot strikes") > 0, "seed {seed}");
+        assert!(count(&lines, "raft member 3: pre-candidate") > 0, "seed {seed}");
+    }
+}
+
 #[test]
 fn when_the_leader_dies_another_is_elected() {
     let kill = Fault::Kill { target: Target::Leader, down: Duration::from_secs(4) };
@@ -91,7 +123,7 @@ fn a_member_never_goes_on_after_a_sync_that_failed() {
 
 #[test]
 fn a_crash_at_each_failpoint_is_survived() {
-    let kinds = [vertebra_sim::schedule::Action::Kill, vertebra_sim::schedule::Action::PowerFailure];
+    let kinds = [Action::Kill, Action::PowerFailure];
     let shape = schedule(0, 3, Vec::new()).options.shape().unwrap();
     for (seed, name) in shape.failpoints.iter().enumerate() {
         for action in kinds {
