@@ -100,8 +100,8 @@ fn planted_non_determinism_is_caught_and_its_event_is_named() {
 fn non_determinism_that_no_text_shows_is_caught_too() {
     let folder = folder("twice-hidden");
     let ended = vertebra(&folder, &["replay", "7", "--twice", "--defect", "hidden-process-id"]).expect(3);
-    let event = "non-determinism: event 26 differs at 0.946243 s, in a value that its text does not show\n";
-    assert!(ended.stdout.contains(event), "{}", ended.stdout);
+    assert!(ended.stdout.contains("\nnon-determinism: event "), "{}", ended.stdout);
+    assert!(ended.stdout.contains(", in a value that its text does not show\n"), "{}", ended.stdout);
     assert_eq!(ended.stdout.matches("  member 1   echo      knows nothing\n").count(), 2, "{}", ended.stdout);
 }
 

@@ -1,7 +1,7 @@
 //! Queues between the tasks of a member.
 //!
 //! They behave as tokio's unbounded channels do, without what those pay for threads that do not exist here: the raft
-//! loop looks at its queue each time it wakes, and that alone was 3 % of a run.
+//! loop looks at its queue each time it wakes.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
