@@ -155,10 +155,18 @@ impl System for Echo {
             let answer = loop {
                 socket.send(*stream.pick(&members), Message::Ask(number));
                 let deadline = node.sleep(Duration::from_millis(200));
-                if let Some((_, Message::Answer(answer))) =
-                    vertebra_sim::before(deadline, socket.receive()).await
-                    && answer.abs_diff(number) <= 1
-                {
+                // Late answers of an earlier question are passed over. Were each a reason to ask again, duplicates
+                // would beget duplicates.
+                let matching = async {
+                    loop {
+                        if let (_, Message::Answer(answer)) = socket.receive().await
+                            && answer.abs_diff(number) <= 1
+                        {
+                            break answer;
+                        }
+                    }
+                };
+                if let Some(answer) = vertebra_sim::before(deadline, matching).await {
                     break answer;
                 }
             };
