@@ -29,7 +29,7 @@ mod datagram;
 mod inbox;
 mod link;
 
-pub use connection::{Accept, ConnectError, Connection, Disconnected, Listener};
+pub use connection::{Accept, ConnectError, Connection, Disconnected, Listener, PATIENCE};
 pub use datagram::Socket;
 pub use link::LinkProfile;
 
