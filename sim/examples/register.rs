@@ -1,8 +1,7 @@
-//! A replicated register, and a bug in it that a sweep finds.
+//! A replicated register, in which a sweep finds the bug of reads that do not write back.
 //!
-//! Members keep one value with a version. A client writes by asking a majority for the newest version and storing
-//! a newer one at a majority. It reads by asking a majority; before it answers, it writes back what it found to a
-//! majority (Attiya, Bar-Noy, Dolev). Without this, a read can see a write that a later read does not.
+//! Members keep one value with a version. A client writes by asking a majority for the newest version and storing a
+//! newer one there. It reads by asking a majority, and writes back what it found (Attiya, Bar-Noy, Dolev).
 //!
 //! ```text
 //! cargo run --release -p vertebra-sim --example register         # sweeps seeds, with write-back and without
