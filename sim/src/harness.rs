@@ -128,7 +128,8 @@ fn run_here<S: System>(schedule: &Schedule<S::Options>, told: bool) -> Report {
         Err(problem) => panic!("options that were checked before: {problem}"),
     };
     // madsim draws from its seed which of several ready tasks goes first, and nothing else that matters here.
-    let runtime = Runtime::with_seed_and_config(schedule.seed, Config::default());
+    let interleaving = schedule.interleaving.unwrap_or(schedule.seed);
+    let runtime = Runtime::with_seed_and_config(interleaving, Config::default());
     runtime.add_simulator::<Plugin>();
     runtime.block_on(run_inside::<S>(schedule, &shape, told))
 }

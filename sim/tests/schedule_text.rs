@@ -164,6 +164,23 @@ fn every_schedule_is_read_back_as_it_was_written() {
 }
 
 #[test]
+fn the_interleaving_is_written_where_there_is_one_and_is_absent_from_what_seeds_give() {
+    let mut schedule = schedule(7);
+    assert_eq!(schedule.interleaving, None);
+    assert!(!schedule.write().unwrap().contains("interleaving"));
+    for interleaving in [0, 7, u64::MAX] {
+        schedule.interleaving = Some(interleaving);
+        let text = schedule.write().unwrap();
+        assert!(text.contains(&format!("seed = 7\ninterleaving = {interleaving}\n")), "{text}");
+        assert_eq!(read(text.as_bytes()), Ok(schedule.clone()));
+    }
+    insta::assert_snapshot!(
+        error_with("seed = 7", "seed = 7\ninterleaving = -1"),
+        @"schedule.toml:5: invalid value: integer `-1`, expected u64"
+    );
+}
+
+#[test]
 fn not_one_nanosecond_is_lost_in_writing() {
     for seed in 0..200 {
         let mut schedule = schedule(seed);
@@ -305,7 +322,7 @@ fn what_is_missing_is_named() {
 fn what_is_unknown_is_named_together_with_what_is_known() {
     insta::assert_snapshot!(
         error_with("seed = 7", "sead = 7"),
-        @"schedule.toml:4: unknown field `sead`; known fields: format, system, seed, duration, settle_max, options, network, disk, clock, fault"
+        @"schedule.toml:4: unknown field `sead`; known fields: format, system, seed, interleaving, duration, settle_max, options, network, disk, clock, fault"
     );
     insta::assert_snapshot!(
         error_with("loss_ppm", "lost_ppm"),

@@ -169,6 +169,7 @@ fn schedule(seed: u64, duration: Duration) -> Schedule<Options> {
     Schedule {
         system: "etcd".to_owned(),
         seed,
+        interleaving: None,
         duration,
         settle_max: Duration::from_secs(30),
         options: options(),

@@ -37,6 +37,18 @@ fn a_schedule_that_was_written_and_read_gives_the_same_run() {
 }
 
 #[test]
+fn another_interleaving_is_another_run_of_the_same_draws() {
+    let mut schedule = schedule_of::<Etcd>(7, |_| {}).unwrap();
+    let absent = run::<Etcd>(&schedule, None);
+    schedule.interleaving = Some(7);
+    assert_eq!(run::<Etcd>(&schedule, None), absent, "that of the seed is what an absent one means");
+    schedule.interleaving = Some(8);
+    let other = run::<Etcd>(&schedule, None);
+    assert_ne!(other.digest, absent.digest);
+    assert_eq!(run::<Etcd>(&schedule, None), other);
+}
+
+#[test]
 fn encoding_every_message_changes_nothing() {
     for seed in 0..40 {
         let plain = schedule_of::<Etcd>(seed, |_| {}).unwrap();

@@ -8,6 +8,7 @@
 //! format = 1
 //! system = "register"
 //! seed = 7
+//! interleaving = 3      # of tasks that are ready at the same time; where it is absent, the seed
 //! duration = "9.5s"     # faults happen before this; then everything is healed
 //! settle_max = "30s"    # and has this long to recover
 //!
@@ -85,6 +86,9 @@ pub struct Schedule<O> {
     pub system: String,
     /// The seed of every stream that the run itself draws from.
     pub seed: u64,
+    /// The seed of the choice among tasks that are ready at the same time, where it is not `seed` too. So what is
+    /// drawn can stay as it is while tasks meet in another order.
+    pub interleaving: Option<u64>,
     /// How long faults happen. Then all of them end.
     pub duration: Duration,
     /// How long after that the system has to recover, in virtual time.

@@ -24,8 +24,19 @@ use crate::time::text;
 struct Text(#[serde(with = "text")] Duration);
 
 /// What a file has at its top, in order.
-const FIELDS: &[&str] =
-    &["format", "system", "seed", "duration", "settle_max", "options", "network", "disk", "clock", "fault"];
+const FIELDS: &[&str] = &[
+    "format",
+    "system",
+    "seed",
+    "interleaving",
+    "duration",
+    "settle_max",
+    "options",
+    "network",
+    "disk",
+    "clock",
+    "fault",
+];
 
 /// All but the faults, in the order of the file.
 #[derive(Serialize)]
@@ -33,6 +44,8 @@ struct Head<'a, O> {
     format: u32,
     system: &'a str,
     seed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interleaving: Option<u64>,
     duration: Text,
     settle_max: Text,
     options: &'a O,
@@ -61,6 +74,7 @@ impl<O: Serialize> Schedule<O> {
             format: FORMAT,
             system: &self.system,
             seed: self.seed,
+            interleaving: self.interleaving,
             duration: Text(self.duration),
             settle_max: Text(self.settle_max),
             options: &self.options,
@@ -119,6 +133,7 @@ impl<O: DeserializeOwned> Schedule<O> {
         let schedule = Self {
             system: named,
             seed: rest.take("seed")?,
+            interleaving: rest.take_if_there("interleaving")?,
             duration: rest.take::<Text>("duration")?.0,
             settle_max: rest.take::<Text>("settle_max")?.0,
             options,
@@ -249,6 +264,11 @@ impl<'s, 't> Table<'s, 't> {
     fn take<T: DeserializeOwned>(&mut self, field: &str) -> Result<T, ScheduleError> {
         let value = self.take_value(field)?;
         self.source.deserialize(self.prefix, value)
+    }
+
+    fn take_if_there<T: DeserializeOwned>(&mut self, field: &str) -> Result<Option<T>, ScheduleError> {
+        let value = self.entries.remove(field);
+        value.map(|value| self.source.deserialize(self.prefix, value)).transpose()
     }
 
     /// As [`Self::take`], where messages about the inside should say that it is inside of `field`.

@@ -50,7 +50,18 @@ impl Generated {
     pub fn into_schedule<O>(self, system: &str, seed: u64, settle_max: Duration, options: O) -> Schedule<O> {
         let Self { duration, network, disk, clocks, faults } = self;
         let system = system.to_owned();
-        Schedule { system, seed, duration, settle_max, options, network, disk, clocks, faults }
+        Schedule {
+            system,
+            seed,
+            interleaving: None,
+            duration,
+            settle_max,
+            options,
+            network,
+            disk,
+            clocks,
+            faults,
+        }
     }
 }
 
