@@ -6,12 +6,13 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::exit::Outcome;
-use crate::{Subject, completions, replay, sweep};
+use crate::{Subject, completions, diff, replay, sweep};
 
 /// Deterministic simulation of an etcd cluster.
 ///
 /// One seed is one execution, to the byte: it decides the size of the cluster, its traffic, and the faults that
-/// meet it. `sweep` looks for seeds at which a guarantee breaks; `replay` tells one of them event by event.
+/// meet it. `sweep` looks for seeds at which a guarantee breaks; `replay` tells one of them event by event; `diff`
+/// says where two runs part.
 #[derive(Parser, Debug)]
 #[command(
     name = "vertebra",
@@ -23,6 +24,7 @@ use crate::{Subject, completions, replay, sweep};
 Examples:
   vertebra sweep                   run the default seeds on all cores
   vertebra replay 4711             tell the run of seed 4711 as a timeline
+  vertebra diff 4711 4712          tell where two runs part
 
 Exit codes:
     0  pass
@@ -43,6 +45,8 @@ pub enum Verb {
     Sweep(sweep::Flags),
     /// Run one seed or schedule file, and tell what happens
     Replay(replay::Flags),
+    /// Tell where two runs part: of two schedules, or of two builds
+    Diff(diff::Flags),
     /// Print the completions for a shell
     Completions(completions::Flags),
 }
@@ -53,7 +57,7 @@ pub fn command<S: Subject>() -> Command {
         let values = S::defects().into_iter().map(|(name, summary)| PossibleValue::new(name).help(summary));
         PossibleValuesParser::new(values)
     };
-    ["sweep", "replay"].into_iter().fold(Arguments::command(), |command, verb| {
+    ["sweep", "replay", "diff"].into_iter().fold(Arguments::command(), |command, verb| {
         command.mut_subcommand(verb, |verb| verb.mut_arg("defects", |arg| arg.value_parser(defects())))
     })
 }

@@ -5,11 +5,12 @@
 //!
 //! | | where |
 //! | --- | --- |
-//! | the verbs | `sweep`, `replay`, `completions` |
-//! | what they share of the command line | `arguments`, `changes` |
+//! | the verbs | `sweep`, `replay`, `diff`, `completions` |
+//! | what they share of the command line | `arguments`, `changes`, `source` |
 //! | how the command ends | [`exit`] |
+//! | where two runs part | `divergence` |
 //! | a violation, as text, JSON and a file | `failure` |
-//! | standard output and standard error | `output` |
+//! | standard output and standard error | `output`, `drawn` |
 //! | what the command asks of a system | [`Subject`] |
 
 use std::process::ExitCode;
@@ -17,11 +18,16 @@ use std::process::ExitCode;
 mod arguments;
 mod changes;
 mod completions;
+mod diff;
+mod divergence;
+mod drawn;
 mod etcd;
 pub mod exit;
 mod failure;
+mod interrupt;
 mod output;
 mod replay;
+mod source;
 mod subject;
 mod sweep;
 mod words;
@@ -38,6 +44,7 @@ pub fn main<S: Subject>() -> ExitCode {
     let ended = match verb {
         arguments::Verb::Sweep(flags) => sweep::sweep::<S>(&flags),
         arguments::Verb::Replay(flags) => replay::replay::<S>(&flags),
+        arguments::Verb::Diff(flags) => diff::diff::<S>(&flags),
         arguments::Verb::Completions(flags) => completions::completions::<S>(&flags),
     };
     match ended {

@@ -1,12 +1,7 @@
 //! `vertebra replay`: one run, told as a timeline.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueHint};
 use serde::Serialize;
 use tracing::Dispatch;
@@ -15,23 +10,21 @@ use tracing_subscriber::layer::SubscriberExt;
 use vertebra_sim::run;
 use vertebra_sim::schedule::Schedule;
 
-use self::ending::Ending;
+pub use self::ending::Ending;
 use self::filter::Filter;
+pub use self::timeline::EventLine;
 use self::timeline::{Telling, Timeline};
 use crate::Subject;
 use crate::changes::Changes;
 use crate::exit::{Outcome, Refusal};
 use crate::failure::Keeping;
 use crate::output::{Output, complain};
-use crate::words::shell_quoted;
+use crate::source::{self, Source};
 
 mod ending;
 mod filter;
 mod timeline;
 mod twice;
-
-/// No schedule that people or generators write comes near this; a device that never ends does.
-const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// Flags of `vertebra replay`.
 #[derive(Args, Debug)]
@@ -62,7 +55,7 @@ With --json, each line is an object. Its `type` is one of:
 )]
 pub struct Flags {
     /// A seed, or a schedule file
-    #[arg(value_name = "SEED|FILE", value_hint = ValueHint::FilePath, value_parser = OsStringValueParser::new().try_map(Source::parse))]
+    #[arg(value_name = "SEED|FILE", value_hint = ValueHint::FilePath, value_parser = source::parser())]
     source: Source,
     #[command(flatten)]
     changes: Changes,
@@ -84,92 +77,15 @@ pub struct Flags {
     keeping: Keeping,
 }
 
-/// What to replay.
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Source {
-    Seed(u64),
-    File(PathBuf),
-}
-
-impl Source {
-    fn parse(text: OsString) -> Result<Self, String> {
-        let digits =
-            text.to_str().filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
-        match digits.map(str::parse) {
-            Some(Ok(seed)) => Ok(Self::Seed(seed)),
-            Some(Err(_)) => Err(format!("the last seed is {}", u64::MAX)),
-            None => Ok(Self::File(text.into())),
-        }
-    }
-
-    fn schedule<S: Subject>(&self, changes: &Changes) -> Result<Schedule<S::Options>, Refusal> {
-        match self {
-            Self::Seed(seed) => {
-                changes.schedule::<S>(*seed).map_err(|reason| Refusal::new(format!("seed {seed}: {reason}")))
-            }
-            Self::File(path) => {
-                let name = path.display().to_string();
-                let bytes = read(path).map_err(|reason| format!("{name}: {reason}"))?;
-                let schedule = Schedule::<S::Options>::read(&name, &bytes, S::NAME, S::shape)
-                    .map_err(|error| error.to_string())?;
-                match changes.contradiction::<S>(&schedule.options)? {
-                    None => Ok(schedule),
-                    Some(flag) => {
-                        let reason = "which has all options of its run; leave the flag out, or edit the file";
-                        Err(Refusal::new(format!("{flag} contradicts {name}, {reason}")))
-                    }
-                }
-            }
-        }
-    }
-
-    /// As the command line has it.
-    fn argument(&self) -> OsString {
-        match self {
-            Self::Seed(seed) => seed.to_string().into(),
-            // A file that is named like a flag.
-            Self::File(path) if path.as_os_str().as_encoded_bytes().starts_with(b"-") => {
-                Path::new(".").join(path).into()
-            }
-            Self::File(path) => path.into(),
-        }
-    }
-
-    /// The command that replays it.
-    fn command(&self, changes: &Changes) -> String {
-        let argument = self.argument();
-        let argument = shell_quoted(&argument.to_string_lossy());
-        match self {
-            Self::Seed(_) => format!("vertebra replay {argument}{}", changes.flags()),
-            Self::File(_) => format!("vertebra replay {argument}"),
-        }
-    }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let text = |error: std::io::Error| error.to_string();
-    let mut bytes = Vec::new();
-    File::open(path).map_err(text)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(text)?;
-    match bytes.len() as u64 > FILE_BYTES_MAX {
-        true => Err(format!("larger than {} MiB, which no schedule is", FILE_BYTES_MAX >> 20)),
-        false => Ok(bytes),
-    }
-}
-
 /// Replays.
 pub fn replay<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
     let schedule = flags.source.schedule::<S>(&flags.changes)?;
     let mut out = Output::stdout();
     if flags.twice {
         let program = std::env::current_exe().map_err(|error| format!("cannot be started twice: {error}"))?;
-        let compared = twice::twice(&program, flags)?;
-        return match compared {
-            twice::Comparison::Equal { events, ending } => {
-                twice::tell_equal(&mut out, flags, events, &ending);
-                end(&mut out, flags, &schedule, *ending)
-            }
-            twice::Comparison::Different(divergence) => {
-                twice::tell_divergence(&mut out, flags, &divergence);
+        return match twice::twice(&program, flags, &mut out)? {
+            Some(ending) => end(&mut out, flags, &schedule, ending),
+            None => {
                 out.finish()?;
                 Ok(Outcome::Nondeterminism)
             }
@@ -178,7 +94,7 @@ pub fn replay<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
     if !flags.quiet && !flags.verdict {
         head(&mut out, flags, &schedule)?;
     }
-    let command = flags.source.command(&flags.changes);
+    let command = flags.source.command("vertebra", &flags.changes);
     if flags.verdict {
         let report = run::<S>(&schedule, None);
         return end(&mut out, flags, &schedule, Ending::new(schedule.seed, &report, &command));
@@ -248,12 +164,4 @@ fn end<O: Serialize>(
 struct ScheduleLine {
     r#type: &'static str,
     schedule: serde_json::Value,
-}
-
-/// The arguments with which a process of its own tells the run to this one.
-fn half(flags: &Flags) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> = ["replay", "--json", "--no-keep"].map(OsString::from).into();
-    arguments.push(flags.source.argument());
-    arguments.extend(flags.changes.flags().split_whitespace().map(|flag| OsStr::new(flag).to_owned()));
-    arguments
 }

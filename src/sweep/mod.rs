@@ -6,8 +6,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueHint};
@@ -22,6 +21,7 @@ use crate::Subject;
 use crate::changes::Changes;
 use crate::exit::{Outcome, Refusal};
 use crate::failure::{Failure, Keeping};
+use crate::interrupt::stop_on_interrupt;
 use crate::output::{Output, complain};
 use crate::words::parse_span;
 
@@ -259,19 +259,4 @@ impl Digests {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// A flag that the first Ctrl-C sets; the second one ends the process, as it would without us.
-fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Refusal> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    use signal_hook::flag;
-
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // In this order: the flag must not be set yet when the first signal asks whether to end.
-        let registered = flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))
-            .and_then(|_| flag::register(signal, Arc::clone(&stop)));
-        registered.map_err(|error| format!("signal {signal} cannot be handled: {error}"))?;
-    }
-    Ok(stop)
 }

@@ -1,10 +1,11 @@
 //! How far a sweep is, on standard error: a line that is drawn over and over on a terminal, and elsewhere one that
 //! is written once in a while, so that a log shows that it is alive.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use super::summary::Summary;
+use crate::drawn::Drawn;
 use crate::words::{Count, Span, counted};
 
 /// Between two drawings of the line.
@@ -13,39 +14,35 @@ const TERMINAL_PERIOD: Duration = Duration::from_millis(100);
 const LOG_PERIOD: Duration = Duration::from_secs(60);
 
 pub struct Progress {
-    is_terminal: bool,
+    drawn: Drawn,
     /// How many seeds there will be, where that is known.
     expected: Option<u64>,
     told: Instant,
-    is_drawn: bool,
 }
 
 impl Progress {
     pub fn new(expected: Option<u64>) -> Self {
-        Self { is_terminal: io::stderr().is_terminal(), expected, told: Instant::now(), is_drawn: false }
+        Self { drawn: Drawn::new(), expected, told: Instant::now() }
     }
 
     /// Tells how far the sweep is, if it is time to.
     pub fn tell(&mut self, summary: &Summary, wall_time: Duration) {
-        let period = if self.is_terminal { TERMINAL_PERIOD } else { LOG_PERIOD };
+        let period = if self.drawn.is_terminal { TERMINAL_PERIOD } else { LOG_PERIOD };
         if self.told.elapsed() < period {
             return;
         }
         self.told = Instant::now();
         let line = self.line(summary, wall_time);
-        // Nothing to do when standard error is closed.
-        let _ = match self.is_terminal {
-            true => write!(io::stderr(), "\r{line}\x1b[K"),
-            false => writeln!(io::stderr(), "{line}"),
-        };
-        self.is_drawn = self.is_terminal;
+        match self.drawn.is_terminal {
+            true => self.drawn.draw(&line),
+            // Nothing to do when standard error is closed.
+            false => drop(writeln!(io::stderr(), "{line}")),
+        }
     }
 
     /// Takes the line off the terminal, so that something else can be written there.
     pub fn clear(&mut self) {
-        if std::mem::take(&mut self.is_drawn) {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
+        self.drawn.clear();
     }
 
     fn line(&self, summary: &Summary, wall_time: Duration) -> String {

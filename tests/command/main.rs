@@ -13,6 +13,7 @@ mod support;
 
 mod bad_input;
 mod determinism;
+mod diff;
 mod echo;
 mod failures;
 mod help;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
     let modules = [
         bad_input::tests(),
         determinism::tests(),
+        diff::tests(),
         failures::tests(),
         help::tests(),
         interrupt::tests(),
