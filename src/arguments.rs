@@ -6,13 +6,13 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::exit::Outcome;
-use crate::{Subject, completions, diff, replay, sweep};
+use crate::{Subject, bisect, completions, diff, replay, sweep};
 
 /// Deterministic simulation of an etcd cluster.
 ///
 /// One seed is one execution, to the byte: it decides the size of the cluster, its traffic, and the faults that
 /// meet it. `sweep` looks for seeds at which a guarantee breaks; `replay` tells one of them event by event; `diff`
-/// says where two runs part.
+/// says where two runs part; `bisect` finds the commit that broke one.
 #[derive(Parser, Debug)]
 #[command(
     name = "vertebra",
@@ -25,13 +25,15 @@ Examples:
   vertebra sweep                   run the default seeds on all cores
   vertebra replay 4711             tell the run of seed 4711 as a timeline
   vertebra diff 4711 4712          tell where two runs part
+  vertebra bisect 4711 --good v1   find the commit since v1 that broke seed 4711
 
 Exit codes:
     0  pass
     1  a violation was found
     2  wrong usage, or a file that cannot be read or written
     3  non-determinism was detected
-  125  not applicable, as `git bisect run` takes it"
+  125  not applicable, as `git bisect run` takes it
+  130  interrupted"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -47,6 +49,8 @@ pub enum Verb {
     Replay(replay::Flags),
     /// Tell where two runs part: of two schedules, or of two builds
     Diff(diff::Flags),
+    /// Find the commit that broke a seed or schedule
+    Bisect(bisect::Flags),
     /// Print the completions for a shell
     Completions(completions::Flags),
 }
@@ -57,7 +61,7 @@ pub fn command<S: Subject>() -> Command {
         let values = S::defects().into_iter().map(|(name, summary)| PossibleValue::new(name).help(summary));
         PossibleValuesParser::new(values)
     };
-    ["sweep", "replay", "diff"].into_iter().fold(Arguments::command(), |command, verb| {
+    ["sweep", "replay", "diff", "bisect"].into_iter().fold(Arguments::command(), |command, verb| {
         command.mut_subcommand(verb, |verb| verb.mut_arg("defects", |arg| arg.value_parser(defects())))
     })
 }

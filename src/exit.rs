@@ -18,6 +18,8 @@ pub enum Outcome {
     Nondeterminism,
     /// The question does not apply to this version: 125, which `git bisect run` skips.
     NotApplicable,
+    /// Ctrl-C, before there was an answer: 130, as shells have it.
+    Interrupted,
 }
 
 impl From<Outcome> for ExitCode {
@@ -28,6 +30,7 @@ impl From<Outcome> for ExitCode {
             Outcome::Refused => 2,
             Outcome::Nondeterminism => 3,
             Outcome::NotApplicable => 125,
+            Outcome::Interrupted => 130,
         })
     }
 }

@@ -101,12 +101,13 @@ impl Failure {
 }
 
 /// Writes `text` to `path` so that no reader ever sees half of it.
-fn write_atomically(path: &Path, text: &str) -> std::io::Result<()> {
+pub fn write_atomically(path: &Path, text: &str) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    // The process is part of the name, for two sweeps may find the same failure at the same time.
-    let draft = path.with_extension(format!("toml.{}.tmp", std::process::id()));
+    // The process is part of the name, for two of them may write the same file at the same time.
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{}.tmp", std::process::id()));
     let written = File::create(&draft)
         .and_then(|mut file| file.write_all(text.as_bytes()))
         .and_then(|()| fs::rename(&draft, path));

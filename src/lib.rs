@@ -5,7 +5,7 @@
 //!
 //! | | where |
 //! | --- | --- |
-//! | the verbs | `sweep`, `replay`, `diff`, `completions` |
+//! | the verbs | `sweep`, `replay`, `diff`, `bisect`, `completions` |
 //! | what they share of the command line | `arguments`, `changes`, `source` |
 //! | how the command ends | [`exit`] |
 //! | where two runs part | `divergence` |
@@ -16,6 +16,7 @@
 use std::process::ExitCode;
 
 mod arguments;
+mod bisect;
 mod changes;
 mod completions;
 mod diff;
@@ -45,6 +46,7 @@ pub fn main<S: Subject>() -> ExitCode {
         arguments::Verb::Sweep(flags) => sweep::sweep::<S>(&flags),
         arguments::Verb::Replay(flags) => replay::replay::<S>(&flags),
         arguments::Verb::Diff(flags) => diff::diff::<S>(&flags),
+        arguments::Verb::Bisect(flags) => bisect::bisect::<S>(&flags),
         arguments::Verb::Completions(flags) => completions::completions::<S>(&flags),
     };
     match ended {

@@ -12,7 +12,8 @@ tests![
     a_file_without_end_is_refused,
 ];
 
-const SCHEDULE: &str = r#"format = 1
+/// A schedule in which nothing is wrong.
+pub const SCHEDULE: &str = r#"format = 1
 system = "echo"
 seed = 7
 duration = "9.5s"

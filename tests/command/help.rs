@@ -10,6 +10,7 @@ tests![
     the_help_of_sweep_has_examples_and_the_shape_of_its_json,
     the_help_of_replay_has_examples_and_the_shape_of_its_json,
     the_help_of_diff_has_examples_and_exit_codes,
+    the_help_of_bisect_says_how_commits_are_judged,
     the_help_of_completions_says_where_they_go,
     completions_know_the_verbs_and_the_defects,
 ];
@@ -34,6 +35,10 @@ fn the_help_of_diff_has_examples_and_exit_codes() {
     assert_snapshot!("help_diff", help("help-diff", &["diff"]));
 }
 
+fn the_help_of_bisect_says_how_commits_are_judged() {
+    assert_snapshot!("help_bisect", help("help-bisect", &["bisect"]));
+}
+
 fn the_help_of_completions_says_where_they_go() {
     assert_snapshot!("help_completions", help("help-completions", &["completions"]));
 }
@@ -42,7 +47,7 @@ fn completions_know_the_verbs_and_the_defects() {
     let folder = folder("completions");
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = vertebra(&folder, &["completions", shell]).expect(0).stdout;
-        for word in ["sweep", "replay", "diff", "fail-fast", "twice"] {
+        for word in ["sweep", "replay", "diff", "bisect", "fail-fast", "twice", "around"] {
             assert!(script.contains(word), "{shell} does not complete {word}");
         }
         // What a flag takes is not completed for these.

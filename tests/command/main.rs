@@ -12,6 +12,8 @@ use libtest_mimic::Arguments;
 mod support;
 
 mod bad_input;
+mod bisect;
+mod bisect_refused;
 mod determinism;
 mod diff;
 mod echo;
@@ -19,6 +21,7 @@ mod failures;
 mod help;
 mod interrupt;
 mod replay;
+mod repository;
 mod streams;
 mod sweep;
 
@@ -59,6 +62,8 @@ fn main() -> ExitCode {
     }
     let modules = [
         bad_input::tests(),
+        bisect::tests(),
+        bisect_refused::tests(),
         determinism::tests(),
         diff::tests(),
         failures::tests(),
