@@ -6,7 +6,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::exit::Outcome;
-use crate::{Subject, completions, replay, sweep};
+use crate::{Subject, completions, failures, merge, replay, sweep, version};
 
 /// Deterministic simulation of an etcd cluster.
 ///
@@ -16,13 +16,14 @@ use crate::{Subject, completions, replay, sweep};
 #[command(
     name = "vertebra",
     bin_name = "vertebra",
-    version,
+    version = version::shown(),
     max_term_width = 100,
     disable_help_subcommand = true,
     after_help = "\
 Examples:
   vertebra sweep                   run the default seeds on all cores
   vertebra replay 4711             tell the run of seed 4711 as a timeline
+  vertebra failures                list what sweeps found, and how it stands
 
 Exit codes:
     0  pass
@@ -43,6 +44,10 @@ pub enum Verb {
     Sweep(sweep::Flags),
     /// Run one seed or schedule file, and tell what happens
     Replay(replay::Flags),
+    /// List what sweeps found, and how it stands
+    Failures(failures::Flags),
+    /// Join the ledgers of several sweeps
+    Merge(merge::Flags),
     /// Print the completions for a shell
     Completions(completions::Flags),
 }

@@ -5,11 +5,12 @@
 //!
 //! | | where |
 //! | --- | --- |
-//! | the verbs | `sweep`, `replay`, `completions` |
+//! | the verbs | `sweep`, `replay`, `failures`, `merge`, `completions` |
 //! | what they share of the command line | `arguments`, `changes` |
 //! | how the command ends | [`exit`] |
 //! | a violation, as text, JSON and a file | `failure` |
 //! | standard output and standard error | `output` |
+//! | where the ledger is, and which code this is | `ledger`, `version` |
 //! | what the command asks of a system | [`Subject`] |
 
 use std::process::ExitCode;
@@ -20,10 +21,15 @@ mod completions;
 mod etcd;
 pub mod exit;
 mod failure;
+mod failures;
+mod interrupt;
+mod ledger;
+mod merge;
 mod output;
 mod replay;
 mod subject;
 mod sweep;
+mod version;
 mod words;
 
 pub use subject::Subject;
@@ -38,6 +44,8 @@ pub fn main<S: Subject>() -> ExitCode {
     let ended = match verb {
         arguments::Verb::Sweep(flags) => sweep::sweep::<S>(&flags),
         arguments::Verb::Replay(flags) => replay::replay::<S>(&flags),
+        arguments::Verb::Failures(flags) => failures::failures::<S>(&flags),
+        arguments::Verb::Merge(flags) => merge::merge::<S>(&flags),
         arguments::Verb::Completions(flags) => completions::completions::<S>(&flags),
     };
     match ended {
