@@ -9,6 +9,8 @@ tests![
     the_help_of_the_command_shows_its_verbs_and_exit_codes,
     the_help_of_sweep_has_examples_and_the_shape_of_its_json,
     the_help_of_replay_has_examples_and_the_shape_of_its_json,
+    the_help_of_failures_says_what_the_states_are,
+    the_help_of_merge_shows_where_ledgers_come_from,
     the_help_of_completions_says_where_they_go,
     completions_know_the_verbs_and_the_defects,
 ];
@@ -29,6 +31,14 @@ fn the_help_of_replay_has_examples_and_the_shape_of_its_json() {
     assert_snapshot!("help_replay", help("help-replay", &["replay"]));
 }
 
+fn the_help_of_failures_says_what_the_states_are() {
+    assert_snapshot!("help_failures", help("help-failures", &["failures"]));
+}
+
+fn the_help_of_merge_shows_where_ledgers_come_from() {
+    assert_snapshot!("help_merge", help("help-merge", &["merge"]));
+}
+
 fn the_help_of_completions_says_where_they_go() {
     assert_snapshot!("help_completions", help("help-completions", &["completions"]));
 }
@@ -37,7 +47,7 @@ fn completions_know_the_verbs_and_the_defects() {
     let folder = folder("completions");
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = vertebra(&folder, &["completions", shell]).expect(0).stdout;
-        for word in ["sweep", "replay", "fail-fast", "twice"] {
+        for word in ["sweep", "replay", "failures", "merge", "fail-fast", "twice", "nightly", "reopen"] {
             assert!(script.contains(word), "{shell} does not complete {word}");
         }
         // What a flag takes is not completed for these.

@@ -17,9 +17,11 @@ mod echo;
 mod failures;
 mod help;
 mod interrupt;
+mod ledger;
 mod replay;
 mod streams;
 mod sweep;
+mod triage;
 
 use support::Ended;
 
@@ -62,9 +64,11 @@ fn main() -> ExitCode {
         failures::tests(),
         help::tests(),
         interrupt::tests(),
+        ledger::tests(),
         replay::tests(),
         streams::tests(),
         sweep::tests(),
+        triage::tests(),
     ];
     libtest_mimic::run(&Arguments::from_args(), modules.into_iter().flatten().collect()).exit_code()
 }

@@ -352,7 +352,7 @@ fn judge(head: Head, tallies: &[Tally], sessions: &Sessions<'_>) -> Option<Findi
     let place = |tally: &Tally| places.get(tally.session.as_str()).copied();
     let (first, last) = (tallies.first()?, tallies.last()?);
     let (first_place, last_place) = (place(first)?, place(last)?);
-    let failures = tallies.iter().map(|tally| tally.failures).sum();
+    let failures = tallies.iter().fold(0_u64, |sum, tally| sum.saturating_add(tally.failures));
     let seen = Rate { failures, seeds: seeds[last_place + 1] - seeds[first_place] };
     let seeds_since = seeds[sessions.len()] - seeds[last_place + 1];
     let expected_since = seeds_since as f64 * failures as f64 / seen.seeds.max(1) as f64;

@@ -11,8 +11,7 @@ use rusqlite::{OptionalExtension, Transaction, TransactionBehavior};
 use super::recorder::{self, Failure, write_failure, write_interval};
 use super::row::{from_row, to_row};
 use super::session::{self, sums};
-use super::{Ledger, LedgerError, Session};
-use crate::seeds::Seeds;
+use super::{Ledger, LedgerError, Session, row};
 
 /// What may be joined.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -164,7 +163,7 @@ fn join_intervals(transaction: &Transaction<'_>, other: &Ledger, sessions: &Rows
     let mut rows = statement.query(()).map_err(Trouble::There)?;
     while let Some(row) = rows.next().map_err(Trouble::There)? {
         let read = || {
-            let seeds = Seeds { first: from_row(row.get(1)?), last: from_row(row.get(2)?) };
+            let seeds = row::seeds(row, 1, 2)?;
             Ok((row.get::<_, i64>(0)?, seeds, sums(seeds, row, 3)?))
         };
         let (session, seeds, sums) = read().map_err(Trouble::There)?;

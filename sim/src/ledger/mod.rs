@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use crate::seeds::{SeedSet, Seeds};
+use crate::seeds::SeedSet;
 
 mod error;
 mod findings;
@@ -144,9 +144,7 @@ impl Ledger {
                 "SELECT interval.first, interval.last FROM interval JOIN session ON session.number = interval.session
                  WHERE session.profile = ?1 AND (?2 IS NULL OR session.build = ?2)",
             )?;
-            let ranges = statement.query_map((profile, build), |row| {
-                Ok(Seeds { first: from_row(row.get(0)?), last: from_row(row.get(1)?) })
-            })?;
+            let ranges = statement.query_map((profile, build), |row| row::seeds(row, 0, 1))?;
             ranges.collect()
         };
         intervals().map_err(|error| self.failed(&error))

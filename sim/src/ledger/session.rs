@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, Row};
 use serde::Serialize;
 
 use super::row::from_row;
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, row};
 use crate::harness::Report;
 use crate::seeds::Seeds;
 use crate::verdict::Verdict;
@@ -91,14 +91,15 @@ impl Sums {
     /// Takes those of other seeds in.
     pub fn add(&mut self, other: &Self) {
         let Self { seeds, failures, virtual_time, events, operations, faults, members } = other;
-        self.seeds += seeds;
-        self.failures += failures;
+        self.seeds = self.seeds.saturating_add(*seeds);
+        self.failures = self.failures.saturating_add(*failures);
         self.virtual_time = self.virtual_time.saturating_add(*virtual_time);
-        self.events += events;
-        self.operations += operations;
-        self.faults += faults;
+        self.events = self.events.saturating_add(*events);
+        self.operations = self.operations.saturating_add(*operations);
+        self.faults = self.faults.saturating_add(*faults);
         for (size, seeds) in members {
-            *self.members.entry(*size).or_default() += seeds;
+            let known = self.members.entry(*size).or_default();
+            *known = known.saturating_add(*seeds);
         }
     }
 }
@@ -114,7 +115,7 @@ pub(super) fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
         id: row.get(0)?,
         version: Version { build: row.get(1)?, commit: row.get(2)? },
         profile: row.get(3)?,
-        seeds: Seeds { first: from_row(row.get(4)?), last: from_row(row.get(5)?) },
+        seeds: row::seeds(row, 4, 5)?,
         is_nightly: row.get(6)?,
         jobs: usize::try_from(row.get::<_, i64>(7)?).unwrap_or(0),
         began_ms: row.get(8)?,
