@@ -21,8 +21,8 @@ Examples:
   vertebra failures --ledger all.ledger
   vertebra merge --history years.ledger all.ledger    join what other builds did too
 
-Joining is a union: to join a ledger again, or in another order, changes nothing. When one of them does not
-fit, none is joined.")]
+Joining is a union: to join a ledger again, or in another order, changes nothing. When one of them
+does not fit, none is joined.")]
 pub struct Flags {
     /// The ledger that takes the others in; made when it is not there
     #[arg(value_name = "INTO", value_hint = ValueHint::FilePath)]

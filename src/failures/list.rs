@@ -31,10 +31,9 @@ pub fn list<S: Subject>(flags: &Listing) -> Result<Outcome, Refusal> {
     findings.retain(|finding| flags.states.is_empty() || flags.states.contains(&finding.state));
     let mut out = Output::stdout();
     for finding in &findings {
-        let command = command::<S>(finding, &flags.place);
         match flags.json {
-            true => out.json(&FindingLine { r#type: "finding", finding, command }),
-            false => tell(&mut out, finding, &command),
+            true => out.json(&FindingLine::new::<S>(finding, &flags.place)),
+            false => tell(&mut out, finding, &command::<S>(finding, &flags.place)),
         }
     }
     if !flags.json {
@@ -48,11 +47,17 @@ pub fn list<S: Subject>(flags: &Listing) -> Result<Outcome, Refusal> {
 /// A line of `failures --json`.
 #[derive(Serialize)]
 pub struct FindingLine<'a> {
-    pub r#type: &'static str,
+    r#type: &'static str,
     #[serde(flatten)]
-    pub finding: &'a Finding,
+    finding: &'a Finding,
     /// The command that runs one of its failures again.
-    pub command: String,
+    command: String,
+}
+
+impl<'a> FindingLine<'a> {
+    pub fn new<S: Subject>(finding: &'a Finding, place: &Place) -> Self {
+        Self { r#type: "finding", finding, command: command::<S>(finding, place) }
+    }
 }
 
 /// In which colour a state is shown.

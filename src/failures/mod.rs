@@ -7,7 +7,7 @@ use vertebra_sim::ledger::{Finding, State};
 use crate::Subject;
 use crate::exit::{Outcome, Refusal};
 use crate::ledger::{Place, finding, now_ms};
-use crate::output::Output;
+use crate::output::{Line, Output};
 use crate::words::shell_quoted;
 
 mod list;
@@ -58,6 +58,9 @@ struct Marking {
     /// Which, by their ids or what these begin with
     #[arg(value_name = "ID", required = true)]
     ids: Vec<String>,
+    /// Tell what they are now as JSON, one object on each line
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -83,11 +86,19 @@ fn mark<S: Subject>(marking: &Marking, is_closed: bool) -> Result<Outcome, Refus
     let ledger = marking.place.amend::<S>()?;
     // All are looked up before any is marked: a slip in the third id leaves the first two as they were.
     let findings: Result<Vec<Finding>, Refusal> = marking.ids.iter().map(|id| finding(&ledger, id)).collect();
+    let ids: Vec<String> = findings?.into_iter().map(|finding| finding.id).collect();
+    for id in &ids {
+        ledger.mark(id, is_closed, now_ms())?;
+    }
     let mut out = Output::stdout();
-    for finding in findings? {
-        ledger.mark(&finding.id, is_closed, now_ms())?;
-        let done = if is_closed { "closed" } else { "reopened" };
-        out.line(format_args!("{done:<9}  {}  {}", finding.id, crate::output::Line(&finding.signature)));
+    let now = ledger.findings()?;
+    for finding in ids.iter().filter_map(|id| now.iter().find(|finding| finding.id == *id)) {
+        if marking.json {
+            out.json(&list::FindingLine::new::<S>(finding, &marking.place));
+        } else {
+            let done = if is_closed { "closed" } else { "reopened" };
+            out.line(format_args!("{done:<9}  {}  {}", finding.id, Line(&finding.signature)));
+        }
     }
     out.finish()?;
     Ok(Outcome::Pass)

@@ -38,17 +38,19 @@ pub fn show<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
     let finding = finding(&ledger, &flags.id)?;
     let example = ledger.example(&finding.id)?;
     let seeds = ledger.seeds_of(&finding.id, SEEDS_MAX)?;
-    let command = command::<S>(&finding, &flags.place);
     let mut out = Output::stdout();
     match (&example, flags.schedule) {
         (Some(example), true) => out.line(format_args!("{}", example.schedule.trim_end())),
         (None, true) => return Err(Refusal::new(format!("no schedule of {} is kept", finding.id))),
         (_, false) if flags.json => out.json(&ShownLine {
-            finding: FindingLine { r#type: "finding", finding: &finding, command },
+            finding: FindingLine::new::<S>(&finding, &flags.place),
             example: example.as_ref(),
             seeds,
         }),
-        (_, false) => tell(&mut out, &finding, example.as_ref(), &seeds, &command, &flags.place),
+        (_, false) => {
+            let command = command::<S>(&finding, &flags.place);
+            tell(&mut out, &finding, example.as_ref(), &seeds, &command, &flags.place);
+        }
     }
     out.finish()?;
     Ok(Outcome::Pass)

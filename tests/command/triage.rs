@@ -118,7 +118,8 @@ fn what_is_closed_is_listed_as_resolved_until_it_is_seen_again() {
     assert_eq!(state(&folder), "resolved: closed, and not seen since");
     vertebra(&folder, &["failures", "reopen", &id]).expect(0);
     assert_eq!(state(&folder), "new: no build before the latest had it");
-    vertebra(&folder, &["failures", "close", "F"]).expect(0);
+    let json = vertebra(&folder, &["failures", "close", "F", "--json"]).expect(0).last();
+    assert_eq!((&json["id"], &json["state"]), (&id.as_str().into(), &"resolved".into()));
     sweep(&folder, "another", &["--seeds", "0..10", "--defect", "lie"]).expect(1);
     assert_eq!(state(&folder), "ongoing: closed before, and seen again");
     // The first of two is not closed when there is no second.
