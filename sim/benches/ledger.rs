@@ -57,8 +57,8 @@ fn list(path: &Path, name: &str, kinds: u64) {
     timed("  are listed", || drop(open().findings().expect("findings")));
     timed("  one is shown", || {
         let ledger = open();
-        ledger.findings().expect("findings");
-        ledger.example(&id).expect("an example");
+        let finding = ledger.findings().expect("findings").swap_remove(0);
+        ledger.example(&finding).expect("an example");
         ledger.seeds_of(&id, 10).expect("seeds");
     });
     timed("  one is closed", || {

@@ -36,7 +36,7 @@ pub struct Flags {
 pub fn show<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
     let ledger = flags.place.read::<S>()?;
     let finding = finding(&ledger, &flags.id)?;
-    let example = ledger.example(&finding.id)?;
+    let example = ledger.example(&finding)?;
     let seeds = ledger.seeds_of(&finding.id, SEEDS_MAX)?;
     let mut out = Output::stdout();
     match (&example, flags.schedule) {

@@ -242,18 +242,19 @@ impl Ledger {
         read().map_err(|error| self.failed(&error))
     }
 
-    /// The case at hand of a finding's last failure whose schedule is kept: the seed, when it was seen, what was seen, the schedule.
+    /// A failure of `finding` whose schedule is kept: the first that the last build to have it recorded.
     ///
     /// # Errors
     ///
     /// If it cannot be read.
-    pub fn example(&self, id: &str) -> Result<Option<Example>, LedgerError> {
+    pub fn example(&self, finding: &Finding) -> Result<Option<Example>, LedgerError> {
         let found = self.connection.query_row(
             "SELECT failure.seed, failure.at_ns, failure.detail, failure.digest, schedule.text
              FROM finding JOIN failure ON failure.finding = finding.number
              JOIN session ON session.number = failure.session JOIN schedule ON schedule.failure = failure.number
-             WHERE finding.id = ?1 ORDER BY session.began_ms DESC, session.id, failure.number LIMIT 1",
-            [id],
+             WHERE finding.id = ?1
+             ORDER BY session.build = ?2 DESC, session.began_ms, session.id, failure.number LIMIT 1",
+            (&finding.id, &finding.last.build),
             |row| {
                 Ok(Example {
                     seed: from_row(row.get(0)?),
