@@ -20,6 +20,7 @@ const SHARD_SEEDS: u64 = 1_000;
 /// One seed in so many fails.
 const SHARD_FAILS: u64 = 10;
 
+#[expect(clippy::disallowed_methods, reason = "no run depends on the command line")]
 fn main() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ledger-benchmark");
     let _ = std::fs::remove_dir_all(&folder);

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueHint};
 use serde::Serialize;
-use vertebra_sim::ledger::Recorder;
+use vertebra_sim::ledger::{Recorder, Run};
 use vertebra_sim::schedule::Schedule;
 use vertebra_sim::seeds::Seeds;
 use vertebra_sim::{Report, Verdict, run_many};
@@ -141,9 +141,9 @@ pub fn sweep<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
     let mut in_order = InOrder::new(plan.to_run());
     let schedule = |seed| changes.schedule::<S>(seed);
     run_many::<S>(plan.to_run(), jobs, &stop, schedule, |seed, ran| {
-        in_order.put(seed, ran);
+        in_order.put(seed, ran.map(|(schedule, report)| Ran::new::<S>(schedule, report)));
         while let Some((seed, ran)) = in_order.take() {
-            sweep.take::<S>(seed, ran);
+            sweep.take(seed, ran);
         }
         if sweep.end.is_some() {
             stop.store(true, Ordering::Relaxed);
@@ -155,6 +155,23 @@ pub fn sweep<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
         false => End::AllSeeds,
     });
     sweep.finish(plan.seeds, end, jobs)
+}
+
+/// What is needed of a run once it has ended. Many may wait for a slow one.
+struct Ran<O> {
+    report: Report,
+    /// How many members its cluster had.
+    members: u16,
+    /// Of a run that failed.
+    schedule: Option<Schedule<O>>,
+}
+
+impl<O> Ran<O> {
+    fn new<S: Subject<Options = O>>(schedule: Schedule<O>, report: Report) -> Self {
+        let members = S::shape(&schedule.options).map_or(0, |shape| shape.members);
+        let schedule = (report.verdict != Verdict::Pass).then_some(schedule);
+        Self { report, members, schedule }
+    }
 }
 
 /// A sweep under way.
@@ -175,32 +192,32 @@ struct Sweep<'a> {
 
 impl Sweep<'_> {
     /// Takes what came of the next seed.
-    fn take<S: Subject>(&mut self, seed: u64, ran: Result<(Schedule<S::Options>, Report), String>) {
+    fn take<O: Serialize>(&mut self, seed: u64, ran: Result<Ran<O>, String>) {
         // Seeds that were under way when it was decided to end count only where time decided it: where a result
         // did, which of them there are depends on the threads.
         if !matches!(self.end, None | Some(End::Time)) {
             return;
         }
-        let (schedule, report) = match ran {
+        let ran = match ran {
             Ok(ran) => ran,
             Err(reason) => return self.refuse(Refusal::new(format!("seed {seed}: {reason}")), End::Refusal),
         };
-        let members = S::shape(&schedule.options).map_or(0, |shape| shape.members);
-        if let Err(refusal) = self.record(seed, &schedule, &report, members) {
+        if let Err(refusal) = self.record(seed, &ran) {
             // What the ledger has not is not part of what is told: then telling and ledger agree.
             return self.refuse(refusal, End::Ledger);
         }
-        self.summary.add(&report, members);
+        let Ran { report, members, schedule } = &ran;
+        self.summary.add(report, *members);
         if let Some(digests) = &mut self.digests {
-            digests.add(seed, &report);
+            digests.add(seed, report);
         }
-        if let Verdict::Violation { violation, at } = &report.verdict {
+        if let (Verdict::Violation { violation, at }, Some(schedule)) = (&report.verdict, schedule) {
             let changes = self.changes;
             let failure = Failure::new(violation, *at, format!("vertebra replay {seed}{}", changes.flags()));
             let failure = self.summary.add_failure(seed, failure, |failure| {
-                failure.keep(&schedule, &self.flags.keeping, &changes.file_name(seed));
+                failure.keep(schedule, &self.flags.keeping, &changes.file_name(seed));
             });
-            self.tell_failure(seed, &report, &failure);
+            self.tell_failure(seed, report, &failure);
             if self.flags.fail_fast {
                 self.end = Some(End::FirstFailure);
             }
@@ -217,19 +234,11 @@ impl Sweep<'_> {
         self.end = Some(end);
     }
 
-    fn record<O: Serialize>(
-        &mut self,
-        seed: u64,
-        schedule: &Schedule<O>,
-        report: &Report,
-        members: u16,
-    ) -> Result<(), Refusal> {
+    fn record<O: Serialize>(&mut self, seed: u64, ran: &Ran<O>) -> Result<(), Refusal> {
         let Some(recorder) = &mut self.recorder else { return Ok(()) };
-        let schedule = match report.verdict {
-            Verdict::Pass => None,
-            Verdict::Violation { .. } => Some(schedule.write()?),
-        };
-        if let Some(difference) = record::record(recorder, seed, report, members, schedule.as_deref())? {
+        let schedule = ran.schedule.as_ref().map(Schedule::write).transpose()?;
+        let run = Run { seed, report: &ran.report, members: ran.members, schedule: schedule.as_deref() };
+        if let Some(difference) = record::record(recorder, &run)? {
             self.is_nondeterministic = true;
             self.progress.clear();
             complain(format_args!("error: non-determinism: {difference}"));
@@ -258,7 +267,8 @@ impl Sweep<'_> {
         let wall_time = self.began.elapsed();
         self.progress.clear();
         let mut results = vec![self.refusal.take().map_or(Ok(()), Err)];
-        if let Some(recorder) = self.recorder.take() {
+        // Where the ledger could not be written, that is said already.
+        if let Some(recorder) = self.recorder.take().filter(|_| end != End::Ledger) {
             let standings = record::end(recorder, end, &self.changes.profile());
             results.push(standings.map(|standings| self.summary.add_standings(standings)));
         }

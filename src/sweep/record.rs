@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use vertebra_sim::Verdict;
 use vertebra_sim::ledger::{Finding, Ledger, Recorded, Recorder, Run, Session, State, Version};
-use vertebra_sim::{Report, Verdict};
 
 use super::plan::Plan;
 use super::summary::{End, Summary};
@@ -53,15 +53,9 @@ pub fn begin(
 }
 
 /// Records a run. What comes back is a complaint: an earlier sweep of the same build saw something else.
-pub fn record(
-    recorder: &mut Recorder,
-    seed: u64,
-    report: &Report,
-    members: u16,
-    schedule: Option<&str>,
-) -> Result<Option<String>, Refusal> {
-    let recorded = recorder.record(&Run { seed, report, members, schedule })?;
-    Ok(match recorded {
+pub fn record(recorder: &mut Recorder, run: &Run<'_>) -> Result<Option<String>, Refusal> {
+    let Run { seed, report, .. } = run;
+    Ok(match recorder.record(run)? {
         Recorded::New | Recorded::Again => None,
         Recorded::Otherwise(before) => {
             let now = match &report.verdict {

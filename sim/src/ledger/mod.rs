@@ -38,12 +38,14 @@ mod merge;
 mod recorder;
 mod row;
 mod session;
+mod state;
 
 pub use error::LedgerError;
-pub use findings::{Example, Finding, KnownFailure, Occurrence, Rate, State};
+pub use findings::{Example, Finding, KnownFailure, Occurrence};
 pub use merge::{Joining, Merged};
 pub use recorder::{Recorded, Recorder, Run};
 pub use session::{Session, Sums, Version};
+pub use state::{Rate, State};
 
 use self::row::from_row;
 
