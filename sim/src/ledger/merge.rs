@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension, Transaction, TransactionBehavior};
 
 use super::recorder::{self, Failure, write_failure, write_interval};
 use super::row::{from_row, to_row};
-use super::session::{self, sums};
+use super::session::{self, sums, write_session};
 use super::{Ledger, LedgerError, Session, row};
 
 /// What may be joined.
@@ -122,35 +122,18 @@ fn join_sessions(transaction: &Transaction<'_>, other: &Ledger) -> Result<(Rows,
     while let Some(row) = rows.next().map_err(Trouble::There)? {
         let read = || Ok((session::session(row)?, row.get::<_, Option<i64>>(10)?, row.get::<_, i64>(11)?));
         let (session, ended_ms, number) = read().map_err(Trouble::There)?;
-        let Session { id, version, profile, seeds, is_nightly, jobs, began_ms, ending } = session;
         let write = || {
-            let inserted = transaction.execute(
-                "INSERT OR IGNORE INTO session
-                     (id, build, commit_id, profile, first, last, is_nightly, jobs, began_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-                (
-                    &id,
-                    version.build,
-                    version.commit,
-                    profile,
-                    to_row(seeds.first),
-                    to_row(seeds.last),
-                    is_nightly,
-                    i64::try_from(jobs).unwrap_or(i64::MAX),
-                    began_ms,
-                ),
-            )?;
+            let (number, is_new) = write_session(transaction, &session)?;
             // One of them may be a copy from before its end.
-            let number: i64 = transaction.query_row(
+            transaction.execute(
                 "UPDATE session SET ended_ms = coalesce(ended_ms, ?2), ending = coalesce(ending, ?3)
-                 WHERE id = ?1 RETURNING number",
-                (&id, ended_ms, ending),
-                |row| row.get(0),
+                 WHERE number = ?1",
+                (number, ended_ms, &session.ending),
             )?;
-            Ok((inserted as u64, number))
+            Ok((number, is_new))
         };
-        let (inserted, own) = write().map_err(Trouble::Here)?;
-        new += inserted;
+        let (own, is_new) = write().map_err(Trouble::Here)?;
+        new += u64::from(is_new);
         numbers.insert(number, own);
     }
     Ok((numbers, new))

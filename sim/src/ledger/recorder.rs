@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior};
 
 use super::row::{sum_to_row, to_row};
+use super::session::write_session;
 use super::{Ledger, LedgerError, SCHEDULES_MAX, Session, Sums};
 use crate::harness::Report;
 use crate::seeds::{SeedSet, Seeds};
@@ -56,26 +57,10 @@ impl Ledger {
     ///
     /// If it cannot be written.
     pub fn begin(self, session: &Session) -> Result<Recorder, LedgerError> {
-        let Session { id, version, profile, seeds, is_nightly, jobs, began_ms, ending: _ } = session;
-        let done = self.done(profile, Some(&version.build))?;
-        let row = self.connection.query_row(
-            "INSERT INTO session (id, build, commit_id, profile, first, last, is_nightly, jobs, began_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING number",
-            (
-                id,
-                &version.build,
-                &version.commit,
-                profile,
-                to_row(seeds.first),
-                to_row(seeds.last),
-                is_nightly,
-                i64::try_from(*jobs).unwrap_or(i64::MAX),
-                began_ms,
-            ),
-            |row| row.get(0),
-        );
-        let session = row.map_err(|error| self.failed(&error))?;
-        let (version, profile) = (version.clone(), profile.clone());
+        let (version, profile) = (session.version.clone(), session.profile.clone());
+        let done = self.done(&profile, Some(&version.build))?;
+        let written = write_session(&self.connection, session);
+        let (session, _) = written.map_err(|error| self.failed(&error))?;
         Ok(Recorder {
             ledger: self,
             session,

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
 
-use super::row::from_row;
+use super::row::{from_row, to_row};
 use super::{Ledger, LedgerError, row};
 use crate::harness::Report;
 use crate::seeds::Seeds;
@@ -121,6 +121,30 @@ pub(super) fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
         began_ms: row.get(8)?,
         ending: row.get(9)?,
     })
+}
+
+/// Writes a session, unless the ledger has it, and says which row it is and whether that is new.
+pub(super) fn write_session(connection: &Connection, session: &Session) -> rusqlite::Result<(i64, bool)> {
+    let Session { id, version, profile, seeds, is_nightly, jobs, began_ms, ending } = session;
+    let written = connection.execute(
+        "INSERT OR IGNORE INTO session
+             (id, build, commit_id, profile, first, last, is_nightly, jobs, began_ms, ending)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        (
+            id,
+            &version.build,
+            &version.commit,
+            profile,
+            to_row(seeds.first),
+            to_row(seeds.last),
+            is_nightly,
+            i64::try_from(*jobs).unwrap_or(i64::MAX),
+            began_ms,
+            ending,
+        ),
+    )?;
+    let number = connection.query_row("SELECT number FROM session WHERE id = ?1", [id], |row| row.get(0))?;
+    Ok((number, written > 0))
 }
 
 impl Ledger {
