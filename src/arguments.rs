@@ -6,7 +6,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::exit::Outcome;
-use crate::{Subject, bisect, completions, diff, replay, sweep};
+use crate::{Subject, bisect, completions, diff, failures, merge, replay, sweep, version};
 
 /// Deterministic simulation of an etcd cluster.
 ///
@@ -17,7 +17,7 @@ use crate::{Subject, bisect, completions, diff, replay, sweep};
 #[command(
     name = "vertebra",
     bin_name = "vertebra",
-    version,
+    version = version::shown(),
     max_term_width = 100,
     disable_help_subcommand = true,
     after_help = "\
@@ -26,6 +26,7 @@ Examples:
   vertebra replay 4711             tell the run of seed 4711 as a timeline
   vertebra diff 4711 4712          tell where two runs part
   vertebra bisect 4711 --good v1   find the commit since v1 that broke seed 4711
+  vertebra failures                list what sweeps found, and how it stands
 
 Exit codes:
     0  pass
@@ -51,6 +52,10 @@ pub enum Verb {
     Diff(diff::Flags),
     /// Find the commit that broke a seed or schedule
     Bisect(bisect::Flags),
+    /// List what sweeps found, and how it stands
+    Failures(failures::Flags),
+    /// Join the ledgers of several sweeps
+    Merge(merge::Flags),
     /// Print the completions for a shell
     Completions(completions::Flags),
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use clap::Args;
+use clap::{Args, FromArgMatches};
 use vertebra_sim::schedule::Schedule;
 use vertebra_sim::schedule_of;
 
@@ -71,6 +71,28 @@ impl Changes {
             let _ = write!(flags, " --defect {defect}");
         }
         flags
+    }
+
+    /// The changes as a ledger names them: see `vertebra_sim::ledger`.
+    pub fn profile(&self) -> String {
+        self.flags().trim_start().to_owned()
+    }
+
+    /// The changes that a ledger names so.
+    ///
+    /// # Errors
+    ///
+    /// A sentence, when a version of the command wrote them whose flags this one does not have.
+    pub fn of_profile(profile: &str) -> Result<Self, String> {
+        let parser = Self::augment_args(clap::Command::new("profile").no_binary_name(true));
+        let parsed = parser.try_get_matches_from(profile.split_whitespace());
+        let changes = parsed.and_then(|matches| Self::from_arg_matches(&matches));
+        changes.map_err(|_| format!("`{profile}` is no profile of this version"))
+    }
+
+    /// Whether nothing is changed.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_none() && self.defects.is_empty()
     }
 
     /// The name of the file for the schedule of `seed`. Runs of one seed with other changes have other files.

@@ -1,8 +1,9 @@
 //! The flags of the command, for the etcd cluster.
 
 use vertebra_model::{Defect, Etcd, Options};
+use vertebra_sim::ledger::Version;
 
-use crate::Subject;
+use crate::{Subject, version};
 
 impl Subject for Etcd {
     fn defects() -> Vec<(&'static str, &'static str)> {
@@ -19,5 +20,9 @@ impl Subject for Etcd {
 
     fn set_members(options: &mut Options, members: u16) {
         options.members = members;
+    }
+
+    fn version() -> Version {
+        version::of_code()
     }
 }

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use anstyle::{AnsiColor, Style};
 use clap::{Args, ValueHint};
 use serde::{Deserialize, Serialize};
+use vertebra_sim::ledger::KnownFailure;
 use vertebra_sim::schedule::Schedule;
 use vertebra_sim::{Instant, Violation};
 
+use crate::changes::Changes;
 use crate::output::{Line, Output};
 
 /// In which folder failing schedules are kept, unless a flag says otherwise.
@@ -58,6 +60,23 @@ impl Failure {
             at_ns: at.as_nanos(),
             command,
             schedule: None,
+            not_kept: None,
+        }
+    }
+
+    /// The failure that an earlier sweep recorded.
+    pub fn known(known: &KnownFailure, changes: &Changes, keeping: &Keeping) -> Self {
+        let KnownFailure { seed, signature, oracle, clause, shape, detail, at_ns } = known.clone();
+        let path = keeping.failures.join(changes.file_name(seed));
+        Self {
+            signature,
+            oracle,
+            clause,
+            shape,
+            detail,
+            at_ns,
+            command: format!("vertebra replay {seed}{}", changes.flags()),
+            schedule: path.is_file().then(|| path.display().to_string()),
             not_kept: None,
         }
     }

@@ -5,12 +5,13 @@
 //!
 //! | | where |
 //! | --- | --- |
-//! | the verbs | `sweep`, `replay`, `diff`, `bisect`, `completions` |
+//! | the verbs | `sweep`, `replay`, `failures`, `merge`, `diff`, `bisect`, `completions` |
 //! | what they share of the command line | `arguments`, `changes`, `source` |
 //! | how the command ends | [`exit`] |
 //! | where two runs part | `divergence` |
 //! | a violation, as text, JSON and a file | `failure` |
 //! | standard output and standard error | `output`, `drawn` |
+//! | where the ledger is, and which code this is | `ledger`, `version` |
 //! | what the command asks of a system | [`Subject`] |
 
 use std::process::ExitCode;
@@ -25,12 +26,16 @@ mod drawn;
 mod etcd;
 pub mod exit;
 mod failure;
+mod failures;
 mod interrupt;
+mod ledger;
+mod merge;
 mod output;
 mod replay;
 mod source;
 mod subject;
 mod sweep;
+mod version;
 mod words;
 
 pub use subject::Subject;
@@ -47,6 +52,8 @@ pub fn main<S: Subject>() -> ExitCode {
         arguments::Verb::Replay(flags) => replay::replay::<S>(&flags),
         arguments::Verb::Diff(flags) => diff::diff::<S>(&flags),
         arguments::Verb::Bisect(flags) => bisect::bisect::<S>(&flags),
+        arguments::Verb::Failures(flags) => failures::failures::<S>(&flags),
+        arguments::Verb::Merge(flags) => merge::merge::<S>(&flags),
         arguments::Verb::Completions(flags) => completions::completions::<S>(&flags),
     };
     match ended {

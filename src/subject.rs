@@ -1,6 +1,9 @@
 //! What the command asks of a system, besides that it can be simulated.
 
 use vertebra_sim::System;
+use vertebra_sim::ledger::Version;
+
+use crate::version;
 
 /// A system that the command runs: its flags can change the options that a seed drew.
 pub trait Subject: System {
@@ -16,4 +19,10 @@ pub trait Subject: System {
 
     /// Gives the cluster this many members. Whether that makes sense is for [`System::shape`] to say.
     fn set_members(options: &mut Self::Options, members: u16);
+
+    /// Which code this is, for the ledger: two versions have the same `build` exactly where each seed is the same run in
+    /// both. Unless a system knows better, its program is its build.
+    fn version() -> Version {
+        version::of_program()
+    }
 }

@@ -1,8 +1,8 @@
 //! What the README and the book show is what the command does.
 //!
 //! In a block marked `console`, each line after `$ ` is a command. It is run, and what it prints must be what stands
-//! below it, if anything does. A block marked `console,exit=1` holds commands that end with that code. Commands of
-//! cargo are left to `.ci/run`, all but `cargo run --release --`, which stands for the command itself.
+//! below it, if anything does. A block marked `console,exit=1` holds commands that end with that code.
+//! `cargo run --release --` stands for the command itself; other programs that cargo runs are run as the tests built them.
 //!
 //! `UPDATE_BOOK=1 cargo test --test book` writes what is printed now into the files.
 
@@ -16,6 +16,15 @@ use vertebra_sim::schedule_of;
 mod support;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Without `--release`, which would build everything once more.
+const CARGO_RUN: &str = concat!(
+    "'",
+    env!("CARGO"),
+    "' run --quiet --manifest-path '",
+    env!("CARGO_MANIFEST_DIR"),
+    "/Cargo.toml'"
+);
 
 /// The pages in which commands stand.
 fn pages() -> Vec<PathBuf> {
@@ -43,6 +52,9 @@ fn output(folder: &Path, command: &str, code: i32) -> String {
 fn lasting(line: &str) -> &str {
     let end = line.find(" in ").filter(|_| line.contains("seeds/s"));
     let end = end.or_else(|| line.find(" (").filter(|_| line.contains("times real time")));
+    // Nor on the commit that was built, and the day.
+    let end = end.or_else(|| line.find(" at commit ").or_else(|| line.find(" at an unknown commit")));
+    let end = end.or_else(|| line.find(", commit ").or_else(|| line.find(", an unknown commit")));
     line[..end.unwrap_or(line.len())].trim_end()
 }
 
@@ -65,11 +77,9 @@ fn refreshed(text: &str, folder: &Path) -> String {
             while let Some(line) = lines.next_if(|line| *line != "```" && !line.starts_with("$ ")) {
                 shown.push(line);
             }
-            let command = command.replace("cargo run --release --", "vertebra");
-            if command.starts_with("cargo") {
-                shown.iter().for_each(|line| keep(line));
-                continue;
-            }
+            let command = command
+                .replace("cargo run --release -- ", "vertebra ")
+                .replace("cargo run --release", CARGO_RUN);
             let printed = output(folder, &command, code);
             if shown.is_empty() {
                 continue;

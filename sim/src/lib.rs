@@ -25,9 +25,10 @@
 //! | oracle | what holds one guarantee, and reports a [`Violation`] of it | [`System::finish`], [`World::fail`] |
 //! | verdict | how a run ended: pass, or a violation with a signature | [`verdict`] |
 //! | digest | 128 bits over every event of a run; equal for equal runs | [`trace`] |
+//! | ledger | what sweeps did and found, in a file; with the feature of this name | `ledger` |
 //! | stream | random draws for one purpose and one node, link or client | [`random`] |
 //!
-//! `examples/register.rs` has all of it in 200 lines: a replicated register, and a bug in it that a sweep finds. It is
+//! `examples/register.rs` has all of it in some 200 lines: a replicated register, and a bug in it that a sweep finds. It is
 //! what to copy.
 
 #[cfg(not(madsim))]
@@ -41,6 +42,8 @@ mod clock;
 pub mod disk;
 mod failpoint;
 mod harness;
+#[cfg(feature = "ledger")]
+pub mod ledger;
 mod nemesis;
 pub mod network;
 mod node;
@@ -51,6 +54,7 @@ mod process;
 mod queue;
 pub mod random;
 pub mod schedule;
+pub mod seeds;
 mod storage;
 mod system;
 pub mod time;

@@ -3,34 +3,40 @@
 //! Reports are taken in the order of their seeds, whatever the order in which threads finish them: what is told,
 //! which schedules are kept, and where `--fail-fast` ends do not depend on `--jobs`.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::{Args, ValueHint};
 use serde::Serialize;
+use vertebra_sim::ledger::{Recorder, Run};
 use vertebra_sim::schedule::Schedule;
+use vertebra_sim::seeds::Seeds;
 use vertebra_sim::{Report, Verdict, run_many};
 
+use self::digests::Digests;
+use self::in_order::InOrder;
+use self::plan::Which;
 use self::progress::Progress;
-use self::seeds::{InOrder, Seeds};
 use self::summary::{End, Summary};
 use crate::Subject;
 use crate::changes::Changes;
 use crate::exit::{Outcome, Refusal};
 use crate::failure::{Failure, Keeping};
 use crate::interrupt::stop_on_interrupt;
+use crate::ledger::Place;
 use crate::output::{Output, complain};
-use crate::words::parse_span;
 
+mod annotations;
+mod digests;
+mod in_order;
+mod junit;
+mod plan;
 mod progress;
-mod seeds;
+mod record;
 mod summary;
 
-/// Seeds without a flag: about a minute on two cores.
-const SEEDS: u64 = 4_000;
 /// More threads than this are a slip of the finger, and starting them might fail.
 const JOBS_MAX: i64 = 512;
 
@@ -42,34 +48,38 @@ Examples:
   vertebra sweep
   vertebra sweep --seeds 10000..20000 --members 5
   vertebra sweep --time 10m --fail-fast
+  vertebra sweep --resume                                  go on where the last one ended
+  vertebra sweep --nightly --time 6h                       seeds that were never done before
+  vertebra sweep --seeds \"$(git rev-parse HEAD)\" --junit sweep.xml
   vertebra sweep --json | jq -r 'select(.type == \"failure\") | .command'",
     after_long_help = "\
 Examples:
   vertebra sweep
   vertebra sweep --seeds 10000..20000 --members 5
   vertebra sweep --time 10m --fail-fast
+  vertebra sweep --resume                                  go on where the last one ended
+  vertebra sweep --nightly --time 6h                       seeds that were never done before
+  vertebra sweep --seeds \"$(git rev-parse HEAD)\" --junit sweep.xml
   vertebra sweep --json | jq -r 'select(.type == \"failure\") | .command'
 
 With --json, each line is an object. Its `type` is one of:
   failure   a run with a violation: seed, digest, signature, oracle, clause, shape, detail, at_ns,
             command, schedule (a path, or null when it is not kept)
-  summary   the last line: end (all-seeds, time, first-failure, interrupt, closed-output, refusal),
-            first_seed, last_seed, seeds, failures, virtual_time_ns, events, operations, faults,
-            members (seeds by size of the cluster), jobs, wall_time_ms, seeds_per_second, and
-            kinds: for each signature its count, first_seed, what is told of that seed's failure,
-            and also, the other seeds whose schedules are kept
+  summary   the last line: end (all-seeds, time, first-failure, interrupt, closed-output, refusal,
+            ledger), first_seed, last_seed, seeds, seeds_before (an earlier sweep did these),
+            failures, virtual_time_ns, events, operations, faults, members (seeds by size of the
+            cluster), jobs, wall_time_ms, seeds_per_second, and kinds: for each signature its
+            count, first_seed, what is told of that seed's failure, also (the other seeds whose
+            schedules are kept), and, from the ledger, id and state
 
 Ctrl-C ends the sweep with the summary of what was run; a second one ends it at once."
 )]
 pub struct Flags {
-    #[arg(long, value_name = "RANGE", help = seeds_help())]
-    seeds: Option<Seeds>,
+    #[command(flatten)]
+    which: Which,
     /// How many threads [default: one for each core]
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=JOBS_MAX))]
     jobs: Option<u16>,
-    /// Begin no other seed when this much time is over, such as `90s`, `10m` or `1h30m`
-    #[arg(long, value_name = "TIME", value_parser = parse_span)]
-    time: Option<Duration>,
     /// End at the first failure
     #[arg(long)]
     fail_fast: bool,
@@ -83,100 +93,158 @@ pub struct Flags {
     /// Write each seed and the digest of its run to this file, in the order of the seeds
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
     digests: Option<PathBuf>,
-}
-
-fn seeds_help() -> String {
-    format!("Which seeds: `0..5000`, `0..=4999`, `100..` or `7` [default: 0..{SEEDS}; with --time, 0..]")
+    /// Write a report for a CI server to this file, in JUnit's format
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
+    junit: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+    /// Record nothing
+    #[arg(long, conflicts_with_all = ["ledger", "resume", "nightly"], help_heading = "Ledger")]
+    no_ledger: bool,
 }
 
 /// Sweeps.
 pub fn sweep<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
-    let everything = Seeds { first: 0, last: u64::MAX };
-    let default = if flags.time.is_some() { everything } else { Seeds { first: 0, last: SEEDS - 1 } };
-    let seeds = flags.seeds.unwrap_or(default);
-    // What is wrong with the flags is said before anything runs.
-    flags.changes.schedule::<S>(seeds.first).map_err(|reason| format!("seed {}: {reason}", seeds.first))?;
     let jobs = flags.jobs.map_or_else(cores, usize::from);
+    let version = S::version();
+    if flags.which.resume {
+        // A sweep would begin a ledger, and there would be nothing in it to go on with.
+        flags.place.read::<S>()?;
+    }
+    // What is wrong with the flags is said before anything is made.
+    let check = |changes: &Changes, seed| {
+        changes.schedule::<S>(seed).map(|_| ()).map_err(|reason| format!("seed {seed}: {reason}"))
+    };
+    check(&flags.changes, flags.which.first())?;
+    let ledger = (!flags.no_ledger).then(|| flags.place.write::<S>()).transpose()?;
+    let (plan, changes) = plan::plan(&flags.which, &flags.changes, &version, ledger.as_ref())?;
+    check(&changes, plan.seeds.first)?;
+    let digests = flags.digests.as_deref().map(Digests::create).transpose()?;
     let stop = stop_on_interrupt()?;
 
+    let mut summary = Summary::default();
+    let recorder = ledger
+        .map(|ledger| record::begin(ledger, &plan, &changes, &version, jobs, &flags.keeping, &mut summary));
     let mut sweep = Sweep {
         flags,
+        changes: &changes,
         out: Output::stdout(),
-        digests: flags.digests.as_deref().map(Digests::create).transpose()?,
-        progress: Progress::new((seeds.last != u64::MAX).then(|| seeds.count())),
-        summary: Summary::default(),
+        digests,
+        recorder: recorder.transpose()?,
+        progress: Progress::new(plan.count()),
+        summary,
         end: None,
         refusal: None,
+        is_nondeterministic: false,
         began: Instant::now(),
     };
-    let mut in_order = InOrder::new(seeds.first);
-    let schedule = |seed| flags.changes.schedule::<S>(seed);
-    run_many::<S>(seeds.first..=seeds.last, jobs, &stop, schedule, |seed, ran| {
-        in_order.put(seed, ran);
+    let mut in_order = InOrder::new(plan.to_run());
+    let schedule = |seed| changes.schedule::<S>(seed);
+    run_many::<S>(plan.to_run(), jobs, &stop, schedule, |seed, ran| {
+        in_order.put(seed, ran.map(|(schedule, report)| Ran::new::<S>(schedule, report)));
         while let Some((seed, ran)) = in_order.take() {
-            sweep.take::<S>(seed, ran);
+            sweep.take(seed, ran);
         }
         if sweep.end.is_some() {
             stop.store(true, Ordering::Relaxed);
         }
     });
-    let end =
-        sweep.end.unwrap_or(match stop.load(Ordering::Relaxed) && sweep.summary.seeds < seeds.count() {
-            true => End::Interrupt,
-            false => End::AllSeeds,
-        });
-    sweep.finish(seeds, end, jobs)
+    let is_whole = plan.count().is_some_and(|count| sweep.summary.sums.seeds >= count);
+    let end = sweep.end.unwrap_or(match stop.load(Ordering::Relaxed) && !is_whole {
+        true => End::Interrupt,
+        false => End::AllSeeds,
+    });
+    sweep.finish(plan.seeds, end, jobs)
+}
+
+/// What is needed of a run once it has ended. Many may wait for a slow one.
+struct Ran<O> {
+    report: Report,
+    /// How many members its cluster had.
+    members: u16,
+    /// Of a run that failed.
+    schedule: Option<Schedule<O>>,
+}
+
+impl<O> Ran<O> {
+    fn new<S: Subject<Options = O>>(schedule: Schedule<O>, report: Report) -> Self {
+        let members = S::shape(&schedule.options).map_or(0, |shape| shape.members);
+        let schedule = (report.verdict != Verdict::Pass).then_some(schedule);
+        Self { report, members, schedule }
+    }
 }
 
 /// A sweep under way.
 struct Sweep<'a> {
     flags: &'a Flags,
+    changes: &'a Changes,
     out: Output,
     digests: Option<Digests>,
+    recorder: Option<Recorder>,
     progress: Progress,
     summary: Summary,
     /// Why no other seed is begun, once that is decided here.
     end: Option<End>,
     refusal: Option<Refusal>,
+    is_nondeterministic: bool,
     began: Instant,
 }
 
 impl Sweep<'_> {
     /// Takes what came of the next seed.
-    fn take<S: Subject>(&mut self, seed: u64, ran: Result<(Schedule<S::Options>, Report), String>) {
+    fn take<O: Serialize>(&mut self, seed: u64, ran: Result<Ran<O>, String>) {
         // Seeds that were under way when it was decided to end count only where time decided it: where a result
         // did, which of them there are depends on the threads.
         if !matches!(self.end, None | Some(End::Time)) {
             return;
         }
-        let (schedule, report) = match ran {
+        let ran = match ran {
             Ok(ran) => ran,
-            Err(reason) => {
-                self.refusal = Some(Refusal::new(format!("seed {seed}: {reason}")));
-                self.end = Some(End::Refusal);
-                return;
-            }
+            Err(reason) => return self.refuse(Refusal::new(format!("seed {seed}: {reason}")), End::Refusal),
         };
-        self.summary.add(&report, S::shape(&schedule.options).map_or(0, |shape| shape.members));
-        if let Some(digests) = &mut self.digests {
-            digests.add(seed, &report);
+        if let Err(refusal) = self.record(seed, &ran) {
+            // What the ledger has not is not part of what is told: then telling and ledger agree.
+            return self.refuse(refusal, End::Ledger);
         }
-        if let Verdict::Violation { violation, at } = &report.verdict {
-            let changes = &self.flags.changes;
+        let Ran { report, members, schedule } = &ran;
+        self.summary.add(report, *members);
+        if let Some(digests) = &mut self.digests {
+            digests.add(seed, report);
+        }
+        if let (Verdict::Violation { violation, at }, Some(schedule)) = (&report.verdict, schedule) {
+            let changes = self.changes;
             let failure = Failure::new(violation, *at, format!("vertebra replay {seed}{}", changes.flags()));
             let failure = self.summary.add_failure(seed, failure, |failure| {
-                failure.keep(&schedule, &self.flags.keeping, &changes.file_name(seed));
+                failure.keep(schedule, &self.flags.keeping, &changes.file_name(seed));
             });
-            self.tell_failure(seed, &report, &failure);
+            self.tell_failure(seed, report, &failure);
             if self.flags.fail_fast {
                 self.end = Some(End::FirstFailure);
             }
         }
         let wall_time = self.began.elapsed();
-        if self.end.is_none() && self.flags.time.is_some_and(|time| wall_time >= time) {
+        if self.end.is_none() && self.flags.which.time.is_some_and(|time| wall_time >= time) {
             self.end = Some(End::Time);
         }
         self.progress.tell(&self.summary, wall_time);
+    }
+
+    fn refuse(&mut self, refusal: Refusal, end: End) {
+        self.refusal = Some(refusal);
+        self.end = Some(end);
+    }
+
+    fn record<O: Serialize>(&mut self, seed: u64, ran: &Ran<O>) -> Result<(), Refusal> {
+        let Some(recorder) = &mut self.recorder else { return Ok(()) };
+        let schedule = ran.schedule.as_ref().map(Schedule::write).transpose()?;
+        let run = Run { seed, report: &ran.report, members: ran.members, schedule: schedule.as_deref() };
+        if let Some(difference) = record::record(recorder, &run)? {
+            self.is_nondeterministic = true;
+            self.progress.clear();
+            complain(format_args!("error: non-determinism: {difference}"));
+            complain(format_args!("reproduce  vertebra replay {seed}{} --twice", self.changes.flags()));
+        }
+        Ok(())
     }
 
     fn tell_failure(&mut self, seed: u64, report: &Report, failure: &Failure) {
@@ -198,24 +266,36 @@ impl Sweep<'_> {
     fn finish(mut self, seeds: Seeds, end: End, jobs: usize) -> Result<Outcome, Refusal> {
         let wall_time = self.began.elapsed();
         self.progress.clear();
+        let mut results = vec![self.refusal.take().map_or(Ok(()), Err)];
+        // Where the ledger could not be written, that is said already.
+        if let Some(recorder) = self.recorder.take().filter(|_| end != End::Ledger) {
+            let standings = record::end(recorder, end, &self.changes.profile());
+            results.push(standings.map(|standings| self.summary.add_standings(standings)));
+        }
         match self.flags.json {
             true => self.summary.json(&mut self.out, seeds, end, jobs, wall_time),
             false => self.summary.tell(&mut self.out, seeds, end, jobs, wall_time),
         }
-        let written = self.digests.map_or(Ok(()), Digests::finish);
-        let told = self.out.finish();
-        let refused = self.refusal.map_or(Ok(()), Err);
-        match (refused.and(written).and(told), self.summary.failures) {
-            (Ok(()), 0) => Ok(Outcome::Pass),
-            (Err(refusal), 0) => Err(refusal),
-            // A violation is a violation, even where not all could be said of it.
-            (result, _) => {
-                if let Err(refusal) = result {
-                    complain(format_args!("error: {refusal}"));
-                }
-                Ok(Outcome::Violation)
-            }
+        results.push(self.digests.map_or(Ok(()), Digests::finish));
+        results.push(self.out.finish());
+        annotations::tell(&self.summary);
+        if let Some(path) = &self.flags.junit {
+            let trouble = results.iter().find_map(|result| result.as_ref().err()).map(ToString::to_string);
+            results.push(junit::write(path, &self.summary, seeds, wall_time, trouble.as_deref()));
         }
+        if end == End::Interrupt && !self.flags.no_ledger {
+            let flags = format!("{}{}", self.changes.flags(), self.flags.place.flag());
+            complain(format_args!("note: `vertebra sweep --resume{flags}` goes on from here"));
+        }
+        let refused: Vec<Refusal> = results.into_iter().filter_map(Result::err).collect();
+        let found = match (self.is_nondeterministic, self.summary.failures) {
+            (true, _) => Outcome::Nondeterminism,
+            (false, 0) => return refused.into_iter().next().map_or(Ok(Outcome::Pass), Err),
+            (false, _) => Outcome::Violation,
+        };
+        // A violation is a violation, even where not all could be said of it.
+        refused.iter().for_each(|refusal| complain(format_args!("error: {refusal}")));
+        Ok(found)
     }
 }
 
@@ -227,34 +307,6 @@ struct FailureLine<'a> {
     digest: String,
     #[serde(flatten)]
     failure: &'a Failure,
-}
-
-/// The file of `--digests`: a seed and its digest on each line.
-struct Digests {
-    path: PathBuf,
-    file: BufWriter<File>,
-    failed: Option<std::io::Error>,
-}
-
-impl Digests {
-    fn create(path: &Path) -> Result<Self, Refusal> {
-        let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(Self { path: path.to_owned(), file: BufWriter::new(file), failed: None })
-    }
-
-    fn add(&mut self, seed: u64, report: &Report) {
-        if self.failed.is_none() {
-            self.failed = writeln!(self.file, "{seed} {}", report.digest).err();
-        }
-    }
-
-    fn finish(mut self) -> Result<(), Refusal> {
-        let flushed = self.file.flush().err();
-        match self.failed.or(flushed) {
-            Some(error) => Err(Refusal::new(format!("{}: {error}", self.path.display()))),
-            None => Ok(()),
-        }
-    }
 }
 
 fn cores() -> usize {

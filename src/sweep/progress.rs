@@ -55,9 +55,9 @@ impl Progress {
         };
         format!(
             "{}{of} seeds  {}/s  {} virtual  {failures}",
-            Count(summary.seeds),
+            Count(summary.sums.seeds),
             Count(summary.seeds_per_second(wall_time) as u64),
-            Span(summary.virtual_time),
+            Span(summary.sums.virtual_time),
         )
     }
 }

@@ -6,8 +6,10 @@ use std::time::Duration;
 use anstyle::AnsiColor;
 use serde::Serialize;
 use vertebra_sim::Report;
+use vertebra_sim::ledger::Sums;
+use vertebra_sim::seeds::Seeds;
 
-use super::seeds::Seeds;
+use super::record::Standing;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::words::{Count, Span, counted};
@@ -16,8 +18,7 @@ use crate::words::{Count, Span, counted};
 const KEPT_MAX: usize = 5;
 
 /// Why no other seed was begun.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
     /// All seeds were run.
     AllSeeds,
@@ -31,9 +32,24 @@ pub enum End {
     ClosedOutput,
     /// A seed has no schedule with these flags.
     Refusal,
+    /// The ledger could not be written.
+    Ledger,
 }
 
 impl End {
+    /// As JSON and the ledger have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AllSeeds => "all-seeds",
+            Self::Time => "time",
+            Self::FirstFailure => "first-failure",
+            Self::Interrupt => "interrupt",
+            Self::ClosedOutput => "closed-output",
+            Self::Refusal => "refusal",
+            Self::Ledger => "ledger",
+        }
+    }
+
     fn remark(self) -> &'static str {
         match self {
             Self::AllSeeds | Self::Refusal => "",
@@ -41,6 +57,7 @@ impl End {
             Self::FirstFailure => "; ended at the first failure",
             Self::Interrupt => "; interrupted",
             Self::ClosedOutput => "; standard output was closed",
+            Self::Ledger => "; the ledger could not be written",
         }
     }
 }
@@ -54,6 +71,8 @@ pub struct Kind {
     pub count: u64,
     /// Seeds after the first one whose schedules are kept too.
     pub also: Vec<u64>,
+    /// What the ledger says of it, where there is one.
+    pub standing: Option<Standing>,
 }
 
 impl Kind {
@@ -66,14 +85,12 @@ impl Kind {
 /// Sums over the seeds that were run, and the failures among them.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
-    pub seeds: u64,
+    /// Over what this sweep ran.
+    pub sums: Sums,
+    /// Seeds that were left out, for an earlier sweep did them.
+    pub seeds_before: u64,
+    /// All of them: also those that earlier sweeps found among the seeds that were left out.
     pub failures: u64,
-    pub virtual_time: Duration,
-    pub events: u64,
-    pub operations: u64,
-    pub faults: u64,
-    /// How many seeds had a cluster of how many members.
-    pub members: BTreeMap<u16, u64>,
     /// In the order of their first seeds.
     pub kinds: Vec<Kind>,
     by_signature: BTreeMap<String, usize>,
@@ -82,12 +99,7 @@ pub struct Summary {
 impl Summary {
     /// Adds a run.
     pub fn add(&mut self, report: &Report, members: u16) {
-        self.seeds += 1;
-        self.virtual_time = self.virtual_time.saturating_add(report.virtual_time);
-        self.events += report.events;
-        self.operations += report.operations;
-        self.faults += report.faults;
-        *self.members.entry(members).or_default() += 1;
+        self.sums.add(&Sums::of(report, members));
     }
 
     /// Adds a failure of a run that was added. `keep` keeps its schedule, and is called for the first few of a kind.
@@ -97,51 +109,66 @@ impl Summary {
         mut failure: Failure,
         keep: impl FnOnce(&mut Failure),
     ) -> Failure {
-        self.failures += 1;
-        match self.by_signature.get(&failure.signature).and_then(|index| self.kinds.get_mut(*index)) {
-            Some(kind) => {
-                kind.count += 1;
-                if kind.has_room() {
-                    keep(&mut failure);
-                    kind.also.push(seed);
-                }
-            }
-            None => {
-                keep(&mut failure);
-                self.by_signature.insert(failure.signature.clone(), self.kinds.len());
-                let failure = failure.clone();
-                self.kinds.push(Kind { first_seed: seed, failure, count: 1, also: Vec::new() });
-            }
+        if self.kind(&failure.signature).is_none_or(|kind| kind.has_room()) {
+            keep(&mut failure);
         }
+        self.add_known(seed, failure.clone());
         failure
     }
 
+    /// Adds a failure of which nothing is to be kept any more.
+    pub fn add_known(&mut self, seed: u64, failure: Failure) {
+        self.failures += 1;
+        if let Some(kind) = self.kind(&failure.signature) {
+            kind.count += 1;
+            if kind.has_room() {
+                kind.also.push(seed);
+            }
+            return;
+        }
+        self.by_signature.insert(failure.signature.clone(), self.kinds.len());
+        self.kinds.push(Kind { first_seed: seed, failure, count: 1, also: Vec::new(), standing: None });
+    }
+
+    fn kind(&mut self, signature: &str) -> Option<&mut Kind> {
+        self.by_signature.get(signature).and_then(|index| self.kinds.get_mut(*index))
+    }
+
+    /// Adds what the ledger says of each kind.
+    pub fn add_standings(&mut self, mut standings: BTreeMap<String, Standing>) {
+        for kind in &mut self.kinds {
+            kind.standing = standings.remove(&kind.failure.signature);
+        }
+    }
+
     pub fn seeds_per_second(&self, wall_time: Duration) -> f64 {
-        self.seeds as f64 / wall_time.as_secs_f64().max(1e-9)
+        self.sums.seeds as f64 / wall_time.as_secs_f64().max(1e-9)
     }
 
     /// Tells it as text.
     pub fn tell(&self, out: &mut Output, seeds: Seeds, end: End, jobs: usize, wall_time: Duration) {
         let rate = self.seeds_per_second(wall_time);
         let rate = if rate < 10.0 { format!("{rate:.1}") } else { Count(rate as u64).to_string() };
+        let Sums { seeds: run, virtual_time, events, operations, faults, members, failures: _ } = &self.sums;
+        let before = match self.seeds_before {
+            0 => String::new(),
+            before => format!("; {} were done before", Count(before)),
+        };
         out.line(format_args!(
-            "{} of {seeds} in {} on {}: {rate} seeds/s{}",
-            counted(self.seeds, "seed"),
+            "{} of {seeds} in {} on {}: {rate} seeds/s{}{before}",
+            counted(*run, "seed"),
             Span(wall_time),
             counted(jobs as u64, "thread"),
             end.remark(),
         ));
         let members: Vec<String> =
-            self.members.iter().map(|(members, seeds)| format!("{} with {members}", Count(*seeds))).collect();
-        let faster = self.virtual_time.as_secs_f64() / wall_time.as_secs_f64().max(1e-9);
+            members.iter().map(|(members, seeds)| format!("{} with {members}", Count(*seeds))).collect();
+        let faster = virtual_time.as_secs_f64() / wall_time.as_secs_f64().max(1e-9);
         let lines = [
-            (
-                "virtual time",
-                format!("{} ({} times real time)", Span(self.virtual_time), Count(faster as u64)),
-            ),
-            ("operations", Count(self.operations).to_string()),
-            ("faults", Count(self.faults).to_string()),
-            ("events", Count(self.events).to_string()),
+            ("virtual time", format!("{} ({} times real time)", Span(*virtual_time), Count(faster as u64))),
+            ("operations", Count(*operations).to_string()),
+            ("faults", Count(*faults).to_string()),
+            ("events", Count(*events).to_string()),
             ("members", members.join(", ")),
         ];
         for (name, value) in lines {
@@ -155,6 +182,9 @@ impl Summary {
             let count = counted(kind.count, "failure");
             out.line(format_args!(""));
             kind.failure.tell(out, &format!("  ({count}, the first is seed {})", kind.first_seed));
+            if let Some(Standing { id, state }) = &kind.standing {
+                out.line(format_args!("recorded   {id}, {state}"));
+            }
             if !kind.also.is_empty() {
                 let also: Vec<String> = kind.also.iter().map(u64::to_string).collect();
                 let more = kind.count - 1 - also.len() as u64;
@@ -171,19 +201,21 @@ impl Summary {
             first_seed: kind.first_seed,
             also: &kind.also,
             failure: &kind.failure,
+            standing: kind.standing.as_ref(),
         });
         out.json(&SummaryLine {
             r#type: "summary",
-            end,
+            end: end.name(),
             first_seed: seeds.first,
             last_seed: seeds.last,
-            seeds: self.seeds,
+            seeds: self.sums.seeds,
+            seeds_before: self.seeds_before,
             failures: self.failures,
-            virtual_time_ns: u64::try_from(self.virtual_time.as_nanos()).unwrap_or(u64::MAX),
-            events: self.events,
-            operations: self.operations,
-            faults: self.faults,
-            members: &self.members,
+            virtual_time_ns: u64::try_from(self.sums.virtual_time.as_nanos()).unwrap_or(u64::MAX),
+            events: self.sums.events,
+            operations: self.sums.operations,
+            faults: self.sums.faults,
+            members: &self.sums.members,
             jobs,
             wall_time_ms: u64::try_from(wall_time.as_millis()).unwrap_or(u64::MAX),
             seeds_per_second: (self.seeds_per_second(wall_time) * 10.0).round() / 10.0,
@@ -196,10 +228,11 @@ impl Summary {
 #[derive(Serialize)]
 struct SummaryLine<'a> {
     r#type: &'static str,
-    end: End,
+    end: &'static str,
     first_seed: u64,
     last_seed: u64,
     seeds: u64,
+    seeds_before: u64,
     failures: u64,
     virtual_time_ns: u64,
     events: u64,
@@ -219,4 +252,6 @@ struct KindLine<'a> {
     also: &'a [u64],
     #[serde(flatten)]
     failure: &'a Failure,
+    #[serde(flatten)]
+    standing: Option<&'a Standing>,
 }

@@ -11,6 +11,8 @@ tests![
     the_help_of_replay_has_examples_and_the_shape_of_its_json,
     the_help_of_diff_has_examples_and_exit_codes,
     the_help_of_bisect_says_how_commits_are_judged,
+    the_help_of_failures_says_what_the_states_are,
+    the_help_of_merge_shows_where_ledgers_come_from,
     the_help_of_completions_says_where_they_go,
     completions_know_the_verbs_and_the_defects,
 ];
@@ -31,6 +33,14 @@ fn the_help_of_replay_has_examples_and_the_shape_of_its_json() {
     assert_snapshot!("help_replay", help("help-replay", &["replay"]));
 }
 
+fn the_help_of_failures_says_what_the_states_are() {
+    assert_snapshot!("help_failures", help("help-failures", &["failures"]));
+}
+
+fn the_help_of_merge_shows_where_ledgers_come_from() {
+    assert_snapshot!("help_merge", help("help-merge", &["merge"]));
+}
+
 fn the_help_of_diff_has_examples_and_exit_codes() {
     assert_snapshot!("help_diff", help("help-diff", &["diff"]));
 }
@@ -47,7 +57,18 @@ fn completions_know_the_verbs_and_the_defects() {
     let folder = folder("completions");
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = vertebra(&folder, &["completions", shell]).expect(0).stdout;
-        for word in ["sweep", "replay", "diff", "bisect", "fail-fast", "twice", "around"] {
+        for word in [
+            "sweep",
+            "replay",
+            "failures",
+            "merge",
+            "diff",
+            "bisect",
+            "fail-fast",
+            "twice",
+            "nightly",
+            "reopen",
+        ] {
             assert!(script.contains(word), "{shell} does not complete {word}");
         }
         // What a flag takes is not completed for these.

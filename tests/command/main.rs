@@ -20,10 +20,12 @@ mod echo;
 mod failures;
 mod help;
 mod interrupt;
+mod ledger;
 mod replay;
 mod repository;
 mod streams;
 mod sweep;
+mod triage;
 
 use support::Ended;
 
@@ -69,9 +71,11 @@ fn main() -> ExitCode {
         failures::tests(),
         help::tests(),
         interrupt::tests(),
+        ledger::tests(),
         replay::tests(),
         streams::tests(),
         sweep::tests(),
+        triage::tests(),
     ];
     libtest_mimic::run(&Arguments::from_args(), modules.into_iter().flatten().collect()).exit_code()
 }

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// The variables that would change what the command prints.
-const UNSET: [&str; 6] = ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "CI", "RUST_BACKTRACE"];
+const UNSET: [&str; 7] =
+    ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "CI", "GITHUB_ACTIONS", "RUST_BACKTRACE"];
 
 /// What came of a command.
 pub struct Ended {
@@ -45,12 +46,24 @@ impl Ended {
     }
 }
 
+const TEMPORARY: &str = env!("CARGO_TARGET_TMPDIR");
+
 /// A folder for one test, empty at first.
 pub fn folder(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = fs::remove_dir_all(&path);
+    let path = Path::new(TEMPORARY).join(name);
+    for old in [&path, &data(&path)] {
+        let _ = fs::remove_dir_all(old);
+    }
     fs::create_dir_all(&path).expect("a folder for the test");
     path
+}
+
+/// The user's data in commands that are started in `folder`: outside of it, as it is for people, and the same for a folder
+/// inside of it.
+pub fn data(folder: &Path) -> PathBuf {
+    let name = folder.strip_prefix(TEMPORARY).expect("a folder of a test").components().next();
+    let name = name.expect("a folder in the temporary one").as_os_str().to_string_lossy().into_owned();
+    Path::new(TEMPORARY).join(name + ".data")
 }
 
 /// `program` with `arguments`, to be started in `folder`.
@@ -60,6 +73,7 @@ pub fn command(program: &Path, folder: &Path, arguments: &[&str]) -> Command {
     for variable in UNSET {
         command.env_remove(variable);
     }
+    command.env("XDG_DATA_HOME", data(folder));
     command
 }
 
