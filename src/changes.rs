@@ -1,5 +1,6 @@
 //! The flags that change what a seed drew. A failure's command repeats them, so that it is the same run again.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use clap::{Args, FromArgMatches};
@@ -32,7 +33,7 @@ impl Changes {
         if let Some(members) = self.members {
             S::set_members(options, members);
         }
-        self.defects.iter().try_for_each(|defect| S::plant(options, defect))
+        self.planted().into_iter().try_for_each(|defect| S::plant(options, defect))
     }
 
     /// The first flag that would change `options`: a schedule file holds all of them, so there it has no place.
@@ -54,11 +55,9 @@ impl Changes {
         members.into_iter().chain(defects)
     }
 
-    /// The defects, each once.
-    fn planted(&self) -> impl Iterator<Item = &str> {
-        let first = |(index, defect): (usize, &String)| !self.defects[..index].contains(defect);
-        let defects = self.defects.iter().enumerate();
-        defects.filter(move |defect| first(*defect)).map(|(_, defect)| defect.as_str())
+    /// The defects, each once, in an order that does not depend on that of the flags: it is one profile.
+    fn planted(&self) -> BTreeSet<&str> {
+        self.defects.iter().map(String::as_str).collect()
     }
 
     /// The flags that mean these changes, each after a space.

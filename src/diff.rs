@@ -6,11 +6,10 @@ use std::process::Command;
 use clap::{Args, ValueHint};
 
 use crate::Subject;
-use crate::changes::Changes;
 use crate::divergence::{Parting, Run, Told};
 use crate::exit::{Outcome, Refusal};
 use crate::output::{Output, complain};
-use crate::source::{self, Source};
+use crate::source::{self, Context, Source};
 
 /// Flags of `vertebra diff`.
 #[derive(Args, Debug)]
@@ -40,11 +39,11 @@ the lines before the difference and those of each run from there on: before, fir
 digests_differ_from, the first event that says the same with another digest"
 )]
 pub struct Flags {
-    /// A seed, or a schedule file
-    #[arg(value_name = "SEED|FILE", value_hint = ValueHint::FilePath, value_parser = source::parser())]
+    /// A seed, a schedule file, or the id of a failure
+    #[arg(value_name = "SEED|FILE|ID", value_hint = ValueHint::FilePath, value_parser = source::parser())]
     a: Source,
     /// Another one [default: the same, for two builds]
-    #[arg(value_name = "SEED|FILE", value_hint = ValueHint::FilePath, value_parser = source::parser())]
+    #[arg(value_name = "SEED|FILE|ID", value_hint = ValueHint::FilePath, value_parser = source::parser())]
     b: Option<Source>,
     /// The vertebra that runs the first one [default: this one]
     #[arg(long, value_name = "PROGRAM", value_hint = ValueHint::ExecutablePath)]
@@ -53,7 +52,7 @@ pub struct Flags {
     #[arg(long, value_name = "PROGRAM", value_hint = ValueHint::ExecutablePath)]
     program_b: Option<PathBuf>,
     #[command(flatten)]
-    changes: Changes,
+    context: Context,
     /// Tell it as JSON
     #[arg(long, help_heading = "Output")]
     json: bool,
@@ -94,17 +93,17 @@ fn run<S: Subject>(
     program: Option<&Path>,
     flags: &Flags,
 ) -> Result<Run, Refusal> {
-    let changes = &flags.changes;
+    let context = &flags.context;
     let (program, shown) = match program {
         Some(program) => (program.to_owned(), program.to_string_lossy().into_owned()),
         None => {
             // What is wrong with it is said once, and not by each run.
-            source.schedule::<S>(changes)?;
+            source.schedule::<S>(context)?;
             let program =
                 std::env::current_exe().map_err(|error| format!("cannot be started again: {error}"))?;
             (program, "vertebra".to_owned())
         }
     };
-    let told = Told::by(Command::new(program).args(source.told_as_json(changes)))?;
-    Ok(Run { name, title: name, told, command: source.command(&shown, changes) })
+    let told = Told::by(Command::new(program).args(source.told_as_json(context)))?;
+    Ok(Run { name, title: name, told, command: source.command(&shown, context) })
 }

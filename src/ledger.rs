@@ -1,5 +1,6 @@
 //! Where the ledger is.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,7 +16,7 @@ use crate::words::shell_quoted;
 #[derive(Args, Clone, Debug, Default)]
 pub struct Place {
     /// The ledger, which keeps what sweeps do and find [default: in the user's data directory, named for the repository]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Ledger")]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Ledger")]
     ledger: Option<PathBuf>,
 }
 
@@ -30,6 +31,11 @@ impl Place {
         self.ledger
             .as_ref()
             .map_or(String::new(), |path| format!(" --ledger {}", shell_quoted(&path.to_string_lossy())))
+    }
+
+    /// The flag as a process takes it.
+    pub fn arguments(&self) -> Vec<OsString> {
+        self.ledger.iter().flat_map(|path| [OsString::from("--ledger"), path.into()]).collect()
     }
 
     /// Opens it to be read.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 use serde::Serialize;
-use vertebra_sim::ledger::{Joining, Ledger, Merged};
+use vertebra_sim::ledger::{Joining, Ledger, Merged, Rate};
 
 use crate::Subject;
 use crate::exit::{Outcome, Refusal};
@@ -51,19 +51,13 @@ struct MergedLine<'a> {
 
 /// Joins.
 pub fn merge<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
-    // Before a file is made that nothing can come into.
-    for path in &flags.ledgers {
-        Ledger::read(path, S::NAME)?;
-    }
+    let joining = if flags.history { Joining::History } else { Joining::OneSweep };
+    // Before a file is made that nothing comes into.
+    Ledger::check_joining(&flags.ledgers, S::NAME, joining)?;
     let writer = format!("another merge (process {})", std::process::id());
     let mut ledger = Ledger::write(&flags.into, S::NAME, &writer)?;
-    let joining = if flags.history { Joining::History } else { Joining::OneSweep };
     let Merged { sessions, failures: joined } = ledger.merge(&flags.ledgers, joining)?;
-    let (mut seeds, mut failures) = (0, 0);
-    for (_, sums) in ledger.sessions()? {
-        seeds += sums.seeds;
-        failures += sums.failures;
-    }
+    let Rate { failures, seeds } = ledger.totals()?;
     let name = flags.into.display().to_string();
     let mut out = Output::stdout();
     if flags.json {

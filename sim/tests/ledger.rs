@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use vertebra_sim::ledger::{
-    Finding, Joining, Ledger, Recorded, Run, SCHEDULES_MAX, Session, State, Sums, Version,
+    Finding, Joining, Ledger, Rate, Recorded, Run, SCHEDULES_MAX, Session, State, Sums, Version,
 };
 use vertebra_sim::seeds::Seeds;
 use vertebra_sim::trace::Digest;
@@ -85,7 +85,8 @@ impl Sweep<'_> {
                 members: if seed % 2 == 0 { 1 } else { 3 },
                 schedule: (self.fails)(seed).map(|_| "a schedule"),
             };
-            assert_ne!(recorder.record(&run).expect("it is recorded"), Recorded::Otherwise(String::new()));
+            let recorded = recorder.record(&run).expect("it is recorded");
+            assert!(!matches!(recorded, Recorded::Otherwise(_)), "{recorded:?}");
         }
         recorder.end("all-seeds", self.began_ms + 1).expect("it ends");
     }
@@ -99,15 +100,15 @@ fn everything(path: &Path) -> (Vec<Seeds>, Sums, Vec<Met>) {
     let ledger = read(path);
     let mut sums = Sums::default();
     let mut done = Vec::new();
-    for (session, session_sums) in ledger.sessions().expect("sessions") {
-        sums.add(&session_sums);
-        let Session { version, profile, .. } = session;
+    for swept in ledger.sessions().expect("sessions") {
+        sums.add(&swept.sums);
+        let Session { version, profile, .. } = swept.session;
         done.extend_from_slice(ledger.done(&profile, Some(&version.build)).expect("seeds").ranges());
     }
     done.sort_unstable();
     done.dedup();
     let told = |finding: Finding| {
-        let seeds = ledger.seeds_of(&finding.id, u64::MAX).expect("seeds");
+        let seeds = ledger.seeds_of(&finding.id, u64::MAX).expect("seeds").0;
         (finding.id, finding.failures, seeds, finding.first.seed, finding.last.seed)
     };
     (done, sums, ledger.findings().expect("findings").into_iter().map(told).collect())
@@ -248,6 +249,12 @@ fn what_is_closed_is_resolved_until_it_is_seen_again() {
     assert_eq!(ledger.mark(&id, true, 7), Ok(true));
     Sweep { build: "second", began_ms: 8, ..SWEEP }.record(&path);
     assert_eq!(state(&path), (State::Ongoing, false, true));
+    // The same seeds in the same build are recorded already, and seen all the same.
+    let ledger = Ledger::amend(&path, SYSTEM).expect("it can be written");
+    assert_eq!(ledger.mark(&id, true, 9), Ok(true));
+    assert_eq!(state(&path), (State::Resolved, true, false));
+    Sweep { build: "second", began_ms: 10, ..SWEEP }.record(&path);
+    assert_eq!(state(&path), (State::Ongoing, false, true));
 }
 
 #[test]
@@ -327,6 +334,52 @@ fn what_another_build_or_profile_made_is_joined_as_history_only() {
 }
 
 #[test]
+fn seeds_that_two_ledgers_did_count_once_when_they_are_joined() {
+    let (one, other, joined) = (path("overlap-one"), path("overlap-other"), path("overlap"));
+    Sweep { seeds: Seeds { first: 0, last: 69 }, ..SWEEP }.record(&one);
+    Sweep { seeds: Seeds { first: 30, last: 99 }, began_ms: 2, ..SWEEP }.record(&other);
+    write(&joined).merge(&[other, one], Joining::OneSweep).expect("they fit");
+    let ledger = read(&joined);
+    assert_eq!(ledger.totals(), Ok(Rate { failures: 10, seeds: 100 }));
+    let finding = ledger.findings().expect("findings").swap_remove(0);
+    assert_eq!((finding.failures, finding.seen), (10, Rate { failures: 10, seeds: 100 }));
+    assert_eq!((finding.first.seed, finding.last.seed), (3, 93));
+    let (seeds, all) = ledger.seeds_of(&finding.id, 5).expect("seeds");
+    assert_eq!((seeds, all), (vec![3, 13, 23, 33, 43], 10));
+    let mut told = Vec::new();
+    let session = Sweep { began_ms: 3, ..SWEEP }.session();
+    let before = ledger.before(&session, |known| told.push(known.seed)).expect("it is read");
+    assert_eq!((before.ranges(), told.len()), ([SWEEP.seeds].as_slice(), 10));
+}
+
+#[test]
+fn a_seed_that_passed_here_and_failed_there_is_a_contradiction() {
+    let (one, other) = (path("failed"), path("passed"));
+    SWEEP.record(&one);
+    Sweep { fails: |seed| (seed == 3).then_some("threes"), began_ms: 2, ..SWEEP }.record(&other);
+    for (name, order) in [("forth", [&one, &other]), ("back", [&other, &one])] {
+        let joined = path(&format!("contradiction-{name}"));
+        let text = write(&joined)
+            .merge(&order.map(PathBuf::clone), Joining::OneSweep)
+            .expect_err("one of them is wrong");
+        let text = text.to_string();
+        assert!(
+            text.contains("seed 13 ended as oracle/threes in one sweep, and passed in another one, although"),
+            "{text}"
+        );
+        assert!(read(&joined).sessions().expect("sessions").is_empty(), "all or nothing");
+    }
+}
+
+#[test]
+fn a_sweep_that_was_killed_before_its_first_seed_says_nothing_of_its_build() {
+    let path = path("empty-session");
+    SWEEP.record(&path);
+    drop(write(&path).begin(&Sweep { build: "second", began_ms: 2, ..SWEEP }.session()).expect("it begins"));
+    assert_eq!(state(&path).0, State::New);
+}
+
+#[test]
 fn two_ledgers_that_contradict_each_other_are_not_joined() {
     let (own, other) = (path("one"), path("contradiction"));
     SWEEP.record(&own);
@@ -336,7 +389,7 @@ fn two_ledgers_that_contradict_each_other_are_not_joined() {
     drop(recorder);
     let before = everything(&own);
     let text = write(&own).merge(&[other], Joining::OneSweep).expect_err("a contradiction").to_string();
-    assert!(text.contains("non-determinism: seed 13 ended as oracle/threes with digest 0"), "{text}");
+    assert!(text.contains("seed 13 ended as oracle/threes with digest 0"), "{text}");
     assert_eq!(everything(&own), before);
 }
 
@@ -350,6 +403,30 @@ fn one_sweep_writes_and_others_are_told_who() {
     drop(Ledger::amend(&path, SYSTEM).expect("it can be marked"));
     drop(ledger);
     write(&path);
+}
+
+#[test]
+fn a_ledger_has_one_lock_whatever_link_leads_to_it() {
+    let path = path("linked");
+    let link = path.with_file_name("a link");
+    let ledger = write(&path);
+    std::os::unix::fs::symlink(&path, &link).expect("a link");
+    let text = Ledger::write(&link, SYSTEM, "another").expect_err("it is taken").to_string();
+    assert!(text.starts_with(&format!("{}: a test writes into it", link.display())), "{text}");
+    drop(ledger);
+    write(&link);
+}
+
+#[test]
+fn a_file_that_is_no_lock_is_not_made_one() {
+    let path = path("no-lock");
+    drop(write(&path));
+    let lock = path.with_file_name("a.ledger-lock");
+    assert_eq!(std::fs::read_to_string(&lock).expect("a lock"), "locked by a test");
+    std::fs::write(&lock, "precious = 1\n").expect("a file");
+    let text = Ledger::write(&path, SYSTEM, "a test").expect_err("it is something else").to_string();
+    assert!(text.contains("a.ledger-lock, and that is something else"), "{text}");
+    assert_eq!(std::fs::read_to_string(&lock).expect("a file"), "precious = 1\n");
 }
 
 #[test]
@@ -393,7 +470,20 @@ fn what_is_no_ledger_is_refused_and_left_as_it_is() {
     let folder = missing.parent().expect("a folder").to_owned();
     std::fs::create_dir_all(&folder).expect("a folder");
     let text = Ledger::write(&folder, SYSTEM, "a test").expect_err("a folder").to_string();
-    assert!(text.ends_with("is a folder; name a file"), "{text}");
+    assert!(text.ends_with("is no file; name one"), "{text}");
+    let text = Ledger::read(&folder, SYSTEM).expect_err("a folder").to_string();
+    assert!(text.ends_with("is no file; name one"), "{text}");
+
+    let table = path("table");
+    drop(write(&table));
+    let connection = rusqlite::Connection::open(&table).expect("a database");
+    connection.execute_batch("DROP TABLE tally").expect("a table");
+    drop(connection);
+    let text = read(&table).findings().expect_err("no table").to_string();
+    assert!(
+        text.contains("is damaged, and is left as it is") && text.contains("no such table: tally"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -26,11 +26,10 @@ use self::state::{Folder, Memory};
 use self::steps::Steps;
 use self::worktree::Worktree;
 use crate::Subject;
-use crate::changes::Changes;
 use crate::exit::{Outcome, Refusal};
 use crate::interrupt::stop_on_interrupt;
 use crate::output::complain;
-use crate::source::{self, Source};
+use crate::source::{self, Context, Source};
 
 mod candidate;
 mod child;
@@ -49,12 +48,12 @@ mod worktree;
     after_help = "\
 Examples:
   vertebra bisect vertebra-failures/4711.toml --good v0.1.0
-  vertebra bisect 4711 --good HEAD~40 --around 20
+  vertebra bisect F3a9c2d1 --good HEAD~40 --around 20
   vertebra bisect case.toml --good v1 --build 'make' --run './server-test {schedule}'",
     after_long_help = "\
 Examples:
   vertebra bisect vertebra-failures/4711.toml --good v0.1.0
-  vertebra bisect 4711 --good HEAD~40 --around 20
+  vertebra bisect F3a9c2d1 --good HEAD~40 --around 20
   vertebra bisect case.toml --good v1 --build 'make' --run './server-test {schedule}'
 
 First the bad commit must fail and the good one pass. Then git bisect chooses commits between them.
@@ -89,8 +88,8 @@ With --json, each line is an object. Its `type` is one of:
                has it; else candidates"
 )]
 pub struct Flags {
-    /// A seed, or a schedule file
-    #[arg(value_name = "SEED|FILE", value_hint = ValueHint::FilePath, value_parser = source::parser())]
+    /// A seed, a schedule file, or the id of a failure
+    #[arg(value_name = "SEED|FILE|ID", value_hint = ValueHint::FilePath, value_parser = source::parser())]
     source: Source,
     /// A commit that passes, from which the bad one comes
     #[arg(long, value_name = "REVISION")]
@@ -101,11 +100,11 @@ pub struct Flags {
     /// Where a run passes, try this many other interleavings of its tasks
     #[arg(long, value_name = "K", default_value_t = 0)]
     around: u64,
-    /// Look for this signature, instead of that which the bad commit gives
+    /// Look for this signature, instead of that which the ledger has or the bad commit gives
     #[arg(long, value_name = "TEXT")]
     signature: Option<String>,
     #[command(flatten)]
-    changes: Changes,
+    context: Context,
     #[command(flatten)]
     recipe: Recipe,
     /// Keep the worktree, the build folder and what is known in this folder [default: one for the
@@ -182,12 +181,17 @@ fn begin<S: Subject>(flags: &Flags, stop: &AtomicBool) -> Result<Outcome, Stop> 
     }
 
     let folder = Folder::open(flags.work.as_deref(), &git)?;
-    let Flags { around, signature, recipe, .. } = flags;
-    let question = serde_json::to_string(&(&text, &good.hash, &bad.hash, around, signature, recipe));
+    let Flags { around, recipe, .. } = flags;
+    // The ledger knows what a failure of its looks like.
+    let signature = match &flags.signature {
+        Some(signature) => Some(signature.clone()),
+        None => flags.source.signature::<S>(&flags.context)?,
+    };
+    let question = serde_json::to_string(&(&text, &good.hash, &bad.hash, around, &signature, recipe));
     let question = question.map_err(|error| error.to_string())?;
     let memory = Memory::open(&folder, &question, flags.anew)?;
     let schedule = memory.place.write("schedule.toml", &text)?;
-    let wanted = signature.clone().map(|text| Signature(Some(text)));
+    let wanted = signature.map(|text| Signature(Some(text)));
     let question = Question { text, schedule, around: *around, wanted };
     let worktree = Worktree::add(&git, &folder.worktree(), &bad)?;
     let bench = Bench {
@@ -210,15 +214,17 @@ fn begin<S: Subject>(flags: &Flags, stop: &AtomicBool) -> Result<Outcome, Stop> 
 /// The schedule's text. With `--run` it may be one that no version of this command can read.
 fn schedule<S: Subject>(flags: &Flags) -> Result<String, Refusal> {
     match (&flags.source, &flags.recipe.run) {
-        (Source::File(path), Some(_)) if !flags.changes.flags().is_empty() => Err(Refusal::new(format!(
-            "{} change what a seed draws; leave them out, or edit {}",
-            flags.changes.flags().trim_start(),
-            path.display()
-        ))),
-        (Source::File(_), None) => {
-            flags.source.schedule::<S>(&flags.changes)?;
-            flags.source.text::<S>(&flags.changes)
+        (Source::File(path), Some(_)) if !flags.context.changes.flags().is_empty() => {
+            Err(Refusal::new(format!(
+                "{} change what a seed draws; leave them out, or edit {}",
+                flags.context.changes.flags().trim_start(),
+                path.display()
+            )))
         }
-        _ => flags.source.text::<S>(&flags.changes),
+        (Source::File(_), None) => {
+            flags.source.schedule::<S>(&flags.context)?;
+            flags.source.text::<S>(&flags.context)
+        }
+        _ => flags.source.text::<S>(&flags.context),
     }
 }

@@ -5,7 +5,7 @@ use clap::Args;
 use serde::Serialize;
 use vertebra_sim::ledger::{Finding, State};
 
-use super::{command, short, state_parser};
+use super::{Common, command, short, state_parser};
 use crate::Subject;
 use crate::exit::{Outcome, Refusal};
 use crate::ledger::Place;
@@ -18,27 +18,21 @@ pub struct Listing {
     /// Only those in one of these states; may be repeated
     #[arg(long = "state", value_name = "STATE", value_delimiter = ',', value_parser = state_parser())]
     states: Vec<State>,
-    /// Tell them as JSON, one object on each line
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    place: Place,
 }
 
-pub fn list<S: Subject>(flags: &Listing) -> Result<Outcome, Refusal> {
-    let ledger = flags.place.read::<S>()?;
+pub fn list<S: Subject>(flags: &Listing, common: &Common) -> Result<Outcome, Refusal> {
+    let ledger = common.place.read::<S>()?;
     let mut findings = ledger.findings()?;
     findings.retain(|finding| flags.states.is_empty() || flags.states.contains(&finding.state));
     let mut out = Output::stdout();
     for finding in &findings {
-        match flags.json {
-            true => out.json(&FindingLine::new::<S>(finding, &flags.place)),
-            false => tell(&mut out, finding, &command::<S>(finding, &flags.place)),
+        match common.json {
+            true => out.json(&FindingLine::new::<S>(finding, &common.place)),
+            false => tell(&mut out, finding, &command::<S>(finding, &common.place)),
         }
     }
-    if !flags.json {
-        let seeds: u64 = ledger.sessions()?.iter().map(|(_, sums)| sums.seeds).sum();
-        tell_sums(&mut out, &findings, !flags.states.is_empty(), seeds);
+    if !common.json {
+        tell_sums(&mut out, &findings, !flags.states.is_empty(), ledger.totals()?.seeds);
     }
     out.finish()?;
     Ok(Outcome::Pass)

@@ -15,9 +15,7 @@ mod show;
 
 /// Flags of `vertebra failures`.
 #[derive(Args, Debug)]
-#[command(
-    args_conflicts_with_subcommands = true,
-    after_help = "\
+#[command(after_help = "\
 Examples:
   vertebra failures                             list them: those of the latest build first
   vertebra failures --state new,ongoing --json
@@ -30,13 +28,24 @@ States:
   ongoing   the latest build has it, as one before had
   rare      not seen in the latest build, over too few seeds for that to say anything
   resolved  closed by hand; or not seen in the latest build, over so many seeds that at the rate
-            at which it was seen before, at least 3 failures were to be expected"
-)]
+            at which it was seen before, at least 3 failures were to be expected")]
 pub struct Flags {
     #[command(subcommand)]
     action: Option<Action>,
     #[command(flatten)]
     list: list::Listing,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Flags of each of them.
+#[derive(Args, Debug)]
+pub struct Common {
+    /// Tell it as JSON, one object on each line
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// What to do with them.
@@ -58,11 +67,6 @@ struct Marking {
     /// Which, by their ids or what these begin with
     #[arg(value_name = "ID", required = true)]
     ids: Vec<String>,
-    /// Tell what they are now as JSON, one object on each line
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    place: Place,
 }
 
 /// Reads the name of a state.
@@ -73,17 +77,18 @@ fn state_parser() -> impl TypedValueParser<Value = State> {
 
 /// Lists, shows, closes or reopens.
 pub fn failures<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
-    match &flags.action {
-        None => list::list::<S>(&flags.list),
-        Some(Action::List(flags)) => list::list::<S>(flags),
-        Some(Action::Show(flags)) => show::show::<S>(flags),
-        Some(Action::Close(marking)) => mark::<S>(marking, true),
-        Some(Action::Reopen(marking)) => mark::<S>(marking, false),
+    let Flags { action, list, common } = flags;
+    match action {
+        None => list::list::<S>(list, common),
+        Some(Action::List(flags)) => list::list::<S>(flags, common),
+        Some(Action::Show(flags)) => show::show::<S>(flags, common),
+        Some(Action::Close(marking)) => mark::<S>(marking, common, true),
+        Some(Action::Reopen(marking)) => mark::<S>(marking, common, false),
     }
 }
 
-fn mark<S: Subject>(marking: &Marking, is_closed: bool) -> Result<Outcome, Refusal> {
-    let ledger = marking.place.amend::<S>()?;
+fn mark<S: Subject>(marking: &Marking, common: &Common, is_closed: bool) -> Result<Outcome, Refusal> {
+    let ledger = common.place.amend::<S>()?;
     // All are looked up before any is marked: a slip in the third id leaves the first two as they were.
     let findings: Result<Vec<Finding>, Refusal> = marking.ids.iter().map(|id| finding(&ledger, id)).collect();
     let ids: Vec<String> = findings?.into_iter().map(|finding| finding.id).collect();
@@ -93,8 +98,8 @@ fn mark<S: Subject>(marking: &Marking, is_closed: bool) -> Result<Outcome, Refus
     let mut out = Output::stdout();
     let now = ledger.findings()?;
     for finding in ids.iter().filter_map(|id| now.iter().find(|finding| finding.id == *id)) {
-        if marking.json {
-            out.json(&list::FindingLine::new::<S>(finding, &marking.place));
+        if common.json {
+            out.json(&list::FindingLine::new::<S>(finding, &common.place));
         } else {
             let done = if is_closed { "closed" } else { "reopened" };
             out.line(format_args!("{done:<9}  {}  {}", finding.id, Line(&finding.signature)));

@@ -7,7 +7,7 @@ use vertebra_sim::Instant;
 use vertebra_sim::ledger::{Example, Finding, Occurrence, State};
 
 use super::list::{FindingLine, style};
-use super::{command, short};
+use super::{Common, command, short};
 use crate::Subject;
 use crate::exit::{Outcome, Refusal};
 use crate::ledger::{Place, finding};
@@ -24,32 +24,27 @@ pub struct Flags {
     #[arg(value_name = "ID")]
     id: String,
     /// Print the schedule of one of its failures, and nothing else
-    #[arg(long, conflicts_with = "json")]
-    schedule: bool,
-    /// Tell it as one JSON object
     #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    place: Place,
+    schedule: bool,
 }
 
-pub fn show<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
-    let ledger = flags.place.read::<S>()?;
+pub fn show<S: Subject>(flags: &Flags, common: &Common) -> Result<Outcome, Refusal> {
+    let ledger = common.place.read::<S>()?;
     let finding = finding(&ledger, &flags.id)?;
     let example = ledger.example(&finding)?;
-    let seeds = ledger.seeds_of(&finding.id, SEEDS_MAX)?;
+    let (seeds, seeds_all) = ledger.seeds_of(&finding.id, SEEDS_MAX)?;
     let mut out = Output::stdout();
     match (&example, flags.schedule) {
         (Some(example), true) => out.line(format_args!("{}", example.schedule.trim_end())),
         (None, true) => return Err(Refusal::new(format!("no schedule of {} is kept", finding.id))),
-        (_, false) if flags.json => out.json(&ShownLine {
-            finding: FindingLine::new::<S>(&finding, &flags.place),
+        (_, false) if common.json => out.json(&ShownLine {
+            finding: FindingLine::new::<S>(&finding, &common.place),
             example: example.as_ref(),
             seeds,
         }),
         (_, false) => {
-            let command = command::<S>(&finding, &flags.place);
-            tell(&mut out, &finding, example.as_ref(), &seeds, &command, &flags.place);
+            let command = command::<S>(&finding, &common.place);
+            tell(&mut out, &finding, example.as_ref(), (&seeds, seeds_all), &command, &common.place);
         }
     }
     out.finish()?;
@@ -61,7 +56,7 @@ pub fn show<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
 struct ShownLine<'a> {
     #[serde(flatten)]
     finding: FindingLine<'a>,
-    /// One of its failures: the last whose schedule is kept.
+    /// One of its failures: the first that the last build to have it recorded.
     example: Option<&'a Example>,
     /// The first few of its seeds.
     seeds: Vec<u64>,
@@ -71,7 +66,7 @@ fn tell(
     out: &mut Output,
     finding: &Finding,
     example: Option<&Example>,
-    seeds: &[u64],
+    (seeds, seeds_all): (&[u64], u64),
     command: &str,
     place: &Place,
 ) {
@@ -94,7 +89,7 @@ fn tell(
     }
     out.line(format_args!("seen       {} in {}", counted(*failures, "failure"), counted(seen.seeds, "seed")));
     let listed: Vec<String> = seeds.iter().map(u64::to_string).collect();
-    let more = match failures.saturating_sub(seeds.len() as u64) {
+    let more = match seeds_all.saturating_sub(seeds.len() as u64) {
         0 => String::new(),
         more => format!(" and {} more", Count(more)),
     };

@@ -15,11 +15,10 @@ use self::filter::Filter;
 pub use self::timeline::EventLine;
 use self::timeline::{Telling, Timeline};
 use crate::Subject;
-use crate::changes::Changes;
 use crate::exit::{Outcome, Refusal};
 use crate::failure::Keeping;
 use crate::output::{Output, complain};
-use crate::source::{self, Source};
+use crate::source::{self, Context, Source};
 
 mod ending;
 mod filter;
@@ -54,11 +53,11 @@ With --json, each line is an object. Its `type` is one of:
                first, second"
 )]
 pub struct Flags {
-    /// A seed, or a schedule file
-    #[arg(value_name = "SEED|FILE", value_hint = ValueHint::FilePath, value_parser = source::parser())]
+    /// A seed, a schedule file, or the id of a failure
+    #[arg(value_name = "SEED|FILE|ID", value_hint = ValueHint::FilePath, value_parser = source::parser())]
     source: Source,
     #[command(flatten)]
-    changes: Changes,
+    context: Context,
     /// Run it in two processes and compare them event by event
     #[arg(long, conflicts_with_all = ["topics", "nodes", "grep", "from", "until", "quiet", "verdict"])]
     twice: bool,
@@ -79,7 +78,7 @@ pub struct Flags {
 
 /// Replays.
 pub fn replay<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
-    let schedule = flags.source.schedule::<S>(&flags.changes)?;
+    let schedule = flags.source.schedule::<S>(&flags.context)?;
     let mut out = Output::stdout();
     if flags.twice {
         let program = std::env::current_exe().map_err(|error| format!("cannot be started twice: {error}"))?;
@@ -94,7 +93,7 @@ pub fn replay<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
     if !flags.quiet && !flags.verdict {
         head(&mut out, flags, &schedule)?;
     }
-    let command = flags.source.command("vertebra", &flags.changes);
+    let command = flags.source.command("vertebra", &flags.context);
     if flags.verdict {
         let report = run::<S>(&schedule, None);
         return end(&mut out, flags, &schedule, Ending::new(schedule.seed, &report, &command));
@@ -127,7 +126,7 @@ fn head<O: Serialize>(out: &mut Output, flags: &Flags, schedule: &Schedule<O>) -
     Ok(())
 }
 
-/// Tells the verdict, and keeps the schedule of a failure that came from a seed.
+/// Tells the verdict, and keeps the schedule of a failure that has no file.
 fn end<O: Serialize>(
     out: &mut Output,
     flags: &Flags,
@@ -137,8 +136,9 @@ fn end<O: Serialize>(
     if let Some(failure) = &mut ending.failure {
         match &flags.source {
             Source::File(path) => failure.schedule = Some(path.display().to_string()),
-            Source::Seed(seed) => {
-                failure.keep(schedule, &flags.keeping, &flags.changes.file_name(*seed));
+            Source::Seed(_) | Source::Failure(_) => {
+                let name = flags.context.changes.file_name(schedule.seed);
+                failure.keep(schedule, &flags.keeping, &name);
                 if let Some(reason) = &failure.not_kept {
                     complain(format_args!("error: the schedule is not kept: {reason}"));
                 }

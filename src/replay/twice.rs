@@ -34,7 +34,7 @@ struct TwiceLine<'a> {
 ///
 /// If a process cannot be started, or ends without a verdict and does so as the other one does.
 pub fn twice(program: &Path, flags: &Flags, out: &mut Output) -> Result<Option<Ending>, Refusal> {
-    let start = || Told::by(Command::new(program).args(flags.source.told_as_json(&flags.changes)));
+    let start = || Told::by(Command::new(program).args(flags.source.told_as_json(&flags.context)));
     let (mut first, mut second) = (start()?, start()?);
     let comparison = Comparison::new(&mut first, &mut second, By::Line)?;
     if !comparison.is_equal() {
@@ -56,7 +56,7 @@ pub fn twice(program: &Path, flags: &Flags, out: &mut Output) -> Result<Option<E
 }
 
 fn tell_difference(out: &mut Output, flags: &Flags, comparison: &Comparison) {
-    let command = format!("{} --twice", flags.source.command("vertebra", &flags.changes));
+    let command = format!("{} --twice", flags.source.command("vertebra", &flags.context));
     if flags.json {
         return out.json(&TwiceLine { comparison: comparison.line(), digest: None, command: Some(command) });
     }

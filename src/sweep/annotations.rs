@@ -16,6 +16,14 @@ pub fn tell(summary: &Summary) {
     if std::env::var_os("GITHUB_ACTIONS").is_none_or(|value| value != "true") {
         return;
     }
+    let annotate = |title: &str, text: &str| {
+        let (title, text) =
+            (Escaped { text: title, is_property: true }, Escaped { text, is_property: false });
+        complain(format_args!("::error title={title}::{text}"));
+    };
+    if summary.differing > 0 {
+        annotate("non-determinism", &summary.difference());
+    }
     for kind in summary.kinds.iter().take(MAX) {
         let failure = &kind.failure;
         let count = counted(kind.count, "failure");
@@ -23,11 +31,7 @@ pub fn tell(summary: &Summary) {
             "{count}, the first at seed {}: {}\n{}",
             kind.first_seed, failure.detail, failure.command
         );
-        complain(format_args!(
-            "::error title={}::{}",
-            Escaped { text: &failure.signature, is_property: true },
-            Escaped { text: &text, is_property: false }
-        ));
+        annotate(&failure.signature, &text);
     }
 }
 

@@ -17,6 +17,7 @@ use vertebra_sim::{Report, Verdict, run_many};
 
 use self::digests::Digests;
 use self::in_order::InOrder;
+use self::junit::Junit;
 use self::plan::Which;
 use self::progress::Progress;
 use self::summary::{End, Summary};
@@ -67,7 +68,7 @@ With --json, each line is an object. Its `type` is one of:
             command, schedule (a path, or null when it is not kept)
   summary   the last line: end (all-seeds, time, first-failure, interrupt, closed-output, refusal,
             ledger), first_seed, last_seed, seeds, seeds_before (an earlier sweep did these),
-            failures, virtual_time_ns, events, operations, faults, members (seeds by size of the
+            differing (seeds that ended otherwise than the ledger has), failures, virtual_time_ns, events, operations, faults, members (seeds by size of the
             cluster), jobs, wall_time_ms, seeds_per_second, and kinds: for each signature its
             count, first_seed, what is told of that seed's failure, also (the other seeds whose
             schedules are kept), and, from the ledger, id and state
@@ -107,7 +108,7 @@ pub struct Flags {
 pub fn sweep<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
     let jobs = flags.jobs.map_or_else(cores, usize::from);
     let version = S::version();
-    if flags.which.resume {
+    if flags.which.goes_on() {
         // A sweep would begin a ledger, and there would be nothing in it to go on with.
         flags.place.read::<S>()?;
     }
@@ -120,6 +121,7 @@ pub fn sweep<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
     let (plan, changes) = plan::plan(&flags.which, &flags.changes, &version, ledger.as_ref())?;
     check(&changes, plan.seeds.first)?;
     let digests = flags.digests.as_deref().map(Digests::create).transpose()?;
+    let junit = flags.junit.as_deref().map(Junit::create).transpose()?;
     let stop = stop_on_interrupt()?;
 
     let mut summary = Summary::default();
@@ -130,12 +132,12 @@ pub fn sweep<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
         changes: &changes,
         out: Output::stdout(),
         digests,
+        junit,
         recorder: recorder.transpose()?,
         progress: Progress::new(plan.count()),
         summary,
         end: None,
         refusal: None,
-        is_nondeterministic: false,
         began: Instant::now(),
     };
     let mut in_order = InOrder::new(plan.to_run());
@@ -180,13 +182,13 @@ struct Sweep<'a> {
     changes: &'a Changes,
     out: Output,
     digests: Option<Digests>,
+    junit: Option<Junit>,
     recorder: Option<Recorder>,
     progress: Progress,
     summary: Summary,
     /// Why no other seed is begun, once that is decided here.
     end: Option<End>,
     refusal: Option<Refusal>,
-    is_nondeterministic: bool,
     began: Instant,
 }
 
@@ -239,7 +241,7 @@ impl Sweep<'_> {
         let schedule = ran.schedule.as_ref().map(Schedule::write).transpose()?;
         let run = Run { seed, report: &ran.report, members: ran.members, schedule: schedule.as_deref() };
         if let Some(difference) = record::record(recorder, &run)? {
-            self.is_nondeterministic = true;
+            self.summary.differing += 1;
             self.progress.clear();
             complain(format_args!("error: non-determinism: {difference}"));
             complain(format_args!("reproduce  vertebra replay {seed}{} --twice", self.changes.flags()));
@@ -279,19 +281,19 @@ impl Sweep<'_> {
         results.push(self.digests.map_or(Ok(()), Digests::finish));
         results.push(self.out.finish());
         annotations::tell(&self.summary);
-        if let Some(path) = &self.flags.junit {
+        if let Some(junit) = self.junit {
             let trouble = results.iter().find_map(|result| result.as_ref().err()).map(ToString::to_string);
-            results.push(junit::write(path, &self.summary, seeds, wall_time, trouble.as_deref()));
+            results.push(junit.finish(&self.summary, seeds, wall_time, trouble));
         }
         if end == End::Interrupt && !self.flags.no_ledger {
             let flags = format!("{}{}", self.changes.flags(), self.flags.place.flag());
             complain(format_args!("note: `vertebra sweep --resume{flags}` goes on from here"));
         }
         let refused: Vec<Refusal> = results.into_iter().filter_map(Result::err).collect();
-        let found = match (self.is_nondeterministic, self.summary.failures) {
-            (true, _) => Outcome::Nondeterminism,
-            (false, 0) => return refused.into_iter().next().map_or(Ok(Outcome::Pass), Err),
-            (false, _) => Outcome::Violation,
+        let found = match (self.summary.differing, self.summary.failures) {
+            (0, 0) => return refused.into_iter().next().map_or(Ok(Outcome::Pass), Err),
+            (0, _) => Outcome::Violation,
+            (_, _) => Outcome::Nondeterminism,
         };
         // A violation is a violation, even where not all could be said of it.
         refused.iter().for_each(|refusal| complain(format_args!("error: {refusal}")));

@@ -25,10 +25,11 @@ pub struct Which {
     /// Begin no other seed when this much time is over, such as `90s`, `10m` or `1h30m`
     #[arg(long, value_name = "TIME", value_parser = parse_span)]
     pub time: Option<Duration>,
-    /// Only the I-th of N parts, as in `2/8`; each part has a ledger of its own, and `vertebra merge` joins them
+    /// Only the I-th of N parts, as in `2/8`; each part has a ledger of its own, and `vertebra merge` joins them. For the parts of a
+    /// night, each ledger begins as a copy of the one of all nights
     #[arg(long, value_name = "I/N", value_parser = Shard::from_str)]
     shard: Option<Shard>,
-    /// Leave out what this build has done already; without --seeds, go on with the last sweep
+    /// Leave out what this build has done already; without --seeds, go on with the last sweep and its flags, all but --time
     #[arg(long, help_heading = "Ledger")]
     pub resume: bool,
     /// The next seeds that no build has done yet
@@ -103,6 +104,28 @@ impl Plan {
         self.skipped.gaps(self.seeds).flat_map(|gap| gap.first..=gap.last)
     }
 
+    /// The range of one of several parts. Those of a night have the same number of seeds to run, whatever is left out between; else
+    /// they are cut from the whole range, so that a part stays the same when it is gone on with.
+    fn part(&self, part: u32, parts: u32) -> Option<Seeds> {
+        if !self.is_nightly {
+            return self.seeds.part(part, parts);
+        }
+        let places = Seeds::starting_at(0, self.count()?).part(part, parts)?;
+        let (mut before, mut range) = (0, None);
+        for gap in self.skipped.gaps(self.seeds) {
+            let seed = |place: u64| gap.first + (place - before);
+            if range.is_none() && places.first < before + gap.count() {
+                range = Some(Seeds { first: seed(places.first), last: gap.last });
+            }
+            if let (Some(range), true) = (&mut range, places.last < before + gap.count()) {
+                range.last = seed(places.last);
+                break;
+            }
+            before += gap.count();
+        }
+        range
+    }
+
     /// How many those are, unless they have no end.
     pub fn count(&self) -> Option<u64> {
         let gaps = self.skipped.gaps(self.seeds);
@@ -119,7 +142,7 @@ pub fn plan(
     version: &Version,
     ledger: Option<&Ledger>,
 ) -> Result<(Plan, Changes), Refusal> {
-    if let (true, None, Some(ledger)) = (which.resume, which.seeds, ledger) {
+    if let Some(ledger) = ledger.filter(|_| which.goes_on()) {
         return go_on(which, changes, version, ledger);
     }
     let mut plan = Plan {
@@ -133,16 +156,15 @@ pub fn plan(
         plan.skipped = ledger.done(&changes.profile(), build)?;
     }
     if which.nightly {
-        plan.seeds = next(&plan.skipped, which.length())
+        let count = which.count.or(which.time.is_none().then_some(SEEDS));
+        plan.seeds = next(&plan.skipped, count)
             .ok_or_else(|| Refusal::new("every seed there is has been done".to_owned()))?;
     }
     if let Some(Shard { part, parts }) = which.shard {
         if plan.seeds.is_endless() {
-            return Err(Refusal::new(
-                "a range without end has no parts; give it one with --seeds or --count",
-            ));
+            return Err(Refusal::new("what has no end has no parts; say with --count how many seeds"));
         }
-        plan.seeds = plan.seeds.part(part, parts).ok_or_else(|| {
+        plan.seeds = plan.part(part, parts).ok_or_else(|| {
             Refusal::new(format!("{} has fewer seeds than {parts}, so part {part} has none", plan.seeds))
         })?;
     }
@@ -181,41 +203,52 @@ fn go_on(
 }
 
 impl Which {
+    /// Whether it is about the last sweep, which must be there.
+    pub fn goes_on(&self) -> bool {
+        self.resume && self.seeds.is_none()
+    }
+
     /// A seed to try the other flags with.
     pub fn first(&self) -> u64 {
         self.range().first
     }
 
-    /// How many seeds, where no range says it.
-    fn length(&self) -> u64 {
-        self.count.unwrap_or(if self.time.is_some() { u64::MAX } else { SEEDS })
+    /// So many seeds from `first` on, where no range says how many; with a time, as many as there is time for.
+    fn from(&self, first: u64) -> Seeds {
+        match (self.count, self.time) {
+            (Some(count), _) => Seeds::starting_at(first, count),
+            (None, Some(_)) => Seeds { first, last: u64::MAX },
+            (None, None) => Seeds::starting_at(first, SEEDS),
+        }
     }
 
     fn range(&self) -> Seeds {
         match self.seeds {
-            None => Seeds::starting_at(0, self.length()),
-            Some(Asked::Commit(first)) => Seeds::starting_at(first, self.length()),
-            Some(Asked::Range(range)) => {
-                let last = Seeds::starting_at(range.first, self.count.unwrap_or(u64::MAX)).last;
-                Seeds { first: range.first, last: range.last.min(last) }
-            }
+            None => self.from(0),
+            Some(Asked::Commit(first)) => self.from(first),
+            Some(Asked::Range(range)) => match self.count {
+                None => range,
+                Some(count) => {
+                    Seeds { last: range.last.min(Seeds::starting_at(range.first, count).last), ..range }
+                }
+            },
         }
     }
 }
 
-/// The range in which the first `count` seeds lie that are not in `done`.
-fn next(done: &SeedSet, count: u64) -> Option<Seeds> {
-    let mut gaps = done.gaps(Seeds::ALL);
-    let first = gaps.next()?;
-    let (mut seeds, mut missing) = (first, count);
-    for gap in std::iter::once(first).chain(gaps) {
-        seeds.last = Seeds::starting_at(gap.first, missing).last.min(gap.last);
+/// The range in which the first `count` seeds lie that are not in `done`, or all such seeds.
+fn next(done: &SeedSet, count: Option<u64>) -> Option<Seeds> {
+    let first = done.gaps(Seeds::ALL).next()?.first;
+    let Some(mut missing) = count else { return Some(Seeds { first, last: u64::MAX }) };
+    let mut last = first;
+    for gap in done.gaps(Seeds::ALL) {
+        last = gap.last.min(Seeds::starting_at(gap.first, missing).last);
         missing = missing.saturating_sub(gap.count());
         if missing == 0 {
             break;
         }
     }
-    Some(seeds)
+    Some(Seeds { first, last })
 }
 
 #[cfg(test)]
@@ -228,22 +261,53 @@ mod tests {
 
     #[test]
     fn a_night_takes_the_lowest_seeds_that_were_never_done() {
-        let cases: [(&[&str], u64, &str); 6] = [
-            (&[], 10, "0..10"),
-            (&["0..10"], 10, "10..20"),
-            (&["5..8", "20..30"], 10, "0..13"),
-            (&["0..10", "20..30"], 15, "10..35"),
-            (&["0..10", "20..30"], 10, "10..20"),
-            (&["0..10"], u64::MAX, "10.."),
+        let cases: [(&[&str], Option<u64>, &str); 7] = [
+            (&[], Some(10), "0..10"),
+            (&["0..10"], Some(10), "10..20"),
+            (&["5..8", "20..30"], Some(10), "0..13"),
+            (&["0..10", "20..30"], Some(15), "10..35"),
+            (&["0..10", "20..30"], Some(10), "10..20"),
+            (&["0..10"], None, "10.."),
+            (&[], None, "0.."),
         ];
         for (done, count, expected) in cases {
             let done: SeedSet = done.iter().map(|text| seeds(text)).collect();
             let next = next(&done, count).expect("there are seeds");
             assert_eq!(next.to_string(), expected);
             let plan = Plan { seeds: next, skipped: done, is_nightly: true, is_resumed: false };
-            assert!(plan.count().is_none_or(|planned| planned == count), "{plan:?}");
+            assert_eq!(plan.count(), count, "{plan:?}");
         }
-        assert_eq!(next(&[Seeds::ALL].into_iter().collect(), 1), None);
+        assert_eq!(next(&[Seeds::ALL].into_iter().collect(), Some(1)), None);
+    }
+
+    #[test]
+    fn the_parts_of_a_night_are_the_night_in_equal_pieces() {
+        let done: SeedSet = [seeds("0..10"), seeds("12..13"), seeds("20..90")].into_iter().collect();
+        let night = Plan { seeds: seeds("10..110"), skipped: done, is_nightly: true, is_resumed: false };
+        let all: Vec<u64> = night.to_run().collect();
+        for parts in [1, 2, 3, 7, 29] {
+            let pieces = (1..=parts).map(|part| {
+                let seeds = night.part(part, parts).expect("seeds enough");
+                Plan { seeds, ..night.clone() }.to_run().collect::<Vec<u64>>()
+            });
+            let pieces: Vec<Vec<u64>> = pieces.collect();
+            assert!(
+                pieces.iter().all(|piece| piece.len().abs_diff(all.len() / parts as usize) <= 1),
+                "{pieces:?}"
+            );
+            assert_eq!(pieces.concat(), all);
+        }
+        assert_eq!(night.part(1, 1_000), None);
+    }
+
+    #[test]
+    fn a_time_without_a_count_has_no_end() {
+        let which =
+            |count, time| Which { seeds: None, count, time, shard: None, resume: false, nightly: false };
+        let minute = Some(Duration::from_secs(60));
+        assert_eq!(which(None, minute).range().to_string(), "0..");
+        assert_eq!(which(Some(9), minute).range().to_string(), "0..9");
+        assert_eq!(which(None, None).range().to_string(), "0..4000");
     }
 
     #[test]

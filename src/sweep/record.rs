@@ -31,24 +31,22 @@ pub fn begin(
     keeping: &Keeping,
     summary: &mut Summary,
 ) -> Result<Recorder, Refusal> {
-    let profile = changes.profile();
-    if plan.is_resumed {
-        let done = ledger.done(&profile, Some(&version.build))?;
-        summary.seeds_before = done.within(plan.seeds).count();
-        ledger.failures_in((&version.build, &profile), plan.seeds, |known| {
-            summary.add_known(known.seed, Failure::known(&known, changes, keeping));
-        })?;
-    }
     let session = Session {
         id: uuid::Uuid::new_v4().simple().to_string(),
         version: version.clone(),
-        profile,
+        profile: changes.profile(),
         seeds: plan.seeds,
         is_nightly: plan.is_nightly,
         jobs,
         began_ms: now_ms(),
         ending: None,
     };
+    if plan.is_resumed {
+        let done = ledger.before(&session, |known| {
+            summary.add_known(known.seed, Failure::known(&known, changes, keeping));
+        })?;
+        summary.seeds_before = done.count();
+    }
     Ok(ledger.begin(&session)?)
 }
 

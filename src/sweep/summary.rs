@@ -89,6 +89,8 @@ pub struct Summary {
     pub sums: Sums,
     /// Seeds that were left out, for an earlier sweep did them.
     pub seeds_before: u64,
+    /// Seeds that ended otherwise than an earlier sweep of this build recorded.
+    pub differing: u64,
     /// All of them: also those that earlier sweeps found among the seeds that were left out.
     pub failures: u64,
     /// In the order of their first seeds.
@@ -174,7 +176,10 @@ impl Summary {
         for (name, value) in lines {
             out.line(format_args!("{name:<12}  {value}"));
         }
-        if self.failures == 0 {
+        if self.differing > 0 {
+            let title = out.paint(AnsiColor::Red.on_default().bold(), "non-determinism").to_string();
+            out.line(format_args!("\n{title}: {}", self.difference()));
+        } else if self.failures == 0 {
             let pass = out.paint(AnsiColor::Green.on_default().bold(), "pass");
             return out.line(format_args!("\n{pass}: no violation was found"));
         }
@@ -194,6 +199,14 @@ impl Summary {
         }
     }
 
+    /// What is to say of seeds that ended otherwise than the ledger has.
+    pub fn difference(&self) -> String {
+        format!(
+            "{} ended otherwise than an earlier sweep of this build recorded",
+            counted(self.differing, "seed")
+        )
+    }
+
     /// The same as one JSON object.
     pub fn json(&self, out: &mut Output, seeds: Seeds, end: End, jobs: usize, wall_time: Duration) {
         let kinds = self.kinds.iter().map(|kind| KindLine {
@@ -210,6 +223,7 @@ impl Summary {
             last_seed: seeds.last,
             seeds: self.sums.seeds,
             seeds_before: self.seeds_before,
+            differing: self.differing,
             failures: self.failures,
             virtual_time_ns: u64::try_from(self.sums.virtual_time.as_nanos()).unwrap_or(u64::MAX),
             events: self.sums.events,
@@ -233,6 +247,7 @@ struct SummaryLine<'a> {
     last_seed: u64,
     seeds: u64,
     seeds_before: u64,
+    differing: u64,
     failures: u64,
     virtual_time_ns: u64,
     events: u64,

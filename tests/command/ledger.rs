@@ -26,6 +26,10 @@ tests![
     a_seed_that_ends_otherwise_in_the_same_build_is_non_determinism,
     the_ledger_of_a_repository_is_in_the_data_of_its_user,
     a_ledger_that_cannot_be_used_is_a_clear_error,
+    a_range_can_be_gone_on_with_before_there_is_a_ledger,
+    a_night_that_is_gone_on_with_tells_of_that_night_alone,
+    the_order_of_flags_makes_no_other_profile,
+    a_refused_merge_leaves_no_file,
 ];
 
 /// The defect makes each seed fail, so that there is something to compare besides sums.
@@ -45,9 +49,9 @@ fn done(path: &Path, profile: &str) -> Vec<Seeds> {
 fn record(path: &Path, profile: &str) -> (Vec<Seeds>, Sums, Vec<String>) {
     let ledger = read(path);
     let mut sums = Sums::default();
-    for (session, its) in ledger.sessions().expect("sessions") {
-        if session.profile == profile {
-            sums.add(&its);
+    for swept in ledger.sessions().expect("sessions") {
+        if swept.session.profile == profile {
+            sums.add(&swept.sums);
         }
     }
     let database = rusqlite::Connection::open(path).expect("a database");
@@ -284,7 +288,7 @@ fn parts_joined_are_the_whole() {
 fn a_part_needs_a_whole() {
     let folder = folder("ledger-part");
     let cases: [(&[&str], &str); 5] = [
-        (&["--shard", "1/3", "--seeds", "5.."], "a range without end has no parts; give it one with"),
+        (&["--shard", "1/3", "--seeds", "5.."], "what has no end has no parts; say with --count"),
         (&["--shard", "1/9", "--seeds", "0..3"], "0..3 has fewer seeds than 9, so part 1 has none"),
         (&["--shard", "4/3"], "write which of how many parts, as in `1/8` to `8/8`"),
         (&["--nightly", "--no-ledger"], "cannot be used with"),
@@ -339,6 +343,20 @@ fn a_seed_that_ends_otherwise_in_the_same_build_is_non_determinism() {
         "{}",
         differs.stderr
     );
+    assert!(differs.stdout.contains(
+        "\nnon-determinism: 3 seeds ended otherwise than an earlier sweep of this build recorded\n"
+    ));
+    assert!(!differs.stdout.contains("pass"), "{}", differs.stdout);
+    let actions = ["--junit", "report.xml"];
+    let differs =
+        ended(command(&folder, &[&flags[..], &actions].concat()).env("GITHUB_ACTIONS", "true")).expect(3);
+    assert!(
+        differs.stderr.contains("\n::error title=non-determinism::3 seeds ended otherwise than "),
+        "{}",
+        differs.stderr
+    );
+    let report = fs::read_to_string(folder.join("report.xml")).expect("a report");
+    assert!(report.contains("<error message=\"3 seeds ended otherwise than "), "{report}");
     // And where nothing differs, sweeping again records nothing twice.
     vertebra(&folder, &["sweep", "--seeds", "0..3", "--defect", "lie"]).expect(1);
     vertebra(&folder, &["sweep", "--seeds", "0..3", "--defect", "lie"]).expect(1);
@@ -370,6 +388,56 @@ fn the_ledger_of_a_repository_is_in_the_data_of_its_user() {
     assert_eq!(done(ledger, ""), [Seeds { first: 0, last: 8 }]);
 }
 
+fn a_range_can_be_gone_on_with_before_there_is_a_ledger() {
+    let folder = folder("ledger-none-yet");
+    // So that a step of a pipeline may be started again.
+    for seeds in [5, 0] {
+        let summary = vertebra(&folder, &["sweep", "--resume", "--seeds", "0..5", "--json"]).expect(0).last();
+        assert_eq!((&summary["seeds"], &summary["seeds_before"]), (&seeds.into(), &(5 - seeds).into()));
+    }
+}
+
+fn a_night_that_is_gone_on_with_tells_of_that_night_alone() {
+    let folder = folder("ledger-night");
+    for range in ["0..10", "20..30"] {
+        vertebra(&folder, &["sweep", "--seeds", range, "--defect", "lie"]).expect(1);
+    }
+    vertebra(&folder, &["sweep", "--nightly", "--count", "30", "--defect", "lie", "--fail-fast"]).expect(1);
+    let rest = vertebra(&folder, &["sweep", "--resume", "--json"]).expect(1).last();
+    assert_eq!((&rest["first_seed"], &rest["last_seed"]), (&10.into(), &49.into()));
+    assert_eq!((&rest["seeds"], &rest["seeds_before"]), (&29.into(), &1.into()));
+    assert_eq!(rest["kinds"][0]["first_seed"], 10);
+    assert!(rest["failures"].as_u64() <= Some(30), "{rest}");
+}
+
+fn the_order_of_flags_makes_no_other_profile() {
+    let folder = folder("ledger-order");
+    let orders = [["--defect", "panic", "--defect", "lie"], ["--defect", "lie", "--defect", "panic"]];
+    let ids = orders.map(|order| {
+        let summary =
+            vertebra(&folder, &[&["sweep", "--json", "--seeds", "0..3"], order.as_slice()].concat());
+        let summary = summary.expect(1).last();
+        assert_eq!(summary["kinds"][0]["command"], "vertebra replay 0 --defect lie --defect panic");
+        summary["kinds"][0]["id"].as_str().expect("an id").to_owned()
+    });
+    assert_eq!(ids[0], ids[1]);
+    let failures = vertebra(&folder, &["failures", "--json"]).expect(0).json();
+    assert_eq!(failures.iter().map(|line| line["failures"].as_u64()).sum::<Option<u64>>(), Some(3));
+}
+
+fn a_refused_merge_leaves_no_file() {
+    let folder = folder("ledger-refused-merge");
+    vertebra(&folder, &["sweep", "--seeds", "0..3", "--ledger", "a"]).expect(0);
+    vertebra(&folder, &["sweep", "--seeds", "0..3", "--ledger", "b", "--members", "1"]).expect(0);
+    vertebra(&folder, &["merge", "new", "a", "b"]).expect(2);
+    assert!(!files(&folder).iter().any(|name| name.starts_with("new")));
+    // Names that SQLite takes for something else than files.
+    for name in [":memory:", "file:a?mode=memory"] {
+        vertebra(&folder, &["sweep", "--seeds", "0..3", "--ledger", name]).expect(0);
+        assert_eq!(done(&folder.join(name), ""), [Seeds { first: 0, last: 2 }]);
+    }
+}
+
 fn a_ledger_that_cannot_be_used_is_a_clear_error() {
     let folder = folder("ledger-unusable");
     fs::write(folder.join("novel"), "once upon a time\n".repeat(1_000)).expect("a file");
@@ -377,8 +445,9 @@ fn a_ledger_that_cannot_be_used_is_a_clear_error() {
     for (path, reason) in [
         ("novel", "error: novel: is no ledger, and is left as it is; name another file\n"),
         ("novel/a", "error: novel/a: "),
-        ("folder", "error: folder: "),
+        ("folder", "error: folder: is no file; name one\n"),
         ("/proc/a", "error: /proc/a: cannot be written ("),
+        ("/dev/null", "error: /dev/null: is no file; name one\n"),
     ] {
         let refused = vertebra(&folder, &["sweep", "--seeds", "0..3", "--ledger", path]).expect(2);
         assert!(refused.stderr.starts_with(reason), "{}", refused.stderr);

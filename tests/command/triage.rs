@@ -15,9 +15,10 @@ tests![
     what_is_closed_is_listed_as_resolved_until_it_is_seen_again,
     an_id_may_be_shortened_as_long_as_it_is_one,
     the_schedule_in_the_ledger_is_that_of_the_failure,
+    a_failure_of_another_build_is_replayed_by_its_schedule,
     an_empty_ledger_lists_no_failure,
     a_report_for_ci_servers_has_a_case_for_each_kind_of_failure,
-    a_report_that_cannot_be_written_leaves_the_violation_a_violation,
+    a_report_that_cannot_be_written_is_refused_before_anything_runs,
     under_github_actions_each_kind_of_failure_is_an_annotation,
 ];
 
@@ -135,7 +136,7 @@ fn an_id_may_be_shortened_as_long_as_it_is_one() {
     assert!(refused.stderr.starts_with("error: F may be F"), "{}", refused.stderr);
     assert!(refused.stderr.ends_with("; write more of it\n"), "{}", refused.stderr);
     for id in ["7", "G", "F00000000", ""] {
-        let refused = vertebra(&folder, &["failures", "show", id, "--ledger", "none"]).expect(2);
+        let refused = vertebra(&folder, &["failures", "--ledger", "none", "show", id]).expect(2);
         assert_eq!(refused.stderr, "error: none: there is no ledger; a sweep begins one\n");
     }
     let refused = vertebra(&folder, &["failures", "show", "F00000000"]).expect(2);
@@ -151,6 +152,18 @@ fn the_schedule_in_the_ledger_is_that_of_the_failure() {
     vertebra(&folder, &["sweep", "--seeds", "0..5", "--defect", "lie"]).expect(1);
     let schedule = vertebra(&folder, &["failures", "show", "F", "--schedule"]).expect(0).stdout;
     assert_eq!(schedule, fs::read_to_string(folder.join("vertebra-failures/0-lie.toml")).expect("a file"));
+}
+
+fn a_failure_of_another_build_is_replayed_by_its_schedule() {
+    let folder = folder("triage-replay");
+    sweep(&folder, "another", &["--seeds", "0..5", "--defect", "lie", "--ledger", "a ledger"]).expect(1);
+    let line = vertebra(&folder, &["failures", "--ledger", "a ledger", "--json"]).expect(0).last();
+    let id = line["id"].as_str().expect("an id");
+    assert_eq!(line["command"], format!("vertebra replay {id} --ledger 'a ledger'"));
+    let again =
+        vertebra(&folder, &["replay", id, "--ledger", "a ledger", "--json", "--quiet"]).expect(1).last();
+    assert_eq!(again["signature"], line["signature"]);
+    assert_eq!(again["command"], line["command"]);
 }
 
 fn an_empty_ledger_lists_no_failure() {
@@ -179,13 +192,14 @@ fn a_report_for_ci_servers_has_a_case_for_each_kind_of_failure() {
     assert_snapshot!("junit_failures", report(&["--defect", "lie"], 1));
 }
 
-fn a_report_that_cannot_be_written_leaves_the_violation_a_violation() {
+fn a_report_that_cannot_be_written_is_refused_before_anything_runs() {
     let folder = folder("triage-junit-unwritable");
-    let flags = ["sweep", "--seeds", "0..5", "--junit", "missing/report.xml"];
-    let refused = vertebra(&folder, &flags).expect(2);
+    let refused = vertebra(&folder, &["sweep", "--junit", "missing/report.xml"]).expect(2);
     assert_eq!(refused.stderr, "error: missing/report.xml: No such file or directory (os error 2)\n");
-    let found = vertebra(&folder, &[&flags[..], &["--defect", "lie"]].concat()).expect(1);
-    assert_eq!(found.stderr, "error: missing/report.xml: No such file or directory (os error 2)\n");
+    assert_eq!(refused.stdout, "", "that is known before anything runs");
+    let sweep =
+        vertebra(&folder, &["sweep", "--seeds", "0..5", "--defect", "lie", "--junit", "/dev/full"]).expect(2);
+    assert_eq!(sweep.stderr, "error: /dev/full: No space left on device (os error 28)\n");
 }
 
 fn under_github_actions_each_kind_of_failure_is_an_annotation() {

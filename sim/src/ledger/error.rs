@@ -41,7 +41,10 @@ impl LedgerError {
     }
 
     pub(super) fn unwritable(path: &Path, why: &str) -> Self {
-        Self::new(path, format!("cannot be written ({why}); name another file with --ledger"))
+        Self::new(
+            path,
+            format!("cannot be written ({why}); name another file with --ledger, or do with --no-ledger"),
+        )
     }
 
     /// What an error of the database means for whoever uses the ledger.
@@ -49,7 +52,8 @@ impl LedgerError {
         let text = error.to_string();
         match error.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => Self::foreign(path),
-            Some(ErrorCode::DatabaseCorrupt) => Self::damaged(path, &text),
+            // A table that is not there: SQLite has no better word for it.
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::Unknown) => Self::damaged(path, &text),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::new(
                 path,
                 "another process holds it, and did not let go of it; look for what is stopped".to_owned(),

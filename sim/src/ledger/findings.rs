@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension};
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::row::from_row;
+use super::row::{from_row, to_row};
 use super::state::{Head, Sessions, Tally, judge};
-use super::{Ledger, LedgerError, Rate, State};
+use super::{Ledger, LedgerError, Rate, Session, State, row, session};
+use crate::seeds::SeedSet;
 
 /// One failure.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -69,44 +70,26 @@ impl Ledger {
     ///
     /// If they cannot be read.
     pub fn findings(&self) -> Result<Vec<Finding>, LedgerError> {
-        let sessions = self.sessions()?;
-        let read = || -> rusqlite::Result<Vec<(Head, Vec<Tally>)>> {
-            let mut statement = self.connection.prepare(
-                "SELECT finding.id, finding.profile, finding.signature, finding.oracle, finding.clause,
-                     CASE WHEN finding.is_closed THEN finding.marked_ms END,
-                     session.id, tally.failures, tally.first_seed, tally.last_seed
-                 FROM finding JOIN tally ON tally.finding = finding.number
-                 JOIN session ON session.number = tally.session
-                 ORDER BY finding.number, session.began_ms, session.id",
-            )?;
-            let mut rows = statement.query(())?;
-            let mut found: Vec<(Head, Vec<Tally>)> = Vec::new();
-            while let Some(row) = rows.next()? {
-                let head = head(row)?;
-                if found.last().is_none_or(|(last, _)| last.id != head.id) {
-                    found.push((head, Vec::new()));
-                }
-                if let Some((_, tallies)) = found.last_mut() {
-                    tallies.push(Tally {
-                        session: row.get(6)?,
-                        failures: from_row(row.get(7)?),
-                        first_seed: from_row(row.get(8)?),
-                        last_seed: from_row(row.get(9)?),
-                    });
-                }
+        let read = || -> rusqlite::Result<Vec<Finding>> {
+            // What is read belongs together, whatever a sweep writes meanwhile.
+            let transaction = self.connection.unchecked_transaction()?;
+            let swept = session::sessions(&transaction)?;
+            let mut by_profile: BTreeMap<&str, Sessions<'_>> = BTreeMap::new();
+            for swept in &swept {
+                by_profile.entry(&swept.session.profile).or_default().push(swept);
             }
-            Ok(found)
+            let mut findings = Vec::new();
+            for (number, head, tallies) in met(&transaction)? {
+                let Some(sessions) = by_profile.get(head.profile.as_str()) else { continue };
+                let failures = match sessions.overlap {
+                    true => distinct(&transaction, number)?,
+                    false => tallies.iter().fold(0_u64, |sum, tally| sum.saturating_add(tally.failures)),
+                };
+                findings.extend(judge(head, failures, &tallies, sessions));
+            }
+            Ok(findings)
         };
-        let found = read().map_err(|error| self.failed(&error))?;
-        let mut by_profile: BTreeMap<&str, Sessions<'_>> = BTreeMap::new();
-        for (session, sums) in &sessions {
-            by_profile.entry(&session.profile).or_default().push(session, sums);
-        }
-        let judged = found.into_iter().filter_map(|(head, tallies)| {
-            let sessions = by_profile.get(head.profile.as_str())?;
-            judge(head, &tallies, sessions)
-        });
-        let mut findings: Vec<Finding> = judged.collect();
+        let mut findings: Vec<Finding> = read().map_err(|error| self.failed(&error))?;
         findings.sort_by(|one, other| {
             let order = |finding: &Finding| (finding.state, std::cmp::Reverse(finding.failures));
             order(one).cmp(&order(other)).then_with(|| one.id.cmp(&other.id))
@@ -114,48 +97,61 @@ impl Ledger {
         Ok(findings)
     }
 
-    /// The seeds of a finding's failures, at most `count` of them, in the order in which they were met.
+    /// The seeds of a finding's failures, each once: the first `count` that were met, and how many there are.
     ///
     /// # Errors
     ///
     /// If they cannot be read.
-    pub fn seeds_of(&self, id: &str, count: u64) -> Result<Vec<u64>, LedgerError> {
-        let read = || -> rusqlite::Result<Vec<u64>> {
+    pub fn seeds_of(&self, id: &str, count: u64) -> Result<(Vec<u64>, u64), LedgerError> {
+        let read = || -> rusqlite::Result<(Vec<u64>, u64)> {
             let mut statement = self.connection.prepare(
-                "SELECT failure.seed FROM finding JOIN failure ON failure.finding = finding.number
+                "SELECT failure.seed, count(*) OVER () FROM finding JOIN failure ON failure.finding = finding.number
                  JOIN session ON session.number = failure.session WHERE finding.id = ?1
-                 ORDER BY session.began_ms, session.id, failure.number LIMIT ?2",
+                 GROUP BY failure.seed ORDER BY min(session.began_ms), failure.seed < 0, failure.seed LIMIT ?2",
             )?;
-            let seeds = statement
-                .query_map((id, i64::try_from(count).unwrap_or(i64::MAX)), |row| row.get(0).map(from_row))?;
-            seeds.collect()
+            let mut rows = statement.query((id, i64::try_from(count).unwrap_or(i64::MAX)))?;
+            let (mut seeds, mut all) = (Vec::new(), 0);
+            while let Some(row) = rows.next()? {
+                seeds.push(from_row(row.get(0)?));
+                all = from_row(row.get(1)?);
+            }
+            Ok((seeds, all))
         };
         read().map_err(|error| self.failed(&error))
     }
 
-    /// The failures of a build under a profile in the range `seeds`: seed, digest, and signature, in the order of the seeds.
+    /// What earlier sessions did of the sweep that `session` is to go on with: of a night, the sessions of that night; else,
+    /// all of its build under its profile. The seeds come back, and each failure is told, in the order of the seeds.
     ///
     /// # Errors
     ///
-    /// If they cannot be read, or what `told` says.
-    pub fn failures_in(
+    /// If it cannot be read.
+    pub fn before(
         &self,
-        (build, profile): (&str, &str),
-        seeds: crate::seeds::Seeds,
+        session: &Session,
         mut told: impl FnMut(KnownFailure),
-    ) -> Result<(), LedgerError> {
-        let mut read = || -> rusqlite::Result<()> {
-            let mut statement = self.connection.prepare(
+    ) -> Result<SeedSet, LedgerError> {
+        let Session { version, profile, seeds, is_nightly, .. } = session;
+        let (first, last) = (to_row(seeds.first), to_row(seeds.last));
+        let of_the_sweep = (&version.build, profile, is_nightly, first, last);
+        let mut read = || -> rusqlite::Result<SeedSet> {
+            let mut statement = self.connection.prepare(&format!(
+                "SELECT interval.first, interval.last FROM session
+                 JOIN interval ON interval.session = session.number WHERE {OF_THE_SWEEP}"
+            ))?;
+            let ranges = statement.query_map(of_the_sweep, |row| row::seeds(row, 0, 1))?;
+            let done = ranges.collect::<rusqlite::Result<SeedSet>>()?.within(*seeds);
+            let mut statement = self.connection.prepare(&format!(
                 "SELECT failure.seed, finding.signature, finding.oracle, finding.clause, finding.shape,
                      failure.detail, failure.at_ns
                  FROM session JOIN failure ON failure.session = session.number
                  JOIN finding ON finding.number = failure.finding
-                 WHERE session.build = ?1 AND session.profile = ?2 ORDER BY failure.seed < 0, failure.seed",
-            )?;
-            let mut rows = statement.query((build, profile))?;
+                 WHERE {OF_THE_SWEEP} GROUP BY failure.seed ORDER BY failure.seed < 0, failure.seed"
+            ))?;
+            let mut rows = statement.query(of_the_sweep)?;
             while let Some(row) = rows.next()? {
                 let seed = from_row(row.get(0)?);
-                if (seeds.first..=seeds.last).contains(&seed) {
+                if done.contains(seed) {
                     told(KnownFailure {
                         seed,
                         signature: row.get(1)?,
@@ -167,7 +163,7 @@ impl Ledger {
                     });
                 }
             }
-            Ok(())
+            Ok(done)
         };
         read().map_err(|error| self.failed(&error))
     }
@@ -246,13 +242,53 @@ pub struct Example {
     pub schedule: String,
 }
 
-fn head(row: &Row<'_>) -> rusqlite::Result<Head> {
-    Ok(Head {
-        id: row.get(0)?,
-        profile: row.get(1)?,
-        signature: row.get(2)?,
-        oracle: row.get(3)?,
-        clause: row.get(4)?,
-        closed_ms: row.get(5)?,
-    })
+/// Whether a session is one of a sweep that is gone on with.
+const OF_THE_SWEEP: &str = "session.build = ?1 AND session.profile = ?2
+     AND (NOT ?3 OR session.is_nightly AND session.first = ?4 AND session.last = ?5)";
+
+/// Each finding, by its row, with the sessions that met it, in their order.
+fn met(connection: &Connection) -> rusqlite::Result<Vec<(i64, Head, Vec<Tally>)>> {
+    let mut statement = connection.prepare(
+        "SELECT finding.number, finding.id, finding.profile, finding.signature, finding.oracle, finding.clause,
+             CASE WHEN finding.is_closed THEN finding.marked_ms END, finding.seen_ms,
+             session.id, tally.failures, tally.first_seed, tally.last_seed
+         FROM finding JOIN tally ON tally.finding = finding.number
+         JOIN session ON session.number = tally.session
+         ORDER BY finding.number, session.began_ms, session.id",
+    )?;
+    let mut rows = statement.query(())?;
+    let mut met: Vec<(i64, Head, Vec<Tally>)> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let number = row.get(0)?;
+        if met.last().is_none_or(|(last, ..)| *last != number) {
+            let head = Head {
+                id: row.get(1)?,
+                profile: row.get(2)?,
+                signature: row.get(3)?,
+                oracle: row.get(4)?,
+                clause: row.get(5)?,
+                closed_ms: row.get(6)?,
+                seen_ms: row.get(7)?,
+            };
+            met.push((number, head, Vec::new()));
+        }
+        if let Some((.., tallies)) = met.last_mut() {
+            tallies.push(Tally {
+                session: row.get(8)?,
+                failures: from_row(row.get(9)?),
+                first_seed: from_row(row.get(10)?),
+                last_seed: from_row(row.get(11)?),
+            });
+        }
+    }
+    Ok(met)
+}
+
+/// How many failures a finding has, where sessions of one build did the same seeds.
+fn distinct(connection: &Connection, finding: i64) -> rusqlite::Result<u64> {
+    let mut statement = connection.prepare_cached(
+        "SELECT count(*) FROM (SELECT DISTINCT session.build, failure.seed FROM failure
+         JOIN session ON session.number = failure.session WHERE failure.finding = ?1)",
+    )?;
+    statement.query_row([finding], |row| row.get(0).map(from_row))
 }

@@ -8,10 +8,11 @@ use std::path::PathBuf;
 
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior};
 
-use super::recorder::{self, Failure, write_failure, write_interval};
+use super::recorder::{self, Failure, see_finding, write_failure, write_interval};
 use super::row::{from_row, to_row};
 use super::session::{self, sums, write_session};
-use super::{Ledger, LedgerError, Session, row};
+use super::{Ledger, LedgerError, Session, Swept, row};
+use crate::seeds::{SeedSet, Seeds};
 
 /// What may be joined.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,11 +45,8 @@ impl Ledger {
             .query_row("SELECT system FROM ledger", (), |row| row.get(0))
             .map_err(|error| self.failed(&error))?;
         let mut first = None;
-        self.check_joining(joining, &mut first)?;
-        // One at a time, so that there may be more of them than a process may have files.
-        for path in paths {
-            Self::read(path, &system)?.check_joining(joining, &mut first)?;
-        }
+        self.fits(joining, &mut first)?;
+        check(paths, &system, joining, &mut first)?;
         let own = &self.path;
         let failed = |error| LedgerError::of(own, &error);
         let transaction =
@@ -62,16 +60,28 @@ impl Ledger {
                 Trouble::Contradiction(reason) => LedgerError::new(path, reason),
             })?;
         }
-        transaction.commit().map_err(failed)?;
+        match contradiction(&transaction).map_err(failed)? {
+            None => transaction.commit().map_err(failed)?,
+            Some(reason) => return Err(LedgerError::new(own, reason)),
+        }
         Ok(merged)
     }
 
+    /// Whether the ledgers at `paths` can be joined with each other.
+    ///
+    /// # Errors
+    ///
+    /// When they do not belong together, or one cannot be read.
+    pub fn check_joining(paths: &[PathBuf], system: &str, joining: Joining) -> Result<(), LedgerError> {
+        check(paths, system, joining, &mut None)
+    }
+
     /// Whether all sessions have the build and the profile of `first`, which is the first that there is in any ledger.
-    fn check_joining(&self, joining: Joining, first: &mut Option<Session>) -> Result<(), LedgerError> {
+    fn fits(&self, joining: Joining, first: &mut Option<Session>) -> Result<(), LedgerError> {
         if joining == Joining::History {
             return Ok(());
         }
-        for (session, _) in self.sessions()? {
+        for Swept { session, .. } in self.sessions()? {
             let first = first.get_or_insert_with(|| session.clone());
             let flags = |profile: &str| match profile {
                 "" => "no flags that change what a seed draws".to_owned(),
@@ -95,14 +105,29 @@ impl Ledger {
     }
 }
 
+fn check(
+    paths: &[PathBuf],
+    system: &str,
+    joining: Joining,
+    first: &mut Option<Session>,
+) -> Result<(), LedgerError> {
+    // One at a time, so that there may be more of them than a process may have files.
+    paths.iter().try_for_each(|path| Ledger::read(path, system)?.fits(joining, first))
+}
+
 /// What went wrong, and in which ledger.
 enum Trouble {
     Here(rusqlite::Error),
     There(rusqlite::Error),
+    /// Two ledgers, or two sessions of one, say of a seed that it ended otherwise.
     Contradiction(String),
 }
 
+const ONE_BUILD: &str = "although it is one build: that is non-determinism. Nothing was joined";
+
 fn join(transaction: &Transaction<'_>, other: &Ledger, merged: &mut Merged) -> Result<(), Trouble> {
+    // What is read belongs together, whatever a sweep writes meanwhile.
+    let _snapshot = other.connection.unchecked_transaction().map_err(Trouble::There)?;
     let (sessions, new) = join_sessions(transaction, other)?;
     join_intervals(transaction, other, &sessions)?;
     let findings = join_findings(transaction, other)?;
@@ -167,8 +192,7 @@ fn join_intervals(transaction: &Transaction<'_>, other: &Ledger, sessions: &Rows
 }
 
 fn join_findings(transaction: &Transaction<'_>, other: &Ledger) -> Result<Rows, Trouble> {
-    let query =
-        "SELECT number, id, profile, signature, oracle, clause, shape, is_closed, marked_ms FROM finding";
+    let query = "SELECT number, id, profile, signature, oracle, clause, shape, is_closed, marked_ms, seen_ms FROM finding";
     let mut statement = other.connection.prepare(query).map_err(Trouble::There)?;
     let mut rows = statement.query(()).map_err(Trouble::There)?;
     let mut numbers = Rows::new();
@@ -176,22 +200,19 @@ fn join_findings(transaction: &Transaction<'_>, other: &Ledger) -> Result<Rows, 
         let text = |column: usize| row.get::<_, String>(column);
         let read = || {
             let texts = [text(1)?, text(2)?, text(3)?, text(4)?, text(5)?, text(6)?];
-            Ok((row.get::<_, i64>(0)?, texts, row.get::<_, bool>(7)?, row.get::<_, Option<i64>>(8)?))
+            let marked = (row.get::<_, bool>(7)?, row.get::<_, Option<i64>>(8)?);
+            Ok((row.get::<_, i64>(0)?, texts, marked, row.get::<_, i64>(9)?))
         };
-        let (number, texts, is_closed, marked_ms) = read().map_err(Trouble::There)?;
+        let (number, texts, (is_closed, marked_ms), seen_ms) = read().map_err(Trouble::There)?;
         let write = || {
-            transaction.execute(
-                "INSERT OR IGNORE INTO finding (id, profile, signature, oracle, clause, shape)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                rusqlite::params_from_iter(&texts),
-            )?;
+            let own = see_finding(transaction, texts.each_ref().map(String::as_str), seen_ms)?;
             // What was said last holds.
             transaction.execute(
                 "UPDATE finding SET is_closed = ?2, marked_ms = ?3
-                 WHERE id = ?1 AND ?3 IS NOT NULL AND ?3 > coalesce(marked_ms, -1)",
-                (&texts[0], is_closed, marked_ms),
+                 WHERE number = ?1 AND ?3 IS NOT NULL AND ?3 > coalesce(marked_ms, -1)",
+                (own, is_closed, marked_ms),
             )?;
-            transaction.query_row("SELECT number FROM finding WHERE id = ?1", [&texts[0]], |row| row.get(0))
+            Ok(own)
         };
         numbers.insert(number, write().map_err(Trouble::Here)?);
     }
@@ -226,10 +247,10 @@ fn join_failures(
             continue;
         };
         let known = recorder::known_failure(transaction, (build, profile), seed).map_err(Trouble::Here)?;
-        if let Some((known, known_signature)) = known.filter(|(known, _)| known != digest) {
+        if let Some(known) = known.filter(|known| known.digest != *digest) {
             return Err(Trouble::Contradiction(format!(
-                "non-determinism: seed {seed} ended as {signature} with digest {digest}, and elsewhere as \
-                 {known_signature} with digest {known}, in one build; nothing of it was joined"
+                "seed {seed} ended as {signature} with digest {digest}, and elsewhere as {} with digest {}, {ONE_BUILD}",
+                known.signature, known.digest
             )));
         }
         let failure = Failure { seed, digest, at_ns, detail, schedule: schedule.as_deref() };
@@ -237,4 +258,49 @@ fn join_failures(
         new += u64::from(written);
     }
     Ok(new)
+}
+
+/// A seed that failed in one session and passed in another of the same build and profile, if there is one.
+fn contradiction(transaction: &Transaction<'_>) -> rusqlite::Result<Option<String>> {
+    let mut sweeps: BTreeMap<(String, String), Vec<SeedSet>> = BTreeMap::new();
+    for Swept { session, seeds, sums: _ } in session::sessions(transaction)? {
+        sweeps.entry((session.version.build, session.profile)).or_default().push(seeds);
+    }
+    for ((build, profile), sessions) in sweeps {
+        let twice = overlaps(&sessions);
+        if !twice.ranges().is_empty() {
+            let mut statement = transaction.prepare_cached(
+                "SELECT failure.seed, finding.signature, count(*) FROM session
+                 JOIN failure ON failure.session = session.number JOIN finding ON finding.number = failure.finding
+                 WHERE session.build = ?1 AND session.profile = ?2 GROUP BY failure.seed",
+            )?;
+            let mut rows = statement.query((&build, &profile))?;
+            while let Some(row) = rows.next()? {
+                let (seed, failed) = (from_row(row.get(0)?), from_row(row.get(2)?));
+                let done = sessions.iter().filter(|seeds| seeds.contains(seed)).count() as u64;
+                if twice.contains(seed) && failed < done {
+                    let signature: String = row.get(1)?;
+                    let ended =
+                        format!("seed {seed} ended as {signature} in one sweep, and passed in another one");
+                    return Ok(Some(format!("{ended}, {ONE_BUILD}")));
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The seeds that are in more than one of the sets.
+fn overlaps(sets: &[SeedSet]) -> SeedSet {
+    let mut ranges: Vec<Seeds> = sets.iter().flat_map(|set| set.ranges()).copied().collect();
+    ranges.sort_unstable();
+    let mut furthest: Option<u64> = None;
+    let mut twice = Vec::new();
+    for range in ranges {
+        if let Some(last) = furthest.filter(|last| *last >= range.first) {
+            twice.push(Seeds { first: range.first, last: last.min(range.last) });
+        }
+        furthest = furthest.max(Some(range.last));
+    }
+    twice.into_iter().collect()
 }

@@ -44,7 +44,7 @@ pub use error::LedgerError;
 pub use findings::{Example, Finding, KnownFailure, Occurrence};
 pub use merge::{Joining, Merged};
 pub use recorder::{Recorded, Recorder, Run};
-pub use session::{Session, Sums, Version};
+pub use session::{Session, Sums, Swept, Version};
 pub use state::{Rate, State};
 
 use self::row::from_row;
@@ -56,6 +56,8 @@ pub const SCHEDULES_MAX: u64 = 100;
 const APPLICATION: i32 = 0x7674_6272;
 /// Changes with each change of the tables.
 const FORMAT: i32 = 1;
+/// How the file of a lock begins.
+const HOLDER: &str = "locked by ";
 /// A reader keeps a writer waiting for milliseconds at most; this is for machines that stand still.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -75,7 +77,7 @@ impl Ledger {
     ///
     /// When there is none, or it cannot be read: see [`LedgerError`].
     pub fn read(path: &Path, system: &str) -> Result<Self, LedgerError> {
-        if !path.try_exists().map_err(|error| LedgerError::new(path, format!("{error}")))? {
+        if !path.try_exists().map_err(|error| LedgerError::new(path, error.to_string()))? {
             return Err(LedgerError::missing(path));
         }
         let ledger = Self::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, None)?;
@@ -100,12 +102,13 @@ impl Ledger {
     /// When another process sweeps into it, or it cannot be written, or it is damaged.
     pub fn write(path: &Path, system: &str, writer: &str) -> Result<Self, LedgerError> {
         let failed = |error| LedgerError::of(path, &error);
+        let unwritable = |error: std::io::Error| LedgerError::unwritable(path, &error.to_string());
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder)
-                .map_err(|error| LedgerError::new(path, format!("its folder cannot be made: {error}")))?;
+            std::fs::create_dir_all(folder).map_err(unwritable)?;
         }
-        if path.is_dir() {
-            return Err(LedgerError::new(path, "is a folder; name a file".to_owned()));
+        if !path.exists() {
+            // Before the lock, which is beside the file itself, whatever link leads to it.
+            File::options().append(true).create(true).open(path).map_err(unwritable)?;
         }
         let lock = lock(path, writer)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
@@ -123,8 +126,13 @@ impl Ledger {
 
     fn open(path: &Path, flags: OpenFlags, lock: Option<File>) -> Result<Self, LedgerError> {
         let failed = |error| LedgerError::of(path, &error);
+        if !path.is_file() {
+            return Err(LedgerError::new(path, "is no file; name one".to_owned()));
+        }
+        // To SQLite, some names that are not absolute are no files: `:memory:`, or what begins with `file:`.
+        let real = path.canonicalize().map_err(|error| LedgerError::new(path, error.to_string()))?;
         let connection =
-            Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
+            Connection::open_with_flags(&real, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
         connection.busy_timeout(PATIENCE).map_err(failed)?;
         Ok(Self { connection, path: path.to_owned(), lock })
     }
@@ -228,22 +236,25 @@ impl Drop for Ledger {
 /// Takes the lock of the ledger at `path`, for as long as the file that is returned stays open: the system takes it back from
 /// a process that is killed.
 fn lock(path: &Path, writer: &str) -> Result<File, LedgerError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
     let failed = |error: std::io::Error| LedgerError::unwritable(path, &error.to_string());
+    let mut name = path.canonicalize().map_err(failed)?.into_os_string();
+    name.push("-lock");
     let mut file =
         File::options().read(true).write(true).create(true).truncate(false).open(&name).map_err(failed)?;
+    let mut holder = String::new();
+    let read = (&file).take(200).read_to_string(&mut holder);
     match file.try_lock() {
-        Ok(()) => {
-            let told =
-                file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(writer.as_bytes()));
-            told.map_err(failed)?;
+        Ok(()) if read.is_ok() && (holder.is_empty() || holder.starts_with(HOLDER)) => {
+            let told = file.set_len(0).and_then(|()| file.rewind());
+            told.and_then(|()| write!(file, "{HOLDER}{writer}")).map_err(failed)?;
             Ok(file)
         }
+        Ok(()) => {
+            let name = Path::new(&name).display();
+            Err(LedgerError::new(path, format!("its lock would be {name}, and that is something else")))
+        }
         Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            let _ = file.take(200).read_to_string(&mut holder);
-            Err(LedgerError::locked(path, holder.trim()))
+            Err(LedgerError::locked(path, holder.strip_prefix(HOLDER).unwrap_or_default()))
         }
         Err(TryLockError::Error(error)) => Err(failed(error)),
     }

@@ -1,8 +1,8 @@
 //! Recording a sweep, seed by seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::{OptionalExtension, Transaction, TransactionBehavior};
+use rusqlite::{OptionalExtension, Row, Transaction, TransactionBehavior};
 
 use super::row::{sum_to_row, to_row};
 use super::session::write_session;
@@ -46,8 +46,11 @@ pub struct Recorder {
     done: SeedSet,
     /// The row that grows.
     interval: Option<(Seeds, Sums)>,
+    began_ms: i64,
     /// By signature, as far as they were met: the row, and how many schedules are kept.
     findings: BTreeMap<String, (i64, u64)>,
+    /// Findings that were met in seeds that are done again.
+    seen: BTreeSet<i64>,
 }
 
 impl Ledger {
@@ -58,6 +61,7 @@ impl Ledger {
     /// If it cannot be written.
     pub fn begin(self, session: &Session) -> Result<Recorder, LedgerError> {
         let (version, profile) = (session.version.clone(), session.profile.clone());
+        let began_ms = session.began_ms;
         let done = self.done(&profile, Some(&version.build))?;
         let written = write_session(&self.connection, session);
         let (session, _) = written.map_err(|error| self.failed(&error))?;
@@ -68,7 +72,9 @@ impl Ledger {
             profile,
             done,
             interval: None,
+            began_ms,
             findings: BTreeMap::new(),
+            seen: BTreeSet::new(),
         })
     }
 }
@@ -115,7 +121,7 @@ impl Recorder {
             let (finding, schedules) = match self.findings.get(&signature) {
                 Some(known) => *known,
                 None => {
-                    let finding = finding(&transaction, &self.profile, violation)?;
+                    let finding = finding(&transaction, &self.profile, violation, self.began_ms)?;
                     (finding, schedules(&transaction, finding, &self.version.build)?)
                 }
             };
@@ -147,14 +153,23 @@ impl Recorder {
         }
     }
 
-    fn compare(&self, run: &Run<'_>) -> rusqlite::Result<Recorded> {
-        let known = known_failure(&self.ledger.connection, (&self.version.build, &self.profile), run.seed)?;
+    fn compare(&mut self, run: &Run<'_>) -> rusqlite::Result<Recorded> {
+        let connection = &self.ledger.connection;
+        let known = known_failure(connection, (&self.version.build, &self.profile), run.seed)?;
         let digest = run.report.digest.to_string();
         Ok(match (known, run.report.verdict.signature()) {
             (None, None) => Recorded::Again,
-            (Some((known, _)), Some(_)) if known == digest => Recorded::Again,
+            (Some(known), Some(_)) if known.digest == digest => {
+                if self.seen.insert(known.finding) {
+                    let see = "UPDATE finding SET seen_ms = max(seen_ms, ?2) WHERE number = ?1";
+                    connection.execute(see, (known.finding, self.began_ms))?;
+                }
+                Recorded::Again
+            }
             (None, Some(_)) => Recorded::Otherwise("pass".to_owned()),
-            (Some((known, signature)), _) => Recorded::Otherwise(format!("{signature}, digest {known}")),
+            (Some(Known { signature, digest, .. }), _) => {
+                Recorded::Otherwise(format!("{signature}, digest {digest}"))
+            }
         })
     }
 }
@@ -168,18 +183,27 @@ pub(super) struct Failure<'a> {
     pub schedule: Option<&'a str>,
 }
 
-/// Digest and signature of the failure of `seed` in this build and profile.
+/// A failure that is recorded.
+pub(super) struct Known {
+    pub finding: i64,
+    pub signature: String,
+    pub digest: String,
+}
+
+/// The failure of `seed` in this build and profile.
 pub(super) fn known_failure(
     connection: &rusqlite::Connection,
     (build, profile): (&str, &str),
     seed: u64,
-) -> rusqlite::Result<Option<(String, String)>> {
+) -> rusqlite::Result<Option<Known>> {
     let mut statement = connection.prepare_cached(
-        "SELECT failure.digest, finding.signature FROM failure
+        "SELECT finding.number, finding.signature, failure.digest FROM failure
          JOIN session ON session.number = failure.session JOIN finding ON finding.number = failure.finding
          WHERE failure.seed = ?1 AND session.build = ?2 AND session.profile = ?3 LIMIT 1",
     )?;
-    statement.query_row((to_row(seed), build, profile), |row| Ok((row.get(0)?, row.get(1)?))).optional()
+    let known =
+        |row: &Row<'_>| Ok(Known { finding: row.get(0)?, signature: row.get(1)?, digest: row.get(2)? });
+    statement.query_row((to_row(seed), build, profile), known).optional()
 }
 
 /// Writes an interval over the one with the same beginning.
@@ -210,26 +234,32 @@ pub(super) fn write_interval(
     Ok(())
 }
 
-/// The row of the finding that `violation` is under `profile`; made when it is the first.
-fn finding(transaction: &Transaction<'_>, profile: &str, violation: &Violation) -> rusqlite::Result<i64> {
+/// The row of the finding that `violation` is under `profile`, which a sweep that began then has seen.
+fn finding(
+    transaction: &Transaction<'_>,
+    profile: &str,
+    violation: &Violation,
+    began_ms: i64,
+) -> rusqlite::Result<i64> {
     let signature = violation.signature();
-    transaction.execute(
-        "INSERT OR IGNORE INTO finding (id, profile, signature, oracle, clause, shape)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        (
-            super::findings::id(profile, &signature),
-            profile,
-            &signature,
-            violation.oracle,
-            violation.clause,
-            &violation.shape,
-        ),
+    let id = super::findings::id(profile, &signature);
+    let texts = [&id, profile, &signature, violation.oracle, violation.clause, &violation.shape];
+    see_finding(transaction, texts, began_ms)
+}
+
+/// Writes a finding (id, profile, signature, oracle, clause, shape) that was seen then, and says which row it is.
+pub(super) fn see_finding(
+    transaction: &Transaction<'_>,
+    [id, profile, signature, oracle, clause, shape]: [&str; 6],
+    seen_ms: i64,
+) -> rusqlite::Result<i64> {
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO finding (id, profile, signature, oracle, clause, shape, seen_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (profile, signature) DO UPDATE SET seen_ms = max(seen_ms, excluded.seen_ms)
+         RETURNING number",
     )?;
-    transaction.query_row(
-        "SELECT number FROM finding WHERE profile = ?1 AND signature = ?2",
-        (profile, &signature),
-        |row| row.get(0),
-    )
+    statement.query_row((id, profile, signature, oracle, clause, shape, seen_ms), |row| row.get(0))
 }
 
 /// How many schedules of `finding` are kept of runs of `build`.

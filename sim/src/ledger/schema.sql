@@ -37,10 +37,10 @@ CREATE TABLE interval (
     PRIMARY KEY (session, first)
 ) STRICT, WITHOUT ROWID;
 
--- One signature under one profile. `id` is a function of both, and so the same in every ledger.
+-- One signature under one profile. `id` is a short digest over both, and so the same in every ledger.
 CREATE TABLE finding (
     number INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
+    id TEXT NOT NULL,
     profile TEXT NOT NULL,
     signature TEXT NOT NULL,
     oracle TEXT NOT NULL,
@@ -48,6 +48,7 @@ CREATE TABLE finding (
     shape TEXT NOT NULL,
     is_closed INTEGER NOT NULL DEFAULT 0,
     marked_ms INTEGER,          -- when it was last closed or reopened
+    seen_ms INTEGER NOT NULL,   -- when the last sweep began that saw it, also where that did its seeds again
     UNIQUE (profile, signature)
 ) STRICT;
 

@@ -8,9 +8,9 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
 
 use super::row::{from_row, to_row};
-use super::{Ledger, LedgerError, row};
+use super::{Ledger, LedgerError, Rate, row};
 use crate::harness::Report;
-use crate::seeds::Seeds;
+use crate::seeds::{SeedSet, Seeds};
 use crate::verdict::Verdict;
 
 /// The code that ran.
@@ -52,6 +52,17 @@ pub struct Session {
     pub began_ms: i64,
     /// Why it ended; nothing when it was killed, or is under way.
     pub ending: Option<String>,
+}
+
+/// A session, and what it did.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Swept {
+    /// The session.
+    pub session: Session,
+    /// The seeds that it did.
+    pub seeds: SeedSet,
+    /// The sums over them.
+    pub sums: Sums,
 }
 
 /// Sums over seeds that are done.
@@ -162,36 +173,64 @@ impl Ledger {
         found.map_err(|error| self.failed(&error))
     }
 
-    /// All sessions, in the order in which they began, each with the sums over the seeds that it did.
+    /// All sessions, in the order in which they began.
     ///
     /// # Errors
     ///
     /// If they cannot be read.
-    pub fn sessions(&self) -> Result<Vec<(Session, Sums)>, LedgerError> {
-        let read = || -> rusqlite::Result<Vec<(Session, Sums)>> {
-            let mut statement = self.connection.prepare(&format!(
-                "SELECT {COLUMNS}, interval.first, interval.last, interval.failures, interval.virtual_time_ns,
-                     interval.events, interval.operations, interval.faults, interval.members
-                 FROM session LEFT JOIN interval ON interval.session = session.number
-                 ORDER BY session.began_ms, session.id, interval.first"
-            ))?;
-            let mut rows = statement.query(())?;
-            let mut sessions: Vec<(Session, Sums)> = Vec::new();
-            while let Some(row) = rows.next()? {
-                let session = session(row)?;
-                if sessions.last().is_none_or(|(last, _)| last.id != session.id) {
-                    sessions.push((session, Sums::default()));
-                }
-                if let (Some(first), Some((_, sums))) = (row.get::<_, Option<i64>>(10)?, sessions.last_mut())
-                {
-                    let seeds = Seeds { first: from_row(first), last: from_row(row.get(11)?) };
-                    sums.add(&self::sums(seeds, row, 12)?);
-                }
-            }
-            Ok(sessions)
-        };
-        read().map_err(|error| self.failed(&error))
+    pub fn sessions(&self) -> Result<Vec<Swept>, LedgerError> {
+        sessions(&self.connection).map_err(|error| self.failed(&error))
     }
+
+    /// How many seeds are done, and how many of them failed; each once for each build and profile that did it.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read.
+    pub fn totals(&self) -> Result<Rate, LedgerError> {
+        let failures = "SELECT count(*) FROM (SELECT DISTINCT session.build, session.profile, failure.seed
+                        FROM failure JOIN session ON session.number = failure.session)";
+        let failures = self.connection.query_row(failures, (), |row| row.get(0).map(from_row));
+        let mut done: BTreeMap<(String, String), Vec<Seeds>> = BTreeMap::new();
+        for Swept { session, seeds, sums: _ } in self.sessions()? {
+            let known = done.entry((session.version.build, session.profile)).or_default();
+            known.extend_from_slice(seeds.ranges());
+        }
+        let sets = done.into_values().map(|ranges| ranges.into_iter().collect::<SeedSet>());
+        Ok(Rate {
+            failures: failures.map_err(|error| self.failed(&error))?,
+            seeds: sets.fold(0, |sum, set| sum.saturating_add(set.count())),
+        })
+    }
+}
+
+pub(super) fn sessions(connection: &Connection) -> rusqlite::Result<Vec<Swept>> {
+    let mut statement = connection.prepare(&format!(
+        "SELECT {COLUMNS}, interval.first, interval.last, interval.failures, interval.virtual_time_ns,
+             interval.events, interval.operations, interval.faults, interval.members
+         FROM session LEFT JOIN interval ON interval.session = session.number
+         ORDER BY session.began_ms, session.id, interval.first"
+    ))?;
+    let mut rows = statement.query(())?;
+    let mut sessions: Vec<(Session, Vec<Seeds>, Sums)> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let session = session(row)?;
+        if sessions.last().is_none_or(|(last, ..)| last.id != session.id) {
+            sessions.push((session, Vec::new(), Sums::default()));
+        }
+        let has_interval = row.get::<_, Option<i64>>(10)?.is_some();
+        if let Some((_, ranges, sums)) = sessions.last_mut().filter(|_| has_interval) {
+            let seeds = row::seeds(row, 10, 11)?;
+            ranges.push(seeds);
+            sums.add(&self::sums(seeds, row, 12)?);
+        }
+    }
+    let swept = |(session, ranges, sums): (Session, Vec<Seeds>, Sums)| Swept {
+        session,
+        seeds: ranges.into_iter().collect(),
+        sums,
+    };
+    Ok(sessions.into_iter().map(swept).collect())
 }
 
 /// The sums that begin at column `at` of `row`, over `seeds`.

@@ -8,7 +8,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Finding, Occurrence, Session, Sums};
+use super::{Finding, Occurrence, Session, Swept};
+use crate::seeds::SeedSet;
 
 /// So many failures must have been expected for none to mean something: were the rate the old one, none would be seen
 /// in one of e³ ≈ 20 cases.
@@ -67,6 +68,7 @@ pub struct Head {
     pub oracle: String,
     pub clause: String,
     pub closed_ms: Option<i64>,
+    pub seen_ms: i64,
 }
 
 /// A session in which a finding was met.
@@ -81,29 +83,43 @@ pub struct Tally {
 #[derive(Default)]
 pub struct Sessions<'a> {
     sessions: Vec<&'a Session>,
-    /// Before each session, and after the last: the seeds that were run so far.
+    /// Before each session, and after the last: the seeds that were run so far, each once for each build.
     seeds: Vec<u64>,
     places: BTreeMap<&'a str, usize>,
+    done: BTreeMap<&'a str, SeedSet>,
+    /// Whether two sessions of one build did the same seed. One ledger does not let them, but two that are joined may.
+    pub overlap: bool,
 }
 
 impl<'a> Sessions<'a> {
-    pub fn push(&mut self, session: &'a Session, sums: &Sums) {
-        if self.seeds.is_empty() {
-            self.seeds.push(0);
+    pub fn push(&mut self, swept: &'a Swept) {
+        let Swept { session, seeds, sums: _ } = swept;
+        // One that was killed before its first seed says nothing of its build.
+        if seeds.ranges().is_empty() {
+            return;
         }
+        let done = self.done.entry(&session.version.build).or_default();
+        let new = seeds.ranges().iter().flat_map(|range| done.gaps(*range));
+        let new = new.fold(0_u64, |sum, gap| sum.saturating_add(gap.count()));
+        self.overlap |= new < seeds.count();
+        *done = done.ranges().iter().chain(seeds.ranges()).copied().collect();
+        let before = self.seeds.last().copied().unwrap_or(0);
+        if self.seeds.is_empty() {
+            self.seeds.push(before);
+        }
+        self.seeds.push(before.saturating_add(new));
         self.places.insert(&session.id, self.sessions.len());
-        self.seeds.push(self.seeds[self.sessions.len()].saturating_add(sums.seeds));
         self.sessions.push(session);
     }
 }
 
-/// What `tallies`, in the order of their sessions, make of a finding; `sessions` are all of its profile.
-pub fn judge(head: Head, tallies: &[Tally], sessions: &Sessions<'_>) -> Option<Finding> {
-    let Sessions { sessions, seeds, places } = sessions;
+/// What `tallies`, in the order of their sessions, make of a finding that has so many `failures`; `sessions` are all of its
+/// profile.
+pub fn judge(head: Head, failures: u64, tallies: &[Tally], sessions: &Sessions<'_>) -> Option<Finding> {
+    let Sessions { sessions, seeds, places, .. } = sessions;
     let place = |tally: &Tally| places.get(tally.session.as_str()).copied();
     let (first, last) = (tallies.first()?, tallies.last()?);
     let (first_place, last_place) = (place(first)?, place(last)?);
-    let failures = tallies.iter().fold(0_u64, |sum, tally| sum.saturating_add(tally.failures));
     let seen = Rate { failures, seeds: seeds[last_place + 1] - seeds[first_place] };
     let seeds_since = seeds[sessions.len()] - seeds[last_place + 1];
     let expected_since = seeds_since as f64 * failures as f64 / seen.seeds.max(1) as f64;
@@ -112,7 +128,7 @@ pub fn judge(head: Head, tallies: &[Tally], sessions: &Sessions<'_>) -> Option<F
     let is_latest =
         |tally: &Tally| place(tally).is_some_and(|place| sessions[place].version.build == *latest);
     let (in_latest, before) = (tallies.iter().any(is_latest), !tallies.iter().all(is_latest));
-    let is_back = head.closed_ms.is_some_and(|closed| sessions[last_place].began_ms > closed);
+    let is_back = head.closed_ms.is_some_and(|closed| head.seen_ms > closed);
     let is_closed = head.closed_ms.is_some() && !is_back;
     let state = match (in_latest, before) {
         _ if is_closed => State::Resolved,
