@@ -1,15 +1,14 @@
 //! Where the ledger is.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 use vertebra_sim::ledger::{Finding, Ledger, LedgerError};
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::Subject;
 use crate::exit::Refusal;
+use crate::git::{Git, name_of};
 use crate::words::shell_quoted;
 
 /// The flag that names the ledger.
@@ -91,22 +90,10 @@ fn default_path() -> Result<PathBuf, Refusal> {
         let reason = "there is no folder for the user's data, for HOME is not set";
         return Err(Refusal::new(format!("{reason}; name a file with --ledger")));
     };
-    let here = std::env::current_dir().map_err(|error| format!("the current folder: {error}"))?;
-    let repository = repository(&here).unwrap_or(here);
-    let name = repository.file_name().map_or("root".into(), |name| name.to_string_lossy());
-    // Two repositories of one name in different folders.
-    let hash = xxh3_64(repository.as_os_str().as_encoded_bytes()) >> 32;
-    Ok(data.join("vertebra").join(format!("{name}-{hash:08x}.ledger")))
-}
-
-/// The folder of the repository that `folder` lies in.
-fn repository(folder: &Path) -> Option<PathBuf> {
-    let arguments = ["rev-parse", "--path-format=absolute", "--git-common-dir"];
-    let output = Command::new("git").current_dir(folder).args(arguments).output().ok()?;
-    let path = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
-    let path = PathBuf::from(path.trim_end_matches('\n'));
-    match path.file_name() {
-        Some(name) if name == ".git" => path.parent().map(Path::to_owned),
-        _ => Some(path),
-    }
+    let folder = match Git::here().and_then(|git| git.folder_of_all()) {
+        Ok(repository) => repository,
+        // Without a repository, or without git: one for the folder.
+        Err(_) => std::env::current_dir().map_err(|error| format!("the current folder: {error}"))?,
+    };
+    Ok(data.join("vertebra").join(format!("{}.ledger", name_of(&folder))))
 }

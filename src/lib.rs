@@ -12,6 +12,7 @@
 //! | a violation, as text, JSON and a file | `failure` |
 //! | standard output and standard error | `output`, `drawn` |
 //! | where the ledger is, and which code this is | `ledger`, `version` |
+//! | the repository that it is started in | `git` |
 //! | what the command asks of a system | [`Subject`] |
 
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ mod etcd;
 pub mod exit;
 mod failure;
 mod failures;
+mod git;
 mod interrupt;
 mod ledger;
 mod merge;

@@ -12,12 +12,12 @@ use serde::Serialize;
 
 use super::Stop;
 use super::child::{self, Ended};
-use super::git::{Commit, without_repository};
 use super::judgement::{Cause, Failed};
 use super::state::{Folder, Place};
 use super::steps::Steps;
 use super::worktree::Worktree;
 use crate::exit::Refusal;
+use crate::git::{Commit, without_repository};
 use crate::output::Line;
 use crate::words::parse_span;
 

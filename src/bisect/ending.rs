@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use super::Stop;
 use super::candidate::{Bench, TARGET};
-use super::git::{Commit, Git};
 use super::judgement::{Failed, Question, Signature};
 use super::runs::with_schedule;
 use super::steps::Counts;
 use crate::divergence::{Parting, PartingLine, Run};
 use crate::exit::{Outcome, Refusal};
+use crate::git::{Commit, Git};
 use crate::output::Line;
 use crate::words::shell_quoted;
 

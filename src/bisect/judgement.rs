@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Stop;
 use super::candidate::Bench;
-use super::git::Commit;
 use super::runs::Ran;
 use crate::exit::Refusal;
+use crate::git::Commit;
 
 /// What makes two failures the same: a verdict's signature, or nothing where a system has none.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

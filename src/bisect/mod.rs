@@ -5,7 +5,6 @@
 //!
 //! | | where |
 //! | --- | --- |
-//! | the user's repository | `git` |
 //! | the worktree in which git bisects | `worktree` |
 //! | from the ends to the answer | `search` |
 //! | how a commit is built and run | `candidate`, `runs`, `child` |
@@ -19,7 +18,6 @@ use std::sync::atomic::AtomicBool;
 use clap::{Args, ValueHint};
 
 use self::candidate::{Bench, Recipe};
-use self::git::Git;
 use self::judgement::{Question, Signature};
 use self::search::Search;
 use self::state::{Folder, Memory};
@@ -27,6 +25,7 @@ use self::steps::Steps;
 use self::worktree::Worktree;
 use crate::Subject;
 use crate::exit::{Outcome, Refusal};
+use crate::git::Git;
 use crate::interrupt::stop_on_interrupt;
 use crate::output::complain;
 use crate::source::{self, Context, Source};
@@ -34,7 +33,6 @@ use crate::source::{self, Context, Source};
 mod candidate;
 mod child;
 mod ending;
-mod git;
 mod judgement;
 mod runs;
 mod search;

@@ -9,9 +9,9 @@ use serde::Deserialize;
 use super::Stop;
 use super::candidate::{Bench, SCHEDULE};
 use super::child::Ended;
-use super::git::Commit;
 use super::judgement::{Cause, Failed, Signature, Skip};
 use crate::divergence::Told;
+use crate::git::Commit;
 use crate::words::{Span, shell_quoted};
 
 /// The files for what a run prints on its two streams.

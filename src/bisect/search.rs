@@ -2,11 +2,11 @@
 
 use super::Stop;
 use super::candidate::Bench;
-use super::git::{Commit, Git};
 use super::judgement::{Cause, Judgement, Question, Skip};
 use super::state::Memory;
 use super::worktree::{Left, Next};
 use crate::exit::Outcome;
+use crate::git::{Commit, Git};
 
 /// A bisection under way.
 pub struct Search<'a> {

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::git::Git;
 use super::judgement::Judgement;
 use crate::exit::Refusal;
 use crate::failure::write_atomically;
+use crate::git::{Git, name_of};
 
 /// The file with what was found of each commit.
 const KNOWN: &str = "known.json";
@@ -81,16 +81,12 @@ impl Drop for Folder {
     }
 }
 
-/// `repository-0123456789abcdef` in the user's cache.
+/// In the user's cache.
 fn default_folder(git: &Git) -> Result<PathBuf, Refusal> {
-    let common = git.common_folder()?;
-    let repository = if common.ends_with(".git") { common.parent() } else { Some(common.as_path()) };
-    let name = repository.and_then(Path::file_name).unwrap_or_default().display();
-    let hash = xxh3_64(common.as_os_str().as_encoded_bytes());
     let cache = dirs::cache_dir().ok_or_else(|| {
         Refusal::new("there is no cache folder, for HOME is not set; name a folder with --work")
     })?;
-    Ok(cache.join("vertebra/bisect").join(format!("{name}-{hash:016x}")))
+    Ok(cache.join("vertebra/bisect").join(name_of(&git.folder_of_all()?)))
 }
 
 /// Where the files of one question are: a schedule, its ends, and how commits are built and run.

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use anstyle::AnsiColor;
 use serde::Serialize;
 
-use super::git::Commit;
 use super::judgement::{Judgement, Skip};
 use super::worktree::Left;
 use crate::drawn::Drawn;
+use crate::git::Commit;
 use crate::output::{Line, Output, complain};
 use crate::words::{Span, counted};
 

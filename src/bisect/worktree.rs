@@ -7,8 +7,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::git::{Commit, Git};
 use crate::exit::Refusal;
+use crate::git::{Commit, Git};
 
 /// The worktree. It is removed when it is dropped.
 pub struct Worktree<'a> {

@@ -118,7 +118,8 @@ fn a_folder_outside_of_repositories_and_a_machine_without_git_are_refused() {
     let reason =
         "error: the current folder is in no git repository; change to a clone of what is to be bisected\n";
     assert_eq!(bisect(None), reason);
-    let reason = "error: git cannot be started: No such file or directory (os error 2); it is needed in PATH to bisect\n";
+    let reason =
+        "error: git cannot be started: No such file or directory (os error 2); it is needed in PATH\n";
     assert_eq!(bisect(Some(&outside)), reason);
 }
 

@@ -1,4 +1,4 @@
-//! The user's repository, which is only read.
+//! The repository of the current folder. It is only read.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -6,6 +6,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::exit::Refusal;
 use crate::output::Line;
@@ -90,9 +92,9 @@ impl Git {
         // In a group of its own: an interrupt that ends it halfway would leave its locks behind.
         command.args(FLAGS).args(arguments).current_dir(&self.folder).process_group(0);
         without_repository(&mut command).env("LC_ALL", "C").stdin(Stdio::null());
-        command.output().map_err(|error| {
-            Refusal::new(format!("git cannot be started: {error}; it is needed in PATH to bisect"))
-        })
+        command
+            .output()
+            .map_err(|error| Refusal::new(format!("git cannot be started: {error}; it is needed in PATH")))
     }
 
     /// Whether git agrees.
@@ -176,10 +178,20 @@ impl Git {
         Ok(inside && !self.read(["status", "--porcelain", "--untracked-files=no"])?.is_empty())
     }
 
-    /// The folder that all worktrees of the repository share.
-    pub fn common_folder(&self) -> Result<PathBuf, Refusal> {
+    /// The folder of the repository, whichever of its worktrees this is.
+    pub fn folder_of_all(&self) -> Result<PathBuf, Refusal> {
         let mut path = self.read_bytes(["rev-parse", "--path-format=absolute", "--git-common-dir"])?;
         path.truncate(path.trim_ascii_end().len());
-        Ok(OsString::from_vec(path).into())
+        let path = PathBuf::from(OsString::from_vec(path));
+        Ok(match path.parent() {
+            Some(folder) if path.ends_with(".git") => folder.to_owned(),
+            _ => path,
+        })
     }
+}
+
+/// `name-01234567` for what is kept of a folder: no other folder of its name has the same.
+pub fn name_of(folder: &Path) -> String {
+    let name = folder.file_name().map_or("root".into(), OsStr::to_string_lossy);
+    format!("{name}-{:08x}", xxh3_64(folder.as_os_str().as_encoded_bytes()) >> 32)
 }
