@@ -83,7 +83,7 @@ pub fn diff<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
         parting.tell(&mut out);
     }
     out.finish()?;
-    Ok(if comparison.is_equal() { Outcome::Pass } else { Outcome::Different })
+    Ok(if parting.is_equal() { Outcome::Pass } else { Outcome::Different })
 }
 
 /// A run of `source` that has begun.

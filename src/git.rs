@@ -25,7 +25,7 @@ const VARIABLES: [&str; 8] = [
 ];
 /// No file is written that need not be, no hook of the user's runs, no daemon is started for a worktree that will
 /// go away, and nothing else is printed than what was asked for.
-const FLAGS: [&str; 7] = [
+const FLAGS: [&str; 9] = [
     "--no-optional-locks",
     "-c",
     "core.hooksPath=/dev/null",
@@ -33,6 +33,9 @@ const FLAGS: [&str; 7] = [
     "core.fsmonitor=false",
     "-c",
     "log.showSignature=false",
+    // A worktree that is added would have no more files than the user's.
+    "-c",
+    "core.sparseCheckout=false",
 ];
 
 /// Takes away from `command` what would lead a git within it to another repository.
@@ -79,12 +82,17 @@ impl Git {
     /// If there is no git, or the folder is in no repository.
     pub fn here() -> Result<Self, Refusal> {
         let git = Self::at(Path::new("."));
-        match git.succeeds(["rev-parse", "--git-dir"])? {
-            true => Ok(git),
-            false => Err(Refusal::new(
-                "the current folder is in no git repository; change to a clone of what is to be bisected",
-            )),
+        let output = git.run(["rev-parse", "--git-dir"])?;
+        if output.status.success() {
+            return Ok(git);
         }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.lines().next().unwrap_or_default().trim_start_matches("fatal: ");
+        Err(Refusal::new(match said.starts_with("not a git repository") {
+            true => "the current folder is in no git repository; change to a clone of what is to be bisected"
+                .to_owned(),
+            false => format!("the repository of the current folder cannot be used: {}", Line(said)),
+        }))
     }
 
     fn run<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Result<Output, Refusal> {
@@ -132,16 +140,32 @@ impl Git {
     ///
     /// If there is none.
     pub fn commit(&self, flag: &str, revision: &str) -> Result<Commit, Refusal> {
-        let peeled = format!("{revision}^{{commit}}");
-        let arguments = ["rev-parse", "--verify", "--quiet", "--end-of-options", &peeled];
-        if !self.succeeds(arguments)? {
-            let shallow = match self.read(["rev-parse", "--is-shallow-repository"])?.as_str() {
-                "true" => "; this clone is shallow, and `git fetch --unshallow` brings the rest",
-                _ => "; `git log --oneline` and `git tag` list what there is",
+        // In two steps: what is behind a revision would become part of a text that it looks for.
+        let verified = |revision: &str| {
+            let arguments = ["rev-parse", "--verify", "--quiet", "--end-of-options", revision];
+            self.succeeds(arguments)?.then(|| self.read(arguments)).transpose()
+        };
+        let object = verified(revision)?.filter(|object| !object.starts_with('^'));
+        let hash = object.map_or(Ok(None), |object| verified(&format!("{object}^{{commit}}")))?;
+        let Some(hash) = hash else {
+            let shallow = match self.is_shallow()? {
+                true => "; this clone is shallow, and `git fetch --unshallow` brings the rest",
+                false => "; `git log --oneline` and `git tag` list what there is",
             };
             return Err(Refusal::new(format!("{flag} {revision}: there is no such commit here{shallow}")));
-        }
-        self.named(&self.read(arguments)?)
+        };
+        self.named(&hash)
+    }
+
+    /// The parents of a commit that are there: all, but where a clone is shallow.
+    pub fn parents(&self, commit: &Commit) -> Result<Vec<Commit>, Refusal> {
+        let line = self.read(["rev-list", "--parents", "--max-count=1", &commit.hash])?;
+        line.split_whitespace().skip(1).map(|hash| self.named(hash)).collect()
+    }
+
+    /// Whether the history ends somewhere for no other reason than that the rest was not fetched.
+    pub fn is_shallow(&self) -> Result<bool, Refusal> {
+        Ok(self.read(["rev-parse", "--is-shallow-repository"])? == "true")
     }
 
     /// The commit with this hash.

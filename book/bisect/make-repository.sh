@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes a small repository to bisect, in the folder that is named: the commits of a "store" whose server is vertebra
 # itself, on a schedule that each commit's run.sh edits. The hashes are the same each time.
-set -euo pipefail
+set -eu
 mkdir "$1"
 cd "$1"
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1

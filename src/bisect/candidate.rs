@@ -26,7 +26,17 @@ pub const SCHEDULE: &str = "{schedule}";
 /// The variable that says where the build folder is.
 pub const TARGET: &str = "CARGO_TARGET_DIR";
 /// What a build says when the machine is the reason that it failed, and not the commit.
-const OF_THE_MACHINE: [&str; 3] = ["No space left on device", "(os error 28)", "signal: 9, SIGKILL"];
+const OF_THE_MACHINE: [&str; 7] = [
+    "No space left on device",
+    "(os error 28)",
+    "signal: 9, SIGKILL",
+    "failed to download",
+    "failed to get",
+    "Could not resolve host",
+    "spurious network error",
+];
+/// What a program may print: more is an endless loop, which would fill the disk.
+const OUTPUT_BYTES_MAX: u64 = 1 << 30;
 /// The folder with the programs that were built.
 const PROGRAMS: &str = "programs";
 /// How many lines of a failed build are told.
@@ -55,10 +65,14 @@ impl Recipe {
     /// Refuses commands that would not run the schedule.
     pub fn check(&self) -> Result<(), Refusal> {
         for (flag, command) in [("--run", &self.run), ("--trace", &self.trace)] {
-            if command.as_ref().is_some_and(|command| !command.contains(SCHEDULE)) {
-                return Err(Refusal::new(format!(
-                    "{flag}: {SCHEDULE} must stand where the schedule's path belongs"
-                )));
+            let Some(command) = command else { continue };
+            if !command.contains(SCHEDULE) {
+                let reason = "must stand where the schedule's path belongs";
+                return Err(Refusal::new(format!("{flag}: {SCHEDULE} {reason}")));
+            }
+            if ['"', '\''].iter().any(|quote| command.contains(&format!("{quote}{SCHEDULE}{quote}"))) {
+                let reason = "is quoted for the shell as it is; leave out the quotes around it";
+                return Err(Refusal::new(format!("{flag}: {SCHEDULE} {reason}")));
             }
         }
         Ok(())
@@ -96,9 +110,9 @@ impl Bench<'_> {
             let errors = self.file(log)?;
             let out = errors.try_clone().map_err(|error| self.place.refuse(log, error))?;
             command.stdout(out).stderr(errors);
-            match self.child(commit, "builds", &mut command, None)? {
-                Ended::Exited(status) if !status.success() => return Err(self.no_build(commit, log)),
-                _ => {}
+            match self.child(commit, "builds", &mut command, None, log)? {
+                Ended::Exited(status) if status.success() => {}
+                _ => return Err(self.no_build(commit, log)),
             }
         }
         if keeps_program {
@@ -116,10 +130,9 @@ impl Bench<'_> {
         let first = lines.iter().position(|line| line.starts_with("error"));
         let told = lines.iter().skip(first.unwrap_or(lines.len().saturating_sub(LINES))).take(LINES);
         let told: Vec<&str> = told.copied().collect();
-        match lines.iter().find(|line| OF_THE_MACHINE.iter().any(|sign| line.contains(sign))) {
+        match of_the_machine(&text) {
             Some(line) => {
-                let reason = format!("{commit} cannot be built on this machine now: {}", Line(line.trim()));
-                Refusal::new(reason).into()
+                Refusal::new(format!("{commit} cannot be built on this machine now: {line}")).into()
             }
             None if told.is_empty() => Failed::skip(Cause::NoBuild, "its build fails and prints nothing"),
             None => Failed::skip(Cause::NoBuild, told.join("\n")),
@@ -147,8 +160,8 @@ impl Bench<'_> {
     }
 
     /// Removes the programs of all other commits, each of which is as large as a release build.
-    pub fn forget_programs_but(&self, kept: [&Commit; 2]) {
-        let kept = kept.map(|commit| self.program(commit));
+    pub fn forget_programs_but(&self, kept: &[&Commit]) {
+        let kept: Vec<PathBuf> = kept.iter().map(|commit| self.program(commit)).collect();
         for entry in fs::read_dir(self.place.path.join(PROGRAMS)).into_iter().flatten().flatten() {
             if !kept.contains(&entry.path()) {
                 // It costs room, and nothing else.
@@ -165,6 +178,8 @@ impl Bench<'_> {
             (None, None) => {
                 let mut command = self.command("cargo");
                 command.args(["build", "--release", "--locked", "--bin", "vertebra"]);
+                // Set by a cargo that started us, and it would overrule the toolchain that a commit asks for.
+                command.env_remove("RUSTUP_TOOLCHAIN");
                 Some(command)
             }
         }
@@ -181,6 +196,8 @@ impl Bench<'_> {
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.worktree.path).env(TARGET, self.folder.build());
+        // Nobody would see the question.
+        command.env("GIT_TERMINAL_PROMPT", "0");
         without_repository(&mut command);
         command
     }
@@ -190,23 +207,35 @@ impl Bench<'_> {
         File::create(self.place.path.join(name)).map_err(|error| self.place.refuse(name, error))
     }
 
-    /// Starts `command` for a commit, and waits for its end.
+    /// Starts `command` for a commit, and waits for its end. What it prints goes to the file `output`.
     pub fn child(
         &mut self,
         commit: &Commit,
         stage: &'static str,
         command: &mut Command,
         limit: Option<Duration>,
+        output: &str,
     ) -> Result<Ended, Stop> {
         self.steps.stage(stage);
         command.stdin(self.folder.input()?);
-        child::run(command, limit, self.stop, || self.steps.tick()).map_err(|stop| match stop {
+        let output = self.place.path.join(output);
+        let goes_on = || {
+            self.steps.tick();
+            output.metadata().is_ok_and(|file| file.len() <= OUTPUT_BYTES_MAX)
+        };
+        child::run(command, limit, self.stop, goes_on).map_err(|stop| match stop {
             Stop::Killed(signal) => Refusal::new(format!(
                 "{commit}: what {stage} was killed by signal {signal}, which says nothing of the commit; the same \
-                 command goes on from here"
+                 command goes on from here. If it is the commit that does it, let --build or --run end with 125 then"
             ))
             .into(),
             stop => stop,
         })
     }
+}
+
+/// The line of what a program printed that tells that the machine is the reason it failed.
+pub fn of_the_machine(text: &str) -> Option<String> {
+    let line = text.lines().find(|line| OF_THE_MACHINE.iter().any(|sign| line.contains(sign)))?;
+    Some(Line(line.trim()).to_string())
 }

@@ -22,9 +22,11 @@ pub enum Ended {
     Exited(ExitStatus),
     /// It had used up its time.
     TimedOut,
+    /// It was to go on no longer.
+    Stopped,
 }
 
-/// Starts `command` and waits for its end, for `limit` at most. `tick` is called while it waits.
+/// Starts `command` and waits for its end, for `limit` at most, and while `goes_on` says so each time it is asked.
 ///
 /// # Errors
 ///
@@ -34,7 +36,7 @@ pub fn run(
     command: &mut Command,
     limit: Option<Duration>,
     stop: &AtomicBool,
-    mut tick: impl FnMut(),
+    mut goes_on: impl FnMut() -> bool,
 ) -> Result<Ended, Stop> {
     if stop.load(Ordering::Relaxed) {
         return Err(Stop::Interrupted);
@@ -67,7 +69,10 @@ pub fn run(
             end(&mut child);
             return Ok(Ended::TimedOut);
         }
-        tick();
+        if !goes_on() {
+            end(&mut child);
+            return Ok(Ended::Stopped);
+        }
         std::thread::sleep(if began.elapsed() < PERIODS[1] { PERIODS[0] } else { PERIODS[1] });
     }
 }

@@ -41,7 +41,7 @@ struct CulpritLine<'a> {
     author: &'a str,
     date: &'a str,
     subject: &'a str,
-    parent: &'a str,
+    parent: Option<&'a str>,
     signature: &'a Signature,
     interleaving: Option<u64>,
     /// Nothing, where the parent cannot be built or run.
@@ -53,21 +53,26 @@ impl Bench<'_> {
     pub fn tell_culprit(
         &mut self,
         git: &Git,
-        culprit: &Commit,
+        (culprit, parent): (&Commit, Option<&Commit>),
         signature: &Signature,
         interleaving: Option<u64>,
         question: &Question,
     ) -> Result<Outcome, Stop> {
-        let parent = git.commit("the parent of", &format!("{}^1", culprit.hash))?;
         let described =
             git.read(["log", "-1", "--format=%an <%ae>%n%ad", "--date=iso-strict", &culprit.hash])?;
         let (author, date) = described.split_once('\n').unwrap_or((&described, ""));
-        let compared = match self.compare(&parent, culprit, interleaving, question) {
-            Ok(parting) => Ok(parting),
-            Err(Failed::Skip(skip)) => Err(format!("where the runs part cannot be told: {skip}")),
-            Err(Failed::Stop(stop)) => return Err(stop),
+        let compared = match parent.map(|parent| self.compare(parent, culprit, interleaving, question)) {
+            Some(Ok(parting)) => Ok(parting),
+            Some(Err(Failed::Skip(skip))) => Err(format!("where the runs part cannot be told: {skip}")),
+            Some(Err(Failed::Stop(stop))) => return Err(stop),
+            None if git.is_shallow()? => {
+                Err("this clone is shallow and ends here, so the culprit may be an earlier one; \
+                                              `git fetch --unshallow` brings the rest"
+                    .to_owned())
+            }
+            None => Err("it has no parent to be compared with".to_owned()),
         };
-        self.forget_programs_but([&parent, culprit]);
+        self.forget_programs_but(&[Some(culprit), parent].into_iter().flatten().collect::<Vec<_>>());
         self.steps.clear();
         let (json, judged) = (self.steps.json, self.steps.counts);
         let out = &mut self.steps.out;
@@ -77,7 +82,7 @@ impl Bench<'_> {
                 author,
                 date,
                 subject: &culprit.subject,
-                parent: &parent.hash,
+                parent: parent.map(|parent| parent.hash.as_str()),
                 signature,
                 interleaving,
                 comparison: compared.as_ref().ok().map(Parting::line),
@@ -185,7 +190,7 @@ impl Bench<'_> {
         };
         let checkout = quoted(&checkout);
         format!(
-            "git worktree add --quiet --detach {checkout} {} && cd {checkout} && {export}{build}{run}",
+            "(git worktree add --quiet --detach {checkout} {} && cd {checkout} && {export}{build}{run})",
             commit.short()
         )
     }

@@ -61,9 +61,10 @@ Each is built in a worktree of its own, the checkout is not touched, and runs th
   skip   it does not build, does not have the command, cannot read the schedule, gives no verdict,
          fails with another signature, or its two runs differ
 
-A command of --run says with its exit code what came of it: 0 pass, 1 failure, 2 cannot read the
-schedule, 3 not deterministic, 125 not applicable; with any other the commit is skipped. If its last
-line is that of `vertebra replay --json`, signature and digest are taken from there; else the whole
+In a command of --run, {schedule} is the path of the schedule, quoted already. Its exit code says what
+came of it: 0 pass, 1 failure, 2 cannot read the schedule, 3 not deterministic, 125 not applicable; with
+any other the commit is skipped, but for those that say that somebody ended it (129, 130, 131, 137, 143):
+they end the bisection. If its last line is that of `vertebra replay --json`, signature and digest are taken from there; else the whole
 output is compared, and each failure is the same one. --build and --run find the build folder, which
 all commits share, in CARGO_TARGET_DIR.
 
@@ -77,7 +78,8 @@ Exit codes:
   125  only skipped commits are left
   130  interrupted
 
-With --json, each line is an object. Its `type` is one of:
+With --json, each line is an object; where it ends with 2 or 3, the last is no result. Its `type` is
+one of:
   step         a commit: commit, subject, judgement (good, bad, skip), known (whether it was judged
                before), steps_left; of a bad one signature and interleaving, of one to skip cause
                and reason
@@ -212,14 +214,13 @@ fn begin<S: Subject>(flags: &Flags, stop: &AtomicBool) -> Result<Outcome, Stop> 
 /// The schedule's text. With `--run` it may be one that no version of this command can read.
 fn schedule<S: Subject>(flags: &Flags) -> Result<String, Refusal> {
     match (&flags.source, &flags.recipe.run) {
-        (Source::File(path), Some(_)) if !flags.context.changes.flags().is_empty() => {
+        (Source::File(_) | Source::Failure(_), Some(_)) if !flags.context.changes.is_empty() => {
             Err(Refusal::new(format!(
-                "{} change what a seed draws; leave them out, or edit {}",
-                flags.context.changes.flags().trim_start(),
-                path.display()
+                "{} change what a seed draws; leave them out, or edit the schedule",
+                flags.context.changes.profile()
             )))
         }
-        (Source::File(_), None) => {
+        (Source::File(_) | Source::Failure(_), None) => {
             flags.source.schedule::<S>(&flags.context)?;
             flags.source.text::<S>(&flags.context)
         }

@@ -1,30 +1,35 @@
 //! A commit's runs of a schedule, and what each comes to.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::process::{Command, ExitStatus};
 
 use serde::Deserialize;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::Stop;
-use super::candidate::{Bench, SCHEDULE};
+use super::candidate::{Bench, SCHEDULE, of_the_machine};
 use super::child::Ended;
 use super::judgement::{Cause, Failed, Signature, Skip};
 use crate::divergence::Told;
+use crate::exit::Refusal;
 use crate::git::Commit;
 use crate::words::{Span, shell_quoted};
 
 /// The files for what a run prints on its two streams.
 const OUTPUT: &str = "output";
 const ERRORS: &str = "errors";
+/// No line of a verdict comes near this.
+const VERDICT_BYTES_MAX: u64 = 1 << 20;
 /// What a version says that has another command line.
 const OF_THE_COMMAND_LINE: [&str; 2] = ["unrecognized subcommand", "unexpected argument"];
 
 /// One run of a schedule. Two that are equal told the same.
 #[derive(PartialEq, Eq)]
 pub struct Ran {
-    /// The digest, where there is one, and else all that was printed.
-    told: Vec<u8>,
+    /// The digest of the run, where it tells one, and else one over all that was printed.
+    told: String,
     /// How it failed, if it did.
     pub failure: Option<Signature>,
 }
@@ -46,9 +51,9 @@ impl Bench<'_> {
             None => self.replay(commit, schedule, &["--json", "--verdict", "--no-keep"]),
         };
         let status = self.finished(commit, &mut command, OUTPUT)?;
-        let output = fs::read(self.place.path.join(OUTPUT));
-        let output = output.map_err(|error| self.place.refuse(OUTPUT, error))?;
-        let last = output.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+        let output = printed(&self.place.path.join(OUTPUT));
+        let (printed, end) = output.map_err(|error| self.place.refuse(OUTPUT, error))?;
+        let last = end.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
         let verdict: Option<VerdictLine> = serde_json::from_slice(last).ok();
         let verdict = verdict.filter(|verdict| verdict.r#type == "verdict");
         if verdict.is_none() && !is_foreign {
@@ -56,7 +61,7 @@ impl Bench<'_> {
         }
         let (digest, signature) = verdict.map_or((None, None), |verdict| (verdict.digest, verdict.signature));
         let failure = (status.code() == Some(1)).then_some(Signature(signature));
-        Ok(Ran { told: digest.map_or(output, String::into_bytes), failure })
+        Ok(Ran { told: digest.unwrap_or(printed), failure })
     }
 
     /// Runs a schedule, and has it told event by event in the file `name`.
@@ -79,12 +84,21 @@ impl Bench<'_> {
     fn finished(&mut self, commit: &Commit, command: &mut Command, name: &str) -> Result<ExitStatus, Failed> {
         command.stdout(self.file(name)?).stderr(self.file(ERRORS)?);
         let limit = self.recipe.timeout;
-        match self.child(commit, "runs", command, Some(limit)) {
-            Ok(Ended::Exited(status)) if matches!(status.code(), Some(0 | 1)) => Ok(status),
+        match self.child(commit, "runs", command, Some(limit), name) {
+            Ok(Ended::Exited(status)) if status.success() => Ok(status),
             Ok(Ended::Exited(status)) => {
                 let errors = fs::read(self.place.path.join(ERRORS)).unwrap_or_default();
-                Err(Failed::Skip(without_verdict(status, &String::from_utf8_lossy(&errors))))
+                let errors = String::from_utf8_lossy(&errors);
+                match (of_the_machine(&errors), status.code()) {
+                    (Some(line), _) => {
+                        Err(Refusal::new(format!("{commit} cannot be run on this machine now: {line}"))
+                            .into())
+                    }
+                    (None, Some(1)) => Ok(status),
+                    (None, _) => Err(Failed::Skip(without_verdict(status, &errors))),
+                }
             }
+            Ok(Ended::Stopped) => Err(Failed::skip(Cause::NoVerdict, "a run prints without end")),
             Ok(Ended::TimedOut) => {
                 let reason = format!("a run takes longer than {}, its --timeout", Span(limit));
                 Err(Failed::skip(Cause::NoVerdict, reason))
@@ -95,6 +109,17 @@ impl Bench<'_> {
             Err(stop) => Err(stop.into()),
         }
     }
+}
+
+/// A digest over all that a program printed, and the end of it, in which its last line is.
+fn printed(path: &Path) -> std::io::Result<(String, Vec<u8>)> {
+    let mut file = File::open(path)?;
+    let mut digest = Xxh3::new();
+    let length = std::io::copy(&mut file, &mut digest)?;
+    file.seek(SeekFrom::Start(length.saturating_sub(VERDICT_BYTES_MAX)))?;
+    let mut end = Vec::new();
+    file.read_to_end(&mut end)?;
+    Ok((format!("{:032x}", digest.digest128()), end))
 }
 
 /// A command with the schedule's path in its place.

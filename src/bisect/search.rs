@@ -53,9 +53,13 @@ impl Search<'_> {
                         return Err(format!("git names {culprit}, which was not judged").into());
                     };
                     let (signature, interleaving) = (signature.clone(), *interleaving);
-                    return self.bench.tell_culprit(
+                    let parents = self.git.parents(&culprit)?;
+                    self.prove_parents(good, &culprit, &parents)?;
+                    let parent = parents.first();
+                    let bench = &mut self.bench;
+                    return bench.tell_culprit(
                         self.git,
-                        &culprit,
+                        (&culprit, parent),
                         &signature,
                         interleaving,
                         &self.question,
@@ -113,6 +117,28 @@ impl Search<'_> {
             }
             (Judgement::Skip(skip), _) => Err(self.refuse_end("good", good, &skip)),
         }
+    }
+
+    /// No parent of the culprit may fail as it does. Git takes all that the good commit comes from for good, which a branch that
+    /// left before the failure was mended there, and came back later, belies.
+    fn prove_parents(&mut self, good: &Commit, culprit: &Commit, parents: &[Commit]) -> Result<(), Stop> {
+        for parent in parents {
+            let (judgement, known) = self.judge(parent, None)?;
+            if !known {
+                self.bench.steps.judged(parent, &judgement, known, None);
+                self.memory.keep(&parent.hash, judgement.clone())?;
+            }
+            if let Judgement::Bad { .. } = judgement {
+                return Err(format!(
+                    "{culprit} is the first bad commit after {good}, but its parent {parent} fails as well: the failure was there \
+                     before, on a branch that was merged later. Name an earlier commit with --good, or look for the \
+                     beginning on that branch with --bad {}",
+                    parent.short()
+                )
+                .into());
+            }
+        }
+        Ok(())
     }
 
     /// An end that is neither good nor bad. It is not kept: what the user changes may be the machine.

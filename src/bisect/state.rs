@@ -15,6 +15,8 @@ use crate::git::{Git, name_of};
 
 /// The file with what was found of each commit.
 const KNOWN: &str = "known.json";
+/// The lock. Whatever stands beside it at places that are ours is removed, so nobody else may have a file of this name.
+const LOCK: &str = "vertebra-bisect.lock";
 
 /// The folder of all bisections of one repository.
 pub struct Folder {
@@ -40,8 +42,7 @@ impl Folder {
         let failed = |error: std::io::Error| Refusal::new(format!("{name}: {error}"));
         fs::create_dir_all(&shown).map_err(failed)?;
         let path = shown.canonicalize().map_err(failed)?;
-        let lock = path.join("lock");
-        // Whatever stands at the places that are ours is removed: so it must be ours.
+        let lock = path.join(LOCK);
         if !lock.exists() && fs::read_dir(&path).map_err(failed)?.next().is_some() {
             return Err(Refusal::new(format!(
                 "{name} has something else in it; name an empty folder with --work"

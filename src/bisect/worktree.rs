@@ -50,8 +50,8 @@ impl<'a> Worktree<'a> {
             }
             _ => {}
         }
-        let arguments =
-            ["worktree", "add", "--quiet", "--no-checkout", "--force", "--detach"].map(AsRef::as_ref);
+        let arguments = ["worktree", "add", "--quiet", "--no-checkout", "--force", "--force", "--detach"]
+            .map(AsRef::as_ref);
         repository.read(arguments.into_iter().chain([path.as_os_str(), commit.hash.as_ref()]))?;
         Ok(Self { repository, git: Git::at(path), path: path.to_owned() })
     }

@@ -83,6 +83,18 @@ impl Parting {
         Ok(Self { comparison, sides })
     }
 
+    /// Whether both are one run, to the digest and to its end.
+    pub fn is_equal(&self) -> bool {
+        self.comparison.is_equal() && self.ends_are_equal()
+    }
+
+    fn ends_are_equal(&self) -> bool {
+        let [first, second] = &self.sides;
+        let end =
+            |side: &Side| side.verdict.as_ref().map(|it| (it.digest.clone(), it.verdict.clone(), it.events));
+        end(first) == end(second) && first.status == second.status
+    }
+
     /// The first run that ended without a verdict, and how it did.
     pub fn without_verdict(&self) -> Option<(&'static str, &str)> {
         self.sides.iter().find_map(|side| side.status.as_deref().map(|status| (side.name, status)))
@@ -90,12 +102,16 @@ impl Parting {
 
     /// It as JSON.
     pub fn line(&self) -> PartingLine<'_> {
-        PartingLine { comparison: self.comparison.line(), sides: &self.sides }
+        PartingLine { comparison: self.comparison.line(self.is_equal()), sides: &self.sides }
     }
 
     /// Tells it as text.
     pub fn tell(&self, out: &mut Output) {
-        if self.comparison.is_equal() {
+        if self.comparison.is_equal() && !self.ends_are_equal() {
+            let different = out.paint(AnsiColor::Red.on_default().bold(), "different").to_string();
+            let events = counted(self.comparison.events, "event");
+            out.line(format_args!("{different}: both told the same {events}, and end otherwise"));
+        } else if self.is_equal() {
             let equal = out.paint(AnsiColor::Green.on_default().bold(), "equal").to_string();
             let events = counted(self.comparison.events, "event");
             out.line(format_args!("{equal}      both runs told the same {events}"));

@@ -28,9 +28,9 @@ struct DifferenceLine {
 }
 
 impl Comparison {
-    /// It as JSON.
-    pub fn line(&self) -> ComparisonLine {
-        let difference = (!self.is_equal()).then(|| {
+    /// It as JSON. Runs that tell the same may still not be equal, for how they end.
+    pub fn line(&self, equal: bool) -> ComparisonLine {
+        let difference = (!equal).then(|| {
             let [first, second] =
                 self.after.as_ref().map_or([&[][..]; 2], |after| after.each_ref().map(Vec::as_slice));
             DifferenceLine {
@@ -40,7 +40,7 @@ impl Comparison {
                 digests_differ_from: self.hidden,
             }
         });
-        ComparisonLine { r#type: "comparison", equal: self.is_equal(), events: self.events, difference }
+        ComparisonLine { r#type: "comparison", equal, events: self.events, difference }
     }
 
     /// Tells where the runs begin to differ: the first event that does, and its neighbours. Each of `titles` stands

@@ -11,6 +11,8 @@ use crate::replay::Ending;
 /// How the line of a verdict begins.
 const VERDICT: &str = r#"{"type":"verdict""#;
 const BUFFER_BYTES: usize = 1 << 16;
+/// No line comes near this, but that of a schedule as large as one may be.
+const LINE_BYTES_MAX: u64 = 64 << 20;
 
 /// A run that is told.
 pub struct Told {
@@ -59,8 +61,11 @@ impl Told {
     /// The next line, if there is one. What is no text in it is shown as such.
     pub fn next(&mut self) -> Result<Option<String>, Refusal> {
         let mut bytes = Vec::new();
-        let read = self.reader.read_until(b'\n', &mut bytes);
+        let read = (&mut self.reader).take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes);
         read.map_err(|error| format!("what a run tells cannot be read: {error}"))?;
+        if bytes.len() as u64 == LINE_BYTES_MAX {
+            return Err(Refusal::new("what a run tells cannot be read: a line of it is too long"));
+        }
         if bytes.is_empty() {
             return Ok(None);
         }

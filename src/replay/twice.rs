@@ -46,7 +46,7 @@ pub fn twice(program: &Path, flags: &Flags, out: &mut Output) -> Result<Option<E
     };
     if flags.json {
         let digest = Some(ending.digest.as_str());
-        out.json(&TwiceLine { comparison: comparison.line(), digest, command: None });
+        out.json(&TwiceLine { comparison: comparison.line(true), digest, command: None });
     } else {
         let equal = out.paint(AnsiColor::Green.on_default().bold(), "equal").to_string();
         let events = counted(comparison.events, "event");
@@ -58,7 +58,11 @@ pub fn twice(program: &Path, flags: &Flags, out: &mut Output) -> Result<Option<E
 fn tell_difference(out: &mut Output, flags: &Flags, comparison: &Comparison) {
     let command = format!("{} --twice", flags.source.command("vertebra", &flags.context));
     if flags.json {
-        return out.json(&TwiceLine { comparison: comparison.line(), digest: None, command: Some(command) });
+        return out.json(&TwiceLine {
+            comparison: comparison.line(false),
+            digest: None,
+            command: Some(command),
+        });
     }
     comparison.tell(out, ["The first run", "The second run"], "non-determinism");
     out.line(format_args!("reproduce  {command}"));

@@ -23,6 +23,11 @@ tests![
     a_system_without_verdicts_is_judged_by_exit_code_and_output,
     a_commit_that_takes_too_long_is_skipped_with_all_that_it_started,
     the_release_build_of_each_commit_is_what_runs_by_default,
+    a_failure_that_was_there_before_the_good_commit_is_no_answer,
+    a_culprit_without_a_parent_is_named,
+    two_runs_that_print_the_same_and_end_otherwise_are_not_equal,
+    a_run_that_prints_without_end_is_skipped,
+    a_failure_in_the_ledger_is_looked_for_by_its_signature,
 ];
 
 /// 32 commits: the 20th plants a defect, three do not build, two cannot read the schedule, one is not deterministic.
@@ -215,7 +220,7 @@ fn other_interleavings_are_tried_around_that_of_the_schedule() {
     names(&ended, &repository, 6);
     assert!(ended.stderr.contains("(Commit 8), in interleaving 2\n"), "{}", ended.stderr);
     assert!(ended.stdout.contains("\n           in interleaving 2 of the schedule\n"), "{}", ended.stdout);
-    assert!(ended.stdout.contains(" ../schedule-interleaving-2.toml\n"), "{}", ended.stdout);
+    assert!(ended.stdout.contains(" ../schedule-interleaving-2.toml)\n"), "{}", ended.stdout);
     assert!(ended.stdout.contains("\ndifferent: event "), "{}", ended.stdout);
 }
 
@@ -292,4 +297,84 @@ fn the_release_build_of_each_commit_is_what_runs_by_default() {
         support::ended(&mut repository.shell(command)).expect(code);
     }
     assert_eq!(support::files(&repository.kept("programs")).len(), 2);
+}
+
+/// Merges another branch into main, which is at a commit that passes; the merge fails.
+fn merge(repository: &Repository, branch: &str) {
+    let identity = ["-c", "user.name=A Tester", "-c", "user.email=tester@example.org"];
+    let git = |arguments: &[&str]| repository.git(&[&identity[..], arguments].concat());
+    git(&["commit", "--quiet", "--allow-empty", "--message", "Aside"]);
+    git(&["checkout", "--quiet", "main"]);
+    git(&["merge", "--quiet", "--no-commit", "--allow-unrelated-histories", "--strategy", "ours", branch]);
+    fs::write(repository.path.join("state"), "Lies").expect("a file");
+    git(&["commit", "--quiet", "--all", "--message", "Merge"]);
+}
+
+fn a_failure_that_was_there_before_the_good_commit_is_no_answer() {
+    let repository = Repository::new("bisect-before", &[State::Lies, State::Fine]);
+    repository.git(&["checkout", "--quiet", "-b", "side", "v1"]);
+    merge(&repository, "side");
+    let refused = repository.bisect(&["--good", "main^1"]).expect(2);
+    let aside = repository.git(&["log", "-1", "--format=%h", "--abbrev=10", "side"]);
+    let reason = format!("error: {aside} (Aside) is the first bad commit after ");
+    assert!(refused.stderr.contains(&reason), "{}", refused.stderr);
+    let first = &repository.hash(1)[..10];
+    let reason = format!(", but its parent {first} (Commit 1) fails as well: the failure was there before, ");
+    assert!(refused.stderr.contains(&reason), "{}", refused.stderr);
+    assert_eq!(refused.stdout, "", "nobody is blamed");
+}
+
+fn a_culprit_without_a_parent_is_named() {
+    let repository = Repository::new("bisect-root", &[State::Fine]);
+    repository.git(&["checkout", "--quiet", "--orphan", "alone"]);
+    fs::write(repository.path.join("state"), "Lies").expect("a file");
+    repository.git(&["add", "--all"]);
+    merge(&repository, "alone");
+    let ended = repository.bisect(&["--good", "v1"]).expect(0);
+    assert!(ended.stdout.contains("\nsubject    Aside\n"), "{}", ended.stdout);
+    assert!(ended.stdout.ends_with("\n\nit has no parent to be compared with\n"), "{}", ended.stdout);
+    let result = repository.bisect(&["--good", "v1", "--json"]).expect(0).last();
+    assert_eq!((&result["subject"], &result["parent"]), (&"Aside".into(), &Value::Null));
+}
+
+fn two_runs_that_print_the_same_and_end_otherwise_are_not_equal() {
+    let repository = Repository::new("bisect-silent", &[State::Fine, State::Fine, State::Lies]);
+    let run = "test $(cat state) = Fine || exit 1; : {schedule}";
+    let ended = repository.bisect_with(&["--run", run]).expect(0);
+    assert!(ended.stdout.contains("\nsubject    Commit 3\n"), "{}", ended.stdout);
+    let line = "\ndifferent: both told the same 0 events, and end otherwise\n";
+    assert!(ended.stdout.contains(line), "{}", ended.stdout);
+}
+
+fn a_run_that_prints_without_end_is_skipped() {
+    let repository = Repository::new("bisect-endless", &[State::Fine, State::Fine, State::Lies]);
+    // A file with a hole in it is as long as one that was written, and takes no room.
+    let run =
+        "test $(cat number) != 2 || { truncate --size=2G /dev/stdout; sleep 60; }; sh run.sh {schedule}";
+    let ended = repository.bisect_with(&["--run", run]).expect(125);
+    assert!(
+        ended.stderr.contains("(Commit 2), gives no verdict: a run prints without end"),
+        "{}",
+        ended.stderr
+    );
+}
+
+fn a_failure_in_the_ledger_is_looked_for_by_its_signature() {
+    let repository = Repository::new("bisect-ledger", &[State::Fine, State::Lies, State::Panics]);
+    let ledger = ["--ledger", "../a ledger"];
+    let vertebra =
+        |arguments: &[&str]| support::ended(&mut repository.vertebra(&[arguments, &ledger].concat()));
+    vertebra(&["sweep", "--seeds", "3..5", "--defect", "lie"]).expect(1);
+    let list = vertebra(&["failures", "--json"]).expect(0).last();
+    let id = list["id"].as_str().expect("an id");
+    // The schedule has the defect; what a commit makes of it is its own affair.
+    let run = "case $(cat state) in Fine) edit='/^defects/d' ;; Panics) edit='/^defects/s/lie/panic/' ;; esac
+               sed \"$edit\" {schedule} > edited.toml; \"$PROGRAM\" replay edited.toml --json --no-keep";
+    let bisect = |flags: &[&str]| vertebra(&[&["bisect", id, "--good", "v1", "--run", run], flags].concat());
+    let ended = bisect(&["--bad", "main~1"]).expect(0);
+    names(&ended, &repository, 2);
+    let refused = bisect(&[]).expect(2);
+    assert!(refused.stderr.contains("(Commit 3) fails otherwise: process/panic"), "{}", refused.stderr);
+    let refused = bisect(&["--members", "5"]).expect(2);
+    assert!(refused.stderr.starts_with("error: --members 5 change what a seed draws"), "{}", refused.stderr);
 }

@@ -131,12 +131,15 @@ fn commands_and_schedules_that_make_no_sense_are_refused() {
     };
     let reason = "error: --run: {schedule} must stand where the schedule's path belongs\n";
     assert_eq!(refused(&["7", "--run", "sh run.sh"]), reason);
+    let reason =
+        "error: --run: {schedule} is quoted for the shell as it is; leave out the quotes around it\n";
+    assert_eq!(refused(&["7", "--run", "sh run.sh '{schedule}'"]), reason);
     assert!(refused(&["7", "--trace", "sh run.sh {schedule}"]).contains("--run"));
     assert!(refused(&["7", "--timeout", "soon"]).contains("`soon` is no span of time"));
     assert_eq!(refused(&["nothing.toml"]), "error: nothing.toml: No such file or directory (os error 2)\n");
     assert_eq!(refused(&["7", "--members", "0"]), "error: seed 7: members: an echo has at least one\n");
     let run = ["--run", "sh run.sh {schedule}"];
-    let reason = "error: --defect lie change what a seed draws; leave them out, or edit ../schedule.toml\n";
+    let reason = "error: --defect lie change what a seed draws; leave them out, or edit the schedule\n";
     assert_eq!(refused(&[["../schedule.toml", "--defect", "lie"].as_slice(), &run].concat()), reason);
     // Without --run, the schedule must be one of this system.
     fs::write(repository.folder.join("other.toml"), "format = 1\nsystem = \"other\"\n").expect("a file");
@@ -178,6 +181,16 @@ fn a_folder_with_something_else_in_it_is_refused() {
     assert_eq!(refused.stderr, "error: . has something else in it; name an empty folder with --work\n");
     let refused = repository.bisect(&["--good", "v1", "--work", "state"]).expect(2);
     assert_eq!(refused.stderr, "error: state: File exists (os error 17)\n");
+    // Other programs have locks too.
+    let other = repository.folder.join("other");
+    fs::create_dir_all(other.join("worktree")).expect("a folder");
+    for file in ["lock", "worktree/precious"] {
+        fs::write(other.join(file), "").expect("a file");
+    }
+    let refused = repository.bisect(&["--good", "v1", "--work", "../other"]).expect(2);
+    let reason = "error: ../other has something else in it; name an empty folder with --work\n";
+    assert_eq!(refused.stderr, reason);
+    assert!(other.join("worktree/precious").exists());
 }
 
 fn a_machine_that_cannot_build_is_no_reason_to_skip() {
@@ -192,6 +205,11 @@ fn a_machine_that_cannot_build_is_no_reason_to_skip() {
     fs::write(repository.folder.join("log.room"), "").expect("a file");
     let ended = bisect().expect(0);
     assert!(ended.stdout.contains("\nsubject    Commit 3\n"), "{}", ended.stdout);
+    // Nor one that cannot run.
+    let run = format!("test $(cat number) != 2 || {{ echo '{full}' >&2; exit 1; }}; sh run.sh {{schedule}}");
+    let refused = repository.bisect_with(&["--run", &run]).expect(2);
+    let reason = format!("(Commit 2) cannot be run on this machine now: {full}\n");
+    assert!(refused.stderr.ends_with(&reason), "{}", refused.stderr);
 }
 
 fn a_child_that_somebody_else_ended_is_no_reason_to_skip() {
@@ -202,7 +220,7 @@ fn a_child_that_somebody_else_ended_is_no_reason_to_skip() {
         let refused = repository.bisect_with(&["--run", &run]).expect(2);
         let reason = format!(
             "(Commit 2): what runs was killed by signal {signal}, which says nothing of the commit; the same command \
-             goes on from here\n"
+             goes on from here. If it is the commit that does it, let --build or --run end with 125 then\n"
         );
         assert!(refused.stderr.ends_with(&reason), "{}", refused.stderr);
     }
