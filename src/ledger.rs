@@ -14,7 +14,8 @@ use crate::words::shell_quoted;
 /// The flag that names the ledger.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Place {
-    /// The ledger, which keeps what sweeps do and find [default: in the user's data directory, named for the repository]
+    /// The ledger, which keeps what sweeps do and find [default: in the user's data directory, named for the
+    /// repository]
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Ledger")]
     ledger: Option<PathBuf>,
 }

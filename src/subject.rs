@@ -20,8 +20,8 @@ pub trait Subject: System {
     /// Gives the cluster this many members. Whether that makes sense is for [`System::shape`] to say.
     fn set_members(options: &mut Self::Options, members: u16);
 
-    /// Which code this is, for the ledger: two versions have the same `build` exactly where each seed is the same run in
-    /// both. Unless a system knows better, its program is its build.
+    /// Which code this is, for the ledger: two versions have the same `build` exactly where each seed is the same run
+    /// in both. Unless a system knows better, its program is its build.
     fn version() -> Version {
         version::of_program()
     }

@@ -1,8 +1,8 @@
 //! What the README and the book show is what the command does.
 //!
 //! In a block marked `console`, each line after `$ ` is a command. It is run, and what it prints must be what stands
-//! below it, if anything does. A block marked `console,exit=1` holds commands that end with that code.
-//! `cargo run --release --` stands for the command itself; other programs that cargo runs are run as the tests built them.
+//! below it, if anything does. A block marked `console,exit=1` holds commands that end with that code. `cargo run
+//! --release --` stands for the command itself; other programs that cargo runs are run as the tests built them.
 //!
 //! `UPDATE_BOOK=1 cargo test --test book` writes what is printed now into the files.
 

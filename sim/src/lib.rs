@@ -28,8 +28,8 @@
 //! | ledger | what sweeps did and found, in a file; with the feature of this name | `ledger` |
 //! | stream | random draws for one purpose and one node, link or client | [`random`] |
 //!
-//! `examples/register.rs` has all of it in some 200 lines: a replicated register, and a bug in it that a sweep finds. It is
-//! what to copy.
+//! `examples/register.rs` has all of it in some 200 lines: a replicated register, and a bug in it that a sweep finds.
+//! It is what to copy.
 
 #[cfg(not(madsim))]
 compile_error!(

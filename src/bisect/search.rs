@@ -119,8 +119,8 @@ impl Search<'_> {
         }
     }
 
-    /// No parent of the culprit may fail as it does. Git takes all that the good commit comes from for good, which a branch that
-    /// left before the failure was mended there, and came back later, belies.
+    /// No parent of the culprit may fail as it does. Git takes all that the good commit comes from for good, which a
+    /// branch that left before the failure was mended there, and came back later, belies.
     fn prove_parents(&mut self, good: &Commit, culprit: &Commit, parents: &[Commit]) -> Result<(), Stop> {
         for parent in parents {
             let (judgement, known) = self.judge(parent, None)?;

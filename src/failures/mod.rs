@@ -109,8 +109,8 @@ fn mark<S: Subject>(marking: &Marking, common: &Common, is_closed: bool) -> Resu
     Ok(Outcome::Pass)
 }
 
-/// The command that runs a failure of `finding` again. A build that is not this one drew another schedule from the seed, so
-/// there the schedule in the ledger is what to take.
+/// The command that runs a failure of `finding` again. A build that is not this one drew another schedule from the
+/// seed, so there the schedule in the ledger is what to take.
 fn command<S: Subject>(finding: &Finding, place: &Place) -> String {
     let build = S::version().build;
     let Finding { id, profile, first, last, .. } = finding;

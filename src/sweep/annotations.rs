@@ -1,6 +1,7 @@
 //! Annotations under GitHub Actions: what was found stands at the head of the run's page.
 //!
-//! They are commands in what a step prints. They go to standard error, which the runner reads too, so that `--json` stays JSON.
+//! They are commands in what a step prints. They go to standard error, which the runner reads too, so that `--json`
+//! stays JSON.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! `--junit`: a report that CI servers read. One test case for the sweep, which passes when nothing was found, and a failed one
-//! for each kind of failure: thousands of cases that passed would tell nobody more.
+//! `--junit`: a report that CI servers read. One test case for the sweep, which passes when nothing was found, and a
+//! failed one for each kind of failure: thousands of cases that passed would tell nobody more.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,8 +20,8 @@ pub struct Junit {
 }
 
 impl Junit {
-    /// A report that says that the sweep did not end, until another one does. So one that is killed is no success, and a file
-    /// that cannot be written is known before the sweep and not after it.
+    /// A report that says that the sweep did not end, until another one does. So one that is killed is no success,
+    /// and a file that cannot be written is known before the sweep and not after it.
     pub fn create(path: &Path) -> Result<Self, Refusal> {
         let junit = Self { path: path.to_owned() };
         let trouble = Some("the sweep did not come to its end".to_owned());

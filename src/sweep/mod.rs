@@ -68,10 +68,11 @@ With --json, each line is an object. Its `type` is one of:
             command, schedule (a path, or null when it is not kept)
   summary   the last line: end (all-seeds, time, first-failure, interrupt, closed-output, refusal,
             ledger), first_seed, last_seed, seeds, seeds_before (an earlier sweep did these),
-            differing (seeds that ended otherwise than the ledger has), failures, virtual_time_ns, events, operations, faults, members (seeds by size of the
-            cluster), jobs, wall_time_ms, seeds_per_second, and kinds: for each signature its
-            count, first_seed, what is told of that seed's failure, also (the other seeds whose
-            schedules are kept), and, from the ledger, id and state
+            differing (seeds that ended otherwise than the ledger has), failures, virtual_time_ns,
+            events, operations, faults, members (seeds by size of the cluster), jobs, wall_time_ms,
+            seeds_per_second, and kinds: for each signature its count, first_seed, what is told of
+            that seed's failure, also (the other seeds whose schedules are kept), and, from the
+            ledger, id and state
 
 Ctrl-C ends the sweep with the summary of what was run; a second one ends it at once."
 )]

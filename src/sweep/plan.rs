@@ -25,11 +25,12 @@ pub struct Which {
     /// Begin no other seed when this much time is over, such as `90s`, `10m` or `1h30m`
     #[arg(long, value_name = "TIME", value_parser = parse_span)]
     pub time: Option<Duration>,
-    /// Only the I-th of N parts, as in `2/8`; each part has a ledger of its own, and `vertebra merge` joins them. For the parts of a
-    /// night, each ledger begins as a copy of the one of all nights
+    /// Only the I-th of N parts, as in `2/8`; each part has a ledger of its own, and `vertebra merge` joins them. For
+    /// the parts of a night, each ledger begins as a copy of the one of all nights
     #[arg(long, value_name = "I/N", value_parser = Shard::from_str)]
     shard: Option<Shard>,
-    /// Leave out what this build has done already; without --seeds, go on with the last sweep and its flags, all but --time
+    /// Leave out what this build has done already; without --seeds, go on with the last sweep and its flags, all but
+    /// --time
     #[arg(long, help_heading = "Ledger")]
     pub resume: bool,
     /// The next seeds that no build has done yet
@@ -104,8 +105,8 @@ impl Plan {
         self.skipped.gaps(self.seeds).flat_map(|gap| gap.first..=gap.last)
     }
 
-    /// The range of one of several parts. Those of a night have the same number of seeds to run, whatever is left out between; else
-    /// they are cut from the whole range, so that a part stays the same when it is gone on with.
+    /// The range of one of several parts. Those of a night have the same number of seeds to run, whatever is left out
+    /// between; else they are cut from the whole range, so that a part stays the same when it is gone on with.
     fn part(&self, part: u32, parts: u32) -> Option<Seeds> {
         if !self.is_nightly {
             return self.seeds.part(part, parts);

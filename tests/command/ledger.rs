@@ -44,8 +44,8 @@ fn done(path: &Path, profile: &str) -> Vec<Seeds> {
     read(path).done(profile, None).expect("seeds").ranges().to_vec()
 }
 
-/// What the ledger at `path` says of `profile`, but for when and in how many pieces that was done: seeds, sums, and each table
-/// of failures.
+/// What the ledger at `path` says of `profile`, but for when and in how many pieces that was done: seeds, sums, and
+/// each table of failures.
 fn record(path: &Path, profile: &str) -> (Vec<Seeds>, Sums, Vec<String>) {
     let ledger = read(path);
     let mut sums = Sums::default();

@@ -58,8 +58,8 @@ pub fn folder(name: &str) -> PathBuf {
     path
 }
 
-/// The user's data in commands that are started in `folder`: outside of it, as it is for people, and the same for a folder
-/// inside of it.
+/// The user's data in commands that are started in `folder`: outside of it, as it is for people, and the same for a
+/// folder inside of it.
 pub fn data(folder: &Path) -> PathBuf {
     let name = folder.strip_prefix(TEMPORARY).expect("a folder of a test").components().next();
     let name = name.expect("a folder in the temporary one").as_os_str().to_string_lossy().into_owned();

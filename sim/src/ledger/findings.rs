@@ -120,8 +120,9 @@ impl Ledger {
         read().map_err(|error| self.failed(&error))
     }
 
-    /// What earlier sessions did of the sweep that `session` is to go on with: of a night, the sessions of that night; else,
-    /// all of its build under its profile. The seeds come back, and each failure is told, in the order of the seeds.
+    /// What earlier sessions did of the sweep that `session` is to go on with: of a night, the sessions of that
+    /// night; else, all of its build under its profile. The seeds come back, and each failure is told, in the order
+    /// of the seeds.
     ///
     /// # Errors
     ///

@@ -37,8 +37,8 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// When they do not belong together (see [`Joining`]), when one of them says that a seed ended otherwise than another
-    /// says, or when one cannot be read or this one not be written.
+    /// When they do not belong together (see [`Joining`]), when one of them says that a seed ended otherwise than
+    /// another says, or when one cannot be read or this one not be written.
     pub fn merge(&mut self, paths: &[PathBuf], joining: Joining) -> Result<Merged, LedgerError> {
         let system: String = self
             .connection

@@ -13,13 +13,14 @@
 //! | profile | the flags that change what a seed draws. Under another profile a seed is another run |
 //! | finding | all failures of one signature under one profile; see [`State`] |
 //!
-//! A seed is in the ledger from the moment at which its record is committed, which is once for each seed, so a process that is
-//! killed loses the runs that were under way and no other. SQLite's write-ahead log makes a commit cheap: none waits for
-//! the disk. What that may lose is the last commits, when the machine loses its power, and never what was before them.
+//! A seed is in the ledger from the moment at which its record is committed, which is once for each seed, so a
+//! process that is killed loses the runs that were under way and no other. SQLite's write-ahead log makes a commit
+//! cheap: none waits for the disk. What that may lose is the last commits, when the machine loses its power, and
+//! never what was before them.
 //!
-//! One sweep writes at a time, which a lock file beside the ledger sees to (SQLite alone would let two take turns); any number
-//! of processes read meanwhile. A ledger is for one system. Its file has a number of format, and one of another format is
-//! refused.
+//! One sweep writes at a time, which a lock file beside the ledger sees to (SQLite alone would let two take turns);
+//! any number of processes read meanwhile. A ledger is for one system. Its file has a number of format, and one of
+//! another format is refused.
 //!
 //! Times of day are given by the caller, in milliseconds since 1970: this crate asks no clock.
 
@@ -106,7 +107,10 @@ impl Ledger {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(unwritable)?;
         }
-        if !path.exists() {
+        if path.metadata().is_ok_and(|file| file.len() > 0) {
+            // What is no ledger gets no lock beside it.
+            Self::read(path, system)?;
+        } else {
             // Before the lock, which is beside the file itself, whatever link leads to it.
             File::options().append(true).create(true).open(path).map_err(unwritable)?;
         }
@@ -223,8 +227,8 @@ impl Ledger {
 }
 
 impl Drop for Ledger {
-    /// A ledger into which nobody sweeps is one file, which can be copied and read where nothing can be written. Whoever reads it
-    /// now keeps it from that, and then the next sweep does it.
+    /// A ledger into which nobody sweeps is one file, which can be copied and read where nothing can be written.
+    /// Whoever reads it now keeps it from that, and then the next sweep does it.
     fn drop(&mut self) {
         if self.lock.is_some() {
             let _ = self.connection.busy_timeout(Duration::ZERO);
@@ -233,8 +237,8 @@ impl Drop for Ledger {
     }
 }
 
-/// Takes the lock of the ledger at `path`, for as long as the file that is returned stays open: the system takes it back from
-/// a process that is killed.
+/// Takes the lock of the ledger at `path`, for as long as the file that is returned stays open: the system takes it
+/// back from a process that is killed.
 fn lock(path: &Path, writer: &str) -> Result<File, LedgerError> {
     let failed = |error: std::io::Error| LedgerError::unwritable(path, &error.to_string());
     let mut name = path.canonicalize().map_err(failed)?.into_os_string();

@@ -113,8 +113,8 @@ impl<'a> Sessions<'a> {
     }
 }
 
-/// What `tallies`, in the order of their sessions, make of a finding that has so many `failures`; `sessions` are all of its
-/// profile.
+/// What `tallies`, in the order of their sessions, make of a finding that has so many `failures`; `sessions` are all
+/// of its profile.
 pub fn judge(head: Head, failures: u64, tallies: &[Tally], sessions: &Sessions<'_>) -> Option<Finding> {
     let Sessions { sessions, seeds, places, .. } = sessions;
     let place = |tally: &Tally| places.get(tally.session.as_str()).copied();
