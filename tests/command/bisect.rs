@@ -63,7 +63,7 @@ fn told(ended: &Ended, text: &str) -> BTreeSet<usize> {
 fn the_culprit_is_named_among_commits_that_cannot_be_judged() {
     let repository = Repository::new("bisect", &history());
     let before = repository.everything();
-    let ended = repository.bisect(&["--good", "v1", "--work", "../work"]).expect(0);
+    let ended = repository.bisect(&["--good", "v1", "--work", "../kept"]).expect(0);
     names(&ended, &repository, 20);
     assert!(repository.everything() == before, "the repository is as it was");
 
@@ -278,7 +278,7 @@ fn the_release_build_of_each_commit_is_what_runs_by_default() {
     let repository = Repository::new("bisect-default", &states);
     let before = repository.everything();
     let mut bisection =
-        repository.vertebra(&["bisect", "../schedule.toml", "--good", "v1", "--work", "../work"]);
+        repository.vertebra(&["bisect", "../schedule.toml", "--good", "v1", "--work", "../kept"]);
     repository.put_cargo_into_path(&mut bisection);
     let ended = support::ended(&mut bisection).expect(0);
     names(&ended, &repository, 5);
@@ -293,7 +293,7 @@ fn the_release_build_of_each_commit_is_what_runs_by_default() {
     let commands: Vec<&str> =
         ended.stdout.lines().filter_map(|line| line.strip_prefix("reproduce  ")).collect();
     for (command, code) in commands.iter().zip([0, 1]) {
-        assert!(command.starts_with("../work/"), "{command}");
+        assert!(command.starts_with("../kept/"), "{command}");
         support::ended(&mut repository.shell(command)).expect(code);
     }
     assert_eq!(support::files(&repository.kept("programs")).len(), 2);

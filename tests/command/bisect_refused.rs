@@ -24,7 +24,7 @@ tests![
 #[track_caller]
 fn refuses(repository: &Repository, code: i32, flags: &[&str], parts: &[&str]) {
     let before = repository.everything();
-    let refused = repository.bisect(&[flags, &["--work", "../work"]].concat()).expect(code);
+    let refused = repository.bisect(&[flags, &["--work", "../kept"]].concat()).expect(code);
     assert_eq!(refused.stdout, "");
     let (_, error) = refused.stderr.split_once("error: ").expect("an error");
     for part in parts {
@@ -155,7 +155,7 @@ fn two_bisections_in_one_folder_are_refused() {
     let reason = " is in use by another bisection, or by what one that was killed had started; wait for its end, or \
                   name another folder with --work\n";
     assert!(refused.stderr.ends_with(reason), "{}", refused.stderr);
-    repository.bisect(&["--good", "v1", "--work", "../work"]).expect(0);
+    repository.bisect(&["--good", "v1", "--work", "../kept"]).expect(0);
     output(child).expect(0);
 }
 

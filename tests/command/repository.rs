@@ -199,7 +199,7 @@ impl Repository {
 
     /// The file that the one bisection of this test has of that name in its folder.
     pub fn kept(&self, name: &str) -> PathBuf {
-        let mut folders = vec![self.folder.join("work"), self.folder.join("cache")];
+        let mut folders = vec![self.folder.join("kept"), self.folder.join("cache")];
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).into_iter().flatten() {
                 let path = entry.expect("an entry").path();
