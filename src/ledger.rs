@@ -22,7 +22,7 @@ pub struct Place {
 
 impl Place {
     /// Its file.
-    pub fn path(&self) -> Result<PathBuf, Refusal> {
+    fn path(&self) -> Result<PathBuf, Refusal> {
         self.ledger.clone().map_or_else(default_path, Ok)
     }
 

@@ -115,8 +115,7 @@ impl Ledger {
             File::options().append(true).create(true).open(path).map_err(unwritable)?;
         }
         let lock = lock(path, writer)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-        let ledger = Self::open(path, flags, Some(lock))?;
+        let ledger = Self::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, Some(lock))?;
         if ledger.is_empty().map_err(failed)? {
             ledger.create(system).map_err(failed)?;
         }

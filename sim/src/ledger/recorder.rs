@@ -106,12 +106,6 @@ impl Recorder {
         }
     }
 
-    /// The ledger that is recorded into.
-    #[must_use]
-    pub fn ledger(&self) -> &Ledger {
-        &self.ledger
-    }
-
     fn insert(&mut self, run: &Run<'_>) -> rusqlite::Result<Recorded> {
         let interval = self.extended(run);
         let transaction = self.ledger.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
