@@ -1,17 +1,18 @@
 //! Lets the faults of a schedule happen. The name is Jepsen's.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::coverage::FaultTally;
 use crate::failpoint::{Armed, Strike};
 use crate::network::{Link, LinkProfile, Shown};
 use crate::node_id::NodeId;
 use crate::process::Crash;
 use crate::record;
 use crate::schedule::{
-    Action, Direction, Fault, Packets, Schedule, Shape, Target, TimedFault, resolve_sides,
+    Action, Direction, Fault, Packets, Schedule, Shape, Target, TimedFault, fault_kinds, resolve_sides,
 };
 use crate::world::World;
 
@@ -23,7 +24,8 @@ struct Inner {
     faults: Vec<TimedFault>,
     clocks: Vec<(NodeId, Clock)>,
     leader: Box<dyn Fn() -> Option<NodeId>>,
-    met: Cell<u64>,
+    /// Which of the faults met somebody.
+    met: RefCell<Vec<bool>>,
 }
 
 impl Nemesis {
@@ -40,13 +42,26 @@ impl Nemesis {
                 .map(|clock| (clock.node, Clock::new(clock.offset.nanos, clock.drift_ppm)))
                 .collect(),
             leader: Box::new(leader),
-            met: Cell::new(0),
+            met: RefCell::new(vec![false; schedule.faults.len()]),
         }))
     }
 
     /// How many faults have met somebody.
     pub(crate) fn met(&self) -> u64 {
-        self.0.met.get()
+        self.0.met.borrow().iter().filter(|met| **met).count() as u64
+    }
+
+    /// How often each kind is in the schedule, and met somebody.
+    pub(crate) fn tallies(&self) -> Vec<(&'static str, FaultTally)> {
+        let mut tallies: Vec<_> = fault_kinds().map(|kind| (kind, FaultTally::default())).collect();
+        for (fault, met) in self.0.faults.iter().zip(&*self.0.met.borrow()) {
+            if let Some((_, tally)) = tallies.iter_mut().find(|(kind, _)| *kind == fault.fault.kind()) {
+                tally.runs = 1;
+                tally.drawn += 1;
+                tally.met += u64::from(*met);
+            }
+        }
+        tallies
     }
 
     /// Sets the clocks, and puts every fault into the queue.
@@ -146,9 +161,7 @@ impl Inner {
                 self.each(*target, |node| world.drift_clock(node, number, *drift_ppm, *lasts))
             }
         };
-        if met {
-            self.met.set(self.met.get() + 1);
-        }
+        self.met.borrow_mut()[number] = met;
     }
 
     /// Lets something happen to whom `target` means now; whether that is anybody.

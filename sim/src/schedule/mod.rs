@@ -70,7 +70,7 @@ mod text;
 
 pub use environment::{Clock, ClockOffset, Disk, Link, Network};
 pub use fault::{Action, Direction, Fault, Operation, Packets, TimedFault};
-pub use generate::{Generated, generate};
+pub use generate::{Generated, fault_kinds, generate};
 pub use problem::{Problem, ScheduleError};
 pub use target::{Target, resolve_sides};
 

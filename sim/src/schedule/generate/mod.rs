@@ -65,6 +65,11 @@ impl Generated {
     }
 }
 
+/// The kinds of faults that are drawn, as a file names them.
+pub fn fault_kinds() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|kind| kind.purpose.rsplit('/').next().unwrap_or(kind.purpose))
+}
+
 /// Draws what a run over a cluster of this shape meets.
 ///
 /// # Panics
