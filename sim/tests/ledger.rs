@@ -350,7 +350,7 @@ fn seeds_that_two_ledgers_did_count_once_when_they_are_joined() {
     assert_eq!((seeds, all), (vec![3, 13, 23, 33, 43], 10));
     let mut told = Vec::new();
     let session = Sweep { began_ms: 3, ..SWEEP }.session();
-    let before = ledger.before(&session, |known| told.push(known.seed)).expect("it is read");
+    let (before, _) = ledger.before(&session, |known| told.push(known.seed)).expect("it is read");
     assert_eq!((before.ranges(), told.len()), ([SWEEP.seeds].as_slice(), 10));
 }
 
