@@ -49,3 +49,6 @@ pub const FAILPOINTS: &[&str] = &[
     SNAPSHOT_BEFORE_RENAME,
     RECOVERY_BEFORE_START,
 ];
+
+/// Those that a member passes while it starts.
+pub const RECOVERY_FAILPOINTS: &[&str] = &[RECOVERY_BEFORE_START];
