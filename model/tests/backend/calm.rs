@@ -42,7 +42,7 @@ impl<T: Task> System for Calm<T> {
     }
 
     fn shape(_: &Options) -> Result<Shape, String> {
-        Ok(Shape { members: 1, clients: 0, failpoints: &["none"] })
+        Ok(Shape { failpoints: &["none"], ..Shape::new(1, 0) })
     }
 
     fn settle_max(_: &Options) -> Duration {
