@@ -50,6 +50,9 @@ pub const FAILPOINTS: &[&str] = &[
     RECOVERY_BEFORE_START,
 ];
 
+/// Those that a member passes while it starts.
+pub const RECOVERY_FAILPOINTS: &[&str] = &[RECOVERY_BEFORE_START];
+
 // The backend. The names are gofail's, of etcd and of bbolt.
 
 /// Before what was written becomes visible to readers.
@@ -82,6 +85,8 @@ pub const DEFRAG_BEFORE_COPY: &str = "defragBeforeCopy";
 pub const DEFRAGDB: &str = "defragdbFail";
 /// Before the defragmented file takes the place of the old one.
 pub const DEFRAG_BEFORE_RENAME: &str = "defragBeforeRename";
+/// When a new or defragmented database has its name, and its directory is not synced. Neither etcd nor bbolt has it.
+pub const BEFORE_SYNC_DIRECTORY: &str = "beforeSyncDirectory";
 
 /// Those of the backend.
 pub const BACKEND: &[&str] = &[
@@ -100,4 +105,5 @@ pub const BACKEND: &[&str] = &[
     DEFRAG_BEFORE_COPY,
     DEFRAGDB,
     DEFRAG_BEFORE_RENAME,
+    BEFORE_SYNC_DIRECTORY,
 ];

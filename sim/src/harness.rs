@@ -12,7 +12,7 @@ use madsim::runtime::Runtime;
 use tracing::Dispatch;
 
 use crate::coverage::{Profile, Reached};
-use crate::nemesis::Nemesis;
+use crate::nemesis::{Cluster, Nemesis};
 use crate::panics;
 use crate::plugin::{self, Plugin};
 use crate::random::Streams;
@@ -151,10 +151,7 @@ async fn run_inside<S: System>(schedule: &Schedule<S::Options>, shape: &Shape, t
     });
     plugin::attach(&world);
     let system = Rc::new(S::new(&world, schedule.options.clone()));
-    let nemesis = {
-        let system = Rc::clone(&system);
-        Nemesis::new(schedule, *shape, move || system.leader())
-    };
+    let nemesis = Nemesis::new(schedule, *shape, Rc::clone(&system) as Rc<dyn Cluster>);
 
     // A panic here is one of an oracle or of the simulator: it ends the run as a panic of a process does.
     let judged = AssertUnwindSafe(judge(&world, &system, &nemesis, schedule)).catch_unwind().await;

@@ -27,7 +27,7 @@ impl System for Marked {
     }
 
     fn shape(_: &Options) -> Result<Shape, String> {
-        Ok(Shape { members: 2, clients: 0, failpoints: &["beforeRound", "never"] })
+        Ok(Shape { failpoints: &["beforeRound", "never"], ..Shape::new(2, 0) })
     }
 
     fn features(options: &Options) -> Vec<(&'static str, bool)> {
