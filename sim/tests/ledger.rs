@@ -464,7 +464,7 @@ fn what_is_no_ledger_is_refused_and_left_as_it_is() {
     let connection = rusqlite::Connection::open(&format).expect("a database");
     connection.pragma_update(None, "user_version", 99).expect("a number");
     drop(connection);
-    expect(&format, "its format is 99, and this version reads 1");
+    expect(&format, "its format is 99, and this version reads 2");
 
     let missing = path("missing");
     let text = Ledger::read(&missing, SYSTEM).expect_err("nothing").to_string();

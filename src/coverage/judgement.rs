@@ -16,7 +16,7 @@ const NAMES_MAX: usize = 20;
 /// The flag that makes what is missing count.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Requirement {
-    /// Fail when a mark or failpoint is missing, once SEEDS seeds were run [default: 20000]
+    /// Fail when a mark or failpoint is missing; judged from SEEDS seeds on, or from 20000
     #[arg(
         long = "require-coverage",
         value_name = "SEEDS",
