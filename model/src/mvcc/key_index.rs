@@ -108,6 +108,46 @@ impl KeyIndex {
         None
     }
 
+    /// Forgets what a compaction at `main` takes away, and adds to `kept` the revision up to there that it leaves.
+    /// False if nothing is left of the key.
+    ///
+    /// The newest version up to `main` is left if the key existed then. If its generation ended at `main` itself,
+    /// the tombstone is left: a watch from `main` on must see the deletion (etcd-io/etcd#18089).
+    pub fn compact(&mut self, main: i64, kept: &mut Vec<Revision>) -> bool {
+        let (generation, place) = self.newest_up_to(main);
+        if let Some(place) = place {
+            let revisions = &mut self.generations[generation].revisions;
+            kept.push(revisions[place]);
+            revisions.drain(..place);
+        }
+        self.generations.drain(..generation);
+        !matches!(&self.generations[..], [only] if only.revisions.is_empty())
+    }
+
+    /// Adds to `kept` the revision up to `main` that a hash of a store compacted there covers.
+    ///
+    /// It is the one that [`compact`](Self::compact) leaves, but for a tombstone: releases of etcd that removed it
+    /// must give the same hash.
+    pub fn hashed(&self, main: i64, kept: &mut Vec<Revision>) {
+        let (generation, place) = self.newest_up_to(main);
+        let revisions = &self.generations[generation].revisions;
+        if let Some(place) = place {
+            let ends = generation + 1 < self.generations.len() && place + 1 == revisions.len();
+            if !ends {
+                kept.push(revisions[place]);
+            }
+        }
+    }
+
+    /// The first generation that did not end before `main`, and in it the place of the newest revision up to there.
+    fn newest_up_to(&self, main: i64) -> (usize, Option<usize>) {
+        let last = self.generations.len() - 1;
+        let ends_later = |generation: &Generation| generation.revisions.last().is_some_and(|end| end.main >= main);
+        let generation = self.generations[..last].iter().position(ends_later).unwrap_or(last);
+        let revisions = &self.generations[generation].revisions;
+        (generation, revisions.partition_point(|revision| revision.main <= main).checked_sub(1))
+    }
+
     fn last(&mut self) -> &mut Generation {
         self.generations.last_mut().expect("a key has a generation, if an empty one")
     }
@@ -155,6 +195,54 @@ mod tests {
         key.put(at(3, 0));
         key.tombstone(at(3, 1));
         assert!(key.get(2).is_some() && key.get(3).is_none() && key.get(4).is_none());
+    }
+
+    /// The key after a compaction, if anything is left, and the revisions up to there that it left.
+    fn compacted(key: &KeyIndex, main: i64) -> (Option<KeyIndex>, Vec<Revision>) {
+        let (mut key, mut kept) = (key.clone(), Vec::new());
+        let left = key.compact(main, &mut kept);
+        (left.then_some(key), kept)
+    }
+
+    #[test]
+    fn a_compaction_leaves_the_newest_version_and_the_tombstone_of_its_own_revision() {
+        let key = lived_twice();
+        let kept: Vec<_> = (1..=9).map(|main| compacted(&key, main).1).collect();
+        let (first, second, end, third) = (vec![at(2, 0)], vec![at(4, 0)], vec![at(6, 0)], vec![at(8, 0)]);
+        let none = Vec::new;
+        let expected =
+            [none(), first.clone(), first, second.clone(), second, end, none(), third.clone(), third];
+        assert_eq!(kept[..], expected);
+        let hashed: Vec<_> = (1..=9)
+            .map(|main| {
+                let mut kept = Vec::new();
+                key.hashed(main, &mut kept);
+                kept
+            })
+            .collect();
+        let expected: Vec<_> = kept.into_iter().map(|kept| if kept == [at(6, 0)] { none() } else { kept }).collect();
+        assert_eq!(hashed, expected);
+    }
+
+    #[test]
+    fn what_a_compaction_leaves_is_read_as_before() {
+        let key = lived_twice();
+        for main in 1..=9 {
+            let (left, _) = compacted(&key, main);
+            for read in main..=9 {
+                let found = left.as_ref().and_then(|left| left.get(read));
+                assert_eq!(found, key.get(read), "compacted at {main}, read at {read}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_that_was_deleted_before_the_compaction_is_gone() {
+        let mut key = KeyIndex::create(at(2, 0));
+        key.tombstone(at(4, 0));
+        assert_eq!(compacted(&key, 5), (None, vec![]));
+        let (left, kept) = compacted(&key, 4);
+        assert_eq!((left.map(|left| left.get(4)), kept), (Some(None), vec![at(4, 0)]));
     }
 
     #[test]
