@@ -22,6 +22,10 @@ pub const RAFT_AFTER_APPLY_SNAP: &str = "raftAfterApplySnap";
 pub const RAFT_AFTER_WAL_RELEASE: &str = "raftAfterWALRelease";
 /// Before the apply loop opens a snapshot from the leader.
 pub const APPLY_BEFORE_OPEN_SNAPSHOT: &str = "applyBeforeOpenSnapshot";
+/// When its backend is open, and not in use yet.
+pub const APPLY_AFTER_OPEN_SNAPSHOT: &str = "applyAfterOpenSnapshot";
+/// Before a member that has started serves anybody.
+pub const BEFORE_PUBLISHING: &str = "beforePublishing";
 /// Before an entry is applied.
 pub const BEFORE_APPLY_ONE_ENTRY_NORMAL: &str = "beforeApplyOneEntryNormal";
 /// Before a member writes a snapshot of its own state.
@@ -44,6 +48,8 @@ pub const FAILPOINTS: &[&str] = &[
     RAFT_AFTER_APPLY_SNAP,
     RAFT_AFTER_WAL_RELEASE,
     APPLY_BEFORE_OPEN_SNAPSHOT,
+    APPLY_AFTER_OPEN_SNAPSHOT,
+    BEFORE_PUBLISHING,
     BEFORE_APPLY_ONE_ENTRY_NORMAL,
     SNAPSHOT_BEFORE_SAVE,
     SNAPSHOT_BEFORE_RENAME,

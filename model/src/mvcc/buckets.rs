@@ -7,7 +7,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
-use crate::backend::Bucket;
+use crate::backend::{BatchTx, Bucket, ReadTx};
 
 /// A view of the buckets.
 pub trait Read {
@@ -24,7 +24,37 @@ pub trait Write: Read {
     fn put(&mut self, bucket: Bucket, key: Bytes, value: Bytes);
 
     /// Removes `key`, if it is there.
-    fn delete(&mut self, bucket: Bucket, key: &[u8]);
+    fn delete(&mut self, bucket: Bucket, key: Bytes);
+}
+
+impl Read for ReadTx {
+    fn get(&self, bucket: Bucket, key: &[u8]) -> Option<Bytes> {
+        ReadTx::get(self, bucket, key).cloned()
+    }
+
+    fn range(&self, bucket: Bucket, from: &[u8], to: &[u8], limit: usize) -> Vec<(Bytes, Bytes)> {
+        ReadTx::range(self, bucket, from, to, limit)
+    }
+}
+
+impl Read for BatchTx {
+    fn get(&self, bucket: Bucket, key: &[u8]) -> Option<Bytes> {
+        BatchTx::get(self, bucket, key).cloned()
+    }
+
+    fn range(&self, bucket: Bucket, from: &[u8], to: &[u8], limit: usize) -> Vec<(Bytes, Bytes)> {
+        BatchTx::range(self, bucket, from, to, limit)
+    }
+}
+
+impl Write for BatchTx {
+    fn put(&mut self, bucket: Bucket, key: Bytes, value: Bytes) {
+        BatchTx::put(self, bucket, key, value);
+    }
+
+    fn delete(&mut self, bucket: Bucket, key: Bytes) {
+        BatchTx::delete(self, bucket, key);
+    }
 }
 
 /// Buckets in memory.
@@ -53,9 +83,9 @@ impl Write for Memory {
         self.buckets.entry(bucket).or_default().insert(key, value);
     }
 
-    fn delete(&mut self, bucket: Bucket, key: &[u8]) {
+    fn delete(&mut self, bucket: Bucket, key: Bytes) {
         if let Some(keys) = self.buckets.get_mut(&bucket) {
-            keys.remove(key);
+            keys.remove(&key);
         }
     }
 }

@@ -68,7 +68,7 @@ impl Compaction {
         for (key, value) in &records {
             let Some((revision, tombstone)) = Revision::from_bytes(key) else { continue };
             if !self.kept.contains(revision) {
-                tx.delete(Bucket::Key, key);
+                tx.delete(Bucket::Key, key.clone());
                 self.removed += 1;
             }
             self.hasher.take(revision, tombstone, &self.kept, key, value);

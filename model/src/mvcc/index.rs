@@ -117,10 +117,6 @@ impl Kept {
     pub fn contains(&self, revision: Revision) -> bool {
         self.0.binary_search(&revision).is_ok()
     }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,13 @@ struct Generation {
     revisions: Vec<Revision>,
 }
 
+impl Generation {
+    /// The place of the newest revision up to `main`.
+    fn newest_up_to(&self, main: i64) -> Option<usize> {
+        self.revisions.partition_point(|revision| revision.main <= main).checked_sub(1)
+    }
+}
+
 /// The version of a key that a reader finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Found {
@@ -108,44 +115,48 @@ impl KeyIndex {
         None
     }
 
-    /// Forgets what a compaction at `main` takes away, and adds to `kept` the revision up to there that it leaves.
+    /// Forgets what a compaction at `main` takes away, and adds to `kept` the revisions up to there that it leaves.
     /// False if nothing is left of the key.
     ///
     /// The newest version up to `main` is left if the key existed then. If its generation ended at `main` itself,
     /// the tombstone is left: a watch from `main` on must see the deletion (etcd-io/etcd#18089).
     pub fn compact(&mut self, main: i64, kept: &mut Vec<Revision>) -> bool {
-        let (generation, place) = self.newest_up_to(main);
-        if let Some(place) = place {
-            let revisions = &mut self.generations[generation].revisions;
-            kept.push(revisions[place]);
-            revisions.drain(..place);
+        let first = self.first_not_ended_before(main);
+        self.generations.drain(..first);
+        for generation in &mut self.generations {
+            let Some(place) = generation.newest_up_to(main) else { break };
+            kept.push(generation.revisions[place]);
+            generation.revisions.drain(..place);
         }
-        self.generations.drain(..generation);
         !matches!(&self.generations[..], [only] if only.revisions.is_empty())
     }
 
-    /// Adds to `kept` the revision up to `main` that a hash of a store compacted there covers.
+    /// Adds to `kept` the revisions up to `main` that a hash of a store compacted there covers.
     ///
-    /// It is the one that [`compact`](Self::compact) leaves, but for a tombstone: releases of etcd that removed it
+    /// They are those that [`compact`](Self::compact) leaves, but for tombstones: releases of etcd that removed these
     /// must give the same hash.
     pub fn hashed(&self, main: i64, kept: &mut Vec<Revision>) {
-        let (generation, place) = self.newest_up_to(main);
-        let revisions = &self.generations[generation].revisions;
-        if let Some(place) = place {
-            let ends = generation + 1 < self.generations.len() && place + 1 == revisions.len();
+        let last = self.generations.len() - 1;
+        for (number, generation) in
+            self.generations.iter().enumerate().skip(self.first_not_ended_before(main))
+        {
+            let Some(place) = generation.newest_up_to(main) else { break };
+            let ends = number < last && place + 1 == generation.revisions.len();
             if !ends {
-                kept.push(revisions[place]);
+                kept.push(generation.revisions[place]);
             }
         }
     }
 
-    /// The first generation that did not end before `main`, and in it the place of the newest revision up to there.
-    fn newest_up_to(&self, main: i64) -> (usize, Option<usize>) {
+    /// The first generation that did not end before `main`.
+    ///
+    /// More than one can have begun by then: a transaction may delete a key and put it again. etcd looks at the first
+    /// of them alone; a compaction at the revision of such a transaction takes the key away for good.
+    fn first_not_ended_before(&self, main: i64) -> usize {
         let last = self.generations.len() - 1;
-        let ends_later = |generation: &Generation| generation.revisions.last().is_some_and(|end| end.main >= main);
-        let generation = self.generations[..last].iter().position(ends_later).unwrap_or(last);
-        let revisions = &self.generations[generation].revisions;
-        (generation, revisions.partition_point(|revision| revision.main <= main).checked_sub(1))
+        let ends_later =
+            |generation: &Generation| generation.revisions.last().is_some_and(|end| end.main >= main);
+        self.generations[..last].iter().position(ends_later).unwrap_or(last)
     }
 
     fn last(&mut self) -> &mut Generation {
@@ -220,7 +231,8 @@ mod tests {
                 kept
             })
             .collect();
-        let expected: Vec<_> = kept.into_iter().map(|kept| if kept == [at(6, 0)] { none() } else { kept }).collect();
+        let expected: Vec<_> =
+            kept.into_iter().map(|kept| if kept == [at(6, 0)] { none() } else { kept }).collect();
         assert_eq!(hashed, expected);
     }
 
@@ -234,6 +246,18 @@ mod tests {
                 assert_eq!(found, key.get(read), "compacted at {main}, read at {read}");
             }
         }
+    }
+
+    #[test]
+    fn a_key_that_is_deleted_and_put_in_one_transaction_survives_a_compaction_there() {
+        let mut key = KeyIndex::create(at(2, 0));
+        key.tombstone(at(3, 0));
+        let found = key.put(at(3, 1));
+        let (left, kept) = compacted(&key, 3);
+        assert_eq!((left.and_then(|left| left.get(3)), kept), (Some(found), vec![at(3, 0), at(3, 1)]));
+        let mut kept = Vec::new();
+        key.hashed(3, &mut kept);
+        assert_eq!(kept, [at(3, 1)]);
     }
 
     #[test]
