@@ -35,8 +35,28 @@ pub const SNAPSHOT_BEFORE_RENAME: &str = "snapshotBeforeRename";
 /// Before a member starts Raft on what it recovered.
 pub const RECOVERY_BEFORE_START: &str = "recoveryBeforeStart";
 
-/// All of them.
-pub const FAILPOINTS: &[&str] = &[
+/// All of them, part by part.
+pub const FAILPOINTS: &[&str] = &join::<{ MEMBER.len() + BACKEND.len() }>(&[MEMBER, BACKEND]);
+
+/// The lists as one.
+const fn join<const COUNT: usize>(lists: &[&[&'static str]]) -> [&'static str; COUNT] {
+    let mut all = [""; COUNT];
+    let (mut list, mut count) = (0, 0);
+    while list < lists.len() {
+        let mut place = 0;
+        while place < lists[list].len() {
+            all[count] = lists[list][place];
+            count += 1;
+            place += 1;
+        }
+        list += 1;
+    }
+    assert!(count == COUNT);
+    all
+}
+
+/// Those of a member's loops.
+const MEMBER: &[&str] = &[
     RAFT_BEFORE_LEADER_SEND,
     RAFT_BEFORE_SAVE,
     RAFT_AFTER_SAVE,
@@ -55,6 +75,9 @@ pub const FAILPOINTS: &[&str] = &[
     SNAPSHOT_BEFORE_RENAME,
     RECOVERY_BEFORE_START,
 ];
+
+/// Those that a member passes while it starts.
+pub const RECOVERY_FAILPOINTS: &[&str] = &[RECOVERY_BEFORE_START, BEFORE_PUBLISHING];
 
 // The backend. The names are gofail's, of etcd and of bbolt.
 

@@ -10,9 +10,9 @@ use vertebra_sim::schedule::Shape;
 use vertebra_sim::time::text;
 
 use crate::defect::Defect;
-use crate::failpoints::FAILPOINTS;
-use crate::oracle;
+use crate::failpoints::{FAILPOINTS, RECOVERY_FAILPOINTS};
 use crate::syncs::{SkippedSyncs, Sync};
+use crate::{oracle, wire};
 
 /// The options of one run. In a schedule they are the table `[options]`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -181,7 +181,12 @@ impl Options {
             return refuse("messages_inflight_max: it must be at least 1");
         }
         self.traffic.check()?;
-        Ok(Shape { members: self.members, clients: self.clients, failpoints: FAILPOINTS })
+        Ok(Shape {
+            failpoints: FAILPOINTS,
+            recovery_failpoints: RECOVERY_FAILPOINTS,
+            messages: wire::MESSAGES,
+            ..Shape::new(self.members, self.clients)
+        })
     }
 
     /// Whether `defect` is switched on.

@@ -38,8 +38,6 @@ pub(crate) struct Kv {
     visible: Cell<u64>,
     /// Ends the commits of the backend at intervals.
     closing: RefCell<Option<oneshot::Sender<()>>>,
-    /// How often the backend was replaced by that of a snapshot. What goes on over awaits must see that.
-    generation: Cell<u32>,
 }
 
 /// What commits need to know.
@@ -60,7 +58,6 @@ impl Kv {
             visible: Cell::new(state.index.get()),
             state,
             closing: RefCell::default(),
-            generation: Cell::new(0),
         };
         kv.attach();
         Ok((kv, unfinished))
@@ -76,7 +73,6 @@ impl Kv {
         *self.state.store.borrow_mut() = store;
         self.visible.set(self.state.index.get());
         *self.backend.borrow_mut() = backend;
-        self.generation.set(self.generation.get() + 1);
         self.attach();
         Ok(unfinished)
     }
@@ -104,10 +100,6 @@ impl Kv {
         self.backend.borrow().clone()
     }
 
-    pub(super) fn generation(&self) -> u32 {
-        self.generation.get()
-    }
-
     pub(super) fn consistent_index(&self) -> &ConsistentIndex {
         &self.state.index
     }
@@ -115,11 +107,6 @@ impl Kv {
     /// Answers from the store and a view of the backend that fits it.
     pub(super) fn read<T>(&self, read: impl FnOnce(&Store, &ReadTx) -> T) -> T {
         read(&self.state.store.borrow(), &self.backend.borrow().read())
-    }
-
-    /// Changes the store in memory alone.
-    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Store) -> T) -> T {
-        change(&mut self.state.store.borrow_mut())
     }
 
     /// Changes store and backend for the entry that is being applied, as one.
