@@ -36,7 +36,7 @@ pub const SNAPSHOT_BEFORE_RENAME: &str = "snapshotBeforeRename";
 pub const RECOVERY_BEFORE_START: &str = "recoveryBeforeStart";
 
 /// All of them, part by part.
-pub const FAILPOINTS: &[&str] = &join::<{ MEMBER.len() + BACKEND.len() }>(&[MEMBER, BACKEND]);
+pub const FAILPOINTS: &[&str] = &join::<{ MEMBER.len() + COMMIT.len() }>(&[MEMBER, COMMIT]);
 
 /// The lists as one.
 const fn join<const COUNT: usize>(lists: &[&[&'static str]]) -> [&'static str; COUNT] {
@@ -115,7 +115,10 @@ pub const DEFRAG_BEFORE_RENAME: &str = "defragBeforeRename";
 pub const BEFORE_SYNC_DIRECTORY: &str = "beforeSyncDirectory";
 
 /// Those of the backend.
-pub const BACKEND: &[&str] = &[
+pub const BACKEND: &[&str] = &join::<{ COMMIT.len() + DEFRAGMENT.len() }>(&[COMMIT, DEFRAGMENT]);
+
+/// Those of a commit.
+const COMMIT: &[&str] = &[
     BEFORE_WRITEBACK_BUF,
     AFTER_WRITEBACK_BUF,
     COMMIT_BEFORE_PRE_COMMIT_HOOK,
@@ -127,9 +130,8 @@ pub const BACKEND: &[&str] = &[
     AFTER_COMMIT,
     BEFORE_START_DB_TXN,
     AFTER_START_DB_TXN,
-    DEFRAG_OPEN_FILE,
-    DEFRAG_BEFORE_COPY,
-    DEFRAGDB,
-    DEFRAG_BEFORE_RENAME,
-    BEFORE_SYNC_DIRECTORY,
 ];
+
+/// Those of a defragmentation.
+const DEFRAGMENT: &[&str] =
+    &[DEFRAG_OPEN_FILE, DEFRAG_BEFORE_COPY, DEFRAGDB, DEFRAG_BEFORE_RENAME, BEFORE_SYNC_DIRECTORY];

@@ -16,7 +16,7 @@ use raft::{
 };
 use vertebra_model::api::{InternalRaftRequest, RequestHeader, ResponseHeader};
 use vertebra_model::history::Request;
-use vertebra_model::mvcc::{self, Store, validate};
+use vertebra_model::mvcc::{self, Memory, Store, validate};
 use vertebra_model::wal::Encoder;
 use vertebra_model::{Error, Options, Requests, Response};
 use vertebra_sim::NodeId;
