@@ -111,7 +111,10 @@ impl ApplyLoop {
 
     /// Lets the part of the member that a request is for execute it.
     async fn execute(&self, request: &InternalRaftRequest) -> Result<Result<Response, Error>, BackendError> {
-        self.member.kv.apply(request).await
+        match request.compaction {
+            Some(compaction) => self.member.kv.compact(&self.member, compaction).await,
+            None => self.member.kv.apply(request).await,
+        }
     }
 
     /// Puts the backend that came from the leader in the place of the member's own, and recovers everything from it.
