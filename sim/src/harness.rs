@@ -11,7 +11,7 @@ use madsim::Config;
 use madsim::runtime::Runtime;
 use tracing::Dispatch;
 
-use crate::nemesis::Nemesis;
+use crate::nemesis::{Cluster, FaultCount, Nemesis};
 use crate::panics;
 use crate::plugin::{self, Plugin};
 use crate::random::Streams;
@@ -37,6 +37,8 @@ pub struct Report {
     pub operations: u64,
     /// How many faults met somebody.
     pub faults: u64,
+    /// The same for each kind of fault that the schedule has.
+    pub fault_kinds: Vec<FaultCount>,
 }
 
 /// The schedule that `seed` stands for.
@@ -146,10 +148,7 @@ async fn run_inside<S: System>(schedule: &Schedule<S::Options>, shape: &Shape, t
     });
     plugin::attach(&world);
     let system = Rc::new(S::new(&world, schedule.options.clone()));
-    let nemesis = {
-        let system = Rc::clone(&system);
-        Nemesis::new(schedule, *shape, move || system.leader())
-    };
+    let nemesis = Nemesis::new(schedule, *shape, Rc::clone(&system) as Rc<dyn Cluster>);
 
     // A panic here is one of an oracle or of the simulator: it ends the run as a panic of a process does.
     let judged = AssertUnwindSafe(judge(&world, &system, &nemesis, schedule)).catch_unwind().await;
@@ -157,6 +156,7 @@ async fn run_inside<S: System>(schedule: &Schedule<S::Options>, shape: &Shape, t
         world.fail(panics::violation(&*payload));
     }
 
+    let fault_kinds = nemesis.counts();
     let report = Report {
         verdict: match world.take_violation() {
             Some((violation, at)) => Verdict::Violation { violation, at },
@@ -166,7 +166,8 @@ async fn run_inside<S: System>(schedule: &Schedule<S::Options>, shape: &Shape, t
         virtual_time: world.now().since_start(),
         events: world.trace().events(),
         operations: system.operations(),
-        faults: nemesis.met(),
+        faults: fault_kinds.iter().map(|count| u64::from(count.met)).sum(),
+        fault_kinds,
     };
     world.dismantle().await;
     report

@@ -65,6 +65,7 @@ mod world;
 
 pub use disk::{DiskError, OpenMode};
 pub use harness::{Report, run, run_many, schedule_of};
+pub use nemesis::FaultCount;
 pub use node::Node;
 pub use node_id::NodeId;
 pub use storage::{File, NodeDisk};

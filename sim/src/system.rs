@@ -57,6 +57,18 @@ pub trait System: Sized + 'static {
         None
     }
 
+    /// Asks the operator for one of the operations of its [`Shape`], on `targets`; whether there is anybody to ask it
+    /// of. It only asks: what comes of it is a matter of requests over the network.
+    fn operate(&self, _world: &World, _operation: &str, _targets: &[NodeId]) -> bool {
+        false
+    }
+
+    /// Lets the clients in `targets` do one of the loads of its [`Shape`], `amount` of it and no longer than
+    /// `lasts`; whether any of them will.
+    fn load(&self, _world: &World, _load: &str, _targets: &[NodeId], _amount: u32, _lasts: Duration) -> bool {
+        false
+    }
+
     /// Starts when all faults are healed, and ends when the system has recovered: it answers its clients, and its
     /// members agree.
     fn settle(self: Rc<Self>, world: World) -> impl Future<Output = ()>;
