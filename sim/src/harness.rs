@@ -12,12 +12,13 @@ use madsim::runtime::Runtime;
 use tracing::Dispatch;
 
 use crate::atlas::{Excuse, Reason};
-use crate::nemesis::{Cluster, FaultCount, Nemesis};
+use crate::coverage::{Profile, Reached};
+use crate::nemesis::{Cluster, Nemesis};
 use crate::panics;
 use crate::plugin::{self, Plugin};
 use crate::random::Streams;
 use crate::record;
-use crate::schedule::{self, Schedule, Shape};
+use crate::schedule::{self, Fault, Schedule, Shape};
 use crate::system::System;
 use crate::time::Instant;
 use crate::trace::Digest;
@@ -42,14 +43,15 @@ pub struct Report {
     pub operations: u64,
     /// How many faults met somebody.
     pub faults: u64,
-    /// The same for each kind of fault that the schedule has.
-    pub fault_kinds: Vec<FaultCount>,
     /// How often a fault spared somebody, since too many voters would have had damaged data.
     pub spared: u64,
     /// How long progress could not be asked of the cluster, for each reason that there was.
     pub excused: Vec<(Reason, Duration)>,
     /// Why it was not asked to recover at the end, where it had to be and did not.
     pub unsettled: Option<Excuse>,
+    /// Which marks, failpoints and kinds of faults it came by. Unlike all the rest, this may differ from one version of
+    /// the code to another that has the same runs.
+    pub reached: Reached,
 }
 
 /// The schedule that `seed` stands for.
@@ -156,6 +158,7 @@ async fn run_inside<S: System>(schedule: &Schedule<S::Options>, shape: &Shape, t
         client_links: (&schedule.network.clients).into(),
         disk: schedule.disk,
         told,
+        failpoints: shape.failpoints,
     });
     plugin::attach(&world);
     let system = Rc::new(S::new(&world, schedule.options.clone()));
@@ -169,7 +172,6 @@ async fn run_inside<S: System>(schedule: &Schedule<S::Options>, shape: &Shape, t
     });
     world.assess_finally();
 
-    let fault_kinds = nemesis.counts();
     let report = Report {
         verdict: match world.take_violation() {
             Some((violation, at)) => Verdict::Violation { violation, at },
@@ -179,14 +181,38 @@ async fn run_inside<S: System>(schedule: &Schedule<S::Options>, shape: &Shape, t
         virtual_time: world.now().since_start(),
         events: world.trace().events(),
         operations: system.operations(),
-        faults: fault_kinds.iter().map(|count| u64::from(count.met)).sum(),
-        fault_kinds,
+        faults: nemesis.met(),
         spared: world.atlas().spared(),
         excused: world.atlas().excused(),
         unsettled,
+        reached: reached::<S>(&world, schedule, shape, &nemesis),
     };
     world.dismantle().await;
     report
+}
+
+/// What the run reached, of what it could.
+fn reached<S: System>(
+    world: &World,
+    schedule: &Schedule<S::Options>,
+    shape: &Shape,
+    nemesis: &Nemesis,
+) -> Reached {
+    let faults = nemesis.tallies();
+    let arms = |name: &str| {
+        let mut faults = schedule.faults.iter();
+        faults.any(|timed| matches!(&timed.fault, Fault::Failpoint { name: armed, .. } if armed == name))
+    };
+    let profile = Profile {
+        members: shape.members,
+        clients: shape.clients,
+        disks: world.counters().uses_disks.get(),
+        connections: world.counters().uses_connections.get(),
+        faults: faults.iter().map(|(kind, tally)| (*kind, tally.drawn > 0)).collect(),
+        failpoints: shape.failpoints.iter().map(|name| (*name, arms(name))).collect(),
+        features: S::features(&schedule.options),
+    };
+    world.counters().reached::<S>(&profile, faults)
 }
 
 /// Ends its task with itself, also when a panic passes by: madsim would keep it, and with it the whole world.

@@ -25,6 +25,7 @@
 //! | oracle | what holds one guarantee, and reports a [`Violation`] of it | [`System::finish`], [`World::fail`] |
 //! | verdict | how a run ended: pass, or a violation with a signature | [`verdict`] |
 //! | digest | 128 bits over every event of a run; equal for equal runs | [`trace`] |
+//! | mark | a place or a situation that a sweep must reach | [`coverage`], [`sometimes!`] |
 //! | ledger | what sweeps did and found, in a file; with the feature of this name | `ledger` |
 //! | stream | random draws for one purpose and one node, link or client | [`random`] |
 //!
@@ -40,6 +41,7 @@ compile_error!(
 
 pub mod atlas;
 mod clock;
+pub mod coverage;
 pub mod disk;
 mod failpoint;
 mod harness;
@@ -66,7 +68,6 @@ mod world;
 
 pub use disk::{DiskError, OpenMode};
 pub use harness::{Report, run, run_many, schedule_of};
-pub use nemesis::FaultCount;
 pub use node::Node;
 pub use node_id::NodeId;
 pub use storage::{File, NodeDisk};

@@ -38,6 +38,12 @@ pub trait System: Sized + 'static {
     /// A sentence that says which option makes no sense: options may come from a file that a person edited.
     fn shape(options: &Self::Options) -> Result<Shape, String>;
 
+    /// What a run with these options may have that another has not, and whether this one has it: what
+    /// [`sometimes!`](crate::sometimes) asks with `run.has(name)`. The names are the same for all options.
+    fn features(_options: &Self::Options) -> Vec<(&'static str, bool)> {
+        Vec::new()
+    }
+
     /// How long the system may take to recover when all faults are healed, in virtual time.
     fn settle_max(_options: &Self::Options) -> Duration {
         Duration::from_secs(30)

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::atlas::Damage;
 use crate::clock::Clock;
+use crate::coverage::FaultTally;
 use crate::failpoint::{Armed, Strike};
 use crate::network::{Link, LinkProfile, Shown};
 use crate::node_id::NodeId;
@@ -33,19 +34,8 @@ struct Inner {
     damage_max: DamageMax,
     broken: Vec<Broken>,
     cluster: Rc<dyn Cluster>,
-    /// What became of the faults, by the index of their kind.
-    counts: RefCell<[FaultCount; Fault::KINDS.len()]>,
-}
-
-/// How often a kind of fault stood in a schedule, and how often it met somebody.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct FaultCount {
-    /// The place of the kind in [`Fault::KINDS`].
-    pub kind: usize,
-    /// Faults of the schedule.
-    pub drawn: u32,
-    /// Faults that met somebody.
-    pub met: u32,
+    /// Which of the faults met somebody.
+    met: RefCell<Vec<bool>>,
 }
 
 /// The system, as far as faults need to know it.
@@ -82,11 +72,6 @@ impl<S: System> Cluster for S {
 impl Nemesis {
     pub(crate) fn new<O>(schedule: &Schedule<O>, shape: Shape, cluster: Rc<dyn Cluster>) -> Self {
         let clocks = schedule.clocks.iter();
-        let mut counts: [_; Fault::KINDS.len()] =
-            std::array::from_fn(|kind| FaultCount { kind, ..FaultCount::default() });
-        for TimedFault { fault, .. } in &schedule.faults {
-            counts[fault.kind_index()].drawn += 1;
-        }
         Self(Rc::new(Inner {
             shape,
             faults: schedule.faults.clone(),
@@ -96,13 +81,26 @@ impl Nemesis {
             damage_max: schedule.damage,
             broken: schedule.broken.clone(),
             cluster,
-            counts: RefCell::new(counts),
+            met: RefCell::new(vec![false; schedule.faults.len()]),
         }))
     }
 
-    /// What became of the faults, for each kind that the schedule has.
-    pub(crate) fn counts(&self) -> Vec<FaultCount> {
-        self.0.counts.borrow().iter().copied().filter(|count| count.drawn > 0).collect()
+    /// How many faults have met somebody.
+    pub(crate) fn met(&self) -> u64 {
+        self.0.met.borrow().iter().filter(|met| **met).count() as u64
+    }
+
+    /// How often each kind is in the schedule, and met somebody.
+    pub(crate) fn tallies(&self) -> Vec<(&'static str, FaultTally)> {
+        let mut tallies: Vec<_> =
+            Fault::KINDS.into_iter().map(|kind| (kind, FaultTally::default())).collect();
+        for (fault, met) in self.0.faults.iter().zip(&*self.0.met.borrow()) {
+            let (_, tally) = &mut tallies[fault.fault.kind_index()];
+            tally.runs = 1;
+            tally.drawn += 1;
+            tally.met += u64::from(*met);
+        }
+        tallies
     }
 
     /// Sets the clocks, and puts every fault into the queue.
@@ -122,9 +120,8 @@ impl Inner {
         let fault = &self.faults[number].fault;
         let (nodes, others) = self.struck(fault);
         record!(world, "fault", "{}: {}{}", number + 1, Shown(fault), Struck(fault.aim(), &nodes, &others));
-        if self.happen(world, number, &nodes, &others) {
-            self.counts.borrow_mut()[fault.kind_index()].met += 1;
-        }
+        let met = self.happen(world, number, &nodes, &others);
+        self.met.borrow_mut()[number] = met;
         world.assess();
     }
 
