@@ -85,6 +85,8 @@ pub const DEFRAG_BEFORE_COPY: &str = "defragBeforeCopy";
 pub const DEFRAGDB: &str = "defragdbFail";
 /// Before the defragmented file takes the place of the old one.
 pub const DEFRAG_BEFORE_RENAME: &str = "defragBeforeRename";
+/// When a new or defragmented database has its name, and its directory is not synced. Neither etcd nor bbolt has it.
+pub const BEFORE_SYNC_DIRECTORY: &str = "beforeSyncDirectory";
 
 /// Those of the backend.
 pub const BACKEND: &[&str] = &[
@@ -103,4 +105,5 @@ pub const BACKEND: &[&str] = &[
     DEFRAG_BEFORE_COPY,
     DEFRAGDB,
     DEFRAG_BEFORE_RENAME,
+    BEFORE_SYNC_DIRECTORY,
 ];
