@@ -9,6 +9,7 @@ use vertebra_sim::Report;
 use vertebra_sim::ledger::Sums;
 use vertebra_sim::seeds::Seeds;
 
+use super::excuses::Excuses;
 use super::record::Standing;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -87,6 +88,8 @@ impl Kind {
 pub struct Summary {
     /// Over what this sweep ran.
     pub sums: Sums,
+    /// When progress could not be asked of the clusters.
+    pub excuses: Excuses,
     /// Seeds that were left out, for an earlier sweep did them.
     pub seeds_before: u64,
     /// Seeds that ended otherwise than an earlier sweep of this build recorded.
@@ -102,6 +105,7 @@ impl Summary {
     /// Adds a run.
     pub fn add(&mut self, report: &Report, members: u16) {
         self.sums.add(&Sums::of(report, members));
+        self.excuses.add(report);
     }
 
     /// Adds a failure of a run that was added. `keep` keeps its schedule, and is called for the first few of a kind.
@@ -173,7 +177,7 @@ impl Summary {
             ("events", Count(*events).to_string()),
             ("members", members.join(", ")),
         ];
-        for (name, value) in lines {
+        for (name, value) in lines.into_iter().chain(self.excuses.lines()) {
             out.line(format_args!("{name:<12}  {value}"));
         }
         if self.differing > 0 {
@@ -229,6 +233,9 @@ impl Summary {
             events: self.sums.events,
             operations: self.sums.operations,
             faults: self.sums.faults,
+            excused_ns: self.excuses.excused_ns(),
+            unsettled: self.excuses.unsettled(),
+            spared: self.excuses.spared,
             members: &self.sums.members,
             jobs,
             wall_time_ms: u64::try_from(wall_time.as_millis()).unwrap_or(u64::MAX),
@@ -253,6 +260,9 @@ struct SummaryLine<'a> {
     events: u64,
     operations: u64,
     faults: u64,
+    excused_ns: BTreeMap<&'static str, u64>,
+    unsettled: BTreeMap<&'static str, u64>,
+    spared: u64,
     members: &'a BTreeMap<u16, u64>,
     jobs: usize,
     wall_time_ms: u64,
