@@ -68,7 +68,7 @@ mod target;
 mod text;
 
 pub use environment::{Clock, ClockOffset, Disk, Link, Network};
-pub use fault::{Action, Aim, Direction, Fault, Operation, Packets, TimedFault};
+pub use fault::{Action, Aim, Crash, Direction, Fault, Operation, Packets, TimedFault};
 pub use generate::{Generated, generate};
 pub use problem::{Problem, ScheduleError};
 pub use shape::{FileClass, Shape};
