@@ -382,10 +382,10 @@ fn every_failpoint_operation_load_and_kind_of_message_is_drawn_about_as_often_as
         }
     }
     for kind in ["failpoint", "operate", "load", "filter"] {
-        let of_kind = |name: &&str| drawn.get(&(kind, (*name).to_owned())).copied().unwrap_or(0);
-        let least = NAMES.iter().map(|name| of_kind(&name)).min().unwrap();
+        let of_kind = |name: &str| drawn.get(&(kind, name.to_owned())).copied().unwrap_or(0);
+        let least = NAMES.iter().map(|name| of_kind(name)).min().unwrap();
         // Those of recovery have more occasions.
-        let most = NAMES[2..].iter().map(|name| of_kind(&name)).max().unwrap();
+        let most = NAMES[2..].iter().map(|name| of_kind(name)).max().unwrap();
         assert!(least >= 30 && most < 3 * least, "{kind}: {least} to {most}");
     }
 }
