@@ -71,7 +71,7 @@ mod text;
 
 pub use ending::{Broken, DamageMax, How};
 pub use environment::{Clock, ClockOffset, Disk, Link, Network};
-pub use fault::{Action, After, Aim, Direction, Fault, Operation, Packets, TimedFault};
+pub use fault::{Action, After, Aim, Crash, Direction, Fault, Operation, Packets, TimedFault};
 pub use generate::{Generated, generate};
 pub use problem::{Problem, ScheduleError};
 pub use shape::{FileClass, Shape};
