@@ -77,7 +77,7 @@ impl ApplyLoop {
             self.apply_new(entry).await?;
         } else {
             record!(member.node, "apply", "entry {}/{}: passed over", entry.index, entry.term);
-            member.observer.passed_over(member.id, entry);
+            member.observer.passed_over(member.id, entry, || (!entry.data.is_empty()).then(|| decode(entry)));
         }
         member.applied.set(entry.index);
         self.term = entry.term;
