@@ -82,10 +82,12 @@ pub(super) fn check(history: &History) -> Result<(), Violation> {
 
 /// Each compaction compacts further than those before it.
 fn in_order(compacted: &[Compacted<'_>]) -> Result<(), Violation> {
-    if let Some([before, next]) =
-        compacted.array_windows().find(|[before, next]| next.at == before.at || next.header < before.header)
-    {
-        return refused(before.operation, next.operation);
+    for pair in compacted.windows(2) {
+        if let [before, next] = pair
+            && (next.at == before.at || next.header < before.header)
+        {
+            return refused(before.operation, next.operation);
+        }
     }
     let mut latest: Option<&Compacted<'_>> = None;
     for next in compacted {
