@@ -14,4 +14,4 @@ pub mod etcdserverpb {
 }
 
 pub use etcdserverpb::*;
-pub use mvccpb::KeyValue;
+pub use mvccpb::{Event, KeyValue};

@@ -1,6 +1,7 @@
 //! A client, as etcd's own behave: it has endpoints and deadlines, tells errors that leave the outcome unknown from
 //! those that do not, and never sends a write twice on its own.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub(crate) struct Client {
     options: Rc<Options>,
     session: u32,
     requests: u64,
+    /// The highest revision that it was told of.
+    known_revision: Rc<Cell<i64>>,
 }
 
 /// How one attempt ended.
@@ -46,7 +49,22 @@ impl Client {
         options: Rc<Options>,
     ) -> Self {
         let session = observer.new_session();
-        Self { node, observer, endpoints, endpoint: 0, connection: None, options, session, requests: 0 }
+        Self {
+            node,
+            observer,
+            endpoints,
+            endpoint: 0,
+            connection: None,
+            options,
+            session,
+            requests: 0,
+            known_revision: Rc::new(Cell::new(1)),
+        }
+    }
+
+    /// The highest revision that it was told of, now and later.
+    pub(crate) fn known_revision(&self) -> Rc<Cell<i64>> {
+        Rc::clone(&self.known_revision)
     }
 
     /// Sends a request and waits for its outcome, for as long as its timeout.
@@ -58,6 +76,9 @@ impl Client {
             before(deadline, self.try_to(operation, &request)).await.unwrap_or((Outcome::Unknown, None));
         record!(self.node, "client", "{}: {}", operation.index(), Told(&outcome));
         self.observer.returned(operation, &outcome, applied_index);
+        if let Outcome::Ok(response) = &outcome {
+            self.known_revision.set(self.known_revision.get().max(response.revision()));
+        }
         if outcome == Outcome::Unknown {
             // The operation may still take effect, so its session has no order any more.
             self.session = self.observer.new_session();

@@ -64,8 +64,9 @@ const COMPACTION: &[&str] = &[
 ];
 
 /// All of them, part by part.
-pub const FAILPOINTS: &[&str] =
-    &join::<{ MEMBER.len() + COMMIT.len() + COMPACTION.len() }>(&[MEMBER, COMMIT, COMPACTION]);
+pub const FAILPOINTS: &[&str] = &join::<
+    { MEMBER.len() + COMMIT.len() + COMPACTION.len() + WATCH.len() },
+>(&[MEMBER, COMMIT, COMPACTION, WATCH]);
 
 /// The lists as one.
 const fn join<const COUNT: usize>(lists: &[&[&'static str]]) -> [&'static str; COUNT] {
@@ -164,3 +165,37 @@ const COMMIT: &[&str] = &[
 /// Those of a defragmentation.
 const DEFRAGMENT: &[&str] =
     &[DEFRAG_OPEN_FILE, DEFRAG_BEFORE_COPY, DEFRAGDB, DEFRAG_BEFORE_RENAME, BEFORE_SYNC_DIRECTORY];
+
+// Watches.
+
+/// Before a response with events, or about progress, goes to the client.
+pub const BEFORE_SEND_WATCH_RESPONSE: &str = "beforeSendWatchResponse";
+/// Before unsynced watchers are looked at.
+pub const BEFORE_SYNC_WATCHERS: &str = "beforeSyncWatchers";
+/// Before victims are sent to again.
+pub const BEFORE_MOVE_VICTIMS: &str = "beforeMoveVictims";
+/// Before it is found out whether watchers are synced, to tell of their progress.
+pub const BEFORE_PROGRESS_IF_SYNC: &str = "beforeProgressIfSync";
+/// When victims were sent to, and are in no group yet. Our own, as those below.
+pub const BEFORE_PLACE_VICTIMS: &str = "beforePlaceVictims";
+/// When a write is done, before watchers are told.
+pub const BEFORE_NOTIFY_WATCHERS: &str = "beforeNotifyWatchers";
+/// When the backend of a snapshot is open, before the watchers know.
+pub const BEFORE_RESTORE_WATCHERS: &str = "beforeRestoreWatchers";
+/// When a watch is in the store, and its client does not know.
+pub const BEFORE_SEND_WATCH_CREATED: &str = "beforeSendWatchCreated";
+/// When a stream of watches has ended, before its watches do.
+pub const BEFORE_CLOSE_WATCH_STREAM: &str = "beforeCloseWatchStream";
+
+/// Those of watches.
+const WATCH: &[&str] = &[
+    BEFORE_SEND_WATCH_RESPONSE,
+    BEFORE_SYNC_WATCHERS,
+    BEFORE_MOVE_VICTIMS,
+    BEFORE_PROGRESS_IF_SYNC,
+    BEFORE_PLACE_VICTIMS,
+    BEFORE_NOTIFY_WATCHERS,
+    BEFORE_RESTORE_WATCHERS,
+    BEFORE_SEND_WATCH_CREATED,
+    BEFORE_CLOSE_WATCH_STREAM,
+];

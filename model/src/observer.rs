@@ -9,7 +9,7 @@ use std::rc::Rc;
 use raft::eraftpb::{Entry, HardState, Message, MessageType};
 use vertebra_sim::{NodeId, Violation, World, record};
 
-use crate::api::InternalRaftRequest;
+use crate::api::{InternalRaftRequest, WatchCreateRequest, WatchResponse};
 use crate::history::{History, OperationId, Outcome, Request};
 use crate::member::{Kv, member_id};
 use crate::options::Options;
@@ -18,7 +18,8 @@ use crate::oracle::linearizable_history::{self, Conclusion};
 use crate::oracle::linearizable_log::{self, LogEntry, Witness};
 use crate::oracle::raft_safety::{self, Durable, RaftSafety, Recovered};
 use crate::oracle::revisions::{self, Revisions};
-use crate::oracle::{self, commit_window, durability, serializable};
+use crate::oracle::{self, commit_window, durability, serializable, watch};
+use crate::watch_history::{WatchHistory, WatchNumber};
 
 /// Whether a member leads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +43,9 @@ pub(crate) struct Observer {
     revisions: RefCell<Revisions>,
     agreement: RefCell<Agreement>,
     members: RefCell<Vec<View>>,
+    watches: RefCell<WatchHistory>,
+    /// For each stream of watches: the revision up to which all of its watches were told everything.
+    watched: RefCell<Vec<i64>>,
 }
 
 /// A member as the observer last saw it.
@@ -68,6 +72,8 @@ impl Observer {
             revisions: RefCell::default(),
             agreement: RefCell::default(),
             members: RefCell::new(voters.iter().map(|_| view()).collect()),
+            watches: RefCell::default(),
+            watched: RefCell::new(vec![0; usize::from(options.watch.streams)]),
         }
     }
 
@@ -117,6 +123,27 @@ impl Observer {
 
     pub(crate) fn operations(&self) -> u64 {
         self.history.borrow().operations().len() as u64
+    }
+
+    /// A client asks for a watch.
+    pub(crate) fn watch_asked(&self, request: WatchCreateRequest, is_duplicate: bool) -> WatchNumber {
+        self.watches.borrow_mut().asked(request, is_duplicate)
+    }
+
+    /// A client asks for the end of one.
+    pub(crate) fn watch_cancel_asked(&self, watch: WatchNumber) {
+        self.watches.borrow_mut().cancel_asked(watch);
+    }
+
+    /// A client consumed what it was told by one.
+    pub(crate) fn watch_heard(&self, watch: WatchNumber, response: WatchResponse) {
+        let clock = self.history.borrow().clock();
+        self.watches.borrow_mut().heard(watch, clock, response);
+    }
+
+    /// All watches of a stream were told everything up to `revision`.
+    pub(crate) fn watched_to(&self, stream: u16, revision: i64) {
+        self.watched.borrow_mut()[usize::from(stream)] = revision;
     }
 
     // What members tell.
@@ -283,6 +310,19 @@ impl Observer {
             .all(|(id, view)| self.world.is_running(id) && *first.get_or_insert(view.applied) == view.applied)
     }
 
+    /// Whether all watches were told of everything that was written.
+    pub(crate) fn watches_caught_up(&self) -> bool {
+        let members = self.members.borrow();
+        let revisions = members.iter().filter_map(|view| Some(view.kv.as_ref()?.revision()));
+        let last = revisions.max().unwrap_or_default();
+        self.watched.borrow().iter().all(|watched| *watched >= last)
+    }
+
+    /// Up to which revisions the streams of watches were told everything, for a report.
+    pub(crate) fn watched(&self) -> String {
+        format!("streams of watches have come to {:?}", self.watched.borrow())
+    }
+
     /// Where each member stands, for a report.
     pub(crate) fn standing(&self) -> String {
         let members = self.members.borrow();
@@ -309,6 +349,7 @@ impl Observer {
         self.overrule(serializable::check(history, witness))?;
         self.overrule(commit_window::check(history, witness))?;
         self.overrule(revisions::check(history))?;
+        self.overrule(watch::check(&self.watches.borrow(), witness))?;
         for (number, view) in (1..).zip(self.members.borrow().iter()) {
             let caught_up = self.world.has_settled() && self.world.expected(member_id(number));
             if let Some(kv) = view.kv.as_ref().filter(|_| caught_up) {

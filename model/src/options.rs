@@ -2,6 +2,8 @@
 //!
 //! Each seed draws its own, so that small limits, at which the bugs were, occur as often as the defaults.
 
+mod watch;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +15,8 @@ use crate::defect::Defect;
 use crate::failpoints::{FAILPOINTS, RECOVERY_FAILPOINTS};
 use crate::syncs::{SkippedSyncs, Sync};
 use crate::{oracle, wire};
+
+pub use watch::WatchOptions;
 
 /// What a member keeps on its disk, by purpose. The names of snapshots begin with their terms, in 16 hexadecimal digits.
 const FILES: &[FileClass] = &[
@@ -69,6 +73,9 @@ pub struct Options {
     pub message_bytes_max: u64,
     /// Messages with entries to one member that may wait for their acknowledgement.
     pub messages_inflight_max: u16,
+    /// Watches.
+    #[serde(default)]
+    pub watch: WatchOptions,
     /// What the clients do.
     pub traffic: Traffic,
 }
@@ -159,6 +166,7 @@ impl Options {
             wal_segment_bytes: storage.magnitude(1 << 10, 64 << 10),
             message_bytes_max: *storage.weighted(&[(6, 1 << 20), (2, 256), (2, 0)]),
             messages_inflight_max: *storage.weighted(&[(6, 512), (2, 2), (2, 16)]),
+            watch: WatchOptions::draw(streams),
             traffic: Traffic::draw(streams),
         }
     }
@@ -206,6 +214,7 @@ impl Options {
         if self.messages_inflight_max == 0 {
             return refuse("messages_inflight_max: it must be at least 1");
         }
+        self.watch.check()?;
         self.traffic.check()?;
         Ok(Shape {
             failpoints: FAILPOINTS,

@@ -74,18 +74,30 @@ impl Specification {
     ///
     /// `KeyNotFound`, `FutureRevision`, `Compacted`, `InvalidSortOption`, `UnknownMethod`; nothing changes then.
     pub fn apply(&mut self, request: &InternalRaftRequest) -> Result<Response, Error> {
+        self.apply_and_tell(request, &mut Vec::new())
+    }
+
+    /// The same; adds the keys that it changed to `changed`, in the order of the changes.
+    ///
+    /// # Errors
+    ///
+    /// As above. What is in `changed` then means nothing.
+    pub(crate) fn apply_and_tell(
+        &mut self,
+        request: &InternalRaftRequest,
+        changed: &mut Vec<Bytes>,
+    ) -> Result<Response, Error> {
         if let Some(compaction) = &request.compaction {
             return self.compact(compaction.revision);
         }
         let next = self.revision + 1;
-        let mut changed = Vec::new();
         let result = match (&request.put, &request.delete_range, &request.txn) {
-            (Some(put), _, _) => self.put(put, &mut changed).map(Response::Put),
-            (_, Some(deletion), _) => Ok(Response::DeleteRange(self.delete(deletion, &mut changed))),
+            (Some(put), _, _) => self.put(put, changed).map(Response::Put),
+            (_, Some(deletion), _) => Ok(Response::DeleteRange(self.delete(deletion, changed))),
             (_, _, Some(txn)) => {
                 let decided = self.decide(txn, self.revision);
                 self.check(&decided, self.revision, self.compacted).and_then(|()| {
-                    let mut response = self.execute(&decided, &mut changed)?;
+                    let mut response = self.execute(&decided, changed)?;
                     response.header = header(if changed.is_empty() { self.revision } else { next });
                     Ok(Response::Txn(response))
                 })
@@ -227,7 +239,7 @@ impl Specification {
     }
 
     /// What `key` was at the end of `revision`.
-    fn value(&self, key: &[u8], revision: i64) -> Option<&KeyValue> {
+    pub(crate) fn value(&self, key: &[u8], revision: i64) -> Option<&KeyValue> {
         let values = self.keys.get(key)?;
         values.iter().rev().find(|(since, _)| *since <= revision)?.1.as_ref()
     }

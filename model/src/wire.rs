@@ -4,6 +4,8 @@
 //! Proposals and snapshots go over ordered connections, as in etcd, where a duplicated proposal would be applied
 //! twice. So do the requests of clients.
 
+mod watch;
+
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
@@ -17,10 +19,14 @@ use crate::error::Error;
 use crate::history::{OperationId, Request};
 use crate::response::Response;
 
+pub use watch::{WatchDown, WatchUp};
+
 /// Where members listen to each other.
 pub const PEER_PORT: u16 = 2380;
 /// Where members listen to clients.
 pub const CLIENT_PORT: u16 = 2379;
+/// Where members listen to clients that watch. etcd has these streams on the same port.
+pub const WATCH_PORT: u16 = 2378;
 
 /// The kinds of messages that a fault can pick out.
 pub const MESSAGES: &[&str] = &[
@@ -40,6 +46,9 @@ pub const MESSAGES: &[&str] = &[
     "snapshot-answer",
     "client-request",
     "client-reply",
+    "watch-request",
+    "watch-consumed",
+    "watch-response",
 ];
 
 /// A datagram between members.

@@ -15,6 +15,8 @@
 //! | the backend's own | commits what was applied, again and again |
 //! | `compaction` | removes what a compaction left no use for |
 //! | `server` | answers clients |
+//! | `watch_server` | serves streams of watches |
+//! | `watches` | tells watchers what they missed |
 //! | `read_loop` | finds the index at which linearizable reads are up to date |
 //! | `peers` | passes proposals on to the leader, sends and receives snapshots |
 
@@ -30,6 +32,8 @@ mod read_loop;
 mod recovery;
 mod server;
 mod snapshots;
+mod watch_server;
+mod watches;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -119,6 +123,9 @@ impl Member {
         node.spawn(peers::forward(Rc::clone(&member), forwarded));
         node.spawn(peers::listen(Rc::clone(&member)));
         node.spawn(server::listen(Rc::clone(&member)));
+        node.spawn(watches::sync_loop(Rc::clone(&member)));
+        node.spawn(watches::victims_loop(Rc::clone(&member)));
+        node.spawn(watch_server::listen(Rc::clone(&member)));
         raft_loop::run(Rc::clone(&member), recovered.log, recovered.wal, raft_inputs, apply).await
     }
 

@@ -33,7 +33,7 @@ const BACKLOG_MAX: u64 = 5_000;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The identifier of every simulated cluster.
-const CLUSTER_ID: u64 = 0x7665_7274_6562_7261;
+pub(super) const CLUSTER_ID: u64 = 0x7665_7274_6562_7261;
 
 pub(super) async fn listen(member: Rc<Member>) {
     let listener = member.node.listen(CLIENT_PORT);
