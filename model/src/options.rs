@@ -154,7 +154,7 @@ impl Options {
             return refuse("messages_inflight_max: it must be at least 1");
         }
         self.traffic.check()?;
-        Ok(Shape { members: self.members, clients: self.clients, failpoints: FAILPOINTS })
+        Ok(Shape { members: self.members, clients: self.clients, failpoints: FAILPOINTS, ..Shape::NONE })
     }
 
     /// Whether `defect` is switched on.

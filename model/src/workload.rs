@@ -293,6 +293,7 @@ impl std::fmt::Display for ShortName {
         match self.0 {
             NodeId::Client(number) => write!(f, "c{number}"),
             NodeId::Member(number) => write!(f, "m{number}"),
+            NodeId::Operator => f.write_str("o"),
         }
     }
 }

@@ -67,8 +67,12 @@ impl System for Register {
     }
 
     fn shape(options: &Options) -> Result<Shape, String> {
-        let shape =
-            Shape { members: options.members, clients: options.clients, failpoints: &["beforeAnswer"] };
+        let shape = Shape {
+            members: options.members,
+            clients: options.clients,
+            failpoints: &["beforeAnswer"],
+            ..Shape::NONE
+        };
         (options.members > 0)
             .then_some(shape)
             .ok_or_else(|| "members: a register has at least one".to_owned())

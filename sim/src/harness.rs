@@ -139,6 +139,8 @@ async fn run_inside<S: System>(schedule: &Schedule<S::Options>, shape: &Shape, t
         streams: Streams::new(schedule.seed),
         members: shape.members,
         clients: shape.clients,
+        spares: shape.spares,
+        has_operator: !shape.operations.is_empty(),
         peer_links: (&schedule.network.peers).into(),
         client_links: (&schedule.network.clients).into(),
         disk: schedule.disk,
@@ -190,12 +192,15 @@ async fn judge<S: System>(world: &World, system: &Rc<S>, nemesis: &Nemesis, sche
             match node.id() {
                 crate::NodeId::Member(_) => system.member(node).boxed_local(),
                 crate::NodeId::Client(_) => system.client(node).map(Ok).boxed_local(),
+                crate::NodeId::Operator => system.operator(node).map(Ok).boxed_local(),
             }
         })
     });
     nemesis.begin(world);
+    let spares = world.machines().skip(world.members().count());
+    spares.for_each(|spare| world.leave_stopped(spare));
     for node in world.nodes() {
-        world.start(node);
+        world.start_unless_stopped(node);
     }
     let (healed, given_up) =
         (Instant::START + schedule.duration, Instant::START + schedule.duration + schedule.settle_max);

@@ -57,6 +57,11 @@ impl Drive {
         latencies.duration(sync_latency_min, max) + self.stalled_for()
     }
 
+    /// Everything on it is gone. What faults do to it goes on.
+    pub(crate) fn wipe(&self) {
+        self.disk.borrow_mut().wipe();
+    }
+
     fn set_full(&self, full: bool) {
         let disk = &mut *self.disk.borrow_mut();
         let capacity = if full { disk.bytes_used() } else { crate::disk::CAPACITY_BYTES_DEFAULT };

@@ -52,6 +52,18 @@ pub trait System: Sized + 'static {
     /// What a client does.
     fn client(self: Rc<Self>, node: Node) -> impl Future<Output = ()>;
 
+    /// What the operator does: it carries out what it was told by [`operate`](Self::operate), over the network and
+    /// by what [`World`] lets one do to machines. There is one where the shape has operations.
+    fn operator(self: Rc<Self>, _node: Node) -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
+
+    /// Tells the operator to carry out one of the shape's operations on some machines; whether there is anything to
+    /// do. It happens later and may fail.
+    fn operate(&self, _world: &World, _operation: &str, _targets: &[NodeId]) -> bool {
+        false
+    }
+
     /// The member that leads, where the system has such a role; faults can then aim at it.
     fn leader(&self) -> Option<NodeId> {
         None

@@ -88,7 +88,7 @@ impl System for Guarded {
     }
 
     fn shape(_: &Options) -> Result<Shape, String> {
-        Ok(Shape { members: MEMBERS, clients: 1, failpoints: &[] })
+        Ok(Shape { members: MEMBERS, clients: 1, ..Shape::NONE })
     }
 
     fn settle_max(_: &Options) -> Duration {

@@ -9,7 +9,8 @@ use vertebra_sim::schedule::{
     Direction, Fault, Generated, Packets, Schedule, Shape, Target, TimedFault, generate,
 };
 
-const SHAPE: Shape = Shape { members: 3, clients: 2, failpoints: &["beforeSave", "afterSave"] };
+const SHAPE: Shape =
+    Shape { members: 3, clients: 2, failpoints: &["beforeSave", "afterSave"], ..Shape::NONE };
 
 const KINDS: [&str; 11] = [
     "clock-drift",
@@ -120,11 +121,11 @@ fn a_draw_more_for_one_part_moves_that_part_alone() {
 fn every_schedule_is_one_that_its_cluster_can_run() {
     let shapes = [
         SHAPE,
-        Shape { members: 1, clients: 0, failpoints: &[] },
-        Shape { members: 1, clients: 1, failpoints: &["only"] },
-        Shape { members: 2, clients: 0, failpoints: &[] },
-        Shape { members: 5, clients: 8, failpoints: &["only"] },
-        Shape { members: 7, clients: 1, failpoints: &[] },
+        Shape { members: 1, clients: 0, ..Shape::NONE },
+        Shape { members: 1, clients: 1, failpoints: &["only"], ..Shape::NONE },
+        Shape { members: 2, clients: 0, ..Shape::NONE },
+        Shape { members: 5, clients: 8, failpoints: &["only"], ..Shape::NONE },
+        Shape { members: 7, clients: 1, ..Shape::NONE },
     ];
     for (seed, shape) in (0..3_000).zip(shapes.iter().cycle()) {
         let Generated { duration, faults, .. } = generate(&Streams::new(seed), shape);
@@ -230,7 +231,7 @@ fn a_leader_stands_still_while_its_links_hold_packets_etcd_20418() {
 #[test]
 fn partitions_take_every_shape() {
     let mut shapes: BTreeMap<&str, u32> = BTreeMap::new();
-    let five = Shape { members: 5, clients: 3, failpoints: &[] };
+    let five = Shape { members: 5, clients: 3, ..Shape::NONE };
     for seed in 0..2_000 {
         for TimedFault { fault, .. } in generate(&Streams::new(seed), &five).faults {
             let Fault::Partition { from, to, direction, packets, .. } = fault else { continue };

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use vertebra_sim::random::Streams;
 use vertebra_sim::schedule::{Fault, Generated, Schedule, ScheduleError, Shape, TimedFault, generate};
 
-const SHAPE: Shape = Shape { members: 3, clients: 2, failpoints: &["beforeSave", "afterSave"] };
+const SHAPE: Shape =
+    Shape { members: 3, clients: 2, failpoints: &["beforeSave", "afterSave"], ..Shape::NONE };
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -128,7 +128,9 @@ impl System for Echo {
     fn shape(options: &Options) -> Result<Shape, String> {
         match options.members {
             0 => Err("members: an echo has at least one".to_owned()),
-            members => Ok(Shape { members, clients: options.clients, failpoints: &["beforeAnswer"] }),
+            members => {
+                Ok(Shape { members, clients: options.clients, failpoints: &["beforeAnswer"], ..Shape::NONE })
+            }
         }
     }
 

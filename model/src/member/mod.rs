@@ -134,7 +134,7 @@ impl Member {
 pub(crate) fn number(id: NodeId) -> u64 {
     match id {
         NodeId::Member(number) => u64::from(number),
-        NodeId::Client(_) => unreachable!("a client is not in Raft"),
+        NodeId::Client(_) | NodeId::Operator => unreachable!("{id} is not in Raft"),
     }
 }
 

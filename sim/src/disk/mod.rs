@@ -136,6 +136,16 @@ impl Disk {
         }
     }
 
+    /// Takes everything off the disk, durably. Its capacity and the operations that shall fail stay as they are, and
+    /// every handle is stale.
+    pub fn wipe(&mut self) {
+        self.inodes = Inodes::new();
+        self.names = NameLog::default();
+        self.opens.clear();
+        self.opens_free.clear();
+        self.incarnation += 1;
+    }
+
     /// Sets how many bytes fit on the disk. Below [`Disk::bytes_used`], 0 included, the disk is full: what is there
     /// stays and can be overwritten, and nothing can grow.
     pub fn set_capacity(&mut self, bytes: u64) {

@@ -298,7 +298,7 @@ impl World {
         let Some(connection) = network.connections.get_mut(&id) else { return };
         connection.ends[sender].sent.push_back(content);
         let link = self.link_of(network.nodes, connection, sender);
-        self.dispatch(id, sender, &mut connection.ends[sender], &mut network.links[link], link);
+        self.dispatch(id, sender, &mut connection.ends[sender], &mut network.links[link]);
     }
 
     fn link_of(&self, nodes: usize, connection: &ConnectionState, sender: usize) -> usize {
@@ -306,11 +306,11 @@ impl World {
     }
 
     /// Schedules the arrival of the last thing that was sent, or lets it wait for the link.
-    fn dispatch(&self, id: u64, sender: usize, end: &mut End, link: &mut Link, index: usize) {
+    fn dispatch(&self, id: u64, sender: usize, end: &mut End, link: &mut Link) {
         if !link.is_up() || end.stalled {
             return self.stall(id, sender, end);
         }
-        let latency = link.pass_reliably(self.streams(), index);
+        let latency = link.pass_reliably(self.streams());
         let arrives = (self.now().as_nanos() + latency).max(end.arrives_after);
         end.arrives_after = arrives;
         let segment = Segment { connection: id, sender, flight: end.flights };
@@ -474,7 +474,7 @@ impl World {
                 let end = &mut connection.ends[sender];
                 if std::mem::replace(&mut end.stalled, false) {
                     for _ in 0..end.sent.len() {
-                        self.dispatch(*id, sender, end, &mut network.links[index], index);
+                        self.dispatch(*id, sender, end, &mut network.links[index]);
                     }
                 }
             }

@@ -154,7 +154,7 @@ impl World {
         if link.is_held() {
             return link.held.push(packet);
         }
-        match link.pass(self.streams(), index) {
+        match link.pass(self.streams()) {
             Passage::Lost => self.lose(header, "loss"),
             Passage::Arrives { latency, copies } => {
                 for latency in copies {

@@ -67,6 +67,8 @@ pub(crate) struct Link {
     base: LinkProfile,
     /// By the number of the fault that did it; they add up.
     degradations: Vec<(usize, LinkProfile)>,
+    /// That of its stream.
+    number: u64,
     stream: Option<Box<Stream>>,
     cuts: u32,
     holds: u32,
@@ -87,8 +89,10 @@ pub(crate) enum Passage {
 }
 
 impl Link {
-    pub(crate) fn new(base: LinkProfile) -> Self {
+    /// `number` is that of its stream.
+    pub(crate) fn new(base: LinkProfile, number: u64) -> Self {
         Self {
+            number,
             profile: base,
             base,
             degradations: Vec::new(),
@@ -154,9 +158,9 @@ impl Link {
     }
 
     /// Draws what happens to a datagram.
-    pub(crate) fn pass(&mut self, streams: &Streams, index: usize) -> Passage {
-        let Self { profile, stream, .. } = self;
-        let stream = stream.get_or_insert_with(|| Box::new(streams.stream("network/link", index as u64)));
+    pub(crate) fn pass(&mut self, streams: &Streams) -> Passage {
+        let Self { profile, stream, number, .. } = self;
+        let stream = stream.get_or_insert_with(|| Box::new(streams.stream("network/link", *number)));
         if profile.loss_ppm > 0 && stream.chance(profile.loss_ppm) {
             return Passage::Lost;
         }
@@ -174,9 +178,9 @@ impl Link {
     }
 
     /// Draws the latency of what must arrive: a lost segment is sent again until it gets through.
-    pub(crate) fn pass_reliably(&mut self, streams: &Streams, index: usize) -> u64 {
-        let Self { profile, stream, .. } = self;
-        let stream = stream.get_or_insert_with(|| Box::new(streams.stream("network/link", index as u64)));
+    pub(crate) fn pass_reliably(&mut self, streams: &Streams) -> u64 {
+        let Self { profile, stream, number, .. } = self;
+        let stream = stream.get_or_insert_with(|| Box::new(streams.stream("network/link", *number)));
         let mut total = latency(profile, stream);
         for attempt in 0..6 {
             if profile.loss_ppm == 0 || !stream.chance(profile.loss_ppm) {

@@ -113,14 +113,26 @@ pub struct Shape {
     pub members: u16,
     /// How many clients there are.
     pub clients: u16,
+    /// How many machines stand by without a process. They are numbered behind the members.
+    pub spares: u16,
+    /// What its operator can be told to do, by name. A system that has none has no operator.
+    pub operations: &'static [&'static str],
     /// The names of the places in the members' code at which a fault can be armed.
     pub failpoints: &'static [&'static str],
 }
 
 impl Shape {
+    /// What nothing is left out of by writing `..Shape::NONE`: no node, and no name.
+    pub const NONE: Self = Self { members: 0, clients: 0, spares: 0, operations: &[], failpoints: &[] };
+
     /// The members, in order.
     pub fn member_ids(&self) -> impl Iterator<Item = NodeId> + use<> {
         (1..=self.members).map(NodeId::Member)
+    }
+
+    /// The machines on which members can be: those of the members at the start, then the spares.
+    pub fn machine_ids(&self) -> impl Iterator<Item = NodeId> + use<> {
+        (1..=self.members + self.spares).map(NodeId::Member)
     }
 
     /// The clients, in order.
@@ -131,14 +143,23 @@ impl Shape {
     /// `noun` is what the file calls the node here.
     fn check_node(&self, node: NodeId, noun: &str) -> Result<(), Problem> {
         let (number, count, name) = match node {
-            NodeId::Member(number) => (number, self.members, "member"),
+            NodeId::Member(number) => (number, self.members + self.spares, "member"),
             NodeId::Client(number) => (number, self.clients, "client"),
+            NodeId::Operator => {
+                return Err(Problem::new(format!("{noun} `{node}` is nobody that a schedule can name")));
+            }
         };
         if (1..=count).contains(&number) {
             return Ok(());
         }
         let plural = if count == 1 { "" } else { "s" };
-        Err(Problem::new(format!("{noun} `{node}` does not exist; this cluster has {count} {name}{plural}")))
+        let spares = match node {
+            NodeId::Member(_) if self.spares > 0 => ", spares included",
+            _ => "",
+        };
+        Err(Problem::new(format!(
+            "{noun} `{node}` does not exist; this cluster has {count} {name}{plural}{spares}"
+        )))
     }
 }
 
