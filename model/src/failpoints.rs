@@ -31,6 +31,29 @@ pub const SNAPSHOT_BEFORE_RENAME: &str = "snapshotBeforeRename";
 /// Before a member starts Raft on what it recovered.
 pub const RECOVERY_BEFORE_START: &str = "recoveryBeforeStart";
 
+// Membership.
+
+/// Before an entry that changes the configuration is applied.
+pub const BEFORE_APPLY_ONE_CONF_CHANGE: &str = "beforeApplyOneConfChange";
+/// Where a follower takes a leader's heartbeat: what strikes here and goes on has dropped it.
+pub const RAFT_DROP_HEARTBEAT: &str = "raftDropHeartbeat";
+/// Before a member tells the cluster that it has started.
+pub const BEFORE_PUBLISHING: &str = "beforePublishing";
+/// Between the question whether a member exists and what is done on the strength of it.
+pub const AFTER_IS_MEMBER_EXIST: &str = "afterIsMemberExist";
+/// Before a change of the configuration is proposed.
+pub const CONF_CHANGE_BEFORE_PROPOSE: &str = "confChangeBeforePropose";
+/// When a change of the configuration is applied, before the operator is told.
+pub const CONF_CHANGE_BEFORE_ANSWER: &str = "confChangeBeforeAnswer";
+/// When a member has applied that it was removed, before it begins to stop.
+pub const CONF_CHANGE_BEFORE_STOP: &str = "confChangeBeforeStop";
+/// Before a leader hands its leadership over.
+pub const MOVE_LEADER_BEFORE_TRANSFER: &str = "moveLeaderBeforeTransfer";
+/// Before a member that was added asks the others who they are.
+pub const MEMBER_ADD_BEFORE_START: &str = "memberAddBeforeStart";
+/// When it knows, before it makes its log.
+pub const MEMBER_ADD_BEFORE_CREATE: &str = "memberAddBeforeCreate";
+
 /// All of them.
 pub const FAILPOINTS: &[&str] = &[
     RAFT_BEFORE_LEADER_SEND,
@@ -48,6 +71,16 @@ pub const FAILPOINTS: &[&str] = &[
     SNAPSHOT_BEFORE_SAVE,
     SNAPSHOT_BEFORE_RENAME,
     RECOVERY_BEFORE_START,
+    BEFORE_APPLY_ONE_CONF_CHANGE,
+    RAFT_DROP_HEARTBEAT,
+    BEFORE_PUBLISHING,
+    AFTER_IS_MEMBER_EXIST,
+    CONF_CHANGE_BEFORE_PROPOSE,
+    CONF_CHANGE_BEFORE_ANSWER,
+    CONF_CHANGE_BEFORE_STOP,
+    MOVE_LEADER_BEFORE_TRANSFER,
+    MEMBER_ADD_BEFORE_START,
+    MEMBER_ADD_BEFORE_CREATE,
 ];
 
 // The backend. The names are gofail's, of etcd and of bbolt.

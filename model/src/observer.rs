@@ -6,10 +6,11 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use raft::eraftpb::{Entry, HardState, Message, MessageType};
+use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Message, MessageType, SnapshotMetadata};
 use vertebra_sim::{NodeId, Violation, World, record};
 
 use crate::api::{InternalRaftRequest, KeyValue};
+use crate::cluster::{MemberId, Shown, machine};
 use crate::history::{History, OperationId, Outcome, Request};
 use crate::member::member_id;
 use crate::mvcc::Store;
@@ -17,7 +18,7 @@ use crate::options::Options;
 use crate::oracle::agreement::Agreement;
 use crate::oracle::linearizable_history::{self, Conclusion};
 use crate::oracle::linearizable_log::{self, LogEntry, Witness};
-use crate::oracle::raft_safety::{self, Durable, RaftSafety, Recovered};
+use crate::oracle::raft_safety::{self, Configuration, Durable, RaftSafety, Recovered};
 use crate::oracle::revisions::{self, Revisions};
 use crate::oracle::{self, commit_window, durability, serializable};
 
@@ -42,11 +43,16 @@ pub(crate) struct Observer {
     raft: RefCell<RaftSafety>,
     revisions: RefCell<Revisions>,
     agreement: RefCell<Agreement>,
+    /// By machine.
     members: RefCell<Vec<View>>,
+    /// The newest configuration that holds for anybody, and the entry from which it does.
+    configuration: RefCell<(u64, Configuration)>,
 }
 
 /// A member as the observer last saw it.
 struct View {
+    /// The member that was started last on this machine; 0 for none.
+    id: MemberId,
     term: u64,
     role: Role,
     applied: u64,
@@ -56,7 +62,7 @@ struct View {
 impl Observer {
     pub(crate) fn new(world: &World, options: &Options) -> Self {
         let voters: Vec<_> = (1..=u64::from(options.members)).collect();
-        let view = || View { term: 0, role: Role::Other, applied: 0, store: None };
+        let view = |_| View { id: 0, term: 0, role: Role::Other, applied: 0, store: None };
         Self {
             world: world.clone(),
             without_oracles: options.without_oracles.clone(),
@@ -68,7 +74,8 @@ impl Observer {
             raft: RefCell::new(RaftSafety::new(&voters)),
             revisions: RefCell::default(),
             agreement: RefCell::default(),
-            members: RefCell::new(voters.iter().map(|_| view()).collect()),
+            members: RefCell::new(world.machines().map(view).collect()),
+            configuration: RefCell::new((0, Configuration::of(&voters))),
         }
     }
 
@@ -128,6 +135,7 @@ impl Observer {
         member: u64,
         state: &HardState,
         (snapshot_index, snapshot_term): (u64, u64),
+        conf_state: &ConfState,
         entries: &[Entry],
         store: &Rc<RefCell<Store>>,
     ) {
@@ -140,11 +148,13 @@ impl Observer {
             snapshot_term,
         };
         self.raft(|raft| raft.restarted(member, recovered, entries.iter().map(observed)));
+        self.configured(member, snapshot_index, conf_state);
         // The log is synced before it is read, whoever wrote what is in it.
         let last = entries.last().map_or((snapshot_index, snapshot_term), |entry| (entry.index, entry.term));
         self.persisted(member, state, last.0, last.1);
         self.view(member, |view| {
             *view = View {
+                id: member,
                 term: state.term,
                 role: Role::Other,
                 applied: snapshot_index,
@@ -160,6 +170,26 @@ impl Observer {
             Role::Leader => self.raft(|raft| raft.became_leader(member, term)),
             Role::Other => self.raft.borrow_mut().stepped_down(member),
         }
+    }
+
+    /// From entry `index` on, this configuration holds for a member.
+    pub(crate) fn configured(&self, member: MemberId, index: u64, conf_state: &ConfState) {
+        let in_order = |members: &[MemberId]| {
+            let mut members = members.to_vec();
+            members.sort_unstable();
+            members
+        };
+        let configuration = Configuration {
+            voters: in_order(&conf_state.voters),
+            outgoing: in_order(&conf_state.voters_outgoing),
+            learners: in_order(&conf_state.learners),
+            learners_next: in_order(&conf_state.learners_next),
+        };
+        let newest = &mut *self.configuration.borrow_mut();
+        if index > newest.0 {
+            *newest = (index, configuration.clone());
+        }
+        self.raft(|raft| raft.configured(member, index, configuration));
     }
 
     pub(crate) fn proposed(&self, operation: OperationId, proposal: u64) {
@@ -222,8 +252,10 @@ impl Observer {
     }
 
     /// A member took a snapshot from the leader in place of its log.
-    pub(crate) fn installed_snapshot(&self, member: u64, index: u64, term: u64) {
+    pub(crate) fn installed_snapshot(&self, member: u64, metadata: &SnapshotMetadata) {
+        let SnapshotMetadata { index, term, .. } = *metadata;
         self.raft(|raft| raft.installed_snapshot(member, index, term));
+        self.configured(member, index, metadata.get_conf_state());
     }
 
     /// And then in place of its store.
@@ -248,7 +280,9 @@ impl Observer {
     }
 
     fn view(&self, member: u64, change: impl FnOnce(&mut View)) {
-        change(&mut self.members.borrow_mut()[member as usize - 1]);
+        let view = &mut self.members.borrow_mut()[usize::from(machine(member)) - 1];
+        // A member that comes back on a machine is told of by its restart.
+        change(view);
     }
 
     // What the harness asks.
@@ -262,21 +296,28 @@ impl Observer {
         leaders.max_by_key(|(_, view)| view.term).map(|(number, _)| member_id(number))
     }
 
-    /// Whether all members run and have applied the same.
+    /// Whether all who take part run and have applied the same, and no change is half done.
     pub(crate) fn members_agree(&self) -> bool {
+        let (_, configuration) = &*self.configuration.borrow();
         let members = self.members.borrow();
-        let first = members.first().map_or(0, |view| view.applied);
-        self.world.members().all(|id| self.world.is_running(id))
-            && members.iter().all(|view| view.applied == first)
+        let view = |id: MemberId| &members[usize::from(machine(id)) - 1];
+        let first = configuration.voters.first().map_or(0, |id| view(*id).applied);
+        let agrees = |id: MemberId| {
+            self.world.is_running(member_id(id)) && view(id).id == id && view(id).applied == first
+        };
+        configuration.outgoing.is_empty() && configuration.members().all(agrees)
     }
 
     /// Where each member stands, for a report.
     pub(crate) fn standing(&self) -> String {
         let members = self.members.borrow();
-        let each = (1..).zip(members.iter()).map(|(number, view)| {
+        let (_, configuration) = &*self.configuration.borrow();
+        let each = (1..).zip(members.iter()).filter(|(_, view)| view.id != 0).map(|(number, view)| {
             let id = member_id(number);
             let state = if self.world.is_running(id) { "runs" } else { "is down" };
-            format!("{id} {state} in term {} and has applied {}", view.term, view.applied)
+            let part = if configuration.members().any(|member| member == view.id) { "" } else { " no more" };
+            let name = Shown(view.id);
+            format!("{id} {state} as {name}{part} in term {} and has applied {}", view.term, view.applied)
         });
         each.collect::<Vec<_>>().join("; ")
     }
@@ -297,7 +338,9 @@ impl Observer {
         self.overrule(commit_window::check(history, witness))?;
         self.overrule(revisions::check(history))?;
         for (number, view) in (1..).zip(self.members.borrow().iter()) {
-            if let Some(store) = &view.store {
+            if let Some(store) = &view.store
+                && self.configuration.borrow().1.members().any(|member| member == view.id)
+            {
                 self.overrule(durability::check(history, number, &*store.borrow()))?;
             }
         }
@@ -320,5 +363,6 @@ impl durability::Records for Store {
 }
 
 fn observed(entry: &Entry) -> raft_safety::Entry<'_> {
-    raft_safety::Entry { index: entry.index, term: entry.term, data: &entry.data }
+    let reconfigures = entry.entry_type != EntryType::EntryNormal;
+    raft_safety::Entry { index: entry.index, term: entry.term, data: &entry.data, reconfigures }
 }

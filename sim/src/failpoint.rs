@@ -31,10 +31,15 @@ pub(crate) struct Armed {
 impl Node {
     /// Marks a place by `name`, at which a schedule may let the process crash, pause or wait.
     ///
-    /// Without a fault armed for it, it costs a look at an empty list.
-    pub async fn failpoint(&self, name: &'static str) {
-        if let Some(strike) = self.world().hit(self.id(), name) {
-            self.strike(name, strike).await;
+    /// Without a fault armed for it, it costs a look at an empty list. Whether a fault struck, for places where the
+    /// process then does something else.
+    pub async fn failpoint(&self, name: &'static str) -> bool {
+        match self.world().hit(self.id(), name) {
+            Some(strike) => {
+                self.strike(name, strike).await;
+                true
+            }
+            None => false,
         }
     }
 

@@ -177,6 +177,12 @@ impl World {
         !self.process(self.index(id)).stopped.get()
     }
 
+    /// Whether a process ever ran on a node.
+    #[must_use]
+    pub fn is_used(&self, id: NodeId) -> bool {
+        self.process(self.index(id)).incarnation.get() > 0
+    }
+
     /// Starts the process of a machine whose process was stopped, or that never had one. While a fault keeps the
     /// machine down, it starts when that ends.
     pub fn start_process(&self, id: NodeId) {

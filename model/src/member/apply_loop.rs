@@ -7,8 +7,9 @@ use prost::Message;
 use raft::eraftpb::Entry;
 use vertebra_sim::record;
 
-use super::raft_loop::Input;
-use super::{Member, queue, snapshots};
+use super::membership::Membership;
+use super::raft_loop::{Input, changes_configuration};
+use super::{Member, conf_change, queue, snapshots};
 use crate::api::InternalRaftRequest;
 use crate::failpoints;
 use crate::mvcc::Store;
@@ -19,31 +20,40 @@ pub(super) enum Batch {
     Entries(Vec<Entry>),
     /// A snapshot from the leader, in place of the store.
     Snapshot { index: u64, term: u64, store: Bytes },
+    /// A member waits for a snapshot newer than any there is.
+    SnapshotWanted,
 }
 
 pub(super) async fn run(member: Rc<Member>, mut batches: queue::Receiver<Batch>) {
     let mut snapshot_index = member.applied.get();
     let mut applied_term = 0;
     while let Some(batch) = batches.recv().await {
+        let mut wanted = false;
         match batch {
+            Batch::SnapshotWanted => wanted = member.applied.get() > snapshot_index,
             Batch::Entries(entries) => {
                 for entry in &entries {
-                    member.node.failpoint(failpoints::BEFORE_APPLY_ONE_ENTRY_NORMAL).await;
-                    apply(&member, entry);
+                    if changes_configuration(entry) {
+                        conf_change::apply(&member, entry).await;
+                        applied(&member, entry, None);
+                    } else {
+                        member.node.failpoint(failpoints::BEFORE_APPLY_ONE_ENTRY_NORMAL).await;
+                        apply(&member, entry);
+                    }
                     applied_term = entry.term;
                 }
             }
             Batch::Snapshot { index, term, store } => {
                 member.node.failpoint(failpoints::APPLY_BEFORE_OPEN_SNAPSHOT).await;
-                match Store::from_snapshot(&store) {
-                    Ok(store) => install(&member, index, term, store),
+                match snapshots::unpack(&store) {
+                    Ok((membership, store)) => install(&member, index, term, membership, store),
                     Err(error) => member.node.exit(&format!("a snapshot from the leader: {error}")).await,
                 }
                 (snapshot_index, applied_term) = (index, term);
             }
         }
         member.applied_moved.notify_waiters();
-        if member.applied.get() >= snapshot_index + member.options.snapshot_count {
+        if wanted || member.applied.get() >= snapshot_index + member.options.snapshot_count {
             snapshot_index = member.applied.get();
             take_snapshot(&member, applied_term);
         }
@@ -61,16 +71,15 @@ fn apply(member: &Member, entry: &Entry) {
         }
     };
     let (id, result) = match &request {
+        Some(request) if conf_change::apply_published(member, request) => (0, None),
         Some(request) => {
             let id = request.header.map_or(0, |header| header.id);
             (id, Some(member.store.borrow_mut().apply(request)))
         }
         None => (0, None),
     };
-    member.applied.set(entry.index);
-    let store = member.store.borrow();
-    record!(member.node, "apply", "entry {}/{}: revision {}", entry.index, entry.term, store.revision());
-    member.observer.applied(member.id, entry, request, &store);
+    // What a member publishes of itself does not concern the store.
+    applied(member, entry, request.filter(|request| request.cluster_member_attr_set.is_none()));
     if let Some(result) = result
         && let Some(waiter) = member.waiting.borrow_mut().remove(&id)
     {
@@ -79,17 +88,29 @@ fn apply(member: &Member, entry: &Entry) {
     }
 }
 
-fn install(member: &Member, index: u64, term: u64, store: Store) {
+/// An entry is applied, whatever it was.
+fn applied(member: &Member, entry: &Entry, request: Option<InternalRaftRequest>) {
+    member.applied.set(entry.index);
+    let store = member.store.borrow();
+    record!(member.node, "apply", "entry {}/{}: revision {}", entry.index, entry.term, store.revision());
+    member.observer.applied(member.id, entry, request, &store);
+}
+
+fn install(member: &Member, index: u64, term: u64, membership: Membership, store: Store) {
     record!(member.node, "apply", "snapshot {}/{}: revision {}", index, term, store.revision());
     member.observer.installed_store(member.id, index, &store);
     *member.store.borrow_mut() = store;
+    *member.membership.borrow_mut() = membership;
     member.applied.set(index);
 }
 
 /// Encodes the store as it is now, and writes it to a file while entries go on being applied.
 fn take_snapshot(member: &Rc<Member>, term: u64) {
     let index = member.applied.get();
-    let store = member.store.borrow().encode_snapshot();
+    let membership = member.membership.borrow();
+    let conf_state = membership.conf_state().clone();
+    let store = snapshots::pack(&membership, &member.store.borrow());
+    drop(membership);
     let member = Rc::clone(member);
     let node = member.node.clone();
     node.spawn(async move {
@@ -99,6 +120,6 @@ fn take_snapshot(member: &Rc<Member>, term: u64) {
             node.exit(&error.to_string()).await;
         }
         // The raft loop owns the log, and is gone only together with this task.
-        let _ = member.raft.send(Input::SnapshotSaved { index, term });
+        let _ = member.raft.send(Input::SnapshotSaved { index, term, conf_state });
     });
 }

@@ -13,25 +13,36 @@ pub(super) struct Log(Rc<RefCell<State>>);
 
 struct State {
     hard_state: HardState,
-    voters: Vec<u64>,
     /// The entries that are here follow this one, which a snapshot stands for.
     base_index: u64,
     base_term: u64,
     entries: VecDeque<Entry>,
-    /// The newest snapshot that is durable: index and term.
+    /// The newest snapshot that is durable: index, term, and the configuration at that index.
     snapshot: (u64, u64),
+    conf_state: ConfState,
+    /// Whether a member wants a snapshot that none is new enough for: it joined later than the newest was taken.
+    snapshot_wanted: bool,
 }
 
 impl Log {
     pub(super) fn new(
-        voters: Vec<u64>,
+        conf_state: ConfState,
         hard_state: HardState,
         snapshot: (u64, u64),
         entries: Vec<Entry>,
     ) -> Self {
         let (base_index, base_term) = snapshot;
         let entries = entries.into();
-        Self(Rc::new(RefCell::new(State { hard_state, voters, base_index, base_term, entries, snapshot })))
+        let snapshot_wanted = false;
+        Self(Rc::new(RefCell::new(State {
+            hard_state,
+            base_index,
+            base_term,
+            entries,
+            snapshot,
+            conf_state,
+            snapshot_wanted,
+        })))
     }
 
     pub(super) fn set_hard_state(&self, hard_state: &HardState) {
@@ -56,8 +67,9 @@ impl Log {
     }
 
     /// Takes a snapshot from the leader in place of everything.
-    pub(super) fn install(&self, index: u64, term: u64) {
+    pub(super) fn install(&self, index: u64, term: u64, conf_state: ConfState) {
         let state = &mut *self.0.borrow_mut();
+        state.conf_state = conf_state;
         state.entries.clear();
         (state.base_index, state.base_term) = (index, term);
         state.snapshot = (index, term);
@@ -66,9 +78,10 @@ impl Log {
     }
 
     /// There is a durable snapshot at `index`; entries up to `compact` need not be kept. Whether that dropped any.
-    pub(super) fn snapshot_saved(&self, index: u64, term: u64, compact: u64) -> bool {
+    pub(super) fn snapshot_saved(&self, index: u64, term: u64, conf_state: ConfState, compact: u64) -> bool {
         let state = &mut *self.0.borrow_mut();
         state.snapshot = (index, term);
+        state.conf_state = conf_state;
         if compact <= state.base_index {
             return false;
         }
@@ -87,6 +100,11 @@ impl Log {
 
     pub(super) fn snapshot(&self) -> (u64, u64) {
         self.0.borrow().snapshot
+    }
+
+    /// Whether a newer snapshot was wanted since this was last asked.
+    pub(super) fn take_snapshot_wanted(&self) -> bool {
+        std::mem::take(&mut self.0.borrow_mut().snapshot_wanted)
     }
 
     pub(super) fn term_at(&self, index: u64) -> Option<u64> {
@@ -111,7 +129,7 @@ impl State {
 impl Storage for Log {
     fn initial_state(&self) -> raft::Result<RaftState> {
         let state = self.0.borrow();
-        Ok(RaftState::new(state.hard_state.clone(), ConfState::from((state.voters.clone(), vec![]))))
+        Ok(RaftState::new(state.hard_state.clone(), state.conf_state.clone()))
     }
 
     fn entries(
@@ -147,16 +165,20 @@ impl Storage for Log {
         Ok(self.0.borrow().last_index())
     }
 
-    fn snapshot(&self, request_index: u64, _: u64) -> raft::Result<Snapshot> {
-        let state = self.0.borrow();
+    fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
+        let state = &mut *self.0.borrow_mut();
         let (index, term) = state.snapshot;
-        if index == 0 || index < request_index {
+        let ConfState { voters, learners, voters_outgoing, .. } = &state.conf_state;
+        let mut known = voters.iter().chain(learners).chain(voters_outgoing);
+        // Raft takes no snapshot whose configuration it is not in.
+        if index == 0 || index < request_index || !known.any(|member| *member == to) {
+            state.snapshot_wanted = true;
             return Err(StorageError::SnapshotTemporarilyUnavailable.into());
         }
         let mut snapshot = Snapshot::new();
         let metadata = snapshot.mut_metadata();
         (metadata.index, metadata.term) = (index, term);
-        metadata.set_conf_state(ConfState::from((state.voters.clone(), vec![])));
+        metadata.set_conf_state(state.conf_state.clone());
         Ok(snapshot)
     }
 }

@@ -7,8 +7,11 @@ use raft::eraftpb::Entry;
 use vertebra_sim::{Node, record};
 
 use super::log::Log;
-use super::{number, snapshots};
+use super::membership::Membership;
+use super::{bootstrap, machine_number, snapshots};
+use crate::cluster::{MemberId, Shown};
 use crate::failpoints;
+use crate::inventory::Inventory;
 use crate::mvcc::Store;
 use crate::observer::Observer;
 use crate::options::Options;
@@ -16,6 +19,9 @@ use crate::wal::{Recovered as Logged, Wal};
 
 /// What a member starts with.
 pub(super) struct Recovered {
+    /// Which member it is.
+    pub(super) member: MemberId,
+    pub(super) membership: Membership,
     pub(super) store: Rc<RefCell<Store>>,
     /// Index of the last entry in the store.
     pub(super) applied: u64,
@@ -29,16 +35,30 @@ pub(super) async fn recover(
     node: &Node,
     options: &Options,
     observer: &Observer,
+    inventory: &Inventory,
 ) -> Result<Recovered, String> {
-    let member = number(node.id());
     let disk = node.disk();
+    let member = match Wal::exists(&disk).await.map_err(|error| error.to_string())? {
+        true => u64::from(machine_number(node.id())),
+        false => bootstrap::identify(node, options, inventory).await?,
+    };
     snapshots::prepare(&disk).await.map_err(|error| error.to_string())?;
     let (wal, logged) = Wal::open(disk.clone(), member, options.wal_segment_bytes)
         .await
         .map_err(|error| error.to_string())?;
-    let Logged { mut hard_state, snapshots: recorded, mut entries } = logged;
+    let Logged { member, mut hard_state, snapshots: recorded, mut entries } = logged;
+    inventory.has_log(node.id());
     let newest = snapshots::newest(&disk, &recorded).await.map_err(|error| error.to_string())?;
-    let (index, term, store) = newest.unwrap_or_else(|| (0, 0, Store::new()));
+    let (index, term, conf_state, membership, store) = match newest {
+        Some((recorded, membership, store)) => {
+            (recorded.index, recorded.term, recorded.conf_state, membership, store)
+        }
+        // Each member begins with those that the cluster began with, and takes the changes from the log.
+        None => {
+            let initial = Membership::initial(options.members);
+            (0, 0, initial.conf_state().clone(), initial, Store::new())
+        }
+    };
     // The commit in the hard state is written lazily; what a snapshot holds was committed.
     hard_state.commit = hard_state.commit.max(index);
     if term > hard_state.term {
@@ -54,7 +74,8 @@ pub(super) async fn recover(
     record!(
         node,
         "member",
-        "recovers term {} vote {} commit {}, snapshot {}, log to {}",
+        "{} recovers term {} vote {} commit {}, snapshot {}, log to {}",
+        Shown(member),
         hard_state.term,
         hard_state.vote,
         hard_state.commit,
@@ -62,11 +83,10 @@ pub(super) async fn recover(
         last
     );
     let store = Rc::new(RefCell::new(store));
-    observer.restarted(member, &hard_state, (index, term), &entries, &store);
+    observer.restarted(member, &hard_state, (index, term), &conf_state, &entries, &store);
     node.failpoint(failpoints::RECOVERY_BEFORE_START).await;
-    let voters = (1..=u64::from(options.members)).collect();
-    let log = Log::new(voters, hard_state, (index, term), entries);
-    Ok(Recovered { store, applied: index, log, wal })
+    let log = Log::new(conf_state, hard_state, (index, term), entries);
+    Ok(Recovered { member, membership, store, applied: index, log, wal })
 }
 
 /// Leaves the entries behind `index`, which must join on to it.

@@ -1,6 +1,6 @@
-//! Snapshot files: the whole store as of one index.
+//! Snapshot files: membership and store as of one index.
 //!
-//! `snap/<term>-<index>.snap` holds the checksum (CRC-32C) of what follows, and the store. A file is written and
+//! `snap/<term>-<index>.snap` holds the checksum (CRC-32C) of what follows, and then [`pack`]ed membership and store. A file is written and
 //! synced under a temporary name, renamed, and its directory synced: it is there whole or not at all. It counts
 //! only when the write-ahead log has a record of it; a crash between the two leaves a file that nobody uses
 //! (etcd-io/etcd#11888).
@@ -8,8 +8,10 @@
 use thiserror::Error;
 use vertebra_sim::{DiskError, Node, NodeDisk, OpenMode};
 
+use super::membership::Membership;
 use crate::failpoints;
 use crate::mvcc::{SnapshotError, Store};
+use crate::wal::RecordedSnapshot;
 
 const DIRECTORY: &str = "snap";
 
@@ -58,19 +60,37 @@ async fn list(disk: &NodeDisk) -> Result<Vec<(u64, u64)>, DiskError> {
     Ok(snapshots)
 }
 
-/// The newest snapshot that the log has a record of: index, term and store.
+/// The newest snapshot that the log has a record of, and what is in it.
 pub(super) async fn newest(
     disk: &NodeDisk,
-    recorded: &[(u64, u64)],
-) -> Result<Option<(u64, u64, Store)>, SnapshotFileError> {
+    recorded: &[RecordedSnapshot],
+) -> Result<Option<(RecordedSnapshot, Membership, Store)>, SnapshotFileError> {
     let files = list(disk).await?;
-    let Some(&(index, term)) = files.iter().rev().find(|file| recorded.contains(file)) else {
+    let is_recorded =
+        |file: &(u64, u64)| recorded.iter().rev().find(|recorded| (recorded.index, recorded.term) == *file);
+    let Some(recorded) = files.iter().rev().find_map(is_recorded) else {
         return Ok(None);
     };
+    let (index, term) = (recorded.index, recorded.term);
     let bytes = read(disk, index, term).await?;
-    let store =
-        Store::from_snapshot(&bytes).map_err(|error| SnapshotFileError::Content(path(index, term), error))?;
-    Ok(Some((index, term, store)))
+    let (membership, store) =
+        unpack(&bytes).map_err(|error| SnapshotFileError::Content(path(index, term), error))?;
+    Ok(Some((recorded.clone(), membership, store)))
+}
+
+/// Membership and store as bytes: the length of the former (u32, little endian), and both.
+pub(super) fn pack(membership: &Membership, store: &Store) -> Vec<u8> {
+    let (membership, store) = (membership.encode(), store.encode_snapshot());
+    [&(membership.len() as u32).to_le_bytes()[..], &membership, &store].concat()
+}
+
+/// The membership and the store that were packed.
+pub(super) fn unpack(bytes: &[u8]) -> Result<(Membership, Store), SnapshotError> {
+    let (length, rest) = bytes.split_first_chunk().ok_or(SnapshotError::Format)?;
+    let length = u32::from_le_bytes(*length) as usize;
+    let (membership, store) = rest.split_at_checked(length).ok_or(SnapshotError::Format)?;
+    let membership = Membership::decode(membership).ok_or(SnapshotError::Format)?;
+    Ok((membership, Store::from_snapshot(store)?))
 }
 
 /// The store in a file, as bytes.
