@@ -6,7 +6,7 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use vertebra_sim::network::Connection;
+use vertebra_sim::network::{Connection, Message};
 use vertebra_sim::{Node, NodeId};
 
 use crate::error::Error;
@@ -150,6 +150,18 @@ pub struct Reply {
     pub number: u64,
     /// Response or error.
     pub result: Result<Response, Error>,
+}
+
+impl Message for Call {
+    fn kind(&self) -> &'static str {
+        "cluster-request"
+    }
+}
+
+impl Message for Reply {
+    fn kind(&self) -> &'static str {
+        "cluster-reply"
+    }
 }
 
 impl Hash for Reply {

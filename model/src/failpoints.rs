@@ -83,6 +83,9 @@ pub const FAILPOINTS: &[&str] = &[
     MEMBER_ADD_BEFORE_CREATE,
 ];
 
+/// Those that a member passes while it starts.
+pub const RECOVERY_FAILPOINTS: &[&str] = &[RECOVERY_BEFORE_START];
+
 // The backend. The names are gofail's, of etcd and of bbolt.
 
 /// Before what was written becomes visible to readers.

@@ -10,9 +10,9 @@ use vertebra_sim::schedule::Shape;
 use vertebra_sim::time::text;
 
 use crate::defect::Defect;
-use crate::failpoints::FAILPOINTS;
+use crate::failpoints::{FAILPOINTS, RECOVERY_FAILPOINTS};
 use crate::operator::OPERATIONS;
-use crate::oracle;
+use crate::{oracle, wire};
 
 /// The options of one run. In a schedule they are the table `[options]`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -169,11 +169,12 @@ impl Options {
             return refuse("spares: there may be 8 at most");
         }
         Ok(Shape {
-            members: self.members,
-            clients: self.clients,
             spares: self.spares,
             operations: OPERATIONS,
             failpoints: FAILPOINTS,
+            recovery_failpoints: RECOVERY_FAILPOINTS,
+            messages: wire::MESSAGES,
+            ..Shape::new(self.members, self.clients)
         })
     }
 

@@ -31,9 +31,10 @@ pub(crate) struct Armed {
 impl Node {
     /// Marks a place by `name`, at which a schedule may let the process crash, pause or wait.
     ///
-    /// Without a fault armed for it, it costs a look at an empty list. Whether a fault struck, for places where the
-    /// process then does something else.
+    /// Without a fault armed for it, it costs a count and a look at an empty list. Whether a fault struck, for places
+    /// where the process then does something else.
     pub async fn failpoint(&self, name: &'static str) -> bool {
+        self.world().counters().passes(name);
         match self.world().hit(self.id(), name) {
             Some(strike) => {
                 self.strike(name, strike).await;
@@ -45,6 +46,7 @@ impl Node {
 
     async fn strike(&self, name: &'static str, strike: Strike) {
         record!(self, "fault", "failpoint {} strikes", name);
+        self.world().counters().strikes(name, matches!(strike, Strike::Crash(..)));
         match strike {
             Strike::Crash(crash, down) => {
                 self.world().crash_for(self.id(), crash, down);

@@ -12,6 +12,7 @@ use madsim::runtime::Handle;
 use madsim::time::TimeHandle;
 
 use crate::clock::Clock;
+use crate::coverage::Counters;
 use crate::failpoint::Armed;
 use crate::network::{LinkProfile, Network};
 use crate::node::Node;
@@ -38,6 +39,7 @@ pub(crate) struct Setup {
     pub(crate) client_links: LinkProfile,
     pub(crate) disk: schedule::Disk,
     pub(crate) told: bool,
+    pub(crate) failpoints: &'static [&'static str],
 }
 
 /// A handle to the world of a run; cheap to clone.
@@ -64,6 +66,7 @@ struct Inner {
     processes: Vec<Process>,
     failpoints: RefCell<Vec<Armed>>,
     trace: Trace,
+    counters: Counters,
     runtime: Handle,
     main: RefCell<Option<Main>>,
     /// Whether the occurrence at hand may have woken a task.
@@ -76,8 +79,18 @@ struct Inner {
 impl World {
     /// A world on madsim's current runtime.
     pub(crate) fn new(setup: &Setup) -> Self {
-        let Setup { streams, members, clients, spares, has_operator, peer_links, client_links, disk, told } =
-            *setup;
+        let Setup {
+            streams,
+            members,
+            clients,
+            spares,
+            has_operator,
+            peer_links,
+            client_links,
+            disk,
+            told,
+            failpoints,
+        } = *setup;
         // Spares and the operator come last, so that what the others draw does not depend on them.
         let ids: Vec<_> = (1..=members)
             .map(NodeId::Member)
@@ -105,6 +118,7 @@ impl World {
                 .collect(),
             failpoints: RefCell::default(),
             trace: Trace::new(told),
+            counters: Counters::new(failpoints),
             runtime,
             main: RefCell::default(),
             woke: Cell::new(false),
@@ -151,6 +165,11 @@ impl World {
     #[must_use]
     pub fn trace(&self) -> &Trace {
         &self.0.trace
+    }
+
+    /// What this run has reached.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.0.counters
     }
 
     /// The machines on which members can be: those of the members at the start, then the spares.

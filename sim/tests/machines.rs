@@ -40,7 +40,7 @@ impl System for Starts {
     }
 
     fn shape(_: &Options) -> Result<Shape, String> {
-        Ok(Shape { members: 2, clients: 0, spares: 1, operations: &["steps"], ..Shape::NONE })
+        Ok(Shape { spares: 1, operations: &["steps"], ..Shape::new(2, 0) })
     }
 
     fn new(_: &World, options: Options) -> Self {

@@ -20,13 +20,16 @@ use super::filter::Filter;
 use crate::output::{Line, Output};
 
 const TARGET: &str = "vertebra::";
+/// The topic of marks, which are told to the reader and are no events of the run.
+const MARK: &str = "mark";
 
 /// One event, as `replay --json` tells it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct EventLine<T> {
     /// Always `event`.
     pub r#type: T,
-    /// Its number in the run, from 1. Filters do not change it.
+    /// Its number in the run, from 1. Filters do not change it. A mark is no event of the run, and has the number of
+    /// the event before it.
     pub event: u64,
     /// Nanoseconds of virtual time since the start.
     pub at_ns: u64,
@@ -115,8 +118,8 @@ impl<S: Subscriber> Layer<S> for Timeline {
 
 impl Telling {
     fn hear(&mut self, event: &Event<'_>) {
-        self.events += 1;
         let topic = event.metadata().target().strip_prefix(TARGET).unwrap_or_default();
+        self.events += u64::from(topic != MARK);
         self.topics.insert(topic);
         let fields = &mut self.fields;
         fields.clear();

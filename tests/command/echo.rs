@@ -53,6 +53,8 @@ enum Message {
     Answer(u64),
 }
 
+impl vertebra_sim::network::Message for Message {}
+
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -128,9 +130,7 @@ impl System for Echo {
     fn shape(options: &Options) -> Result<Shape, String> {
         match options.members {
             0 => Err("members: an echo has at least one".to_owned()),
-            members => {
-                Ok(Shape { members, clients: options.clients, failpoints: &["beforeAnswer"], ..Shape::NONE })
-            }
+            members => Ok(Shape { failpoints: &["beforeAnswer"], ..Shape::new(members, options.clients) }),
         }
     }
 
