@@ -139,6 +139,8 @@ pub struct Response {
     pub leader: MemberId,
     /// The members, as it knows them, by identifier.
     pub members: Vec<Listed>,
+    /// Whether a change of several is under way, and those that it removes still vote.
+    pub joint: bool,
     /// Those that the request added.
     pub added: Vec<MemberId>,
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use vertebra_sim::{Node, NodeId, before, record};
 
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Start};
 use crate::options::Options;
 use calls::Calls;
 
@@ -132,10 +132,21 @@ impl Operator {
             let deadline = node.sleep(PATIENCE);
             before(deadline, self.try_to(calls, operation, targets)).await
         };
-        match done {
+        match &done {
             Some(Ok(())) => record!(node, "operator", "{}: is done", operation),
             Some(Err(reason)) => record!(node, "operator", "{}: gives up: {}", operation, reason.as_str()),
             None => record!(node, "operator", "{}: gives up: it takes too long", operation),
+        }
+        if !matches!(done, Some(Ok(()))) {
+            // What was stopped for it and has its disk still goes on: if it was removed after all, it will find out.
+            for target in
+                targets.iter().filter(|target| self.inventory.start(**target) == Start::Bootstrapped)
+            {
+                let was_stopped_for_it = operation == MEMBER_REPLACE && !node.world().is_enabled(*target);
+                if was_stopped_for_it {
+                    node.world().start_process(*target);
+                }
+            }
         }
         calls.disconnect();
     }

@@ -62,8 +62,9 @@ impl Member {
             Request::MoveLeader(id) => self.move_leader(id).await?,
             Request::Joint(changes) => added = self.change_several(&changes).await?,
         }
-        let members = self.membership.borrow().list();
-        Ok(Response { member: self.id, leader: self.status.get().leader, members, added })
+        let membership = self.membership.borrow();
+        let (members, joint) = (membership.list(), membership.is_joint());
+        Ok(Response { member: self.id, leader: self.status.get().leader, members, joint, added })
     }
 
     /// One change, which is judged here first: what is refused costs the log nothing.

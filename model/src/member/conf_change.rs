@@ -75,8 +75,7 @@ pub(super) async fn apply(member: &Rc<Member>, entry: &Entry) {
         record!(node, "cluster", "entry {}: {} is {}", entry.index, *change, outcome);
     }
     member.answer(request, result);
-    let stays = |change: &Change| *change != Change::Remove { id: member.id };
-    if result.is_ok() && !changes.iter().all(stays) {
+    if member.is_removed(member.id) {
         node.failpoint(failpoints::CONF_CHANGE_BEFORE_STOP).await;
         let node = node.clone();
         node.clone().spawn(async move {

@@ -134,8 +134,16 @@ impl Membership {
         self.members.contains_key(&id)
     }
 
+    /// Whether a member was removed, and is needed no more: while a joint configuration lasts, it still votes.
     pub(crate) fn is_removed(&self, id: MemberId) -> bool {
-        self.removed.contains(&id)
+        let ConfState { voters, voters_outgoing, learners, .. } = &self.conf_state;
+        let mut needed = voters.iter().chain(voters_outgoing).chain(learners);
+        self.removed.contains(&id) && !needed.any(|member| *member == id)
+    }
+
+    /// Whether two sets of voters count at once.
+    pub(crate) fn is_joint(&self) -> bool {
+        !self.conf_state.voters_outgoing.is_empty()
     }
 
     pub(crate) fn is_learner(&self, id: MemberId) -> bool {
@@ -192,7 +200,7 @@ impl Membership {
         | Change::Promote { id }
         | Change::Remove { id }
         | Change::Update { id, .. }) = change;
-        if self.is_removed(id) {
+        if self.removed.contains(&id) {
             return Err(Error::MemberNotFound);
         }
         let known = self.members.get(&id);
@@ -385,6 +393,19 @@ mod tests {
         ] {
             assert_eq!(membership.validate(&[allowed]), Ok(()), "{allowed}");
         }
+    }
+
+    #[test]
+    fn who_is_removed_is_needed_as_long_as_a_joint_configuration_lasts() {
+        let mut membership = Membership::initial(3);
+        membership.apply(&[Change::Remove { id: 3 }]);
+        assert!(!membership.is_removed(3));
+        let mut joint = ConfState::from((vec![1, 2], vec![]));
+        joint.voters_outgoing = vec![1, 2, 3];
+        membership.set_conf_state(joint);
+        assert!(membership.is_joint() && !membership.is_removed(3));
+        membership.set_conf_state(ConfState::from((vec![1, 2], vec![])));
+        assert!(!membership.is_joint() && membership.is_removed(3) && !membership.is_removed(2));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use protobuf::Message as _;
 use raft::eraftpb::{ConfChangeV2, ConfState, Entry, EntryType, Message, MessageType};
-use raft::{Config, LightReady, RawNode, Ready, SnapshotStatus, StateRole};
+use raft::{Config, INVALID_ID, LightReady, RawNode, Ready, SnapshotStatus, StateRole};
 use tokio::sync::oneshot;
 use vertebra_sim::network::Socket;
 use vertebra_sim::random::Stream;
@@ -584,6 +584,12 @@ impl RaftLoop {
             Err(error) => panic!("Raft refuses the change of the configuration in entry {index}: {error}"),
         };
         self.member.observer.configured(self.member.id, index, &conf_state);
+        let raft = &mut self.raft.raft;
+        if raft.state == StateRole::Leader && raft.prs().get(raft.id).is_none() {
+            // etcd's leaders go on until they stop. This Raft cannot commit any more when its leader is not in the
+            // configuration (it panics); what it has committed is on its way to the others.
+            raft.become_follower(raft.term, INVALID_ID);
+        }
         self.role_may_have_changed();
         let _ = answer.send(conf_state);
     }

@@ -3,7 +3,7 @@
 use vertebra_sim::NodeId;
 
 use super::calls::{Answer, Calls, PAUSE, lists, on_machine, voters};
-use crate::cluster::{JointChange, MemberId, Request, machine};
+use crate::cluster::{JointChange, Listed, MemberId, Request, machine};
 use crate::error::Error;
 use crate::inventory::{Inventory, Start};
 
@@ -19,9 +19,12 @@ fn number(node: NodeId) -> u16 {
     }
 }
 
-/// A machine without a process, rather one that is meant than another.
-fn standing_by(calls: &Calls, targets: &[NodeId]) -> Option<NodeId> {
-    let idle = |node: &NodeId| number(*node) != 0 && !calls.world().is_enabled(*node);
+/// A machine without a process and without a member, rather one that is meant than another. A machine without a
+/// process alone may be one whose member is to come back.
+fn standing_by(calls: &Calls, members: &[Listed], targets: &[NodeId]) -> Option<NodeId> {
+    let idle = |node: &NodeId| {
+        number(*node) != 0 && !calls.world().is_enabled(*node) && on_machine(members, *node).is_none()
+    };
     targets.iter().copied().find(idle).or_else(|| calls.machines().find(|node| idle(node)))
 }
 
@@ -46,7 +49,8 @@ async fn wait_started(calls: &mut Calls, id: MemberId) -> Done {
 }
 
 pub(super) async fn add(calls: &mut Calls, inventory: &Inventory, targets: &[NodeId], learner: bool) -> Done {
-    let node = standing_by(calls, targets).ok_or("no machine stands by")?;
+    let members = calls.members().await.members;
+    let node = standing_by(calls, &members, targets).ok_or("no machine stands by")?;
     let id = add_on(calls, node, learner).await?;
     start(calls, inventory, id);
     wait_started(calls, id).await
@@ -54,11 +58,16 @@ pub(super) async fn add(calls: &mut Calls, inventory: &Inventory, targets: &[Nod
 
 /// Adds a member on a machine on which there is none, and says which it is.
 pub(super) async fn add_on(calls: &mut Calls, node: NodeId, learner: bool) -> Result<MemberId, String> {
+    let mut attempts = 0;
     loop {
-        // An earlier attempt may have succeeded, this one's or somebody else's.
         if let Some(known) = on_machine(&calls.members().await.members, node) {
-            return Ok(known.id);
+            return match attempts {
+                0 => Err("there is a member on the machine".to_owned()),
+                // An earlier attempt has succeeded.
+                _ => Ok(known.id),
+            };
         }
+        attempts += 1;
         let request = Request::MemberAdd { address: number(node).into(), learner };
         match calls.ask_anyone(&request).await {
             Answer::Done(response) => {
@@ -156,7 +165,10 @@ pub(super) async fn change_several(calls: &mut Calls, inventory: &Inventory, tar
     let before = calls.members().await.members;
     let found = targets.iter().find_map(|node| Some((*node, on_machine(&before, *node)?)));
     let (node, member) = found.ok_or("it is no member")?;
-    let spare = standing_by(calls, &[]).filter(|spare| on_machine(&before, *spare).is_none());
+    let spare = standing_by(calls, &before, &[]);
+    if spare.is_none() && voters(&before) == 1 && !member.learner {
+        return Err("the only voter has nowhere to go".to_owned());
+    }
     // Where no machine stands by, the new member comes to where the old one was.
     let new = spare.unwrap_or(node);
     let mut changes = vec![
@@ -180,8 +192,17 @@ pub(super) async fn change_several(calls: &mut Calls, inventory: &Inventory, tar
             known.filter(|id| unknown && !lists(&before, *id))
         });
         if let Some(id) = added {
+            if new != node {
+                start(calls, inventory, id);
+            }
+            // The old member votes until both sets of voters have agreed to go on without it.
+            while calls.members().await.joint {
+                calls.node.sleep(PAUSE).await;
+            }
             calls.world().stop_process(node);
-            start(calls, inventory, id);
+            if new == node {
+                start(calls, inventory, id);
+            }
             return wait_started(calls, id).await;
         }
         if !lists(&members, member.id) {
