@@ -22,6 +22,10 @@ pub const RAFT_AFTER_APPLY_SNAP: &str = "raftAfterApplySnap";
 pub const RAFT_AFTER_WAL_RELEASE: &str = "raftAfterWALRelease";
 /// Before the apply loop opens a snapshot from the leader.
 pub const APPLY_BEFORE_OPEN_SNAPSHOT: &str = "applyBeforeOpenSnapshot";
+/// When its backend is open, and not in use yet.
+pub const APPLY_AFTER_OPEN_SNAPSHOT: &str = "applyAfterOpenSnapshot";
+/// Before a member tells the cluster that it has started.
+pub const BEFORE_PUBLISHING: &str = "beforePublishing";
 /// Before an entry is applied.
 pub const BEFORE_APPLY_ONE_ENTRY_NORMAL: &str = "beforeApplyOneEntryNormal";
 /// Before a member writes a snapshot of its own state.
@@ -37,8 +41,6 @@ pub const RECOVERY_BEFORE_START: &str = "recoveryBeforeStart";
 pub const BEFORE_APPLY_ONE_CONF_CHANGE: &str = "beforeApplyOneConfChange";
 /// Where a follower takes a leader's heartbeat: what strikes here and goes on has dropped it.
 pub const RAFT_DROP_HEARTBEAT: &str = "raftDropHeartbeat";
-/// Before a member tells the cluster that it has started.
-pub const BEFORE_PUBLISHING: &str = "beforePublishing";
 /// Between the question whether a member exists and what is done on the strength of it.
 pub const AFTER_IS_MEMBER_EXIST: &str = "afterIsMemberExist";
 /// Before a change of the configuration is proposed.
@@ -54,8 +56,42 @@ pub const MEMBER_ADD_BEFORE_START: &str = "memberAddBeforeStart";
 /// When it knows, before it makes its log.
 pub const MEMBER_ADD_BEFORE_CREATE: &str = "memberAddBeforeCreate";
 
-/// All of them.
-pub const FAILPOINTS: &[&str] = &[
+/// All of them, part by part.
+pub const FAILPOINTS: &[&str] =
+    &join::<{ MEMBER.len() + COMMIT.len() + MEMBERSHIP.len() }>(&[MEMBER, COMMIT, MEMBERSHIP]);
+
+/// The lists as one.
+const fn join<const COUNT: usize>(lists: &[&[&'static str]]) -> [&'static str; COUNT] {
+    let mut all = [""; COUNT];
+    let (mut list, mut count) = (0, 0);
+    while list < lists.len() {
+        let mut place = 0;
+        while place < lists[list].len() {
+            all[count] = lists[list][place];
+            count += 1;
+            place += 1;
+        }
+        list += 1;
+    }
+    assert!(count == COUNT);
+    all
+}
+
+/// Those of changes of the membership.
+const MEMBERSHIP: &[&str] = &[
+    BEFORE_APPLY_ONE_CONF_CHANGE,
+    RAFT_DROP_HEARTBEAT,
+    AFTER_IS_MEMBER_EXIST,
+    CONF_CHANGE_BEFORE_PROPOSE,
+    CONF_CHANGE_BEFORE_ANSWER,
+    CONF_CHANGE_BEFORE_STOP,
+    MOVE_LEADER_BEFORE_TRANSFER,
+    MEMBER_ADD_BEFORE_START,
+    MEMBER_ADD_BEFORE_CREATE,
+];
+
+/// Those of a member's loops.
+const MEMBER: &[&str] = &[
     RAFT_BEFORE_LEADER_SEND,
     RAFT_BEFORE_SAVE,
     RAFT_AFTER_SAVE,
@@ -67,24 +103,16 @@ pub const FAILPOINTS: &[&str] = &[
     RAFT_AFTER_APPLY_SNAP,
     RAFT_AFTER_WAL_RELEASE,
     APPLY_BEFORE_OPEN_SNAPSHOT,
+    APPLY_AFTER_OPEN_SNAPSHOT,
+    BEFORE_PUBLISHING,
     BEFORE_APPLY_ONE_ENTRY_NORMAL,
     SNAPSHOT_BEFORE_SAVE,
     SNAPSHOT_BEFORE_RENAME,
     RECOVERY_BEFORE_START,
-    BEFORE_APPLY_ONE_CONF_CHANGE,
-    RAFT_DROP_HEARTBEAT,
-    BEFORE_PUBLISHING,
-    AFTER_IS_MEMBER_EXIST,
-    CONF_CHANGE_BEFORE_PROPOSE,
-    CONF_CHANGE_BEFORE_ANSWER,
-    CONF_CHANGE_BEFORE_STOP,
-    MOVE_LEADER_BEFORE_TRANSFER,
-    MEMBER_ADD_BEFORE_START,
-    MEMBER_ADD_BEFORE_CREATE,
 ];
 
 /// Those that a member passes while it starts.
-pub const RECOVERY_FAILPOINTS: &[&str] = &[RECOVERY_BEFORE_START];
+pub const RECOVERY_FAILPOINTS: &[&str] = &[RECOVERY_BEFORE_START, BEFORE_PUBLISHING];
 
 // The backend. The names are gofail's, of etcd and of bbolt.
 
@@ -118,9 +146,14 @@ pub const DEFRAG_BEFORE_COPY: &str = "defragBeforeCopy";
 pub const DEFRAGDB: &str = "defragdbFail";
 /// Before the defragmented file takes the place of the old one.
 pub const DEFRAG_BEFORE_RENAME: &str = "defragBeforeRename";
+/// When a new or defragmented database has its name, and its directory is not synced. Neither etcd nor bbolt has it.
+pub const BEFORE_SYNC_DIRECTORY: &str = "beforeSyncDirectory";
 
 /// Those of the backend.
-pub const BACKEND: &[&str] = &[
+pub const BACKEND: &[&str] = &join::<{ COMMIT.len() + DEFRAGMENT.len() }>(&[COMMIT, DEFRAGMENT]);
+
+/// Those of a commit.
+const COMMIT: &[&str] = &[
     BEFORE_WRITEBACK_BUF,
     AFTER_WRITEBACK_BUF,
     COMMIT_BEFORE_PRE_COMMIT_HOOK,
@@ -132,8 +165,8 @@ pub const BACKEND: &[&str] = &[
     AFTER_COMMIT,
     BEFORE_START_DB_TXN,
     AFTER_START_DB_TXN,
-    DEFRAG_OPEN_FILE,
-    DEFRAG_BEFORE_COPY,
-    DEFRAGDB,
-    DEFRAG_BEFORE_RENAME,
 ];
+
+/// Those of a defragmentation.
+const DEFRAGMENT: &[&str] =
+    &[DEFRAG_OPEN_FILE, DEFRAG_BEFORE_COPY, DEFRAGDB, DEFRAG_BEFORE_RENAME, BEFORE_SYNC_DIRECTORY];

@@ -21,6 +21,7 @@ use super::membership::{conf_change, no_conf_change, read_context};
 use super::raft_loop::Input;
 use super::{Member, Proposal};
 use crate::api::{ClusterMemberAttrSetRequest, InternalRaftRequest, RequestHeader};
+use crate::backend::BackendError;
 use crate::cluster::{Change, MemberId, Shown};
 use crate::error::Error;
 use crate::failpoints;
@@ -38,7 +39,8 @@ const PUBLISH_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Applying {
     /// The index of its entry.
     pub(super) index: u64,
-    pub(super) change: ConfChangeV2,
+    /// Nothing if the configuration with which Raft began has it already.
+    pub(super) change: Option<ConfChangeV2>,
     /// What becomes of the configuration.
     pub(super) answer: oneshot::Sender<ConfState>,
 }
@@ -46,10 +48,14 @@ pub(super) struct Applying {
 /// Who waits for a change, or for what it published, to be applied.
 pub(super) type Waiter = oneshot::Sender<Result<(), Error>>;
 
-/// Applies an entry that changes the configuration.
-pub(super) async fn apply(member: &Rc<Member>, entry: &Entry) {
+/// Applies an entry that changes the configuration, or passes it over if it is in the backend.
+pub(super) async fn apply(member: &Rc<Member>, entry: &Entry, is_new: bool) -> Result<(), BackendError> {
     let node = &member.node;
     node.failpoint(failpoints::BEFORE_APPLY_ONE_CONF_CHANGE).await;
+    if !is_new {
+        take(member, entry.index, None).await;
+        return Ok(());
+    }
     let read = ConfChangeV2::parse_from_bytes(&entry.data).ok();
     let Some((change, (request, changes))) = read.and_then(|change| {
         let context = read_context(&change)?;
@@ -59,10 +65,7 @@ pub(super) async fn apply(member: &Rc<Member>, entry: &Entry) {
     };
     let result = member.membership.borrow().validate(&changes);
     let change = if result.is_ok() { change } else { no_conf_change() };
-    let (answer, answered) = oneshot::channel();
-    let _ = member.conf_changes.send(Applying { index: entry.index, change, answer });
-    // The raft loop ends only with the process.
-    let Ok(conf_state) = answered.await else { return std::future::pending().await };
+    let conf_state = take(member, entry.index, Some(change)).await;
     {
         let membership = &mut *member.membership.borrow_mut();
         membership.set_conf_state(conf_state);
@@ -70,6 +73,7 @@ pub(super) async fn apply(member: &Rc<Member>, entry: &Entry) {
             membership.apply(&changes);
         }
     }
+    save(member).await?;
     for change in &changes {
         let outcome = if result.is_ok() { "applied" } else { "refused" };
         record!(node, "cluster", "entry {}: {} is {}", entry.index, *change, outcome);
@@ -83,17 +87,38 @@ pub(super) async fn apply(member: &Rc<Member>, entry: &Entry) {
             node.finish(REMOVED).await
         });
     }
+    Ok(())
+}
+
+/// Lets Raft take a change, and returns the configuration that comes of it.
+async fn take(member: &Member, index: u64, change: Option<ConfChangeV2>) -> ConfState {
+    let (answer, answered) = oneshot::channel();
+    let _ = member.conf_changes.send(Applying { index, change, answer });
+    match answered.await {
+        Ok(conf_state) => conf_state,
+        // The raft loop ends only with the process.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Puts the membership into the backend, as a part of the entry that is being applied.
+async fn save(member: &Member) -> Result<(), BackendError> {
+    member.kv.write(|_, tx| member.membership.borrow().save(tx)).await
 }
 
 /// Applies what a member published of itself. Whether the request was that.
-pub(super) fn apply_published(member: &Member, request: &InternalRaftRequest) -> bool {
+pub(super) async fn apply_published(
+    member: &Member,
+    request: &InternalRaftRequest,
+) -> Result<bool, BackendError> {
     let Some(ClusterMemberAttrSetRequest { member_id }) = request.cluster_member_attr_set else {
-        return false;
+        return Ok(false);
     };
     member.membership.borrow_mut().publish(member_id);
+    save(member).await?;
     record!(member.node, "cluster", "member {} is published", Shown(member_id));
     member.answer(request.header.map_or(0, |header| header.id), Ok(()));
-    true
+    Ok(true)
 }
 
 /// Tells the cluster that this member has started, until that has succeeded.

@@ -17,11 +17,10 @@ struct State {
     base_index: u64,
     base_term: u64,
     entries: VecDeque<Entry>,
-    /// The newest snapshot that is durable: index, term, and the configuration at that index.
+    /// The newest snapshot that is durable: index and term.
     snapshot: (u64, u64),
+    /// The configuration with which Raft starts, and later that of the newest snapshot.
     conf_state: ConfState,
-    /// Whether a member wants a snapshot that none is new enough for: it joined later than the newest was taken.
-    snapshot_wanted: bool,
 }
 
 impl Log {
@@ -33,7 +32,6 @@ impl Log {
     ) -> Self {
         let (base_index, base_term) = snapshot;
         let entries = entries.into();
-        let snapshot_wanted = false;
         Self(Rc::new(RefCell::new(State {
             hard_state,
             base_index,
@@ -41,7 +39,6 @@ impl Log {
             entries,
             snapshot,
             conf_state,
-            snapshot_wanted,
         })))
     }
 
@@ -102,11 +99,6 @@ impl Log {
         self.0.borrow().snapshot
     }
 
-    /// Whether a newer snapshot was wanted since this was last asked.
-    pub(super) fn take_snapshot_wanted(&self) -> bool {
-        std::mem::take(&mut self.0.borrow_mut().snapshot_wanted)
-    }
-
     pub(super) fn term_at(&self, index: u64) -> Option<u64> {
         self.0.borrow().term(index)
     }
@@ -165,14 +157,10 @@ impl Storage for Log {
         Ok(self.0.borrow().last_index())
     }
 
-    fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
-        let state = &mut *self.0.borrow_mut();
+    fn snapshot(&self, request_index: u64, _: u64) -> raft::Result<Snapshot> {
+        let state = self.0.borrow();
         let (index, term) = state.snapshot;
-        let ConfState { voters, learners, voters_outgoing, .. } = &state.conf_state;
-        let mut known = voters.iter().chain(learners).chain(voters_outgoing);
-        // Raft takes no snapshot whose configuration it is not in.
-        if index == 0 || index < request_index || !known.any(|member| *member == to) {
-            state.snapshot_wanted = true;
+        if index == 0 || index < request_index {
             return Err(StorageError::SnapshotTemporarilyUnavailable.into());
         }
         let mut snapshot = Snapshot::new();

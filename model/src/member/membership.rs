@@ -6,14 +6,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use prost::Message;
 use raft::eraftpb::{ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, ConfState};
 
+use crate::backend::Bucket;
 use crate::cluster::{Address, Change, Listed, MemberId, machine};
 use crate::error::Error;
+use crate::mvcc::{Read, Write};
 
 /// Learners that there may be. etcd: `--max-learners`.
 const LEARNERS_MAX: usize = 1;
+
+/// The key of the configuration, as etcd has it.
+const CONF_STATE: &[u8] = b"confState";
 
 /// The members and those that were.
 #[derive(Clone, PartialEq, Debug)]
@@ -32,26 +38,14 @@ struct Description {
     started: bool,
 }
 
-/// A membership as bytes.
-#[derive(Clone, PartialEq, Message)]
-struct Record {
-    #[prost(message, repeated, tag = "1")]
-    members: Vec<MemberRecord>,
-    #[prost(uint64, repeated, tag = "2")]
-    removed: Vec<u64>,
-    #[prost(bytes = "vec", tag = "3")]
-    conf_state: Vec<u8>,
-}
-
+/// A member in the backend, under its identifier.
 #[derive(Clone, PartialEq, Message)]
 struct MemberRecord {
-    #[prost(uint64, tag = "1")]
-    id: u64,
-    #[prost(uint32, tag = "2")]
+    #[prost(uint32, tag = "1")]
     address: u32,
-    #[prost(bool, tag = "3")]
+    #[prost(bool, tag = "2")]
     learner: bool,
-    #[prost(bool, tag = "4")]
+    #[prost(bool, tag = "3")]
     started: bool,
 }
 
@@ -93,33 +87,47 @@ impl Membership {
         }
     }
 
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let member = |(id, member): (&MemberId, &Description)| MemberRecord {
-            id: *id,
-            address: member.address,
-            learner: member.learner,
-            started: member.started,
+    /// What a backend has, which begins with the members that the cluster begins with.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what in it is no membership.
+    pub(crate) fn load(tx: &impl Read, members: u16) -> Result<Self, String> {
+        let Some(conf_state) = tx.get(Bucket::Meta, CONF_STATE) else {
+            return Ok(Self::initial(members));
         };
-        let record = Record {
-            members: self.members.iter().map(member).collect(),
-            removed: self.removed.iter().copied().collect(),
-            conf_state: encode_conf_state(&self.conf_state),
+        let conf_state = protobuf::Message::parse_from_bytes(&conf_state);
+        let conf_state = conf_state.map_err(|error| format!("the configuration in the backend: {error}"))?;
+        let all = |bucket| tx.range(bucket, &[0; 8], &[0xff; 9], usize::MAX);
+        let id = |key: &[u8]| {
+            let id = key.first_chunk().map(|bytes| u64::from_be_bytes(*bytes));
+            id.ok_or_else(|| "an identifier of a member in the backend is none".to_owned())
         };
-        record.encode_to_vec()
+        let mut members = BTreeMap::new();
+        for (key, value) in all(Bucket::Members) {
+            let member = MemberRecord::decode(&value[..]);
+            let MemberRecord { address, learner, started } =
+                member.map_err(|error| format!("a member in the backend: {error}"))?;
+            members.insert(id(&key)?, Description { address, learner, started });
+        }
+        let removed = all(Bucket::MembersRemoved).iter().map(|(key, _)| id(key)).collect::<Result<_, _>>()?;
+        Ok(Self { members, removed, conf_state })
     }
 
-    /// Nothing if the bytes are not what [`encode`](Self::encode) gave.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let Record { members, removed, conf_state } = Record::decode(bytes).ok()?;
-        let member = |member: &MemberRecord| {
-            let MemberRecord { id, address, learner, started } = *member;
-            (id, Description { address, learner, started })
-        };
-        Some(Self {
-            members: members.iter().map(member).collect(),
-            removed: removed.into_iter().collect(),
-            conf_state: decode_conf_state(&conf_state)?,
-        })
+    /// Writes it to a backend, as a part of the entry that is being applied.
+    pub(crate) fn save(&self, tx: &mut impl Write) {
+        let key = |id: &MemberId| Bytes::copy_from_slice(&id.to_be_bytes());
+        for (id, Description { address, learner, started }) in &self.members {
+            let record = MemberRecord { address: *address, learner: *learner, started: *started };
+            tx.put(Bucket::Members, key(id), record.encode_to_vec().into());
+        }
+        for id in &self.removed {
+            tx.delete(Bucket::Members, key(id));
+            tx.put(Bucket::MembersRemoved, key(id), Bytes::from_static(b"removed"));
+        }
+        let conf_state = protobuf::Message::write_to_bytes(&self.conf_state);
+        let conf_state = conf_state.expect("a configuration can be encoded");
+        tx.put(Bucket::Meta, Bytes::from_static(CONF_STATE), conf_state.into());
     }
 
     pub(crate) fn conf_state(&self) -> &ConfState {
@@ -329,18 +337,10 @@ pub(crate) fn read_context(change: &ConfChangeV2) -> Option<(u64, Vec<Change>)> 
     Some((request, changes.into_iter().map(read).collect::<Option<_>>()?))
 }
 
-/// A configuration as bytes, as it stands in records of the log.
-pub(crate) fn encode_conf_state(conf_state: &ConfState) -> Vec<u8> {
-    protobuf::Message::write_to_bytes(conf_state).expect("a configuration can be encoded")
-}
-
-fn decode_conf_state(bytes: &[u8]) -> Option<ConfState> {
-    protobuf::Message::parse_from_bytes(bytes).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mvcc::Memory;
 
     fn add(id: MemberId, learner: bool) -> Change {
         Change::Add { id, address: machine(id).into(), learner }
@@ -352,7 +352,11 @@ mod tests {
         membership.publish(2);
         membership.apply(&[add(1 << 16 | 4, true), Change::Remove { id: 3 }]);
         membership.set_conf_state(ConfState::from((vec![1, 2], vec![1 << 16 | 4])));
-        assert_eq!(Membership::decode(&membership.encode()), Some(membership));
+        let mut buckets = Memory::default();
+        assert_eq!(Membership::load(&buckets, 3), Ok(Membership::initial(3)));
+        Membership::initial(3).save(&mut buckets);
+        membership.save(&mut buckets);
+        assert_eq!(Membership::load(&buckets, 3), Ok(membership));
     }
 
     #[test]
