@@ -13,6 +13,9 @@ use crate::options::Options;
 /// How long a member may take to answer. etcdctl: `--command-timeout`, 5 s.
 const ANSWER: Duration = Duration::from_secs(5);
 
+/// How long it may take to be connected, or to say who the members are.
+const LIST: Duration = Duration::from_millis(1_500);
+
 /// What the operator waits before it tries again, or asks another member.
 pub(super) const PAUSE: Duration = Duration::from_millis(250);
 
@@ -87,13 +90,17 @@ impl Calls {
 
     /// Sends a request to the member on a machine. There is no connection afterwards if it was not sent.
     pub(super) async fn ask(&mut self, to: NodeId, request: &Request) -> Answer {
-        let deadline = self.node.sleep(ANSWER);
+        let patience = match request {
+            Request::MemberList { .. } => LIST,
+            _ => ANSWER,
+        };
+        let deadline = self.node.sleep(patience);
         self.number += 1;
         let call = Call { number: self.number, request: request.clone() };
         record!(self.node, "operator", "asks {}: {}", to, call);
         if self.connection.as_ref().is_none_or(|connection| connection.peer() != to) {
             self.connection = None;
-            match before(self.node.sleep(ANSWER), self.node.connect(to, CLUSTER_PORT)).await {
+            match before(self.node.sleep(LIST), self.node.connect(to, CLUSTER_PORT)).await {
                 Some(Ok(connection)) => self.connection = Some(connection),
                 _ => return Answer::Unknown,
             }
@@ -116,14 +123,16 @@ impl Calls {
         }
     }
 
-    /// Who the members are now, however long it takes to hear, and who leads them.
+    /// Who the members are, however long it takes to hear, and who leads them. While no quorum works (it may wait
+    /// for a member that is to be started), one member's word has to do.
     pub(super) async fn members(&mut self) -> Response {
         loop {
-            if let Answer::Done(response) = self.ask_anyone(&Request::MemberList { linearizable: true }).await
-            {
-                return response;
+            for linearizable in [true, true, false] {
+                if let Answer::Done(response) = self.ask_anyone(&Request::MemberList { linearizable }).await {
+                    return response;
+                }
+                self.node.sleep(PAUSE).await;
             }
-            self.node.sleep(PAUSE).await;
         }
     }
 }

@@ -62,9 +62,9 @@ pub(super) async fn add_on(calls: &mut Calls, node: NodeId, learner: bool) -> Re
     loop {
         if let Some(known) = on_machine(&calls.members().await.members, node) {
             return match attempts {
-                0 => Err("there is a member on the machine".to_owned()),
                 // An earlier attempt has succeeded.
-                _ => Ok(known.id),
+                1.. if !known.started => Ok(known.id),
+                _ => Err("there is a member on the machine".to_owned()),
             };
         }
         attempts += 1;
@@ -184,15 +184,19 @@ pub(super) async fn change_several(calls: &mut Calls, inventory: &Inventory, tar
             Answer::Refused(_) => (None, false),
             Answer::Unknown => (None, true),
         };
+        if let Some(id) = added.filter(|_| new != node) {
+            // Nobody may be able to say who the members are before it runs.
+            start(calls, inventory, id);
+        }
         calls.node.sleep(PAUSE).await;
         let members = calls.members().await.members;
         // Of a request whose answer was lost, only the list tells.
-        let added = added.or_else(|| {
+        let found = added.or_else(|| {
             let known = on_machine(&members, new).map(|member| member.id);
             known.filter(|id| unknown && !lists(&before, *id))
         });
-        if let Some(id) = added {
-            if new != node {
+        if let Some(id) = found {
+            if new != node && added.is_none() {
                 start(calls, inventory, id);
             }
             // The old member votes until both sets of voters have agreed to go on without it.
