@@ -77,6 +77,10 @@ impl System for Etcd {
         self.operator.order(operation, targets)
     }
 
+    fn voters(&self, _: &World) -> Vec<NodeId> {
+        self.observer.voters()
+    }
+
     fn leader(&self) -> Option<NodeId> {
         self.observer.leader()
     }

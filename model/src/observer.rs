@@ -296,16 +296,30 @@ impl Observer {
         leaders.max_by_key(|(_, view)| view.term).map(|(number, _)| member_id(number))
     }
 
-    /// Whether all who take part run and have applied the same, and no change is half done.
+    /// Whether all who take part and can be counted on run and have applied the same, and no change is half done.
     pub(crate) fn members_agree(&self) -> bool {
         let (_, configuration) = &*self.configuration.borrow();
         let members = self.members.borrow();
         let view = |id: MemberId| &members[usize::from(machine(id)) - 1];
-        let first = configuration.voters.first().map_or(0, |id| view(*id).applied);
-        let agrees = |id: MemberId| {
-            self.world.is_running(member_id(id)) && view(id).id == id && view(id).applied == first
-        };
-        configuration.outgoing.is_empty() && configuration.members().all(agrees)
+        let mut expected = configuration.members().filter(|id| self.world.expected(member_id(*id)));
+        let mut first = None;
+        configuration.outgoing.is_empty()
+            && expected.all(|id| {
+                let applied = view(id).applied;
+                self.world.is_running(member_id(id))
+                    && view(id).id == id
+                    && *first.get_or_insert(applied) == applied
+            })
+    }
+
+    /// The machines of those who vote.
+    pub(crate) fn voters(&self) -> Vec<NodeId> {
+        let (_, configuration) = &*self.configuration.borrow();
+        let mut machines: Vec<_> =
+            configuration.voters.iter().chain(&configuration.outgoing).map(|id| member_id(*id)).collect();
+        machines.sort_unstable();
+        machines.dedup();
+        machines
     }
 
     /// Where each member stands, for a report.
@@ -338,9 +352,9 @@ impl Observer {
         self.overrule(commit_window::check(history, witness))?;
         self.overrule(revisions::check(history))?;
         for (number, view) in (1..).zip(self.members.borrow().iter()) {
-            if let Some(kv) = &view.kv
-                && self.configuration.borrow().1.members().any(|member| member == view.id)
-            {
+            let takes_part = self.configuration.borrow().1.members().any(|member| member == view.id);
+            let caught_up = takes_part && self.world.has_settled() && self.world.expected(member_id(number));
+            if let Some(kv) = view.kv.as_ref().filter(|_| caught_up) {
                 self.overrule(durability::check(history, number, &**kv))?;
             }
         }

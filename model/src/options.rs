@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use vertebra_sim::random::Streams;
-use vertebra_sim::schedule::Shape;
+use vertebra_sim::schedule::{FileClass, Shape};
 use vertebra_sim::time::text;
 
 use crate::defect::Defect;
@@ -14,6 +14,13 @@ use crate::failpoints::{FAILPOINTS, RECOVERY_FAILPOINTS};
 use crate::operator::OPERATIONS;
 use crate::syncs::{SkippedSyncs, Sync};
 use crate::{oracle, wire};
+
+/// What a member keeps on its disk, by purpose. The names of snapshots begin with their terms, in 16 hexadecimal digits.
+const FILES: &[FileClass] = &[
+    FileClass { name: "log", prefix: "wal/" },
+    FileClass { name: "snapshot", prefix: "snap/0" },
+    FileClass { name: "backend", prefix: "snap/db" },
+];
 
 /// The options of one run. In a schedule they are the table `[options]`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -201,6 +208,7 @@ impl Options {
             failpoints: FAILPOINTS,
             recovery_failpoints: RECOVERY_FAILPOINTS,
             messages: wire::MESSAGES,
+            files: FILES,
             ..Shape::new(self.members, self.clients)
         })
     }
