@@ -160,6 +160,11 @@ impl Client {
         let asked = cluster::ask_who_votes(&self.node, &self.options, self.requests);
         let Some(voters) = before(self.node.sleep(SYNC_TIMEOUT), asked).await.flatten() else { return };
         if !self.bound {
+            if voters.len() == self.endpoints.len()
+                && voters.iter().all(|voter| self.endpoints.contains(voter))
+            {
+                return;
+            }
             self.endpoints = voters;
         } else if !voters.contains(&self.endpoints[0]) {
             let NodeId::Client(number) = self.node.id() else { return };

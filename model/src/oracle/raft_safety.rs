@@ -668,7 +668,10 @@ impl RaftSafety {
         self.appended_after_restart(member, entries)?;
         let state = self.members.entry(member).or_default();
         let last = state.log.last_index();
-        let lost = old.at(durable_index).is_some_and(|link| !state.log.holds(durable_index, link));
+        // A snapshot that was installed in the place of another log takes away what that had, before anyone is told.
+        let replaced = !old.holds(snapshot_index, base);
+        let lost =
+            !replaced && old.at(durable_index).is_some_and(|link| !state.log.holds(durable_index, link));
         if lost {
             return Err(Violation::new(
                 ORACLE,

@@ -288,6 +288,22 @@ fn a_restart_from_a_snapshot_keeps_what_the_snapshot_stands_for() {
 }
 
 #[test]
+fn a_snapshot_that_was_installed_before_a_crash_replaces_another_log() {
+    let mut raft = settled();
+    // Member 3 has an entry of a leader that is none any more, and the others have committed another there.
+    raft.appended(3, [entry(3, 1, "lost")]).unwrap();
+    raft.persisted(3, durable(3, 1, 1, 1)).unwrap();
+    for member in [1, 2] {
+        raft.stepped_down(member);
+        raft.appended(member, [entry(3, 2, "y")]).unwrap();
+        raft.persisted(member, durable(3, 2, 2, 2)).unwrap();
+    }
+    raft.committed(2, 2, 3).unwrap();
+    let read = Recovered { snapshot_index: 3, snapshot_term: 2, applied: 3, commit: 3, ..recovered(2, 0) };
+    raft.restarted(3, read, []).unwrap();
+}
+
+#[test]
 fn a_disk_does_not_go_back_while_its_member_runs() {
     let mut raft = cluster();
     raft.persisted(2, durable(2, 1, 3, 0)).unwrap();
