@@ -5,7 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use prost::Message;
 use raft::eraftpb::Entry;
-use vertebra_sim::record;
+use vertebra_sim::{record, sometimes};
 
 use super::raft_loop::Input;
 use super::{Member, queue, snapshots};
@@ -27,6 +27,9 @@ pub(super) async fn run(member: Rc<Member>, mut batches: queue::Receiver<Batch>)
     while let Some(batch) = batches.recv().await {
         match batch {
             Batch::Entries(entries) => {
+                let terms = entries.first().map(|entry| entry.term) != entries.last().map(|entry| entry.term);
+                sometimes!(member.node, "entries of several terms are applied at once", terms);
+                sometimes!(member.node, "many entries are applied at once", entries.len() >= 16);
                 for entry in &entries {
                     member.node.failpoint(failpoints::BEFORE_APPLY_ONE_ENTRY_NORMAL).await;
                     apply(&member, entry);
@@ -71,15 +74,40 @@ fn apply(member: &Member, entry: &Entry) {
     let store = member.store.borrow();
     record!(member.node, "apply", "entry {}/{}: revision {}", entry.index, entry.term, store.revision());
     member.observer.applied(member.id, entry, request, &store);
-    if let Some(result) = result
-        && let Some(waiter) = member.waiting.borrow_mut().remove(&id)
-    {
+    let waiter = member.waiting.borrow_mut().remove(&id);
+    let is_own = result.is_some() && id >> 48 == member.id;
+    sometimes!(
+        member.node,
+        "a write takes effect for which nobody waits any more",
+        is_own && waiter.is_none()
+    );
+    if let (Some(result), Some(waiter)) = (result, waiter) {
         // Who asked may have stopped waiting.
         let _ = waiter.send(result);
     }
 }
 
 fn install(member: &Member, index: u64, term: u64, store: Store) {
+    let waits = !member.waiting.borrow().is_empty();
+    sometimes!(member.node, "a snapshot is installed", when = |run| run.members > 1);
+    sometimes!(
+        member.node,
+        "a snapshot is installed while requests wait",
+        waits,
+        when = |run| run.members > 1
+    );
+    sometimes!(
+        member.node,
+        "a snapshot is installed in a new member",
+        member.applied.get() == 0,
+        when = |run| run.members > 1
+    );
+    sometimes!(
+        member.node,
+        "a snapshot is installed over entries",
+        member.applied.get() > 0,
+        when = |run| run.members > 1
+    );
     record!(member.node, "apply", "snapshot {}/{}: revision {}", index, term, store.revision());
     member.observer.installed_store(member.id, index, &store);
     *member.store.borrow_mut() = store;

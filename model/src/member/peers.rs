@@ -8,7 +8,7 @@ use futures_util::future::{Either, select};
 use protobuf::Message as _;
 use raft::eraftpb::Message;
 use vertebra_sim::network::Connection;
-use vertebra_sim::{NodeId, before, record};
+use vertebra_sim::{NodeId, before, record, sometimes};
 
 use super::raft_loop::Input;
 use super::{Member, member_id, queue, snapshots};
@@ -32,8 +32,20 @@ pub(super) async fn forward(member: Rc<Member>, mut proposals: queue::Receiver<V
     let mut connection: Option<(NodeId, Outgoing)> = None;
     while let Some(proposal) = proposals.recv().await {
         let leader = match member.status.get().leader {
-            0 => continue,
+            0 => {
+                sometimes!(
+                    member.node,
+                    "a proposal is dropped, for there is no leader",
+                    when = |run| run.members > 1
+                );
+                continue;
+            }
             leader if leader == member.id => {
+                sometimes!(
+                    member.node,
+                    "a member becomes leader before it has passed a proposal on",
+                    when = |run| run.members > 1
+                );
                 let _ = member.raft.send(Input::Propose(proposal));
                 continue;
             }
@@ -42,9 +54,16 @@ pub(super) async fn forward(member: Rc<Member>, mut proposals: queue::Receiver<V
         if connection.as_ref().is_none_or(|(to, _)| *to != leader) {
             connection = connect(&member, leader).await.map(|connection| (leader, connection));
         }
+        sometimes!(
+            member.node,
+            "a proposal is lost, for its leader is out of reach",
+            connection.is_none(),
+            when = |run| run.members > 1
+        );
         if let Some((_, open)) = &connection
             && open.send(PeerStream::Proposal(proposal.into())).is_err()
         {
+            sometimes!(member.node, "a proposal is lost with its connection", when = |run| run.members > 1);
             connection = None;
         }
     }
@@ -56,7 +75,14 @@ async fn connect(member: &Member, leader: NodeId) -> Option<Outgoing> {
     let leader_changed = std::pin::pin!(member.leader_changed.notified());
     match select(connecting, leader_changed).await {
         Either::Left((connection, _)) => connection.ok(),
-        Either::Right(_) => None,
+        Either::Right(_) => {
+            sometimes!(
+                member.node,
+                "the leader changes while a member connects to it",
+                when = |run| run.members > 1
+            );
+            None
+        }
     }
 }
 
@@ -78,6 +104,12 @@ async fn receive(member: &Member, connection: Incoming) {
             PeerStream::Proposal(data) => {
                 if member.is_leader() {
                     let _ = member.raft.send(Input::Propose(data.to_vec()));
+                } else {
+                    sometimes!(
+                        member.node,
+                        "a proposal is passed on to a member that does not lead",
+                        when = |run| run.members > 1
+                    );
                 }
             }
             PeerStream::Snapshot { message, length, checksum } => match Message::parse_from_bytes(&message) {
@@ -105,6 +137,12 @@ async fn receive(member: &Member, connection: Incoming) {
             let _ = connection.send(SnapshotReceived);
         }
     }
+    sometimes!(
+        member.node,
+        "a connection breaks in the middle of a snapshot",
+        snapshot.is_some(),
+        when = |run| run.members > 1
+    );
 }
 
 /// Sends a snapshot that Raft wants a follower to have, and tells Raft how that went.
@@ -114,7 +152,9 @@ pub(super) fn send_snapshot(member: &Rc<Member>, message: Message) {
     node.spawn(async move {
         let to = message.to;
         let deadline = member.node.sleep(SNAPSHOT_TIMEOUT);
-        let arrived = before(deadline, try_send_snapshot(&member, message)).await.flatten().is_some();
+        let sent = before(deadline, try_send_snapshot(&member, message)).await;
+        sometimes!(member.node, "a snapshot takes too long", sent.is_none(), when = |run| run.members > 1);
+        let arrived = sent.flatten().is_some();
         let _ = member.raft.send(Input::SnapshotSent { to, arrived });
     });
 }
@@ -127,6 +167,12 @@ async fn try_send_snapshot(member: &Member, message: Message) -> Option<()> {
     let connection: Outgoing = member.node.connect(to, PEER_PORT).await.ok()?;
     let message = message.write_to_bytes().ok()?.into();
     let (length, checksum) = (store.len() as u64, crc32c::crc32c(&store));
+    sometimes!(
+        member.node,
+        "a snapshot is sent in chunks",
+        store.len() > CHUNK_BYTES,
+        when = |run| run.members > 1
+    );
     connection.send(PeerStream::Snapshot { message, length, checksum }).ok()?;
     for start in (0..store.len()).step_by(CHUNK_BYTES) {
         let end = store.len().min(start + CHUNK_BYTES);

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use raft::eraftpb::Entry;
-use vertebra_sim::{Node, record};
+use vertebra_sim::{Node, record, sometimes};
 
 use super::log::Log;
 use super::{number, snapshots};
@@ -43,6 +43,11 @@ pub(super) async fn recover(
     hard_state.commit = hard_state.commit.max(index);
     if term > hard_state.term {
         // The crash came between the snapshot's record and the hard state: nobody has this member's vote yet.
+        sometimes!(
+            node,
+            "a crash came between a snapshot's record and its hard state",
+            when = |run| run.members > 1
+        );
         (hard_state.term, hard_state.vote) = (term, 0);
     }
     behind(&mut entries, index)?;
@@ -61,6 +66,26 @@ pub(super) async fn recover(
         index,
         last
     );
+    sometimes!(
+        node,
+        "a member recovers from a snapshot",
+        index > 0,
+        when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+    );
+    sometimes!(
+        node,
+        "a member recovers from its log alone",
+        index == 0 && last > 0,
+        when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+    );
+    sometimes!(
+        node,
+        "a member recovers entries that are not committed",
+        last > hard_state.commit,
+        when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+    );
+    let voted = hard_state.vote != 0 && hard_state.vote != member;
+    sometimes!(node, "a member recovers a vote for another", voted, when = |run| run.members > 1);
     let store = Rc::new(RefCell::new(store));
     observer.restarted(member, &hard_state, (index, term), &entries, &store);
     node.failpoint(failpoints::RECOVERY_BEFORE_START).await;

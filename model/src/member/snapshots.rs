@@ -6,7 +6,7 @@
 //! (etcd-io/etcd#11888).
 
 use thiserror::Error;
-use vertebra_sim::{DiskError, Node, NodeDisk, OpenMode};
+use vertebra_sim::{DiskError, Node, NodeDisk, OpenMode, sometimes};
 
 use crate::failpoints;
 use crate::mvcc::{SnapshotError, Store};
@@ -43,6 +43,11 @@ pub(super) async fn prepare(disk: &NodeDisk) -> Result<(), DiskError> {
     }
     for name in disk.list(DIRECTORY).await? {
         if name.ends_with(".tmp") {
+            sometimes!(
+                disk,
+                "a crash left a snapshot half written",
+                when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+            );
             disk.remove(&format!("{DIRECTORY}/{name}")).await?;
         }
     }
@@ -64,6 +69,13 @@ pub(super) async fn newest(
     recorded: &[(u64, u64)],
 ) -> Result<Option<(u64, u64, Store)>, SnapshotFileError> {
     let files = list(disk).await?;
+    let is_unused = files.last().is_some_and(|file| !recorded.contains(file));
+    sometimes!(
+        disk,
+        "a crash left a snapshot of which the log has no record",
+        is_unused,
+        when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+    );
     let Some(&(index, term)) = files.iter().rev().find(|file| recorded.contains(file)) else {
         return Ok(None);
     };

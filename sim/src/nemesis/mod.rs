@@ -16,6 +16,7 @@ use crate::node_id::NodeId;
 use crate::process::Crash;
 use crate::record;
 use crate::schedule::{Action, Aim, Fault, Packets, Schedule, Shape, TimedFault, resolve_sides};
+use crate::sometimes;
 use crate::system::System;
 use crate::world::World;
 
@@ -114,6 +115,7 @@ impl Inner {
         record!(world, "fault", "{}: {}{}", number + 1, Shown(fault), Struck(fault.aim(), &nodes, &others));
         let met = self.happen(world, number, &nodes, &others);
         self.met.borrow_mut()[number] = met;
+        sometimes!(world, "a fault meets nobody", !met, when = |run| run.members > 1);
     }
 
     /// Whom `fault` meets now; those of its other side, too, where it has one.
