@@ -246,12 +246,13 @@ impl World {
         );
         process.status.set(after);
         process.paused.lift_all();
-        let mut members = self.members().map(|member| self.is_running(member));
+        let (all, running) =
+            (self.members().count(), self.members().filter(|id| self.is_running(*id)).count());
         sometimes!(
             self,
-            "all members are down at once",
-            !members.any(|runs| runs),
-            when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+            "all of several members are down at once",
+            all > 1 && running == 0,
+            when = |run| { run.members > 1 && run.any_fault(&["kill", "power-failure", "failpoint"]) }
         );
         self.process_is_gone(index, crash);
         // madsim drops the tasks, some of them at once: what they still hold of the world is dead by now.

@@ -43,11 +43,6 @@ pub(super) async fn recover(
     hard_state.commit = hard_state.commit.max(index);
     if term > hard_state.term {
         // The crash came between the snapshot's record and the hard state: nobody has this member's vote yet.
-        sometimes!(
-            node,
-            "a crash came between a snapshot's record and its hard state",
-            when = |run| run.members > 1
-        );
         (hard_state.term, hard_state.vote) = (term, 0);
     }
     behind(&mut entries, index)?;
