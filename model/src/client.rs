@@ -179,7 +179,7 @@ impl std::fmt::Display for Told<'_> {
                     Response::Txn(txn) => {
                         write!(f, ", {}", if txn.succeeded { "succeeded" } else { "failed" })
                     }
-                    Response::Put(_) => Ok(()),
+                    Response::Put(_) | Response::Compact(_) => Ok(()),
                 }
             }
             Outcome::Failed(error) => write!(f, "{error}"),

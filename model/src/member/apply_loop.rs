@@ -85,7 +85,7 @@ impl ApplyLoop {
                 when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
             );
             record!(member.node, "apply", "entry {}/{}: passed over", entry.index, entry.term);
-            member.observer.passed_over(member.id, entry);
+            member.observer.passed_over(member.id, entry, || (!entry.data.is_empty()).then(|| decode(entry)));
         }
         member.applied.set(entry.index);
         self.term = entry.term;
@@ -126,7 +126,10 @@ impl ApplyLoop {
 
     /// Lets the part of the member that a request is for execute it.
     async fn execute(&self, request: &InternalRaftRequest) -> Result<Result<Response, Error>, BackendError> {
-        self.member.kv.apply(request).await
+        match request.compaction {
+            Some(compaction) => self.member.kv.compact(&self.member, compaction).await,
+            None => self.member.kv.apply(request).await,
+        }
     }
 
     /// Puts the backend that came from the leader in the place of the member's own, and recovers everything from it.
