@@ -16,7 +16,7 @@
 use protobuf::Message as _;
 use raft::eraftpb::SnapshotMetadata;
 use thiserror::Error;
-use vertebra_sim::{DiskError, File, Node, NodeDisk, OpenMode, record};
+use vertebra_sim::{DiskError, File, Node, NodeDisk, OpenMode, record, sometimes};
 
 use crate::failpoints;
 use crate::syncs::{SkippedSyncs, Sync};
@@ -62,6 +62,11 @@ pub(super) async fn prepare(disk: &NodeDisk) -> Result<(), DiskError> {
     }
     for name in disk.list(DIRECTORY).await? {
         if name.ends_with(".tmp") {
+            sometimes!(
+                disk,
+                "a crash left a snapshot half written",
+                when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+            );
             disk.remove(&format!("{DIRECTORY}/{name}")).await?;
         }
     }
@@ -83,7 +88,17 @@ pub(super) async fn newest(
     recorded: &[RecordedSnapshot],
 ) -> Result<Option<SnapshotMetadata>, DiskError> {
     let disk = node.disk();
-    for (index, term) in list(&disk).await?.into_iter().rev() {
+    let files = list(&disk).await?;
+    let is_unused = files
+        .last()
+        .is_some_and(|file| !recorded.iter().any(|recorded| (recorded.index, recorded.term) == *file));
+    sometimes!(
+        node,
+        "a crash left a snapshot of which the log has no record",
+        is_unused,
+        when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+    );
+    for (index, term) in files.into_iter().rev() {
         let is_it = |recorded: &&RecordedSnapshot| (recorded.index, recorded.term) == (index, term);
         let Some(recorded) = recorded.iter().find(is_it) else { continue };
         let path = path(index, term);
