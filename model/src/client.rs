@@ -191,10 +191,11 @@ impl Client {
     /// member that is gone for good.
     pub(crate) fn leave_broken_endpoints(&mut self) {
         let world = self.node.world();
-        if self.endpoints.iter().any(|member| world.expected(*member)) {
+        let serves = |member: &NodeId| world.expected(*member) && world.is_enabled(*member);
+        if self.endpoints.iter().any(serves) {
             return;
         }
-        let left: Vec<NodeId> = world.members().filter(|member| world.expected(*member)).collect();
+        let left: Vec<NodeId> = world.machines().filter(serves).collect();
         if !left.is_empty() {
             record!(self.node, "client", "moves to other members");
             (self.endpoints, self.endpoint, self.connection) = (left, 0, None);

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use vertebra_sim::atlas::Damage;
 use vertebra_sim::random::Streams;
 use vertebra_sim::schedule::Shape;
 use vertebra_sim::{Node, NodeId, System, Violation, World};
@@ -79,6 +80,10 @@ impl System for Etcd {
 
     fn voters(&self, _: &World) -> Vec<NodeId> {
         self.observer.voters()
+    }
+
+    fn is_sound(&self, damage: &Damage) -> bool {
+        self.inventory.is_replaced_since(damage.member, damage.since)
     }
 
     fn leader(&self) -> Option<NodeId> {

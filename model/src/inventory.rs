@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use vertebra_sim::NodeId;
+use vertebra_sim::{Instant, NodeId};
 
 use crate::cluster::MemberId;
 
@@ -32,6 +32,8 @@ struct Entry {
     start: Start,
     /// How often in a row a process there gave up before it took part.
     refusals: u32,
+    /// When another member was last put on it.
+    replaced: Option<Instant>,
 }
 
 impl Inventory {
@@ -40,12 +42,18 @@ impl Inventory {
     }
 
     /// The operator says what a process on an empty disk is.
-    pub(crate) fn write(&self, machine: NodeId, start: Start) {
-        self.change(machine, |entry| *entry = Entry { start, refusals: 0 });
+    pub(crate) fn write(&self, machine: NodeId, start: Start, now: Instant) {
+        self.change(machine, |entry| *entry = Entry { start, refusals: 0, replaced: Some(now) });
     }
 
     pub(crate) fn start(&self, machine: NodeId) -> Start {
         self.0.borrow().get(&machine).map_or(Start::New, |entry| entry.start)
+    }
+
+    /// Whether another member was put on a machine since some time, on an empty disk.
+    pub(crate) fn is_replaced_since(&self, machine: NodeId, since: Instant) -> bool {
+        let replaced = self.0.borrow().get(&machine).and_then(|entry| entry.replaced);
+        replaced.is_some_and(|replaced| replaced >= since)
     }
 
     /// A log is on the disk for certain.
@@ -67,8 +75,9 @@ impl Inventory {
         self.0.borrow().get(&machine).map_or(0, |entry| entry.refusals)
     }
 
-    /// From now on refusals count.
-    pub(crate) fn forget_refusals(&self) {
-        self.0.borrow_mut().values_mut().for_each(|entry| entry.refusals = 0);
+    /// The faults are over: a process that has refused to start is given another chance, as a fault may have been the
+    /// reason.
+    pub(crate) fn forgive(&self) {
+        self.0.borrow_mut().values_mut().for_each(|entry| entry.refusals = entry.refusals.min(1));
     }
 }

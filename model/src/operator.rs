@@ -100,7 +100,7 @@ impl Operator {
     /// The faults are over: it drops the orders that wait, and repairs.
     pub(crate) fn repair(&self) {
         self.orders.borrow_mut().clear();
-        self.inventory.forget_refusals();
+        self.inventory.forgive();
         self.repairs.set(true);
         self.called.notify_one();
     }

@@ -91,8 +91,8 @@ impl Workload {
             }
         }
         // The cluster is whole again, or as whole as it will be: a write and a read must succeed.
-        self.client.leave_broken_endpoints();
         loop {
+            self.client.leave_broken_endpoints();
             let put = Request::Put(self.requests.put());
             if self.succeeds(put).await && self.succeeds(list(0)).await {
                 return;

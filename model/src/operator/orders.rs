@@ -33,7 +33,7 @@ pub(super) fn start(calls: &Calls, inventory: &Inventory, id: MemberId) {
     let node = NodeId::Member(machine(id));
     calls.world().stop_process(node);
     calls.world().wipe_disk(node);
-    inventory.write(node, Start::Existing(id));
+    inventory.write(node, Start::Existing(id), calls.world().now());
     calls.world().start_process(node);
 }
 

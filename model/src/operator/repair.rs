@@ -20,7 +20,8 @@ pub(super) async fn look(calls: &mut Calls, inventory: &Inventory) -> bool {
             return false;
         }
     }
-    true
+    // One that refused once may do so again.
+    members.iter().all(|member| inventory.refusals(NodeId::Member(machine(member.id))) == 0)
 }
 
 fn trouble(calls: &Calls, inventory: &Inventory, member: &Listed) -> Option<&'static str> {

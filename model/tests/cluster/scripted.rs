@@ -26,6 +26,7 @@ pub fn schedule(seed: u64, members: u16, faults: Vec<(u64, Fault)>) -> Schedule<
     schedule.network.peers.loss_ppm = 0;
     schedule.network.peers.tail_ppm = 0;
     schedule.clocks.clear();
+    schedule.broken.clear();
     schedule.faults =
         faults.into_iter().map(|(at, fault)| TimedFault { at: Duration::from_millis(at), fault }).collect();
     schedule
