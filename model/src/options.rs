@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use vertebra_sim::random::Streams;
-use vertebra_sim::schedule::Shape;
+use vertebra_sim::schedule::{Operations, Shape};
 use vertebra_sim::time::text;
 
 use crate::defect::Defect;
@@ -48,6 +48,9 @@ pub struct Options {
     pub messages_inflight_max: u16,
     /// What the clients do.
     pub traffic: Traffic,
+    /// Which of their operations clients perform; those of a client that is not named, all.
+    #[serde(default, skip_serializing_if = "Operations::is_empty")]
+    pub operations: Operations,
 }
 
 /// What the clients do.
@@ -116,6 +119,7 @@ impl Options {
             message_bytes_max: *storage.weighted(&[(6, 1 << 20), (2, 256), (2, 0)]),
             messages_inflight_max: *storage.weighted(&[(6, 512), (2, 2), (2, 16)]),
             traffic: Traffic::draw(streams),
+            operations: Operations::default(),
         }
     }
 
@@ -154,6 +158,7 @@ impl Options {
             return refuse("messages_inflight_max: it must be at least 1");
         }
         self.traffic.check()?;
+        self.operations.check(self.clients).map_err(|problem| format!("operations: {problem}"))?;
         Ok(Shape { members: self.members, clients: self.clients, failpoints: FAILPOINTS })
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use vertebra_sim::random::Stream;
+use vertebra_sim::schedule::Numbers;
 use vertebra_sim::{Node, NodeId};
 
 use crate::api::compare::{CompareResult, CompareTarget, TargetUnion};
@@ -26,6 +27,8 @@ pub(crate) struct Workload {
     node: Node,
     client: Client,
     requests: Requests,
+    /// The operations that it performs, where these are not all that it draws.
+    only: Option<Numbers>,
 }
 
 /// The requests of one client, each drawn when its turn comes.
@@ -61,7 +64,8 @@ enum Kind {
 impl Workload {
     pub(crate) fn new(node: Node, client: Client, options: &Options) -> Self {
         let requests = Requests::new(node.id(), options.traffic.clone(), node.stream("workload"));
-        Self { node, client, requests }
+        let only = options.operations.only(node.id()).cloned();
+        Self { node, client, requests, only }
     }
 
     /// The members that a client talks to. Most are bound to one, as in etcd's robustness tests: what a member tells
@@ -81,7 +85,10 @@ impl Workload {
             if self.node.world().is_healed() {
                 break;
             }
-            let request = self.requests.draw();
+            let (number, request) = (self.node.draw_operation(), self.requests.draw());
+            if self.only.as_ref().is_some_and(|only| !only.contains(number)) {
+                continue;
+            }
             if self.call(request).await.is_none() {
                 self.call(list(0)).await;
             }

@@ -115,6 +115,7 @@ fn record(path: &Path, seeds: Seeds, kind: impl Fn(u64) -> Option<u64>) {
             events: 11_000,
             operations: 380,
             faults: 6,
+            drawn: Vec::new(),
             verdict,
         };
         let run = Run { seed, report: &report, members: 3, schedule: Some(&schedule) };

@@ -37,6 +37,9 @@ pub struct Report {
     pub operations: u64,
     /// How many faults met somebody.
     pub faults: u64,
+    /// How many operations each client has drawn, performed or not, client 1 first. Those of clients that do not
+    /// number them are not counted.
+    pub drawn: Vec<u64>,
 }
 
 /// The schedule that `seed` stands for.
@@ -167,6 +170,7 @@ async fn run_inside<S: System>(schedule: &Schedule<S::Options>, shape: &Shape, t
         events: world.trace().events(),
         operations: system.operations(),
         faults: nemesis.met(),
+        drawn: world.drawn_operations(),
     };
     world.dismantle().await;
     report

@@ -60,6 +60,8 @@ pub(crate) struct Process {
     /// Faults that keep it down, and how often these were all lifted at once.
     down: Holds,
     paused: Holds,
+    /// Of a client: the operations that it has drawn.
+    drawn: Cell<u64>,
 }
 
 /// How many faults hold something, so that it is free when the last one lets go.
@@ -105,7 +107,18 @@ impl Process {
             status: Cell::new(Status::Down),
             down: Holds::default(),
             paused: Holds::default(),
+            drawn: Cell::new(0),
         }
+    }
+
+    /// The number of the operation that is drawn now.
+    pub(crate) fn draw_operation(&self) -> u64 {
+        self.drawn.replace(self.drawn.get() + 1)
+    }
+
+    /// How many operations were drawn.
+    pub(crate) fn drawn(&self) -> u64 {
+        self.drawn.get()
     }
 
     /// Gives it the clock that it has when no fault drives it.

@@ -109,6 +109,11 @@ impl World {
         WeakWorld(Rc::downgrade(&self.0))
     }
 
+    /// How many operations each client has drawn.
+    pub(crate) fn drawn_operations(&self) -> Vec<u64> {
+        self.0.processes[usize::from(self.0.members)..].iter().map(Process::drawn).collect()
+    }
+
     /// For [`record!`](crate::record).
     #[must_use]
     pub fn world(&self) -> &Self {

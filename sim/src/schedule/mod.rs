@@ -56,6 +56,8 @@
 //! | links, disks and clocks between faults | [`Network`], [`Disk`], [`Clock`] |
 //! | a file's text, and what can be wrong with it | [`Schedule::read`], [`Schedule::write`], [`ScheduleError`] |
 //! | from a seed to a schedule | [`generate`] |
+//! | which operations clients perform | [`Operations`] |
+//! | what is weaker than a fault, for shrinking | [`Fault::weaker`], [`Network::plainer`], [`Disk::plainer`], [`Clock::truer`] |
 
 use std::time::Duration;
 
@@ -64,13 +66,17 @@ use crate::node_id::NodeId;
 mod environment;
 mod fault;
 mod generate;
+mod operations;
 mod problem;
+mod rounder;
 mod target;
 mod text;
+mod weaker;
 
 pub use environment::{Clock, ClockOffset, Disk, Link, Network};
 pub use fault::{Action, Direction, Fault, Operation, Packets, TimedFault};
 pub use generate::{Generated, generate};
+pub use operations::{Numbers, Operations};
 pub use problem::{Problem, ScheduleError};
 pub use target::{Target, resolve_sides};
 
