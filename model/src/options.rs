@@ -123,6 +123,33 @@ impl Options {
         }
     }
 
+    /// The options of a plain run: etcd's own defaults where it has any, and no bug switched on.
+    #[must_use]
+    pub fn usual() -> Self {
+        let millis = Duration::from_millis;
+        Self {
+            members: 3,
+            clients: 3,
+            defects: Vec::new(),
+            without_oracles: Vec::new(),
+            encode_messages: false,
+            heartbeat_interval: millis(100),
+            election_ticks: 10,
+            snapshot_count: 10_000,
+            snapshot_catchup_entries: 5_000,
+            wal_segment_bytes: 64 << 20,
+            message_bytes_max: 1 << 20,
+            messages_inflight_max: 512,
+            traffic: Traffic {
+                request_timeout: millis(1_000),
+                think_time_max: millis(250),
+                keys: 10,
+                weights: Weights::usual(),
+            },
+            operations: Operations::default(),
+        }
+    }
+
     /// What these options make of the cluster.
     ///
     /// # Errors
@@ -206,25 +233,38 @@ impl Traffic {
 }
 
 impl Weights {
-    /// The mix of etcd's robustness tests, with what they lack; some seeds leave out a part of it.
-    fn draw(streams: &Streams) -> Self {
-        let mut stream = streams.stream("options/weights", 0);
-        let mut weight = |usual: u32| if stream.chance(150_000) { 0 } else { usual };
-        let (stale_get, stale_list, serializable_get) = (weight(5), weight(3), weight(5));
-        let (delete, delete_range) = (weight(5), weight(2));
-        let (compare_and_set, multi_op_txn, read_txn) = (weight(8), weight(10), weight(4));
+    /// The mix of etcd's robustness tests, with what they lack.
+    fn usual() -> Self {
         Self {
             get: 20,
             list: 6,
-            stale_get,
-            stale_list,
-            serializable_get,
+            stale_get: 5,
+            stale_list: 3,
+            serializable_get: 5,
             put: 35,
-            delete,
-            delete_range,
-            compare_and_set,
-            multi_op_txn,
-            read_txn,
+            delete: 5,
+            delete_range: 2,
+            compare_and_set: 8,
+            multi_op_txn: 10,
+            read_txn: 4,
+        }
+    }
+
+    /// The usual mix; some seeds leave out a part of it.
+    fn draw(streams: &Streams) -> Self {
+        let mut stream = streams.stream("options/weights", 0);
+        let mut weight = |usual: u32| if stream.chance(150_000) { 0 } else { usual };
+        let usual = Self::usual();
+        Self {
+            stale_get: weight(usual.stale_get),
+            stale_list: weight(usual.stale_list),
+            serializable_get: weight(usual.serializable_get),
+            delete: weight(usual.delete),
+            delete_range: weight(usual.delete_range),
+            compare_and_set: weight(usual.compare_and_set),
+            multi_op_txn: weight(usual.multi_op_txn),
+            read_txn: weight(usual.read_txn),
+            ..usual
         }
     }
 

@@ -86,8 +86,19 @@ impl Workload {
                 break;
             }
             let (number, request) = (self.node.draw_operation(), self.requests.draw());
-            if self.only.as_ref().is_some_and(|only| !only.contains(number)) {
-                continue;
+            if let Some(only) = &self.only {
+                if !only.contains(number) {
+                    continue;
+                }
+                let now = self.node.world().now().since_start();
+                if let Some(wait) =
+                    only.at(number).and_then(|at| at.checked_sub(now)).filter(|it| !it.is_zero())
+                {
+                    self.node.world().sleep(wait).await;
+                    if self.node.world().is_healed() {
+                        break;
+                    }
+                }
             }
             if self.call(request).await.is_none() {
                 self.call(list(0)).await;

@@ -37,9 +37,9 @@ pub struct Report {
     pub operations: u64,
     /// How many faults met somebody.
     pub faults: u64,
-    /// How many operations each client has drawn, performed or not, client 1 first. Those of clients that do not
-    /// number them are not counted.
-    pub drawn: Vec<u64>,
+    /// When each client drew each of its operations, performed or not, client 1 first; nothing of clients that do not
+    /// number them.
+    pub drawn: Vec<Vec<Instant>>,
 }
 
 /// The schedule that `seed` stands for.
@@ -170,7 +170,7 @@ async fn run_inside<S: System>(schedule: &Schedule<S::Options>, shape: &Shape, t
         events: world.trace().events(),
         operations: system.operations(),
         faults: nemesis.met(),
-        drawn: world.drawn_operations(),
+        drawn: world.take_drawn_operations(),
     };
     world.dismantle().await;
     report

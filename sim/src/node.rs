@@ -121,7 +121,7 @@ impl Node {
     /// [`Operations`](crate::schedule::Operations).
     #[must_use]
     pub fn draw_operation(&self) -> u64 {
-        self.world.process(self.index).draw_operation()
+        self.world.process(self.index).draw_operation(self.world.now())
     }
 
     /// Lets other ready tasks run.

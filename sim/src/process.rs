@@ -60,8 +60,8 @@ pub(crate) struct Process {
     /// Faults that keep it down, and how often these were all lifted at once.
     down: Holds,
     paused: Holds,
-    /// Of a client: the operations that it has drawn.
-    drawn: Cell<u64>,
+    /// Of a client: when it drew each of its operations.
+    drawn: RefCell<Vec<Instant>>,
 }
 
 /// How many faults hold something, so that it is free when the last one lets go.
@@ -107,18 +107,20 @@ impl Process {
             status: Cell::new(Status::Down),
             down: Holds::default(),
             paused: Holds::default(),
-            drawn: Cell::new(0),
+            drawn: RefCell::default(),
         }
     }
 
     /// The number of the operation that is drawn now.
-    pub(crate) fn draw_operation(&self) -> u64 {
-        self.drawn.replace(self.drawn.get() + 1)
+    pub(crate) fn draw_operation(&self, now: Instant) -> u64 {
+        let drawn = &mut *self.drawn.borrow_mut();
+        drawn.push(now);
+        drawn.len() as u64 - 1
     }
 
-    /// How many operations were drawn.
-    pub(crate) fn drawn(&self) -> u64 {
-        self.drawn.get()
+    /// When each operation was drawn.
+    pub(crate) fn take_drawn(&self) -> Vec<Instant> {
+        self.drawn.take()
     }
 
     /// Gives it the clock that it has when no fault drives it.

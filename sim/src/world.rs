@@ -109,9 +109,9 @@ impl World {
         WeakWorld(Rc::downgrade(&self.0))
     }
 
-    /// How many operations each client has drawn.
-    pub(crate) fn drawn_operations(&self) -> Vec<u64> {
-        self.0.processes[usize::from(self.0.members)..].iter().map(Process::drawn).collect()
+    /// When each client drew each of its operations.
+    pub(crate) fn take_drawn_operations(&self) -> Vec<Vec<Instant>> {
+        self.0.processes[usize::from(self.0.members)..].iter().map(Process::take_drawn).collect()
     }
 
     /// For [`record!`](crate::record).

@@ -110,6 +110,10 @@ impl Subject for Echo {
         options.members = members;
     }
 
+    fn set_clients(options: &mut Options, clients: u16) {
+        options.clients = clients;
+    }
+
     fn version() -> Version {
         Version { build: build(), commit: Some(format!("of {}", build())) }
     }

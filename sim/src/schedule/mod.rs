@@ -78,6 +78,7 @@ pub use fault::{Action, Direction, Fault, Operation, Packets, TimedFault};
 pub use generate::{Generated, generate};
 pub use operations::{Numbers, Operations};
 pub use problem::{Problem, ScheduleError};
+pub use rounder::rounder;
 pub use target::{Target, resolve_sides};
 
 /// The number of the form in which schedules are written. A file of another form is refused, not guessed at.
@@ -149,6 +150,12 @@ impl Shape {
 }
 
 impl<O> Schedule<O> {
+    /// Leaves out the clocks and faults that a cluster of this shape cannot have, and those that begin too late.
+    pub fn fit(&mut self, shape: &Shape) {
+        self.clocks.retain(|clock| clock.check(shape).is_ok());
+        self.faults.retain(|fault| fault.at < self.duration && fault.fault.check(shape).is_ok());
+    }
+
     /// Whether a cluster of this shape can run it. [`Schedule::read`] does this too; it is for schedules that were
     /// built or changed in memory.
     ///

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::node_id::NodeId;
+use crate::time::text;
 
 /// The operations that clients perform; those of a client without an entry, all.
 ///
@@ -16,7 +18,7 @@ use crate::node_id::NodeId;
 ///
 /// ```toml
 /// [options.operations]
-/// "client 1" = "0..5, 7"
+/// "client 1" = "0..5, 7 at 1.5s"
 /// "client 2" = "none"
 /// ```
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
@@ -63,12 +65,18 @@ impl Operations {
     }
 }
 
-/// A set of numbers. As text, `0..5, 7`: ranges without their ends, and single ones; `none` is the empty set.
+/// The operations that one client performs, by their numbers. As text, `0..5, 7 at 1.5s`: ranges without their ends,
+/// and single ones; `none` is the empty set.
+///
+/// One with a time begins then at the earliest. So it stays where it was when others before it are taken out, which
+/// takes no time any more.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Numbers {
     /// First and last of each run, in order, with a gap between any two.
     runs: Vec<(u64, u64)>,
+    /// Those with a time since the start of the run.
+    times: BTreeMap<u64, Duration>,
 }
 
 impl Numbers {
@@ -79,12 +87,18 @@ impl Numbers {
         after.checked_sub(1).is_some_and(|run| number <= self.runs[run].1)
     }
 
+    /// When the operation with this number begins at the earliest, where that is said.
+    #[must_use]
+    pub fn at(&self, number: u64) -> Option<Duration> {
+        self.times.get(&number).copied()
+    }
+
     /// Those of them that are below `end`, in order.
     pub fn below(&self, end: u64) -> impl Iterator<Item = u64> + use<'_> {
         self.runs.iter().flat_map(move |(first, last)| *first..end.min(last.saturating_add(1)))
     }
 
-    fn of_runs(mut runs: Vec<(u64, u64)>) -> Self {
+    fn new(mut runs: Vec<(u64, u64)>, times: BTreeMap<u64, Duration>) -> Self {
         runs.sort_unstable();
         let mut joined: Vec<(u64, u64)> = Vec::with_capacity(runs.len());
         for (first, last) in runs {
@@ -93,13 +107,18 @@ impl Numbers {
                 _ => joined.push((first, last)),
             }
         }
-        Self { runs: joined }
+        Self { runs: joined, times }
     }
 }
 
-impl FromIterator<u64> for Numbers {
-    fn from_iter<I: IntoIterator<Item = u64>>(numbers: I) -> Self {
-        Self::of_runs(numbers.into_iter().map(|number| (number, number)).collect())
+impl FromIterator<(u64, Option<Duration>)> for Numbers {
+    fn from_iter<I: IntoIterator<Item = (u64, Option<Duration>)>>(numbers: I) -> Self {
+        let (mut runs, mut times) = (Vec::new(), BTreeMap::new());
+        for (number, at) in numbers {
+            runs.push((number, number));
+            times.extend(at.map(|at| (number, at)));
+        }
+        Self::new(runs, times)
     }
 }
 
@@ -108,12 +127,28 @@ impl fmt::Display for Numbers {
         if self.runs.is_empty() {
             return f.write_str("none");
         }
-        for (place, (first, last)) in self.runs.iter().enumerate() {
-            let comma = if place == 0 { "" } else { ", " };
-            match last.checked_add(1) {
-                _ if first == last => write!(f, "{comma}{first}")?,
-                Some(end) => write!(f, "{comma}{first}..{end}")?,
-                None => write!(f, "{comma}{first}..")?,
+        let mut comma = "";
+        for (mut first, last) in self.runs.iter().copied() {
+            loop {
+                // A number with a time stands alone.
+                let timed = self.times.range(first..=last).next();
+                let end = timed.map_or(last.checked_add(1), |(number, _)| Some(*number));
+                match end {
+                    None => write!(f, "{comma}{first}..")?,
+                    Some(end) if end == first => {}
+                    Some(end) if end == first + 1 => write!(f, "{comma}{first}")?,
+                    Some(end) => write!(f, "{comma}{first}..{end}")?,
+                }
+                if end != Some(first) {
+                    comma = ", ";
+                }
+                let Some((number, at)) = timed else { break };
+                write!(f, "{comma}{number} at {}", text::format(*at))?;
+                comma = ", ";
+                match number.checked_add(1).filter(|next| *next <= last) {
+                    Some(next) => first = next,
+                    None => break,
+                }
             }
         }
         Ok(())
@@ -127,23 +162,33 @@ impl FromStr for Numbers {
         if text.trim() == "none" {
             return Ok(Self::default());
         }
-        let refuse = |part: &str| {
-            format!("`{part}` is no operation; write numbers and ranges, as in `0..5, 7` or `3..`, or `none`")
-        };
-        let runs = text.split(',').map(str::trim).map(|part| {
+        let (mut runs, mut times) = (Vec::new(), BTreeMap::new());
+        for part in text.split(',').map(str::trim) {
             // `parse` alone would take `+1` for a number.
             let number = |digits: &str| match digits.bytes().all(|byte| byte.is_ascii_digit()) {
                 true => digits.parse::<u64>().ok(),
                 false => None,
             };
-            let run = match part.split_once("..") {
-                None => number(part).map(|only| (only, only)),
-                Some((first, "")) => number(first).map(|first| (first, u64::MAX)),
-                Some((first, end)) => number(first).zip(number(end).and_then(|end| end.checked_sub(1))),
+            let run = match (part.split_once(" at "), part.split_once("..")) {
+                (Some((only, at)), _) => {
+                    let only = number(only.trim());
+                    times.extend(only.zip(Some(text::parse(at.trim())?)));
+                    only.map(|only| (only, only))
+                }
+                (None, None) => number(part).map(|only| (only, only)),
+                (None, Some((first, ""))) => number(first).map(|first| (first, u64::MAX)),
+                (None, Some((first, end))) => {
+                    number(first).zip(number(end).and_then(|end| end.checked_sub(1)))
+                }
             };
-            run.filter(|(first, last)| first <= last).ok_or_else(|| refuse(part))
-        });
-        Ok(Self::of_runs(runs.collect::<Result<_, _>>()?))
+            let run = run.filter(|(first, last)| first <= last).ok_or_else(|| {
+                format!(
+                    "`{part}` is no operation; write numbers and ranges, as in `0..5, 7 at 1.5s` or `3..`, or `none`"
+                )
+            })?;
+            runs.push(run);
+        }
+        Ok(Self::new(runs, times))
     }
 }
 
@@ -167,7 +212,16 @@ mod tests {
 
     #[test]
     fn numbers_are_read_back_as_they_were_written() {
-        for text in ["none", "0", "0..5, 7", "3..", "1, 3, 5..7, 18446744073709551615"] {
+        for text in [
+            "none",
+            "0",
+            "0..5, 7",
+            "3..",
+            "1, 3, 5..7, 18446744073709551615",
+            "0 at 10ms, 1 at 1.5s",
+            "0..3, 3 at 1s, 4..6, 8 at 2s",
+            "2, 3 at 0s, 4..",
+        ] {
             assert_eq!(text.parse::<Numbers>().map(|numbers| numbers.to_string()), Ok(text.to_owned()));
         }
     }
@@ -175,7 +229,8 @@ mod tests {
     #[test]
     fn numbers_in_any_order_are_written_as_few_ranges() {
         assert_eq!("7,0..3, 2..5 ,5".parse::<Numbers>().unwrap().to_string(), "0..6, 7");
-        assert_eq!([4, 2, 3, 9, 2].into_iter().collect::<Numbers>().to_string(), "2..5, 9");
+        let numbers = [4, 2, 3, 9, 2].map(|number| (number, None)).into_iter().collect::<Numbers>();
+        assert_eq!(numbers.to_string(), "2..5, 9");
         assert_eq!("3.., 5..9".parse::<Numbers>().unwrap().to_string(), "3..");
     }
 
@@ -185,12 +240,28 @@ mod tests {
         let contained: Vec<u64> = (0..11).filter(|number| numbers.contains(*number)).collect();
         assert_eq!(contained, [1, 2, 5, 8, 9, 10]);
         assert_eq!(numbers.below(10).collect::<Vec<_>>(), [1, 2, 5, 8, 9]);
+        let numbers: Numbers = "1..3, 2 at 1s".parse().unwrap();
+        assert_eq!((numbers.at(1), numbers.at(2)), (None, Some(Duration::from_secs(1))));
         assert_eq!(Numbers::default().below(10).count(), 0);
     }
 
     #[test]
     fn what_is_no_set_of_operations_is_refused_with_a_reason() {
-        for bad in ["", "a", "5..5", "5..3", "-1", "+1", "1,,2", "1..2..3", "..3", "18446744073709551616"] {
+        for bad in [
+            "",
+            "a",
+            "5..5",
+            "5..3",
+            "-1",
+            "+1",
+            "1,,2",
+            "1..2..3",
+            "..3",
+            "18446744073709551616",
+            "1..3 at 1s",
+            "1 at 1",
+            "1 at",
+        ] {
             assert!(bad.parse::<Numbers>().is_err(), "`{bad}` was read as operations");
         }
     }

@@ -8,7 +8,8 @@ use crate::time::nanos;
 /// Nothing where `duration` has one digit already.
 ///
 /// Whatever is taken of these has fewer digits, so that taking again and again comes to an end.
-pub(super) fn rounder(duration: Duration) -> impl Iterator<Item = Duration> {
+#[must_use = "these are candidates"]
+pub fn rounder(duration: Duration) -> impl Iterator<Item = Duration> {
     rounder_number(nanos(duration)).map(Duration::from_nanos)
 }
 
