@@ -49,3 +49,58 @@ pub const FAILPOINTS: &[&str] = &[
     SNAPSHOT_BEFORE_RENAME,
     RECOVERY_BEFORE_START,
 ];
+
+/// Those that a member passes while it starts.
+pub const RECOVERY_FAILPOINTS: &[&str] = &[RECOVERY_BEFORE_START];
+
+// The backend. The names are gofail's, of etcd and of bbolt.
+
+/// Before what was written becomes visible to readers.
+pub const BEFORE_WRITEBACK_BUF: &str = "beforeWritebackBuf";
+/// When it is.
+pub const AFTER_WRITEBACK_BUF: &str = "afterWritebackBuf";
+/// Before the consistent index is written into a commit.
+pub const COMMIT_BEFORE_PRE_COMMIT_HOOK: &str = "commitBeforePreCommitHook";
+/// When it is.
+pub const COMMIT_AFTER_PRE_COMMIT_HOOK: &str = "commitAfterPreCommitHook";
+/// Before a commit touches the disk.
+pub const BEFORE_COMMIT: &str = "beforeCommit";
+/// When a commit is durable.
+pub const AFTER_COMMIT: &str = "afterCommit";
+/// Before the transaction that follows a commit is begun.
+pub const BEFORE_START_DB_TXN: &str = "beforeStartDBTxn";
+/// When it is.
+pub const AFTER_START_DB_TXN: &str = "afterStartDBTxn";
+/// When the data pages of a commit are written, and not synced. bbolt's own.
+pub const BEFORE_SYNC_DATA_PAGES: &str = "beforeSyncDataPages";
+/// When they are synced, and the meta page is not written. bbolt lets an error happen here.
+pub const BEFORE_WRITE_META: &str = "beforeWriteMetaError";
+/// When the meta page is written, and not synced. bbolt's own.
+pub const BEFORE_SYNC_META_PAGE: &str = "beforeSyncMetaPage";
+/// Before the file that a defragmentation writes to is opened.
+pub const DEFRAG_OPEN_FILE: &str = "defragOpenFileError";
+/// Before a defragmentation copies, when what was pending is committed.
+pub const DEFRAG_BEFORE_COPY: &str = "defragBeforeCopy";
+/// When a defragmentation begins its first transaction in the new file.
+pub const DEFRAGDB: &str = "defragdbFail";
+/// Before the defragmented file takes the place of the old one.
+pub const DEFRAG_BEFORE_RENAME: &str = "defragBeforeRename";
+
+/// Those of the backend.
+pub const BACKEND: &[&str] = &[
+    BEFORE_WRITEBACK_BUF,
+    AFTER_WRITEBACK_BUF,
+    COMMIT_BEFORE_PRE_COMMIT_HOOK,
+    COMMIT_AFTER_PRE_COMMIT_HOOK,
+    BEFORE_COMMIT,
+    BEFORE_SYNC_DATA_PAGES,
+    BEFORE_WRITE_META,
+    BEFORE_SYNC_META_PAGE,
+    AFTER_COMMIT,
+    BEFORE_START_DB_TXN,
+    AFTER_START_DB_TXN,
+    DEFRAG_OPEN_FILE,
+    DEFRAG_BEFORE_COPY,
+    DEFRAGDB,
+    DEFRAG_BEFORE_RENAME,
+];

@@ -12,6 +12,7 @@
 //! | what a seed decides about it | [`Options`] |
 //! | the store: revisions, generations, transactions | [`mvcc`] |
 //! | the write-ahead log | [`wal`] |
+//! | the database below the store | [`backend`] |
 //! | etcd's messages and errors | [`api`], [`error`], [`response`] |
 //! | what clients saw | [`history`] |
 //! | what the service should do, as naive as it can be said | [`specification`] |
@@ -19,11 +20,12 @@
 //! | bugs that can be switched on | [`Defect`] |
 
 pub mod api;
+pub mod backend;
 mod client;
 mod defect;
 pub mod error;
 mod etcd;
-mod failpoints;
+pub mod failpoints;
 pub mod history;
 mod member;
 pub mod mvcc;
@@ -32,6 +34,7 @@ mod options;
 pub mod oracle;
 pub mod response;
 pub mod specification;
+pub mod syncs;
 pub mod wal;
 mod wire;
 mod workload;

@@ -10,8 +10,8 @@ use vertebra_sim::schedule::{Operations, Shape};
 use vertebra_sim::time::text;
 
 use crate::defect::Defect;
-use crate::failpoints::FAILPOINTS;
-use crate::oracle;
+use crate::failpoints::{FAILPOINTS, RECOVERY_FAILPOINTS};
+use crate::{oracle, wire};
 
 /// The options of one run. In a schedule they are the table `[options]`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -186,7 +186,12 @@ impl Options {
         }
         self.traffic.check()?;
         self.operations.check(self.clients).map_err(|problem| format!("operations: {problem}"))?;
-        Ok(Shape { members: self.members, clients: self.clients, failpoints: FAILPOINTS })
+        Ok(Shape {
+            failpoints: FAILPOINTS,
+            recovery_failpoints: RECOVERY_FAILPOINTS,
+            messages: wire::MESSAGES,
+            ..Shape::new(self.members, self.clients)
+        })
     }
 
     /// Whether `defect` is switched on.

@@ -11,6 +11,8 @@ use bytes::Bytes;
 use protobuf::Message as _;
 use raft::eraftpb::{Message, MessageType};
 
+use vertebra_sim::network;
+
 use crate::error::Error;
 use crate::history::{OperationId, Request};
 use crate::response::Response;
@@ -19,6 +21,26 @@ use crate::response::Response;
 pub const PEER_PORT: u16 = 2380;
 /// Where members listen to clients.
 pub const CLIENT_PORT: u16 = 2379;
+
+/// The kinds of messages that a fault can pick out.
+pub const MESSAGES: &[&str] = &[
+    "append",
+    "append-answer",
+    "heartbeat",
+    "heartbeat-answer",
+    "vote",
+    "vote-answer",
+    "pre-vote",
+    "pre-vote-answer",
+    "timeout-now",
+    "read-index",
+    "read-index-answer",
+    "proposal",
+    "snapshot",
+    "snapshot-answer",
+    "client-request",
+    "client-reply",
+];
 
 /// A datagram between members.
 #[derive(Clone, Debug)]
@@ -49,6 +71,28 @@ impl PeerMessage {
                 Self::Raft(Message::parse_from_bytes(&bytes).expect("an encoded message can be decoded"))
             }
             other => other,
+        }
+    }
+}
+
+impl network::Message for PeerMessage {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Raft(message) => match message.msg_type {
+                MessageType::MsgAppend => "append",
+                MessageType::MsgAppendResponse => "append-answer",
+                MessageType::MsgHeartbeat => "heartbeat",
+                MessageType::MsgHeartbeatResponse => "heartbeat-answer",
+                MessageType::MsgRequestVote => "vote",
+                MessageType::MsgRequestVoteResponse => "vote-answer",
+                MessageType::MsgRequestPreVote => "pre-vote",
+                MessageType::MsgRequestPreVoteResponse => "pre-vote-answer",
+                MessageType::MsgTimeoutNow => "timeout-now",
+                // The rest is of a member with itself.
+                _ => "",
+            },
+            Self::ReadIndex { .. } => "read-index",
+            Self::ReadIndexAnswer { .. } => "read-index-answer",
         }
     }
 }
@@ -147,6 +191,15 @@ pub enum PeerStream {
     Chunk(Bytes),
 }
 
+impl network::Message for PeerStream {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Proposal(_) => "proposal",
+            Self::Snapshot { .. } | Self::Chunk(_) => "snapshot",
+        }
+    }
+}
+
 impl fmt::Display for PeerStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -160,6 +213,12 @@ impl fmt::Display for PeerStream {
 /// What comes back over it: the snapshot has arrived.
 #[derive(Clone, Hash, Debug)]
 pub struct SnapshotReceived;
+
+impl network::Message for SnapshotReceived {
+    fn kind(&self) -> &'static str {
+        "snapshot-answer"
+    }
+}
 
 impl fmt::Display for SnapshotReceived {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -214,6 +273,12 @@ fn hash_message<M: prost::Message, H: Hasher>(kind: u8, message: &M, state: &mut
     message.encode_to_vec().hash(state);
 }
 
+impl network::Message for ClientRequest {
+    fn kind(&self) -> &'static str {
+        "client-request"
+    }
+}
+
 impl fmt::Display for ClientRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "request {}: {}", self.number, self.request)
@@ -262,6 +327,12 @@ impl ClientReply {
             Err(_) => {}
         }
         self
+    }
+}
+
+impl network::Message for ClientReply {
+    fn kind(&self) -> &'static str {
+        "client-reply"
     }
 }
 

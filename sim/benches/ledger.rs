@@ -9,6 +9,7 @@ use std::time::Duration;
 #[expect(clippy::disallowed_types, reason = "a benchmark is what the machine's clock is for")]
 use std::time::Instant as Clock;
 
+use vertebra_sim::coverage::Reached;
 use vertebra_sim::ledger::{Joining, Ledger, Run, Session, Version};
 use vertebra_sim::seeds::Seeds;
 use vertebra_sim::trace::Digest;
@@ -116,6 +117,7 @@ fn record(path: &Path, seeds: Seeds, kind: impl Fn(u64) -> Option<u64>) {
             operations: 380,
             faults: 6,
             drawn: Vec::new(),
+            reached: Reached::default(),
             verdict,
         };
         let run = Run { seed, report: &report, members: 3, schedule: Some(&schedule) };

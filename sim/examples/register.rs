@@ -34,6 +34,8 @@ struct Message {
     stamped: Stamped,
 }
 
+impl vertebra_sim::network::Message for Message {}
+
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "round {}: version {}", self.round, self.stamped.0)
@@ -67,8 +69,7 @@ impl System for Register {
     }
 
     fn shape(options: &Options) -> Result<Shape, String> {
-        let shape =
-            Shape { members: options.members, clients: options.clients, failpoints: &["beforeAnswer"] };
+        let shape = Shape { failpoints: &["beforeAnswer"], ..Shape::new(options.members, options.clients) };
         (options.members > 0)
             .then_some(shape)
             .ok_or_else(|| "members: a register has at least one".to_owned())

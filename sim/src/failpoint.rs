@@ -31,8 +31,9 @@ pub(crate) struct Armed {
 impl Node {
     /// Marks a place by `name`, at which a schedule may let the process crash, pause or wait.
     ///
-    /// Without a fault armed for it, it costs a look at an empty list.
+    /// Without a fault armed for it, it costs a count and a look at an empty list.
     pub async fn failpoint(&self, name: &'static str) {
+        self.world().counters().passes(name);
         if let Some(strike) = self.world().hit(self.id(), name) {
             self.strike(name, strike).await;
         }
@@ -40,6 +41,7 @@ impl Node {
 
     async fn strike(&self, name: &'static str, strike: Strike) {
         record!(self, "fault", "failpoint {} strikes", name);
+        self.world().counters().strikes(name, matches!(strike, Strike::Crash(..)));
         match strike {
             Strike::Crash(crash, down) => {
                 self.world().crash_for(self.id(), crash, down);

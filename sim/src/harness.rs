@@ -11,11 +11,12 @@ use madsim::Config;
 use madsim::runtime::Runtime;
 use tracing::Dispatch;
 
-use crate::nemesis::Nemesis;
+use crate::coverage::{Profile, Reached};
+use crate::nemesis::{Cluster, Nemesis};
 use crate::panics;
 use crate::plugin::{self, Plugin};
 use crate::random::Streams;
-use crate::schedule::{self, Schedule, Shape};
+use crate::schedule::{self, Fault, Schedule, Shape};
 use crate::system::System;
 use crate::time::Instant;
 use crate::trace::Digest;
@@ -40,6 +41,9 @@ pub struct Report {
     /// When each client drew each of its operations, performed or not, client 1 first; nothing of clients that do not
     /// number them.
     pub drawn: Vec<Vec<Instant>>,
+    /// Which marks, failpoints and kinds of faults it came by. Unlike all the rest, this may differ from one version of
+    /// the code to another that has the same runs.
+    pub reached: Reached,
 }
 
 /// The schedule that `seed` stands for.
@@ -146,13 +150,11 @@ async fn run_inside<S: System>(schedule: &Schedule<S::Options>, shape: &Shape, t
         client_links: (&schedule.network.clients).into(),
         disk: schedule.disk,
         told,
+        failpoints: shape.failpoints,
     });
     plugin::attach(&world);
     let system = Rc::new(S::new(&world, schedule.options.clone()));
-    let nemesis = {
-        let system = Rc::clone(&system);
-        Nemesis::new(schedule, *shape, move || system.leader())
-    };
+    let nemesis = Nemesis::new(schedule, *shape, Rc::clone(&system) as Rc<dyn Cluster>);
 
     // A panic here is one of an oracle or of the simulator: it ends the run as a panic of a process does.
     let judged = AssertUnwindSafe(judge(&world, &system, &nemesis, schedule)).catch_unwind().await;
@@ -171,9 +173,34 @@ async fn run_inside<S: System>(schedule: &Schedule<S::Options>, shape: &Shape, t
         operations: system.operations(),
         faults: nemesis.met(),
         drawn: world.take_drawn_operations(),
+        reached: reached::<S>(&world, schedule, shape, &nemesis),
     };
     world.dismantle().await;
     report
+}
+
+/// What the run reached, of what it could.
+fn reached<S: System>(
+    world: &World,
+    schedule: &Schedule<S::Options>,
+    shape: &Shape,
+    nemesis: &Nemesis,
+) -> Reached {
+    let faults = nemesis.tallies();
+    let arms = |name: &str| {
+        let mut faults = schedule.faults.iter();
+        faults.any(|timed| matches!(&timed.fault, Fault::Failpoint { name: armed, .. } if armed == name))
+    };
+    let profile = Profile {
+        members: shape.members,
+        clients: shape.clients,
+        disks: world.counters().uses_disks.get(),
+        connections: world.counters().uses_connections.get(),
+        faults: faults.iter().map(|(kind, tally)| (*kind, tally.drawn > 0)).collect(),
+        failpoints: shape.failpoints.iter().map(|name| (*name, arms(name))).collect(),
+        features: S::features(&schedule.options),
+    };
+    world.counters().reached::<S>(&profile, faults)
 }
 
 /// Ends its task with itself, also when a panic passes by: madsim would keep it, and with it the whole world.

@@ -25,6 +25,7 @@
 //! | oracle | what holds one guarantee, and reports a [`Violation`] of it | [`System::finish`], [`World::fail`] |
 //! | verdict | how a run ended: pass, or a violation with a signature | [`verdict`] |
 //! | digest | 128 bits over every event of a run; equal for equal runs | [`trace`] |
+//! | mark | a place or a situation that a sweep must reach | [`coverage`], [`sometimes!`] |
 //! | ledger | what sweeps did and found, in a file; with the feature of this name | `ledger` |
 //! | stream | random draws for one purpose and one node, link or client | [`random`] |
 //!
@@ -39,6 +40,7 @@ compile_error!(
 );
 
 mod clock;
+pub mod coverage;
 pub mod disk;
 mod failpoint;
 mod harness;

@@ -128,6 +128,7 @@ impl NodeDisk {
     ///
     /// See [`Disk::open`].
     pub async fn open(&self, path: &str, mode: OpenMode) -> Result<File, DiskError> {
+        self.node.world().counters().uses_disks.set(true);
         let handle = self.with(|disk| disk.open(path, mode)).await?;
         Ok(File { disk: self.clone(), handle, path: path.into() })
     }

@@ -37,6 +37,12 @@ pub trait System: Sized + 'static {
     /// A sentence that says which option makes no sense: options may come from a file that a person edited.
     fn shape(options: &Self::Options) -> Result<Shape, String>;
 
+    /// What a run with these options may have that another has not, and whether this one has it: what
+    /// [`sometimes!`](crate::sometimes) asks with `run.has(name)`. The names are the same for all options.
+    fn features(_options: &Self::Options) -> Vec<(&'static str, bool)> {
+        Vec::new()
+    }
+
     /// How long the system may take to recover when all faults are healed, in virtual time.
     fn settle_max(_options: &Self::Options) -> Duration {
         Duration::from_secs(30)
@@ -55,6 +61,18 @@ pub trait System: Sized + 'static {
     /// The member that leads, where the system has such a role; faults can then aim at it.
     fn leader(&self) -> Option<NodeId> {
         None
+    }
+
+    /// Asks the operator for one of the operations of its [`Shape`], on `targets`; whether there is anybody to ask it
+    /// of. It only asks: what comes of it is a matter of requests over the network.
+    fn operate(&self, _world: &World, _operation: &str, _targets: &[NodeId]) -> bool {
+        false
+    }
+
+    /// Lets the clients in `targets` do one of the loads of its [`Shape`], `amount` of it and no longer than
+    /// `lasts`; whether any of them will.
+    fn load(&self, _world: &World, _load: &str, _targets: &[NodeId], _amount: u32, _lasts: Duration) -> bool {
+        false
     }
 
     /// Starts when all faults are healed, and ends when the system has recovered: it answers its clients, and its

@@ -12,6 +12,7 @@ use madsim::runtime::Handle;
 use madsim::time::TimeHandle;
 
 use crate::clock::Clock;
+use crate::coverage::Counters;
 use crate::failpoint::Armed;
 use crate::network::{LinkProfile, Network};
 use crate::node::Node;
@@ -35,6 +36,7 @@ pub(crate) struct Setup {
     pub(crate) client_links: LinkProfile,
     pub(crate) disk: schedule::Disk,
     pub(crate) told: bool,
+    pub(crate) failpoints: &'static [&'static str],
 }
 
 /// A handle to the world of a run; cheap to clone.
@@ -59,6 +61,7 @@ struct Inner {
     processes: Vec<Process>,
     failpoints: RefCell<Vec<Armed>>,
     trace: Trace,
+    counters: Counters,
     runtime: Handle,
     main: RefCell<Option<Main>>,
     /// Whether the occurrence at hand may have woken a task.
@@ -71,7 +74,7 @@ struct Inner {
 impl World {
     /// A world on madsim's current runtime.
     pub(crate) fn new(setup: &Setup) -> Self {
-        let Setup { streams, members, clients, peer_links, client_links, disk, told } = *setup;
+        let Setup { streams, members, clients, peer_links, client_links, disk, told, failpoints } = *setup;
         let ids: Vec<_> =
             (1..=members).map(NodeId::Member).chain((1..=clients).map(NodeId::Client)).collect();
         let is_member = |index| index < usize::from(members);
@@ -96,6 +99,7 @@ impl World {
                 .collect(),
             failpoints: RefCell::default(),
             trace: Trace::new(told),
+            counters: Counters::new(failpoints),
             runtime,
             main: RefCell::default(),
             woke: Cell::new(false),
@@ -147,6 +151,11 @@ impl World {
     #[must_use]
     pub fn trace(&self) -> &Trace {
         &self.0.trace
+    }
+
+    /// What this run has reached.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.0.counters
     }
 
     /// The members of the cluster.

@@ -34,7 +34,7 @@ impl System for Counting {
     }
 
     fn shape(_: &Options) -> Result<Shape, String> {
-        Ok(Shape { members: 1, clients: 3, failpoints: &["beforeReceive"] })
+        Ok(Shape { failpoints: &["beforeReceive"], ..Shape::new(1, 3) })
     }
 
     fn new(_: &World, options: Options) -> Self {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use vertebra_sim::network::Connection;
+use vertebra_sim::network::{Connection, Message};
 use vertebra_sim::random::Streams;
 use vertebra_sim::schedule::{Direction, Fault, Packets, Shape, Target, TimedFault};
 use vertebra_sim::{Node, NodeId, OpenMode, Report, System, Violation, World, run, schedule_of};
@@ -60,6 +60,8 @@ impl Hash for Guard {
     fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
+impl Message for Guard {}
+
 impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a guard")
@@ -88,7 +90,7 @@ impl System for Guarded {
     }
 
     fn shape(_: &Options) -> Result<Shape, String> {
-        Ok(Shape { members: MEMBERS, clients: 1, failpoints: &[] })
+        Ok(Shape::new(MEMBERS, 1))
     }
 
     fn settle_max(_: &Options) -> Duration {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use vertebra_sim::coverage::Reached;
 use vertebra_sim::ledger::{
     Finding, Joining, Ledger, Rate, Recorded, Run, SCHEDULES_MAX, Session, State, Sums, Version,
 };
@@ -59,6 +60,7 @@ fn report(seed: u64, clause: Option<&'static str>) -> Report {
         operations: seed % 1_000,
         faults: 2,
         drawn: Vec::new(),
+        reached: Reached::default(),
     }
 }
 

@@ -10,6 +10,9 @@ use crate::replay::Ending;
 
 /// How the line of a verdict begins.
 const VERDICT: &str = r#"{"type":"verdict""#;
+/// How that of an event does, and what it has in it when it is a mark: in a text, quotes are escaped.
+const EVENT: &str = r#"{"type":"event""#;
+const OF_A_MARK: &str = r#","topic":"mark","#;
 const BUFFER_BYTES: usize = 1 << 16;
 /// No line comes near this, but that of a schedule as large as one may be.
 const LINE_BYTES_MAX: u64 = 64 << 20;
@@ -58,8 +61,19 @@ impl Told {
         Self { reader, teller, verdict: None }
     }
 
-    /// The next line, if there is one. What is no text in it is shown as such.
+    /// The next line, if there is one. Those of marks are passed over: they are no part of the run, and another
+    /// build may have others.
     pub fn next(&mut self) -> Result<Option<String>, Refusal> {
+        loop {
+            match self.next_line()? {
+                Some(line) if line.starts_with(EVENT) && line.contains(OF_A_MARK) => {}
+                line => return Ok(line),
+            }
+        }
+    }
+
+    /// The next line. What is no text in it is shown as such.
+    fn next_line(&mut self) -> Result<Option<String>, Refusal> {
         let mut bytes = Vec::new();
         let read = (&mut self.reader).take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes);
         read.map_err(|error| format!("what a run tells cannot be read: {error}"))?;

@@ -41,7 +41,9 @@ Examples:
 With --json, each line is an object. Its `type` is one of:
   schedule     the first line: schedule, with what a schedule file has
   event        event (its number in the run, from 1), at_ns, node (or null), topic, text, and
-               digest: that over this event and all before it
+               digest: that over this event and all before it. Of the topic `mark`: a place that
+               sweeps must reach; it is no event of the run, and has the number and the digest of
+               the event before it
   verdict      the last line: verdict (pass or violation), seed, digest, virtual_time_ns, events,
                operations, faults; with a violation also signature, oracle, clause, shape, detail,
                at_ns, command, schedule

@@ -20,13 +20,16 @@ use super::filter::Filter;
 use crate::output::{Line, Output};
 
 const TARGET: &str = "vertebra::";
+/// The topic of marks, which are told to the reader and are no events of the run.
+const MARK: &str = "mark";
 
 /// One event, as `replay --json` tells it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct EventLine<T> {
     /// Always `event`.
     pub r#type: T,
-    /// Its number in the run, from 1. Filters do not change it.
+    /// Its number in the run, from 1. Filters do not change it. A mark is no event of the run, and has the number of
+    /// the event before it.
     pub event: u64,
     /// Nanoseconds of virtual time since the start.
     pub at_ns: u64,
@@ -97,7 +100,8 @@ impl<S: Subscriber, H: FnMut(&EventLine<&str>) + Send + 'static> Layer<S> for Li
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let Hearing { hear, events, fields } = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *events += 1;
+        let topic = event.metadata().target().strip_prefix(TARGET).unwrap_or_default();
+        *events += u64::from(topic != MARK);
         fields.clear();
         event.record(fields);
         hear(&EventLine {
@@ -105,7 +109,7 @@ impl<S: Subscriber, H: FnMut(&EventLine<&str>) + Send + 'static> Layer<S> for Li
             event: *events,
             at_ns: fields.at,
             node: (!fields.node.is_empty()).then_some(fields.node.as_str()),
-            topic: event.metadata().target().strip_prefix(TARGET).unwrap_or_default(),
+            topic,
             text: fields.text.as_str(),
             digest: fields.digest.as_str(),
         });

@@ -1,8 +1,8 @@
 //! Delta debugging (Zeller and Hildebrandt, "Simplifying and isolating failure-inducing input", 2002): which of
 //! many things it takes, found by taking away large parts first and then smaller ones.
 
-/// The fewest of `items` with which it still happens, in their order: of what is left, no single one can be taken
-/// away. That it happens with all of them is taken for granted.
+/// The fewest of `items` with which it still happens, in their order: of what is left, no part of `smallest` ones can
+/// be taken away. That it happens with all of them is taken for granted.
 ///
 /// `first` is asked in rounds. It is given a number of attempts, and what is left in the attempt with a given
 /// number; its answer is the first attempt in which it still happens.
@@ -12,11 +12,13 @@
 /// Those of `first`, which end the search.
 pub fn ddmin<T: Clone + Sync, E>(
     items: Vec<T>,
+    smallest: usize,
     mut first: impl FnMut(usize, &(dyn Fn(usize) -> Vec<T> + Sync)) -> Result<Option<usize>, E>,
 ) -> Result<Vec<T>, E> {
     let mut kept = items;
     // All at once, then the halves, then the quarters.
-    let mut size = kept.len();
+    let smallest = smallest.max(1);
+    let mut size = kept.len().max(smallest);
     while !kept.is_empty() {
         let (mut begin, mut was_removed) = (0, false);
         while begin < kept.len() {
@@ -36,9 +38,9 @@ pub fn ddmin<T: Clone + Sync, E>(
         }
         match (size, was_removed) {
             // What could not be taken away earlier perhaps can be now.
-            (1, true) => {}
-            (1, false) => break,
-            _ => size = (size / 2).min(kept.len()).max(1),
+            (size, true) if size == smallest => {}
+            (size, false) if size == smallest => break,
+            _ => size = (size / 2).min(kept.len()).max(smallest),
         }
     }
     Ok(kept)
@@ -53,7 +55,7 @@ mod tests {
     /// What is left of `items`, and how many attempts that took.
     fn search(items: Vec<u32>, happens: impl Fn(&[u32]) -> bool) -> (Vec<u32>, usize) {
         let mut attempts = 0;
-        let kept = ddmin(items, |count, rest| {
+        let kept = ddmin(items, 1, |count, rest| {
             let first = (0..count).find(|attempt| happens(&rest(*attempt)));
             attempts += first.map_or(count, |first| first + 1);
             Ok::<_, Infallible>(first)
@@ -106,8 +108,17 @@ mod tests {
     }
 
     #[test]
+    fn smaller_parts_than_is_asked_for_are_not_tried() {
+        let kept = ddmin((0..64).collect::<Vec<u32>>(), 8, |count, rest| {
+            let first = (0..count).find(|attempt| rest(*attempt).contains(&20));
+            Ok::<_, Infallible>(first)
+        });
+        assert_eq!(kept, Ok((16..24).collect()));
+    }
+
+    #[test]
     fn what_ends_the_search_is_handed_on() {
-        let ended = ddmin(vec![1, 2, 3], |_, _: &(dyn Fn(usize) -> Vec<i32> + Sync)| Err("interrupted"));
+        let ended = ddmin(vec![1, 2, 3], 1, |_, _: &(dyn Fn(usize) -> Vec<i32> + Sync)| Err("interrupted"));
         assert_eq!(ended, Err("interrupted"));
     }
 }

@@ -30,20 +30,24 @@ impl<S: Subject> Shrinker<'_, S> {
     ///
     /// Why it ended before that. The smallest so far is kept.
     pub fn run(&mut self) -> Result<(), Stop> {
+        // At first, of operations only large parts: each single one costs less when all else has become simple.
+        let mut parts = 16;
         loop {
             let before = self.best.clone();
             self.cut()?;
             self.faults()?;
-            self.clients()?;
-            self.operations()?;
-            self.members()?;
-            self.options()?;
+            // Before operations: where all packets take as long, one that is not sent changes nothing for the others.
             self.environment()?;
             self.clocks()?;
+            self.clients()?;
+            self.members()?;
+            self.operations(parts)?;
+            self.options()?;
             self.weaken()?;
-            if self.best == before {
+            if self.best == before && parts == usize::MAX {
                 return self.round_duration();
             }
+            parts = usize::MAX;
         }
     }
 
@@ -77,8 +81,8 @@ impl<S: Subject> Shrinker<'_, S> {
         };
         (self.best, self.report) = (schedule, report);
         let progress = &mut self.trials.progress;
-        (progress.faults[0], progress.operations[0]) =
-            (self.best.faults.len() as u64, self.report.operations);
+        progress.faults[0] = self.best.faults.len() as u64;
+        progress.operations[0] = operations::<S>(&self.best, &self.report);
         Ok(Some(index))
     }
 
@@ -189,7 +193,7 @@ impl<S: Subject> Shrinker<'_, S> {
 
     fn faults(&mut self) -> Result<(), Stop> {
         self.trials.progress.pass = "faults";
-        ddmin(self.best.faults.clone(), |count, rest| {
+        ddmin(self.best.faults.clone(), 1, |count, rest| {
             self.first(count, &|best, attempt| Some(Schedule { faults: rest(attempt), ..best.clone() }))
         })?;
         self.cut()
@@ -232,14 +236,14 @@ impl<S: Subject> Shrinker<'_, S> {
     }
 
     /// Fewer operations: those of whole clients first, then of all, in order of their times. Each keeps its time, and
-    /// in the end loses it if that does not matter.
-    fn operations(&mut self) -> Result<(), Stop> {
+    /// in the end loses it if that does not matter. No part is smaller than that of so many `parts`.
+    fn operations(&mut self, parts: usize) -> Result<(), Stop> {
         self.trials.progress.pass = "operations";
         let performed = self.performed(true);
         let mut clients: Vec<NodeId> = performed.iter().map(|operation| operation.client).collect();
         clients.sort_unstable();
         clients.dedup();
-        let clients = ddmin(clients, |count, rest| {
+        let clients = ddmin(clients, 1, |count, rest| {
             self.first(count, &|best, attempt| {
                 let working = rest(attempt);
                 let mut performed = performed.clone();
@@ -249,10 +253,14 @@ impl<S: Subject> Shrinker<'_, S> {
         })?;
         let operations: Vec<Performed> =
             performed.into_iter().filter(|operation| clients.contains(&operation.client)).collect();
-        ddmin(operations, |count, rest| {
+        let smallest = operations.len() / parts;
+        ddmin(operations, smallest, |count, rest| {
             self.first(count, &|best, attempt| Some(performing::<S>(best, rest(attempt))))
         })?;
         self.cut()?;
+        if parts != usize::MAX {
+            return Ok(());
+        }
         let untimed = |list: Vec<Performed>| -> Vec<Performed> {
             list.into_iter().map(|operation| Performed { at: None, ..operation }).collect()
         };
@@ -273,26 +281,8 @@ impl<S: Subject> Shrinker<'_, S> {
         self.cut()
     }
 
-    /// The operations that were performed up to the violation, in order of their times. Nothing where that is not
-    /// known. `timed` gives each the time at which it was drawn, unless it has one.
     fn performed(&self, timed: bool) -> Vec<Performed> {
-        let mut options = self.best.options.clone();
-        let Some(operations) = S::performed(&mut options) else { return Vec::new() };
-        let mut performed = Vec::new();
-        for (drawn, number) in self.report.drawn.iter().zip(1..) {
-            let client = NodeId::Client(number);
-            let only = operations.only(client);
-            for (number, at) in (0..).zip(drawn) {
-                if only.is_some_and(|only| !only.contains(number)) {
-                    continue;
-                }
-                let (own, drawn) = (only.and_then(|only| only.at(number)), at.since_start());
-                let at = own.or(timed.then_some(drawn));
-                performed.push((own.unwrap_or(drawn), Performed { number, client, at }));
-            }
-        }
-        performed.sort_by_key(|(at, operation)| (*at, operation.client, operation.number));
-        performed.into_iter().map(|(_, operation)| operation).collect()
+        performed::<S>(&self.best, &self.report, timed).unwrap_or_default()
     }
 
     /// Options as they usually are.
@@ -318,7 +308,7 @@ impl<S: Subject> Shrinker<'_, S> {
 
     fn clocks(&mut self) -> Result<(), Stop> {
         self.trials.progress.pass = "clocks";
-        ddmin(self.best.clocks.clone(), |count, rest| {
+        ddmin(self.best.clocks.clone(), 1, |count, rest| {
             self.first(count, &|best, attempt| Some(Schedule { clocks: rest(attempt), ..best.clone() }))
         })?;
         let set = |best: &Schedule<_>, clocks| Schedule { clocks, ..best.clone() };
@@ -335,9 +325,43 @@ impl<S: Subject> Shrinker<'_, S> {
     }
 }
 
+/// The operations of `schedule` that were performed up to the violation, in order of their times, where that is known.
+/// `timed` gives each the time at which it was drawn, unless it has one.
+pub fn performed<S: Subject>(
+    schedule: &Schedule<S::Options>,
+    report: &Report,
+    timed: bool,
+) -> Option<Vec<Performed>> {
+    let mut options = schedule.options.clone();
+    let operations = S::performed(&mut options)?;
+    let mut performed = Vec::new();
+    for (drawn, number) in report.drawn.iter().zip(1..) {
+        let client = NodeId::Client(number);
+        let only = operations.only(client);
+        for (number, at) in (0..).zip(drawn) {
+            if only.is_some_and(|only| !only.contains(number)) {
+                continue;
+            }
+            let (own, drawn) = (only.and_then(|only| only.at(number)), at.since_start());
+            let at = own.or(timed.then_some(drawn));
+            performed.push((own.unwrap_or(drawn), Performed { number, client, at }));
+        }
+    }
+    performed.sort_by_key(|(at, operation)| (*at, operation.client, operation.number));
+    Some(performed.into_iter().map(|(_, operation)| operation).collect())
+}
+
+/// How many operations there are: of those that are numbered; where none are, of all that clients began.
+pub fn operations<S: Subject>(schedule: &Schedule<S::Options>, report: &Report) -> u64 {
+    match performed::<S>(schedule, report, false) {
+        Some(performed) => performed.len() as u64,
+        None => report.operations,
+    }
+}
+
 /// An operation that a client performs.
 #[derive(Clone, Copy)]
-struct Performed {
+pub struct Performed {
     number: u64,
     client: NodeId,
     /// When it begins at the earliest, where that is said.

@@ -12,9 +12,9 @@ use crate::replay::listen;
 use crate::words::{Count, counted};
 
 /// More lines than this are no story any more.
-const LINES_MAX: usize = 40;
-/// What the simulator tells of every packet and every write.
-const MINUTE: [&str; 2] = ["network", "disk"];
+const LINES_MAX: usize = 60;
+/// What the simulator tells of every packet and every write, and what is told for sweeps.
+const MINUTE: [&str; 3] = ["network", "disk", "mark"];
 /// What is told however much there is of it.
 const KEPT: [&str; 2] = ["fault", "verdict"];
 
@@ -102,16 +102,16 @@ mod tests {
 
     #[test]
     fn of_a_long_run_the_topics_with_the_most_events_are_left_out() {
-        let story = story(&[("client", 30), ("apply", 1_200), ("fault", 2), ("raft", 20)]);
-        assert_eq!(story.lines.len(), 22);
-        assert_eq!(story.left_out.as_deref(), Some("apply (1,200), client (30)"));
+        let story = story(&[("client", 50), ("apply", 1_200), ("fault", 2), ("raft", 40)]);
+        assert_eq!(story.lines.len(), 42);
+        assert_eq!(story.left_out.as_deref(), Some("apply (1,200), client (50)"));
     }
 
     #[test]
     fn of_too_many_faults_the_first_and_the_last_are_told() {
         let story = story(&[("fault", 100)]);
         assert_eq!(story.lines.len(), LINES_MAX + 1);
-        assert_eq!(story.lines[LINES_MAX / 2].trim(), "...  and 60 more events");
+        assert_eq!(story.lines[LINES_MAX / 2].trim(), "...  and 40 more events");
         assert_eq!(story.lines.last().map(String::as_str), Some("fault 99"));
     }
 }

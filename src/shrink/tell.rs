@@ -10,6 +10,7 @@ use vertebra_sim::time::text;
 use vertebra_sim::{Report, Verdict};
 
 use super::options;
+use super::reduce::operations;
 use super::story::Story;
 use super::trials::{Stop, Trials};
 use crate::Subject;
@@ -42,7 +43,7 @@ impl Size {
         let differences = options::differences::<S>(&schedule.options);
         Self {
             faults: schedule.faults.len() as u64,
-            operations: report.operations,
+            operations: operations::<S>(schedule, report),
             clients: shape.map_or(0, |shape| shape.clients),
             members: shape.map_or(0, |shape| shape.members),
             duration_ns: u64::try_from(schedule.duration.as_nanos()).unwrap_or(u64::MAX),

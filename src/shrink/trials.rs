@@ -36,7 +36,7 @@ pub enum Stop {
 /// What came of a candidate.
 enum Tried<O> {
     /// It fails with the signature, in both of its runs.
-    Same(Schedule<O>, Report),
+    Same(Box<(Schedule<O>, Report)>),
     /// It passes, or fails otherwise.
     Other,
     /// It is no schedule.
@@ -103,7 +103,7 @@ impl<'a> Trials<'a> {
                             break;
                         }
                         let (key, tried) = attempt::<S>(make(index), wanted, is_early, failed);
-                        if matches!(tried, Tried::Same(..) | Tried::Differs(_)) {
+                        if matches!(tried, Tried::Same(_) | Tried::Differs(_)) {
                             end.fetch_min(index + 1, Ordering::Relaxed);
                         }
                         if sender.send(Attempted { index, key, tried }).is_err() {
@@ -147,7 +147,7 @@ impl<'a> Trials<'a> {
                 self.count += 1;
             }
             match tried {
-                Tried::Same(schedule, report) => return Ok(Some((index, schedule, report))),
+                Tried::Same(same) => return Ok(Some((index, same.0, same.1))),
                 Tried::Differs(text) => return Err(Stop::Nondeterminism(text)),
                 Tried::Other | Tried::Invalid => {}
             }
@@ -212,7 +212,7 @@ fn attempt<S: Subject>(
         return (key, Tried::Other);
     }
     match run::<S>(&schedule, None) == report {
-        true => (key, Tried::Same(schedule, report)),
+        true => (key, Tried::Same(Box::new((schedule, report)))),
         false => (key, Tried::Differs(text)),
     }
 }

@@ -14,6 +14,7 @@ mod support;
 mod bad_input;
 mod bisect;
 mod bisect_refused;
+mod corpus;
 mod determinism;
 mod diff;
 mod echo;
@@ -23,6 +24,7 @@ mod interrupt;
 mod ledger;
 mod replay;
 mod repository;
+mod shrink;
 mod streams;
 mod sweep;
 mod triage;
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         bad_input::tests(),
         bisect::tests(),
         bisect_refused::tests(),
+        corpus::tests(),
         determinism::tests(),
         diff::tests(),
         failures::tests(),
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         interrupt::tests(),
         ledger::tests(),
         replay::tests(),
+        shrink::tests(),
         streams::tests(),
         sweep::tests(),
         triage::tests(),

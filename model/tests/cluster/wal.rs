@@ -81,7 +81,7 @@ impl System for Writer {
     }
 
     fn shape(_: &Options) -> Result<Shape, String> {
-        Ok(Shape { members: 1, clients: 0, failpoints: &["wal"] })
+        Ok(Shape { failpoints: &["wal"], ..Shape::new(1, 0) })
     }
 
     fn new(_: &World, options: Options) -> Self {

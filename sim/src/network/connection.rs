@@ -133,6 +133,7 @@ pub type Accept<S, R> = Connection<S, R>;
 
 impl<S: Message, R: Message> Listener<S, R> {
     pub(crate) fn bind(node: &Node, port: Port) -> Self {
+        node.world().counters().uses_connections.set(true);
         let backlog = Rc::new(Backlog { pending: RefCell::default(), waker: RefCell::default() });
         let network = &mut *node.world().network().borrow_mut();
         let listeners = &mut network.listeners[node.index()];

@@ -42,9 +42,17 @@ use datagram::AnySocket;
 
 /// What travels over the network: a value with a content that can be hashed for the digest, shown in a replay, and
 /// copied when the network duplicates it.
-pub trait Message: Any + Clone + Hash + fmt::Display {}
+pub trait Message: Any + Clone + Hash + fmt::Display {
+    /// The kind by which a fault can pick it out: one of [`Shape::messages`](crate::schedule::Shape::messages), or
+    /// nothing.
+    fn kind(&self) -> &'static str {
+        ""
+    }
+}
 
-impl<M: Any + Clone + Hash + fmt::Display> Message for M {}
+/// For systems whose messages are no more than a number or a text.
+impl Message for u64 {}
+impl Message for String {}
 
 /// A message on a connection, whose type only its sender and its receiver know.
 pub(crate) trait Payload: Any {

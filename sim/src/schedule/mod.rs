@@ -52,7 +52,7 @@
 //! | part | where |
 //! | --- | --- |
 //! | the kinds of faults | [`Fault`] |
-//! | whom they meet | [`Target`] |
+//! | whom they meet, and what a cluster has for them | [`Target`], [`Shape`] |
 //! | links, disks and clocks between faults | [`Network`], [`Disk`], [`Clock`] |
 //! | a file's text, and what can be wrong with it | [`Schedule::read`], [`Schedule::write`], [`ScheduleError`] |
 //! | from a seed to a schedule | [`generate`] |
@@ -61,24 +61,24 @@
 
 use std::time::Duration;
 
-use crate::node_id::NodeId;
-
 mod environment;
 mod fault;
 mod generate;
 mod operations;
 mod problem;
 mod rounder;
+mod shape;
 mod target;
 mod text;
 mod weaker;
 
 pub use environment::{Clock, ClockOffset, Disk, Link, Network};
-pub use fault::{Action, Direction, Fault, Operation, Packets, TimedFault};
+pub use fault::{Action, Aim, Direction, Fault, Operation, Packets, TimedFault};
 pub use generate::{Generated, generate};
 pub use operations::{Numbers, Operations};
 pub use problem::{Problem, ScheduleError};
 pub use rounder::rounder;
+pub use shape::{FileClass, Shape};
 pub use target::{Target, resolve_sides};
 
 /// The number of the form in which schedules are written. A file of another form is refused, not guessed at.
@@ -111,42 +111,6 @@ pub struct Schedule<O> {
     /// What goes wrong. The order is without meaning, except that of two faults at the same time the first one
     /// begins first.
     pub faults: Vec<TimedFault>,
-}
-
-/// What a system has that a fault can meet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Shape {
-    /// How many members there are at the start, at least 1.
-    pub members: u16,
-    /// How many clients there are.
-    pub clients: u16,
-    /// The names of the places in the members' code at which a fault can be armed.
-    pub failpoints: &'static [&'static str],
-}
-
-impl Shape {
-    /// The members, in order.
-    pub fn member_ids(&self) -> impl Iterator<Item = NodeId> + use<> {
-        (1..=self.members).map(NodeId::Member)
-    }
-
-    /// The clients, in order.
-    pub fn client_ids(&self) -> impl Iterator<Item = NodeId> + use<> {
-        (1..=self.clients).map(NodeId::Client)
-    }
-
-    /// `noun` is what the file calls the node here.
-    fn check_node(&self, node: NodeId, noun: &str) -> Result<(), Problem> {
-        let (number, count, name) = match node {
-            NodeId::Member(number) => (number, self.members, "member"),
-            NodeId::Client(number) => (number, self.clients, "client"),
-        };
-        if (1..=count).contains(&number) {
-            return Ok(());
-        }
-        let plural = if count == 1 { "" } else { "s" };
-        Err(Problem::new(format!("{noun} `{node}` does not exist; this cluster has {count} {name}{plural}")))
-    }
 }
 
 impl<O> Schedule<O> {

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
     use NodeId::{Client, Member};
 
-    const SHAPE: Shape = Shape { members: 3, clients: 2, failpoints: &[] };
+    const SHAPE: Shape = Shape::new(3, 2);
 
     #[test]
     fn a_role_is_who_has_it_then() {

@@ -101,6 +101,16 @@ impl Fault {
                 });
                 shorter(lasts).for_each(|lasts| put(Self::ClockDrift { target, drift_ppm, lasts }));
             }
+            Self::Operate { operation, target } => {
+                let with = |target| Self::Operate { operation: operation.clone(), target };
+                targets(target, shape).for_each(|target| put(with(target)));
+            }
+            Self::Load { load, target, amount, lasts } => {
+                let with = |target, amount, lasts| Self::Load { load: load.clone(), target, amount, lasts };
+                targets(target, shape).for_each(|target| put(with(target, amount, lasts)));
+                fewer(amount).for_each(|amount| put(with(target, amount, lasts)));
+                shorter(lasts).for_each(|lasts| put(with(target, amount, lasts)));
+            }
             // Kinds that nothing is known of.
             #[allow(unreachable_patterns, reason = "a new kind of fault compiles before it has an arm")]
             _ => {}
@@ -374,7 +384,7 @@ mod tests {
     use crate::random::Streams;
     use crate::schedule::generate;
 
-    const SHAPE: Shape = Shape { members: 3, clients: 2, failpoints: &["beforeSave"] };
+    const SHAPE: Shape = Shape { failpoints: &["beforeSave"], ..Shape::new(3, 2) };
 
     #[test]
     fn a_power_failure_becomes_a_pause_or_a_kill() {

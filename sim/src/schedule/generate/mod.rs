@@ -10,7 +10,7 @@
 //! | `schedule/network` | the links between faults; 0 for peers, 1 for clients |
 //! | `schedule/disk` | the disks between faults |
 //! | `schedule/clocks` | 0: how wrong clocks are; then one for each member and client |
-//! | `schedule/swarm` | which kinds of faults happen, how often each, and how dense they are |
+//! | `schedule/swarm` | 0: how dense faults are; then for each kind whether it happens, and how often |
 //! | `schedule/slots` | when each fault begins, of which kind it is, and which of them have one target |
 //! | `schedule/fault/<kind>` | the parameters of that kind's faults, one index for each of them |
 //!
@@ -107,25 +107,29 @@ struct Slot {
 }
 
 fn faults(streams: &Streams, shape: &Shape, duration: Duration) -> Vec<TimedFault> {
-    let (kinds, count) = swarm(&mut streams.stream("schedule/swarm", 0), shape, duration);
+    let (kinds, count) = swarm(streams, shape, duration);
     let slots = slots(&mut streams.stream("schedule/slots", 0), shape, duration, &kinds, count);
     let mut drawn = [0; KINDS.len()];
-    slots
-        .into_iter()
-        .map(|slot| {
-            let kind = &KINDS[slot.kind];
-            let mut stream = streams.stream(kind.purpose, drawn[slot.kind]);
-            drawn[slot.kind] += 1;
-            TimedFault { at: slot.at, fault: (kind.draw)(&mut stream, shape, &slot) }
-        })
-        .collect()
+    let mut faults = Vec::with_capacity(slots.len());
+    for slot in &slots {
+        let kind = &KINDS[slot.kind];
+        let mut stream = streams.stream(kind.purpose, drawn[slot.kind]);
+        drawn[slot.kind] += 1;
+        kind.draw(&mut stream, shape, slot, &mut faults);
+    }
+    // Of several faults that belong together, some may begin after the next slot.
+    faults.sort_by_key(|timed| timed.at);
+    faults
 }
 
 /// The kinds of faults that this seed has, and how many faults.
-fn swarm(stream: &mut Stream, shape: &Shape, duration: Duration) -> (Vec<Weighted>, u64) {
+fn swarm(streams: &Streams, shape: &Shape, duration: Duration) -> (Vec<Weighted>, u64) {
+    let stream = &mut streams.stream("schedule/swarm", 0);
     let mut kinds: Vec<Weighted> = Vec::with_capacity(KINDS.len());
     for (index, kind) in KINDS.iter().enumerate() {
-        // Drawn for every kind, so that one that is left out moves nothing for those after it.
+        // A kind that is new does not change which of the others a seed has.
+        let own = xxhash_rust::xxh3::xxh3_64(kind.purpose.as_bytes());
+        let stream = &mut streams.stream("schedule/swarm", own);
         let (enabled, weight) = (stream.chance(kind.enabled_ppm), stream.magnitude(1, 7) as u32);
         if enabled && (kind.possible)(shape) {
             kinds.push((weight, index));

@@ -1,19 +1,17 @@
 //! The faults themselves, as data.
 //!
-//! To add a kind: a variant of [`Fault`], an arm in each of the three matches below it, and an entry with the
-//! rule that draws it in `generate/kinds.rs`. Reading, writing and showing follow from the variant, which has
-//! fields in braces even where it has none: a file has a table for it.
+//! To add a kind: a variant of [`Fault`], its name in [`Fault::KINDS`], an arm in both matches below and in
+//! `check.rs`, and an entry with the rule that draws it in `generate/kinds/`. Reading, writing and showing follow
+//! from the variant, which has fields in braces even where it has none: a file has a table for it.
+
+mod check;
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Shape;
-use super::environment::{check_drift, check_ppm, check_range};
-use super::problem::Problem;
 use super::target::Target;
-use crate::node_id::NodeId;
 use crate::time::text;
 
 /// A fault and the time at which it begins.
@@ -168,6 +166,34 @@ pub enum Fault {
         #[serde(with = "text")]
         lasts: Duration,
     },
+    /// The operator is asked for something: no fault by itself, but one beside others.
+    Operate {
+        /// One of the operations that the system names.
+        operation: String,
+        /// Members, or machines that could become one.
+        target: Target,
+    },
+    /// Clients do more than they usually do, or something else.
+    Load {
+        /// One of the loads that the system names.
+        load: String,
+        /// Clients.
+        target: Target,
+        /// How much of it; what is counted depends on the load.
+        amount: u32,
+        /// Until they do as before, if `amount` is not done earlier.
+        #[serde(with = "text")]
+        lasts: Duration,
+    },
+}
+
+/// Whom a fault meets.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Aim<'f> {
+    /// Nodes.
+    Nodes(Target),
+    /// The links between two sides.
+    Links(&'f [Target], &'f [Target]),
 }
 
 /// Which of the packets between two sides.
@@ -217,6 +243,23 @@ pub enum Operation {
 }
 
 impl Fault {
+    /// The kinds as files name them, in the order of the variants.
+    pub const KINDS: [&'static str; 13] = [
+        "kill",
+        "power-failure",
+        "pause",
+        "partition",
+        "degrade",
+        "reset",
+        "failpoint",
+        "disk-stall",
+        "disk-error",
+        "disk-full",
+        "clock-drift",
+        "operate",
+        "load",
+    ];
+
     /// The kind as a file names it.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -232,6 +275,35 @@ impl Fault {
             Self::DiskError { .. } => "disk-error",
             Self::DiskFull { .. } => "disk-full",
             Self::ClockDrift { .. } => "clock-drift",
+            Self::Operate { .. } => "operate",
+            Self::Load { .. } => "load",
+        }
+    }
+
+    /// The place of its kind in [`KINDS`](Self::KINDS).
+    #[must_use]
+    pub fn kind_index(&self) -> usize {
+        let kind = self.kind();
+        Self::KINDS.iter().position(|name| *name == kind).expect("every kind is listed")
+    }
+
+    /// Whom it meets.
+    #[must_use]
+    pub fn aim(&self) -> Aim<'_> {
+        match self {
+            Self::Kill { target, .. }
+            | Self::PowerFailure { target, .. }
+            | Self::Pause { target, .. }
+            | Self::Failpoint { target, .. }
+            | Self::DiskStall { target, .. }
+            | Self::DiskError { target, .. }
+            | Self::DiskFull { target, .. }
+            | Self::ClockDrift { target, .. }
+            | Self::Operate { target, .. }
+            | Self::Load { target, .. } => Aim::Nodes(*target),
+            Self::Partition { from, to, .. } | Self::Degrade { from, to, .. } | Self::Reset { from, to } => {
+                Aim::Links(from, to)
+            }
         }
     }
 
@@ -246,42 +318,10 @@ impl Fault {
             | Self::Degrade { lasts, .. }
             | Self::DiskStall { lasts, .. }
             | Self::DiskFull { lasts, .. }
-            | Self::ClockDrift { lasts, .. } => Some(*lasts),
-            Self::Reset { .. } => Some(Duration::ZERO),
+            | Self::ClockDrift { lasts, .. }
+            | Self::Load { lasts, .. } => Some(*lasts),
+            Self::Reset { .. } | Self::Operate { .. } => Some(Duration::ZERO),
             Self::Failpoint { .. } | Self::DiskError { .. } => None,
-        }
-    }
-
-    /// Whether it can happen to a cluster of this shape.
-    pub(super) fn check(&self, shape: &Shape) -> Result<(), Problem> {
-        match self {
-            Self::Kill { target, .. }
-            | Self::PowerFailure { target, .. }
-            | Self::Pause { target, .. }
-            | Self::DiskStall { target, .. }
-            | Self::DiskFull { target, .. } => check_members(*target, shape),
-            Self::DiskError { target, count, .. } => {
-                check_members(*target, shape)?;
-                check_counted("count", *count)
-            }
-            Self::ClockDrift { target, drift_ppm, .. } => {
-                check_target(*target, shape).map_err(|problem| problem.under("target"))?;
-                check_drift(*drift_ppm)
-            }
-            Self::Partition { from, to, .. } | Self::Reset { from, to } => check_sides(from, to, shape),
-            Self::Degrade { from, to, latency_min, latency_max, loss_ppm, duplicate_ppm, .. } => {
-                check_sides(from, to, shape)?;
-                check_range(("latency_min", *latency_min), ("latency_max", *latency_max))?;
-                check_ppm("loss_ppm", *loss_ppm)?;
-                check_ppm("duplicate_ppm", *duplicate_ppm)
-            }
-            Self::Failpoint { name, target, hit, .. } => {
-                if !shape.failpoints.contains(&name.as_str()) {
-                    return Err(unknown_failpoint(name, shape).under("name"));
-                }
-                check_members(*target, shape)?;
-                check_counted("hit", *hit)
-            }
         }
     }
 }
@@ -293,54 +333,4 @@ impl fmt::Display for Fault {
         let fields = super::text::fields(self).map_err(|_| fmt::Error)?;
         fields.lines().try_for_each(|field| write!(f, ", {field}"))
     }
-}
-
-fn check_counted(field: &'static str, value: u32) -> Result<(), Problem> {
-    if value == 0 {
-        return Err(Problem::new(format!("{field} is counted from 1")).under(field));
-    }
-    Ok(())
-}
-
-fn check_target(target: Target, shape: &Shape) -> Result<(), Problem> {
-    match target {
-        Target::Node(node) => shape.check_node(node, "target"),
-        Target::Others => {
-            Err(Problem::new("`others` needs another side; write it in `from` or in `to`".to_owned()))
-        }
-        Target::Leader | Target::Follower | Target::AllMembers | Target::AllClients => Ok(()),
-    }
-}
-
-fn check_members(target: Target, shape: &Shape) -> Result<(), Problem> {
-    match target {
-        Target::Node(NodeId::Client(_)) | Target::AllClients => Err(Problem::new(format!(
-            "target `{target}` is no member; this kind of fault happens to members"
-        ))),
-        target => check_target(target, shape),
-    }
-    .map_err(|problem| problem.under("target"))
-}
-
-fn check_sides(from: &[Target], to: &[Target], shape: &Shape) -> Result<(), Problem> {
-    for (field, side) in [("from", from), ("to", to)] {
-        if side.is_empty() {
-            return Err(Problem::new(format!("`{field}` names nobody")).under(field));
-        }
-        for target in side.iter().filter(|target| **target != Target::Others) {
-            check_target(*target, shape).map_err(|problem| problem.under(field))?;
-        }
-    }
-    if from.contains(&Target::Others) && to.contains(&Target::Others) {
-        return Err(Problem::new("`others` can stand on one side only".to_owned()).under("to"));
-    }
-    Ok(())
-}
-
-fn unknown_failpoint(name: &str, shape: &Shape) -> Problem {
-    let known = match shape.failpoints {
-        [] => "it has none".to_owned(),
-        names => format!("it has {}", names.join(", ")),
-    };
-    Problem::new(format!("this system has no failpoint `{name}`; {known}"))
 }

@@ -1,0 +1,213 @@
+//! The database of a member, as etcd keeps it with bbolt.
+
+mod batch;
+mod bucket;
+mod buffer;
+mod commit;
+mod database;
+mod error;
+mod read;
+mod tree;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Mutex;
+use vertebra_sim::{DiskError, Node};
+
+pub use batch::BatchTx;
+use batch::Writer;
+pub use bucket::Bucket;
+use buffer::{ReadBuffer, WriteBuffer};
+use database::Database;
+pub use error::BackendError;
+pub use read::ReadTx;
+
+use crate::syncs::SkippedSyncs;
+
+/// When writes are committed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// The longest time that they wait; etcd's default is 100 ms.
+    pub batch_interval: Duration,
+    /// The number of writes from which on they do not wait; etcd's default is 10,000.
+    pub batch_limit: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { batch_interval: Duration::from_millis(100), batch_limit: 10_000 }
+    }
+}
+
+/// What happens before each commit, as a part of it.
+pub type PreCommitHook = Rc<dyn Fn(&mut BatchTx)>;
+
+/// An open database.
+#[derive(Clone)]
+pub struct Backend(Rc<Shared>);
+
+struct Shared {
+    node: Node,
+    path: String,
+    limits: Limits,
+    /// First come, first served. It is held during commits, so that they keep others from writing.
+    lock: Arc<Mutex<()>>,
+    /// With whoever has the lock.
+    writer: Cell<Option<Box<Writer>>>,
+    view: RefCell<ReadTx>,
+    hook: RefCell<Option<PreCommitHook>>,
+    bytes: Cell<u64>,
+    bytes_in_use: Cell<u64>,
+}
+
+impl Shared {
+    /// Lets others read what `database` has committed.
+    fn show(&self, database: &Database) {
+        *self.view.borrow_mut() = ReadTx { committed: database.trees.clone(), buffer: ReadBuffer::default() };
+        self.bytes.set(database.bytes);
+        self.bytes_in_use.set(database.bytes);
+    }
+}
+
+impl Backend {
+    /// Opens the database at `path`, or makes one where there is none.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk; and that the file is damaged.
+    pub async fn open(
+        node: &Node,
+        path: &str,
+        limits: Limits,
+        skipped: SkippedSyncs,
+    ) -> Result<Self, BackendError> {
+        let database = Database::open(node, path, skipped).await?;
+        let view = ReadTx { committed: database.trees.clone(), buffer: ReadBuffer::default() };
+        let bytes = database.bytes;
+        let writer = Writer { database, buffer: WriteBuffer::default(), pending: 0, deletions: 0 };
+        Ok(Self(Rc::new(Shared {
+            node: node.clone(),
+            path: path.to_owned(),
+            limits,
+            lock: Arc::default(),
+            writer: Cell::new(Some(Box::new(writer))),
+            view: RefCell::new(view),
+            hook: RefCell::default(),
+            bytes: Cell::new(bytes),
+            bytes_in_use: Cell::new(bytes),
+        })))
+    }
+
+    /// Waits for the right to write.
+    pub async fn lock(&self) -> BatchTx {
+        let lock = Arc::clone(&self.0.lock).lock_owned().await;
+        BatchTx { shared: Rc::clone(&self.0), writer: self.0.writer.take(), _lock: lock }
+    }
+
+    /// The database as it is now, committed or not.
+    #[must_use]
+    pub fn read(&self) -> ReadTx {
+        self.0.view.borrow().clone()
+    }
+
+    /// Sets what happens before each commit, as a part of it (etcd's `OnPreCommitUnsafe`).
+    pub fn set_pre_commit_hook(&self, hook: impl Fn(&mut BatchTx) + 'static) {
+        *self.0.hook.borrow_mut() = Some(Rc::new(hook));
+    }
+
+    /// Commits now.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk. The process must end then.
+    pub async fn force_commit(&self) -> Result<(), BackendError> {
+        let mut batch = self.lock().await;
+        batch.commit().await?;
+        batch.unlock().await
+    }
+
+    /// Commits again and again, for as long as the disk does not fail. To be run as a task of its own.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk. The process must end then.
+    pub async fn commit_on_interval(self) -> Result<(), BackendError> {
+        loop {
+            self.0.node.sleep(self.0.limits.batch_interval).await;
+            let pending = self.lock().await.pending();
+            if pending != 0 {
+                self.force_commit().await?;
+            }
+        }
+    }
+
+    /// Copies what is in use into a new file, which then takes the place of the old one.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk.
+    pub async fn defragment(&self) -> Result<(), BackendError> {
+        self.force_commit().await
+    }
+
+    /// Commits, and gives a consistent copy of the file.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk. The process must end then.
+    pub async fn snapshot(&self) -> Result<Bytes, BackendError> {
+        let mut batch = self.lock().await;
+        batch.commit().await?;
+        batch.writer().database.read().await
+    }
+
+    /// The size of the file, free pages included, in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.0.bytes.get()
+    }
+
+    /// The size of the pages that are not free, in bytes.
+    #[must_use]
+    pub fn size_in_use(&self) -> u64 {
+        self.0.bytes_in_use.get()
+    }
+
+    /// A checksum over everything that is committed, but for the keys for which `is_ignored`.
+    #[must_use]
+    pub fn hash(&self, is_ignored: impl Fn(Bucket, &[u8]) -> bool) -> u32 {
+        let view = self.0.view.borrow();
+        let mut hash = 0;
+        for bucket in Bucket::ALL {
+            hash = crc32c::crc32c_append(hash, bucket.name().as_bytes());
+            for (key, value) in view.committed[bucket.number()].iter_from(b"") {
+                if !is_ignored(bucket, key) {
+                    hash = crc32c::crc32c_append(hash, key);
+                    hash = crc32c::crc32c_append(hash, value);
+                }
+            }
+        }
+        hash
+    }
+
+    /// Where the file is.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.0.path
+    }
+}
+
+/// Renames a damaged file to `<path>.broken`, durably, so that a new one can be made in its place.
+///
+/// # Errors
+///
+/// Those of the disk.
+pub async fn set_aside(node: &Node, path: &str) -> Result<(), DiskError> {
+    let disk = node.disk();
+    disk.rename(path, &format!("{path}.broken")).await?;
+    disk.sync_directory(path.rsplit_once('/').map_or("", |(directory, _)| directory)).await
+}

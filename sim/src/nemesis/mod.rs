@@ -1,0 +1,237 @@
+//! Lets the faults of a schedule happen. The name is Jepsen's.
+
+mod clocks;
+mod links;
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::coverage::FaultTally;
+use crate::failpoint::{Armed, Strike};
+use crate::network::{Link, LinkProfile, Shown};
+use crate::node_id::NodeId;
+use crate::process::Crash;
+use crate::record;
+use crate::schedule::{Action, Aim, Fault, Packets, Schedule, Shape, TimedFault, resolve_sides};
+use crate::system::System;
+use crate::world::World;
+
+/// The faults of one run.
+pub(crate) struct Nemesis(Rc<Inner>);
+
+struct Inner {
+    shape: Shape,
+    faults: Vec<TimedFault>,
+    clocks: Vec<(NodeId, Clock)>,
+    cluster: Rc<dyn Cluster>,
+    /// Which of the faults met somebody.
+    met: RefCell<Vec<bool>>,
+}
+
+/// The system, as far as faults need to know it.
+pub(crate) trait Cluster {
+    fn leader(&self) -> Option<NodeId>;
+    fn operate(&self, world: &World, operation: &str, targets: &[NodeId]) -> bool;
+    fn load(&self, world: &World, load: &str, targets: &[NodeId], amount: u32, lasts: Duration) -> bool;
+}
+
+impl<S: System> Cluster for S {
+    fn leader(&self) -> Option<NodeId> {
+        System::leader(self)
+    }
+
+    fn operate(&self, world: &World, operation: &str, targets: &[NodeId]) -> bool {
+        System::operate(self, world, operation, targets)
+    }
+
+    fn load(&self, world: &World, load: &str, targets: &[NodeId], amount: u32, lasts: Duration) -> bool {
+        System::load(self, world, load, targets, amount, lasts)
+    }
+}
+
+impl Nemesis {
+    pub(crate) fn new<O>(schedule: &Schedule<O>, shape: Shape, cluster: Rc<dyn Cluster>) -> Self {
+        let clocks = schedule.clocks.iter();
+        Self(Rc::new(Inner {
+            shape,
+            faults: schedule.faults.clone(),
+            clocks: clocks
+                .map(|clock| (clock.node, Clock::new(clock.offset.nanos, clock.drift_ppm)))
+                .collect(),
+            cluster,
+            met: RefCell::new(vec![false; schedule.faults.len()]),
+        }))
+    }
+
+    /// How many faults have met somebody.
+    pub(crate) fn met(&self) -> u64 {
+        self.0.met.borrow().iter().filter(|met| **met).count() as u64
+    }
+
+    /// How often each kind is in the schedule, and met somebody.
+    pub(crate) fn tallies(&self) -> Vec<(&'static str, FaultTally)> {
+        let mut tallies: Vec<_> =
+            Fault::KINDS.into_iter().map(|kind| (kind, FaultTally::default())).collect();
+        for (fault, met) in self.0.faults.iter().zip(&*self.0.met.borrow()) {
+            let (_, tally) = &mut tallies[fault.fault.kind_index()];
+            tally.runs = 1;
+            tally.drawn += 1;
+            tally.met += u64::from(*met);
+        }
+        tallies
+    }
+
+    /// Sets the clocks, and puts every fault into the queue.
+    pub(crate) fn begin(&self, world: &World) {
+        for (node, clock) in &self.0.clocks {
+            world.process(world.index(*node)).set_clock(*clock);
+        }
+        for (number, fault) in self.0.faults.iter().enumerate() {
+            let nemesis = Rc::clone(&self.0);
+            world.call_after(fault.at, move |world| nemesis.strike(world, number));
+        }
+    }
+
+    /// Ends all faults: every process runs, every link and every disk works, every clock keeps its own pace.
+    pub(crate) fn heal(&self, world: &World) {
+        record!(world, "fault", "all faults are healed");
+        world.set_healed();
+        world.failpoints().borrow_mut().clear();
+        world.heal_links();
+        world.heal_disks();
+        world.heal_clocks();
+        world.heal_processes();
+    }
+}
+
+impl Inner {
+    fn strike(&self, world: &World, number: usize) {
+        let fault = &self.faults[number].fault;
+        let (nodes, others) = self.struck(fault);
+        record!(world, "fault", "{}: {}{}", number + 1, Shown(fault), Struck(fault.aim(), &nodes, &others));
+        let met = self.happen(world, number, &nodes, &others);
+        self.met.borrow_mut()[number] = met;
+    }
+
+    /// Whom `fault` meets now; those of its other side, too, where it has one.
+    fn struck(&self, fault: &Fault) -> (Vec<NodeId>, Vec<NodeId>) {
+        let leader = self.cluster.leader();
+        match fault.aim() {
+            Aim::Nodes(target) => (target.resolve(&self.shape, leader), Vec::new()),
+            Aim::Links(from, to) => resolve_sides(from, to, &self.shape, leader),
+        }
+    }
+
+    /// Lets a fault happen to `nodes`, or between them and `others`; whether there was anybody.
+    fn happen(&self, world: &World, number: usize, nodes: &[NodeId], others: &[NodeId]) -> bool {
+        let each = |happens: &dyn Fn(NodeId)| {
+            nodes.iter().for_each(|node| happens(*node));
+            !nodes.is_empty()
+        };
+        let links = |direction| world.links_between(nodes, others, direction);
+        match &self.faults[number].fault {
+            Fault::Kill { down, .. } => each(&|node| world.crash_for(node, Crash::Process, *down)),
+            Fault::PowerFailure { down, .. } => each(&|node| world.crash_for(node, Crash::Power, *down)),
+            Fault::Pause { lasts, .. } => each(&|node| world.pause_for(node, *lasts)),
+            Fault::Partition { direction, packets, lasts, .. } => match packets {
+                Packets::Drop => world.change_links(links(*direction), *lasts, Link::cut, Link::join),
+                Packets::Hold => world.change_links(links(*direction), *lasts, Link::hold, Link::release),
+            },
+            Fault::Degrade {
+                direction,
+                latency_min,
+                latency_max,
+                loss_ppm,
+                duplicate_ppm,
+                duplicate_delay_max,
+                lasts,
+                ..
+            } => {
+                let profile = LinkProfile {
+                    latency_min: crate::time::nanos(*latency_min),
+                    latency_max: crate::time::nanos(*latency_max),
+                    loss_ppm: *loss_ppm,
+                    duplicate_ppm: *duplicate_ppm,
+                    duplicate_delay_max: crate::time::nanos(*duplicate_delay_max),
+                    ..LinkProfile::default()
+                };
+                let degrade = move |link: &mut Link| link.degrade(number, profile);
+                world.change_links(links(*direction), *lasts, degrade, move |link| link.restore(number))
+            }
+            Fault::Reset { .. } => {
+                for a in nodes {
+                    for b in others {
+                        world.reset_connections(*a, *b);
+                    }
+                }
+                !nodes.is_empty() && !others.is_empty()
+            }
+            Fault::Failpoint { name, hit, action, lasts, .. } => {
+                let strike = match action {
+                    Action::Kill => Strike::Crash(Crash::Process, *lasts),
+                    Action::PowerFailure => Strike::Crash(Crash::Power, *lasts),
+                    Action::Pause => Strike::Pause(*lasts),
+                    Action::Delay => Strike::Delay(*lasts),
+                };
+                each(&|node| {
+                    let armed = Armed { node, name: name.clone(), hits: *hit, strike };
+                    world.failpoints().borrow_mut().push(armed);
+                })
+            }
+            Fault::DiskStall { extra_latency, lasts, .. } => {
+                each(&|node| world.stall_disk(node, *extra_latency, *lasts))
+            }
+            Fault::DiskError { operation, count, .. } => {
+                each(&|node| world.fail_disk(node, *operation, *count))
+            }
+            Fault::DiskFull { lasts, .. } => each(&|node| world.fill_disk(node, *lasts)),
+            Fault::ClockDrift { drift_ppm, lasts, .. } => {
+                each(&|node| world.drift_clock(node, number, *drift_ppm, *lasts))
+            }
+            Fault::Operate { operation, .. } => {
+                !nodes.is_empty() && self.cluster.operate(world, operation, nodes)
+            }
+            Fault::Load { load, amount, lasts, .. } => {
+                !nodes.is_empty() && self.cluster.load(world, load, nodes, *amount, *lasts)
+            }
+        }
+    }
+}
+
+/// Whom a fault meets, behind the fault in a trace.
+#[derive(Hash)]
+struct Struck<'f>(Aim<'f>, &'f [NodeId], &'f [NodeId]);
+
+impl fmt::Display for Struck<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(aim, nodes, others) = self;
+        f.write_str(" -> ")?;
+        tell_nodes(f, nodes)?;
+        if let Aim::Links(..) = aim {
+            f.write_str(" and ")?;
+            tell_nodes(f, others)?;
+        }
+        Ok(())
+    }
+}
+
+fn tell_nodes(f: &mut fmt::Formatter<'_>, nodes: &[NodeId]) -> fmt::Result {
+    for (place, node) in nodes.iter().enumerate() {
+        write!(f, "{}{node}", if place == 0 { "" } else { ", " })?;
+    }
+    if nodes.is_empty() { f.write_str("nobody") } else { Ok(()) }
+}
+
+impl World {
+    /// Ends a fault after `lasts`, unless all faults were ended before.
+    pub(crate) fn undo_after(&self, lasts: Duration, undo: impl FnOnce(&Self) + 'static) {
+        self.call_after(lasts, |world| {
+            if !world.is_healed() {
+                undo(world);
+            }
+        });
+    }
+}

@@ -1,0 +1,114 @@
+//! Whether a fault can happen to a cluster of a shape.
+
+use super::Fault;
+use crate::node_id::NodeId;
+use crate::schedule::environment::{check_drift, check_ppm, check_range};
+use crate::schedule::problem::Problem;
+use crate::schedule::{Shape, Target};
+
+impl Fault {
+    /// Whether it can happen to a cluster of this shape.
+    pub(in crate::schedule) fn check(&self, shape: &Shape) -> Result<(), Problem> {
+        match self {
+            Self::Kill { target, .. }
+            | Self::PowerFailure { target, .. }
+            | Self::Pause { target, .. }
+            | Self::DiskStall { target, .. }
+            | Self::DiskFull { target, .. } => check_members(*target, shape),
+            Self::DiskError { target, count, .. } => {
+                check_members(*target, shape)?;
+                check_counted("count", *count)
+            }
+            Self::ClockDrift { target, drift_ppm, .. } => {
+                check_target(*target, shape).map_err(|problem| problem.under("target"))?;
+                check_drift(*drift_ppm)
+            }
+            Self::Partition { from, to, .. } | Self::Reset { from, to } => check_sides(from, to, shape),
+            Self::Degrade { from, to, latency_min, latency_max, loss_ppm, duplicate_ppm, .. } => {
+                check_sides(from, to, shape)?;
+                check_range(("latency_min", *latency_min), ("latency_max", *latency_max))?;
+                check_ppm("loss_ppm", *loss_ppm)?;
+                check_ppm("duplicate_ppm", *duplicate_ppm)
+            }
+            Self::Failpoint { name, target, hit, .. } => {
+                check_name(name, shape.failpoints, "failpoint").map_err(|problem| problem.under("name"))?;
+                check_members(*target, shape)?;
+                check_counted("hit", *hit)
+            }
+            Self::Operate { operation, target } => {
+                check_name(operation, shape.operations, "operation")
+                    .map_err(|problem| problem.under("operation"))?;
+                check_members(*target, shape)
+            }
+            Self::Load { load, target, amount, .. } => {
+                check_name(load, shape.loads, "load").map_err(|problem| problem.under("load"))?;
+                check_clients(*target, shape)?;
+                check_counted("amount", *amount)
+            }
+        }
+    }
+}
+
+fn check_counted(field: &'static str, value: u32) -> Result<(), Problem> {
+    if value == 0 {
+        return Err(Problem::new(format!("{field} is counted from 1")).under(field));
+    }
+    Ok(())
+}
+
+fn check_target(target: Target, shape: &Shape) -> Result<(), Problem> {
+    match target {
+        Target::Node(node) => shape.check_node(node, "target"),
+        Target::Others => {
+            Err(Problem::new("`others` needs another side; write it in `from` or in `to`".to_owned()))
+        }
+        Target::Leader | Target::Follower | Target::AllMembers | Target::AllClients => Ok(()),
+    }
+}
+
+fn check_members(target: Target, shape: &Shape) -> Result<(), Problem> {
+    match target {
+        Target::Node(NodeId::Client(_)) | Target::AllClients => Err(Problem::new(format!(
+            "target `{target}` is no member; this kind of fault happens to members"
+        ))),
+        target => check_target(target, shape),
+    }
+    .map_err(|problem| problem.under("target"))
+}
+
+fn check_clients(target: Target, shape: &Shape) -> Result<(), Problem> {
+    match target {
+        Target::Node(NodeId::Client(_)) | Target::AllClients => check_target(target, shape),
+        target => Err(Problem::new(format!(
+            "target `{target}` is no client; this kind of fault happens to clients"
+        ))),
+    }
+    .map_err(|problem| problem.under("target"))
+}
+
+fn check_sides(from: &[Target], to: &[Target], shape: &Shape) -> Result<(), Problem> {
+    for (field, side) in [("from", from), ("to", to)] {
+        if side.is_empty() {
+            return Err(Problem::new(format!("`{field}` names nobody")).under(field));
+        }
+        for target in side.iter().filter(|target| **target != Target::Others) {
+            check_target(*target, shape).map_err(|problem| problem.under(field))?;
+        }
+    }
+    if from.contains(&Target::Others) && to.contains(&Target::Others) {
+        return Err(Problem::new("`others` can stand on one side only".to_owned()).under("to"));
+    }
+    Ok(())
+}
+
+/// Whether `name` is one of those that the system has for a `noun`.
+fn check_name(name: &str, known: &[&str], noun: &str) -> Result<(), Problem> {
+    if known.contains(&name) {
+        return Ok(());
+    }
+    let known = match known {
+        [] => "it has none".to_owned(),
+        names => format!("it has {}", names.join(", ")),
+    };
+    Err(Problem::new(format!("this system has no {noun} `{name}`; {known}")))
+}

@@ -1,0 +1,110 @@
+//! Draws the parameters of each kind of fault.
+//!
+//! | class | where |
+//! | --- | --- |
+//! | processes, and failpoints in them | `process.rs` |
+//! | the network | `network.rs` |
+//! | disks | `disk.rs` |
+//! | clocks | `clock.rs` |
+//! | the operator and the load of clients | `cluster.rs` |
+
+use std::time::Duration;
+
+use super::{Slot, magnitude, member};
+use crate::random::Stream;
+use crate::schedule::{Fault, Shape, Target, TimedFault};
+
+mod clock;
+mod cluster;
+mod disk;
+mod network;
+mod process;
+
+/// How one kind of fault is drawn.
+pub(super) struct Kind {
+    /// The name of its stream: `schedule/fault/` and the kind as a file names it, or what several faults are
+    /// called that belong together.
+    pub(super) purpose: &'static str,
+    /// How many seeds of a million have faults of this kind.
+    pub(super) enabled_ppm: u32,
+    /// Whether it can happen to a cluster of this shape.
+    pub(super) possible: fn(&Shape) -> bool,
+    /// What it does.
+    draw: Draw,
+}
+
+enum Draw {
+    /// One fault, at the time of its slot.
+    One(fn(&mut Stream, &Shape, &Slot) -> Fault),
+    /// Faults that belong together, at the time of their slot and later.
+    Several(fn(&mut Stream, &Shape, &Slot) -> Vec<TimedFault>),
+}
+
+impl Kind {
+    const fn new(
+        purpose: &'static str,
+        enabled_ppm: u32,
+        draw: fn(&mut Stream, &Shape, &Slot) -> Fault,
+    ) -> Self {
+        Self { purpose, enabled_ppm, possible: |_| true, draw: Draw::One(draw) }
+    }
+
+    #[expect(dead_code, reason = "kinds of several faults come with the rest of the shapes")]
+    const fn several(
+        purpose: &'static str,
+        enabled_ppm: u32,
+        draw: fn(&mut Stream, &Shape, &Slot) -> Vec<TimedFault>,
+    ) -> Self {
+        Self { purpose, enabled_ppm, possible: |_| true, draw: Draw::Several(draw) }
+    }
+
+    const fn only_if(self, possible: fn(&Shape) -> bool) -> Self {
+        Self { possible, ..self }
+    }
+
+    /// Adds what happens at `slot` to `faults`.
+    pub(super) fn draw(&self, stream: &mut Stream, shape: &Shape, slot: &Slot, faults: &mut Vec<TimedFault>) {
+        match self.draw {
+            Draw::One(draw) => faults.push(TimedFault { at: slot.at, fault: draw(stream, shape, slot) }),
+            Draw::Several(draw) => faults.extend(draw(stream, shape, slot)),
+        }
+    }
+}
+
+/// Every kind. Disks that fail or fill stop a member for good until faults are over, so they are rarer.
+pub(super) static KINDS: [Kind; 13] = [
+    Kind::new("schedule/fault/kill", 500_000, process::kill),
+    Kind::new("schedule/fault/power-failure", 500_000, process::power_failure),
+    Kind::new("schedule/fault/pause", 700_000, process::pause),
+    Kind::new("schedule/fault/failpoint", 550_000, process::failpoint)
+        .only_if(|shape| !shape.failpoints.is_empty()),
+    Kind::new("schedule/fault/partition", 600_000, network::partition).only_if(network::has_links),
+    Kind::new("schedule/fault/degrade", 450_000, network::degrade).only_if(network::has_links),
+    Kind::new("schedule/fault/reset", 350_000, network::reset).only_if(network::has_links),
+    Kind::new("schedule/fault/disk-stall", 400_000, disk::disk_stall),
+    Kind::new("schedule/fault/disk-error", 250_000, disk::disk_error),
+    Kind::new("schedule/fault/disk-full", 200_000, disk::disk_full),
+    Kind::new("schedule/fault/clock-drift", 300_000, clock::clock_drift),
+    Kind::new("schedule/fault/operate", 500_000, cluster::operate)
+        .only_if(|shape| !shape.operations.is_empty()),
+    Kind::new("schedule/fault/load", 400_000, cluster::load)
+        .only_if(|shape| !shape.loads.is_empty() && shape.clients > 0),
+];
+
+/// How long a fault lasts, from `low` to `high` milliseconds, but not longer than faults happen.
+fn lasts(stream: &mut Stream, slot: &Slot, low: u64, high: u64) -> Duration {
+    magnitude(stream, Duration::from_millis(low), Duration::from_millis(high)).min(slot.room)
+}
+
+/// A member by its name, or members by their role.
+fn members(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Target {
+    if let Some(focus) = slot.focus {
+        return focus;
+    }
+    match stream.below(100) {
+        0..45 => Target::Leader,
+        45..60 => Target::Follower,
+        60..95 => member(stream, shape),
+        _ => Target::AllMembers,
+    }
+}
