@@ -6,7 +6,9 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::exit::Outcome;
-use crate::{Subject, bisect, completions, corpus, diff, failures, merge, replay, shrink, sweep, version};
+use crate::{
+    Subject, bisect, completions, corpus, coverage, diff, failures, merge, replay, shrink, sweep, version,
+};
 
 /// Deterministic simulation of an etcd cluster.
 ///
@@ -32,7 +34,7 @@ Examples:
 
 Exit codes:
     0  pass
-    1  a violation was found
+    1  a violation was found, or what a sweep must reach was not
     2  wrong usage, or a file that cannot be read or written
     3  non-determinism was detected
   125  not applicable, as `git bisect run` takes it
@@ -60,6 +62,8 @@ pub enum Verb {
     Bisect(bisect::Flags),
     /// List what sweeps found, and how it stands
     Failures(failures::Flags),
+    /// Tell which marks, failpoints and kinds of faults sweeps came by
+    Coverage(coverage::Flags),
     /// Join the ledgers of several sweeps
     Merge(merge::Flags),
     /// Print the completions for a shell

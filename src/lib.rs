@@ -5,7 +5,7 @@
 //!
 //! | | where |
 //! | --- | --- |
-//! | the verbs | `sweep`, `replay`, `shrink`, `corpus`, `failures`, `merge`, `diff`, `bisect`, `completions` |
+//! | the verbs | `sweep`, `replay`, `shrink`, `corpus`, `failures`, `coverage`, `merge`, `diff`, `bisect`, `completions` |
 //! | what they share of the command line | `arguments`, `changes`, `source`, `jobs` |
 //! | how the command ends | [`exit`] |
 //! | where two runs part | `divergence` |
@@ -22,6 +22,7 @@ mod bisect;
 mod changes;
 mod completions;
 pub mod corpus;
+mod coverage;
 mod diff;
 mod divergence;
 mod drawn;
@@ -60,6 +61,7 @@ pub fn main<S: Subject>() -> ExitCode {
         arguments::Verb::Diff(flags) => diff::diff::<S>(&flags),
         arguments::Verb::Bisect(flags) => bisect::bisect::<S>(&flags),
         arguments::Verb::Failures(flags) => failures::failures::<S>(&flags),
+        arguments::Verb::Coverage(flags) => coverage::coverage::<S>(&flags),
         arguments::Verb::Merge(flags) => merge::merge::<S>(&flags),
         arguments::Verb::Completions(flags) => completions::completions::<S>(&flags),
     };

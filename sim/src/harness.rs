@@ -187,9 +187,9 @@ fn reached<S: System>(
     nemesis: &Nemesis,
 ) -> Reached {
     let faults = nemesis.tallies();
-    let arms = |name: &str| {
-        let mut faults = schedule.faults.iter();
-        faults.any(|timed| matches!(&timed.fault, Fault::Failpoint { name: armed, .. } if armed == name))
+    let named = |names: &[&'static str], name_of: fn(&Fault) -> Option<&str>| {
+        let drawn: Vec<&str> = schedule.faults.iter().filter_map(|timed| name_of(&timed.fault)).collect();
+        names.iter().map(|name| (*name, drawn.contains(name))).collect::<Vec<_>>()
     };
     let profile = Profile {
         members: shape.members,
@@ -197,7 +197,18 @@ fn reached<S: System>(
         disks: world.counters().uses_disks.get(),
         connections: world.counters().uses_connections.get(),
         faults: faults.iter().map(|(kind, tally)| (*kind, tally.drawn > 0)).collect(),
-        failpoints: shape.failpoints.iter().map(|name| (*name, arms(name))).collect(),
+        failpoints: named(shape.failpoints, |fault| match fault {
+            Fault::Failpoint { name, .. } => Some(name),
+            _ => None,
+        }),
+        operations: named(shape.operations, |fault| match fault {
+            Fault::Operate { operation, .. } => Some(operation),
+            _ => None,
+        }),
+        loads: named(shape.loads, |fault| match fault {
+            Fault::Load { load, .. } => Some(load),
+            _ => None,
+        }),
         features: S::features(&schedule.options),
     };
     world.counters().reached::<S>(&profile, faults)

@@ -56,6 +56,8 @@ pub(crate) struct Process {
     own_drift_ppm: Cell<i32>,
     /// The faults that drive its clock, by number; the last one holds.
     drifts: RefCell<Vec<(usize, i32)>>,
+    /// The faults that set its clock, by number; they add up.
+    jumps: RefCell<Vec<(usize, i64)>>,
     pub(crate) status: Cell<Status>,
     /// Faults that keep it down, and how often these were all lifted at once.
     down: Holds,
@@ -104,6 +106,7 @@ impl Process {
             clock: Cell::new(Clock::new(0, 0)),
             own_drift_ppm: Cell::new(0),
             drifts: RefCell::default(),
+            jumps: RefCell::default(),
             status: Cell::new(Status::Down),
             down: Holds::default(),
             paused: Holds::default(),
@@ -139,9 +142,29 @@ impl Process {
         self.set_drift(now);
     }
 
-    pub(crate) fn end_drifts(&self, now: Instant) {
+    pub(crate) fn jump(&self, fault: usize, nanos: i64) {
+        self.jumps.borrow_mut().push((fault, nanos));
+        self.set_jump();
+    }
+
+    pub(crate) fn end_jump(&self, fault: usize) {
+        self.jumps.borrow_mut().retain(|(other, _)| *other != fault);
+        self.set_jump();
+    }
+
+    fn set_jump(&self) {
+        let ahead = self.jumps.borrow().iter().fold(0, |sum: i64, (_, nanos)| sum.saturating_add(*nanos));
+        let mut clock = self.clock.get();
+        clock.set_ahead(ahead);
+        self.clock.set(clock);
+    }
+
+    /// Ends what faults do to its clock.
+    pub(crate) fn heal_clock(&self, now: Instant) {
         self.drifts.borrow_mut().clear();
         self.set_drift(now);
+        self.jumps.borrow_mut().clear();
+        self.set_jump();
     }
 
     fn set_drift(&self, now: Instant) {

@@ -269,10 +269,6 @@ impl World {
         self.0.processes[index].clock.get()
     }
 
-    pub(crate) fn read_clock(&self, index: usize) -> Instant {
-        self.clock(index).read(self.now())
-    }
-
     /// Puts `occurrence` into the queue, `delay` nanoseconds from now.
     pub(crate) fn schedule_after(&self, delay: u64, occurrence: Occurrence) {
         self.queue().borrow_mut().push(self.now() + Duration::from_nanos(delay), occurrence);

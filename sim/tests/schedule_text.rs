@@ -348,7 +348,7 @@ fn what_is_unknown_is_named_together_with_what_is_known() {
     );
     insta::assert_snapshot!(
         error_with("action = \"kill\"", "action = \"explode\""),
-        @"schedule.toml:52: fault 3: unknown value `explode`; known values: kill, power-failure, pause, delay"
+        @"schedule.toml:52: fault 3: unknown value `explode`; known values: kill, power-failure, pause, delay, disconnect"
     );
     insta::assert_snapshot!(
         error_with("\"beforeSave\"", "\"beforeSafe\""),
@@ -436,7 +436,7 @@ fn a_target_that_does_not_exist_is_refused() {
     );
     insta::assert_snapshot!(
         error_with("target = \"member 2\"", "target = \"boss\""),
-        @"schedule.toml:34: fault 1: `boss` is no target; write `member 1`, `client 1`, `leader`, `follower`, `all members`, `all clients` or `others`"
+        @"schedule.toml:34: fault 1: `boss` is no target; write `member 1`, `client 1`, `leader`, `follower`, `minority`, `majority`, `all members`, `all clients` or `others`"
     );
     insta::assert_snapshot!(
         error_with("target = \"member 2\"", "target = \"client 1\""),
@@ -500,7 +500,7 @@ fn an_error_is_one_line_even_where_the_file_has_more() {
     );
     insta::assert_snapshot!(
         error_with("\"leader\"", "\"\"\"lea\nder\"\"\""),
-        @r#"schedule.toml:40: fault 2: `lea\nder` is no target; write `member 1`, `client 1`, `leader`, `follower`, `all members`, `all clients` or `others`"#
+        @r#"schedule.toml:40: fault 2: `lea\nder` is no target; write `member 1`, `client 1`, `leader`, `follower`, `minority`, `majority`, `all members`, `all clients` or `others`"#
     );
 }
 

@@ -15,6 +15,7 @@ mod bad_input;
 mod bisect;
 mod bisect_refused;
 mod corpus;
+mod coverage;
 mod determinism;
 mod diff;
 mod echo;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         bisect::tests(),
         bisect_refused::tests(),
         corpus::tests(),
+        coverage::tests(),
         determinism::tests(),
         diff::tests(),
         failures::tests(),

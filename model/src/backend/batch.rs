@@ -19,6 +19,8 @@ pub(super) struct Writer {
     pub(super) pending: usize,
     /// How many of them were deletions.
     pub(super) deletions: usize,
+    /// Why a commit failed. What is in the file is unknown then, and there is no other commit.
+    pub(super) failed: Option<BackendError>,
 }
 
 /// The right to write. Who has it sees its own writes at once; others see them when it is unlocked.
@@ -49,7 +51,7 @@ impl BatchTx {
     pub fn put(&mut self, bucket: Bucket, key: impl Into<Bytes>, value: impl Into<Bytes>) {
         let (key, value) = (key.into(), value.into());
         let writer = self.writer_mut();
-        writer.database.trees[bucket.number()].insert(key.clone(), value.clone());
+        writer.database.put(bucket, key.clone(), value.clone());
         writer.buffer.add(bucket, key, Some(value));
         writer.pending += 1;
     }
@@ -58,7 +60,7 @@ impl BatchTx {
     pub fn delete(&mut self, bucket: Bucket, key: impl Into<Bytes>) {
         let key = key.into();
         let writer = self.writer_mut();
-        writer.database.trees[bucket.number()].remove(&key);
+        writer.database.delete(bucket, &key);
         writer.buffer.add(bucket, key, None);
         writer.pending += 1;
         writer.deletions += 1;
@@ -67,12 +69,12 @@ impl BatchTx {
     /// The value of a key.
     #[must_use]
     pub fn get(&self, bucket: Bucket, key: &[u8]) -> Option<&Bytes> {
-        self.writer().database.trees[bucket.number()].get(key)
+        self.writer().database.tree(bucket).get(key)
     }
 
     /// Keys and values from `key` on, sorted.
     pub fn iter_from(&self, bucket: Bucket, key: &[u8]) -> impl Iterator<Item = (&Bytes, &Bytes)> + use<'_> {
-        self.writer().database.trees[bucket.number()].iter_from(key)
+        self.writer().database.tree(bucket).iter_from(key)
     }
 
     /// Keys and values with `from <= key < to`, sorted; at most `limit` of them, where 0 means all.

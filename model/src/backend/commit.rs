@@ -1,4 +1,4 @@
-//! A commit, from the hook to the transaction that follows it.
+//! A commit, from the hook to the transactions that follow it.
 
 use std::rc::Rc;
 
@@ -7,9 +7,15 @@ use crate::failpoints;
 
 impl BatchTx {
     /// Makes everything that was written durable. Nothing is done when nothing was written, not even by the hook.
+    ///
+    /// Readers go on seeing the last commit with the read buffer on top until this one is durable, which is the same.
     pub(super) async fn commit(&mut self) -> Result<(), BackendError> {
+        if let Some(error) = &self.writer().failed {
+            return Err(error.clone());
+        }
         let shared = Rc::clone(&self.shared);
         let node = &shared.node;
+        shared.view.borrow().assert_equal_to(&self.writer().database);
         let hook = shared.hook.borrow().clone();
         if let Some(hook) = hook {
             node.failpoint(failpoints::COMMIT_BEFORE_PRE_COMMIT_HOOK).await;
@@ -19,14 +25,16 @@ impl BatchTx {
         if self.writer().pending == 0 {
             return Ok(());
         }
+        let _busy = shared.busy();
         node.failpoint(failpoints::BEFORE_COMMIT).await;
-        self.writer_mut().database.commit().await?;
+        if let Err(error) = self.writer_mut().database.commit(node).await {
+            self.writer_mut().failed = Some(error.clone());
+            return Err(error);
+        }
         node.failpoint(failpoints::AFTER_COMMIT).await;
         let writer = self.writer_mut();
         (writer.pending, writer.deletions) = (0, 0);
-        // Only the hook's writes are in there: they came after those of the transaction were shown to others.
-        writer.buffer.clear();
-        shared.show(&writer.database);
+        shared.show(writer);
         // etcd begins a transaction for writing, and one for reading.
         for _ in 0..2 {
             node.failpoint(failpoints::BEFORE_START_DB_TXN).await;

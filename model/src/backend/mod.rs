@@ -5,7 +5,10 @@ mod bucket;
 mod buffer;
 mod commit;
 mod database;
+mod defragment;
 mod error;
+mod free_pages;
+mod page;
 mod read;
 mod tree;
 
@@ -15,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use vertebra_sim::{DiskError, Node};
 
 pub use batch::BatchTx;
@@ -23,6 +26,7 @@ use batch::Writer;
 pub use bucket::Bucket;
 use buffer::{ReadBuffer, WriteBuffer};
 use database::Database;
+pub use defragment::DefragmentError;
 pub use error::BackendError;
 pub use read::ReadTx;
 
@@ -62,14 +66,37 @@ struct Shared {
     hook: RefCell<Option<PreCommitHook>>,
     bytes: Cell<u64>,
     bytes_in_use: Cell<u64>,
+    /// Commits and defragmentations that are under way; a defragmentation commits.
+    busy: Cell<u32>,
+    idle: Notify,
 }
 
 impl Shared {
-    /// Lets others read what `database` has committed.
-    fn show(&self, database: &Database) {
-        *self.view.borrow_mut() = ReadTx { committed: database.trees.clone(), buffer: ReadBuffer::default() };
-        self.bytes.set(database.bytes);
-        self.bytes_in_use.set(database.bytes);
+    /// Lets others read what was committed, with nothing on top.
+    fn show(&self, writer: &mut Writer) {
+        // Only the hook's writes are in there: they came after those of the transaction were shown.
+        writer.buffer.clear();
+        let committed = writer.database.trees().clone();
+        *self.view.borrow_mut() = ReadTx { committed, buffer: ReadBuffer::default() };
+        self.bytes.set(writer.database.bytes());
+        self.bytes_in_use.set(writer.database.bytes_in_use());
+    }
+
+    /// Keeps those away who read only when they have the database for themselves, until this is dropped.
+    fn busy(self: &Rc<Self>) -> Busy {
+        self.busy.set(self.busy.get() + 1);
+        Busy(Rc::clone(self))
+    }
+}
+
+struct Busy(Rc<Shared>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.set(self.0.busy.get() - 1);
+        if self.0.busy.get() == 0 {
+            self.0.idle.notify_waiters();
+        }
     }
 }
 
@@ -86,9 +113,10 @@ impl Backend {
         skipped: SkippedSyncs,
     ) -> Result<Self, BackendError> {
         let database = Database::open(node, path, skipped).await?;
-        let view = ReadTx { committed: database.trees.clone(), buffer: ReadBuffer::default() };
-        let bytes = database.bytes;
-        let writer = Writer { database, buffer: WriteBuffer::default(), pending: 0, deletions: 0 };
+        let view = ReadTx { committed: database.trees().clone(), buffer: ReadBuffer::default() };
+        let (bytes, bytes_in_use) = (database.bytes(), database.bytes_in_use());
+        let buffer = WriteBuffer::default();
+        let writer = Writer { database, buffer, pending: 0, deletions: 0, failed: None };
         Ok(Self(Rc::new(Shared {
             node: node.clone(),
             path: path.to_owned(),
@@ -98,7 +126,9 @@ impl Backend {
             view: RefCell::new(view),
             hook: RefCell::default(),
             bytes: Cell::new(bytes),
-            bytes_in_use: Cell::new(bytes),
+            bytes_in_use: Cell::new(bytes_in_use),
+            busy: Cell::new(0),
+            idle: Notify::new(),
         })))
     }
 
@@ -112,6 +142,15 @@ impl Backend {
     #[must_use]
     pub fn read(&self) -> ReadTx {
         self.0.view.borrow().clone()
+    }
+
+    /// The database as it is when neither a commit nor a defragmentation is under way. That is how long etcd's
+    /// readers wait for their transaction; what they see is the same.
+    pub async fn read_when_idle(&self) -> ReadTx {
+        while self.0.busy.get() > 0 {
+            self.0.idle.notified().await;
+        }
+        self.read()
     }
 
     /// Sets what happens before each commit, as a part of it (etcd's `OnPreCommitUnsafe`).
@@ -143,15 +182,6 @@ impl Backend {
                 self.force_commit().await?;
             }
         }
-    }
-
-    /// Copies what is in use into a new file, which then takes the place of the old one.
-    ///
-    /// # Errors
-    ///
-    /// Those of the disk.
-    pub async fn defragment(&self) -> Result<(), BackendError> {
-        self.force_commit().await
     }
 
     /// Commits, and gives a consistent copy of the file.
@@ -209,5 +239,5 @@ impl Backend {
 pub async fn set_aside(node: &Node, path: &str) -> Result<(), DiskError> {
     let disk = node.disk();
     disk.rename(path, &format!("{path}.broken")).await?;
-    disk.sync_directory(path.rsplit_once('/').map_or("", |(directory, _)| directory)).await
+    disk.sync_directory(database::directory(path)).await
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::Bucket;
 use super::buffer::{ReadBuffer, Write};
-use super::database::Trees;
+use super::database::{Database, Trees};
 
 /// The database as it was when this was made (etcd's `ConcurrentReadTx`). To have it and to copy it costs next to
 /// nothing, and keeps nobody from writing.
@@ -41,6 +41,24 @@ impl ReadTx {
     #[must_use]
     pub fn range(&self, bucket: Bucket, from: &[u8], to: &[u8], limit: usize) -> Vec<(Bytes, Bytes)> {
         collect(self.iter_from(bucket, from), to, limit)
+    }
+
+    /// Whether what was read of the keys in the buffer is what is in `database` (etcd's `VerifyBackendConsistency`,
+    /// for the keys that can differ).
+    ///
+    /// # Panics
+    ///
+    /// If it is not: readers saw something that was not written, or did not see what was.
+    pub(super) fn assert_equal_to(&self, database: &Database) {
+        for bucket in Bucket::ALL {
+            for (key, read) in self.buffer.bucket(bucket) {
+                let written = database.tree(bucket).get(key);
+                assert!(
+                    read.as_ref() == written,
+                    "bucket data mismatch: {key:?} in {bucket:?} reads as {read:?}, and was written as {written:?}"
+                );
+            }
+        }
     }
 }
 

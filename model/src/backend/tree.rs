@@ -1,30 +1,315 @@
-//! The keys and values of one bucket.
+//! A B+tree whose nodes are never changed once someone else can see them.
+//!
+//! ```text
+//!  committed ──> root ───┬──> leaf 1
+//!                        ├──> leaf 2 <──┐
+//!                        └──> leaf 3 <──┤     a write to leaf 1 copies leaf 1 and the root;
+//!  written ────> root' ──┬──────────────┘     the copies have no pages yet, and the pages of
+//!                        └──> leaf 1'         the originals are free after the commit
+//! ```
+//!
+//! A node has a place in the file, or was changed since the last commit and has none. A commit therefore writes the
+//! nodes without a place, and a copy of a tree is a copy of the pointer to its root.
 
-use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::rc::Rc;
 
 use bytes::Bytes;
 
-/// A sorted map. A copy costs nothing, and is unaffected by what happens to the original.
-#[derive(Clone, Default, PartialEq)]
-pub(super) struct Tree(Rc<BTreeMap<Bytes, Bytes>>);
+use super::page::{BRANCH_ENTRY_BYTES, HEADER_BYTES, LEAF_ENTRY_BYTES, PAGE_BYTES, Place};
+
+/// A node takes more bytes than a page only when that cannot be helped by splitting it.
+const NODE_BYTES_MAX: usize = PAGE_BYTES;
+/// Below this many bytes a node is merged with a neighbour, if both fit into one. bbolt's rule.
+const NODE_BYTES_MIN: usize = PAGE_BYTES / 4;
+
+/// The keys and values of one bucket, sorted.
+#[derive(Clone, Default)]
+pub(super) struct Tree {
+    pub(super) root: Option<Rc<Node>>,
+}
+
+#[derive(Clone)]
+pub(super) struct Node {
+    /// None when it was changed since the last commit.
+    pub(super) place: Option<Place>,
+    /// How many bytes it takes in the file, at least.
+    bytes: usize,
+    pub(super) entries: Entries,
+}
+
+/// Sorted by key, each key once.
+#[derive(Clone)]
+pub(super) enum Entries {
+    Leaf(Vec<(Bytes, Bytes)>),
+    /// Each node with a key that is not greater than any in it, and greater than all before it.
+    Branch(Vec<(Bytes, Rc<Node>)>),
+}
+
+impl Node {
+    pub(super) fn new(place: Option<Place>, entries: Entries) -> Self {
+        let bytes = match &entries {
+            Entries::Leaf(entries) => entries.iter().map(leaf_entry_bytes).sum(),
+            Entries::Branch(entries) => entries.iter().map(branch_entry_bytes).sum::<usize>(),
+        };
+        Self { place, bytes: HEADER_BYTES + bytes, entries }
+    }
+
+    fn len(&self) -> usize {
+        match &self.entries {
+            Entries::Leaf(entries) => entries.len(),
+            Entries::Branch(entries) => entries.len(),
+        }
+    }
+
+    fn first_key(&self) -> Bytes {
+        match &self.entries {
+            Entries::Leaf(entries) => entries[0].0.clone(),
+            Entries::Branch(entries) => entries[0].0.clone(),
+        }
+    }
+
+    /// Splits it when it has grown too large; the second half with the first key in it. `at_end` when it grew at its
+    /// end: then more will, and the first half is left full.
+    fn split(&mut self, at_end: bool) -> Option<(Bytes, Rc<Self>)> {
+        if self.bytes <= NODE_BYTES_MAX || self.len() < 2 {
+            return None;
+        }
+        let second = match &mut self.entries {
+            Entries::Leaf(entries) => {
+                let first = split_point(entries, at_end, leaf_entry_bytes);
+                Self::new(None, Entries::Leaf(entries.split_off(first)))
+            }
+            Entries::Branch(entries) => {
+                let first = split_point(entries, at_end, branch_entry_bytes);
+                Self::new(None, Entries::Branch(entries.split_off(first)))
+            }
+        };
+        self.bytes -= second.bytes - HEADER_BYTES;
+        Some((second.first_key(), Rc::new(second)))
+    }
+
+    /// Takes over all entries of the node behind it.
+    fn append(&mut self, next: &Self) {
+        match (&mut self.entries, &next.entries) {
+            (Entries::Leaf(entries), Entries::Leaf(more)) => entries.extend_from_slice(more),
+            (Entries::Branch(entries), Entries::Branch(more)) => entries.extend_from_slice(more),
+            _ => unreachable!("all leaves are equally deep"),
+        }
+        self.bytes += next.bytes - HEADER_BYTES;
+    }
+}
+
+fn leaf_entry_bytes((key, value): &(Bytes, Bytes)) -> usize {
+    LEAF_ENTRY_BYTES + key.len() + value.len()
+}
+
+fn branch_entry_bytes((key, _): &(Bytes, Rc<Node>)) -> usize {
+    BRANCH_ENTRY_BYTES + key.len()
+}
+
+/// Which entry begins the second half: neither half is empty.
+fn split_point<T>(entries: &[T], at_end: bool, bytes: impl Fn(&T) -> usize) -> usize {
+    if at_end {
+        return entries.len() - 1;
+    }
+    let half = entries.iter().map(&bytes).sum::<usize>() / 2;
+    let mut before = 0;
+    let is_before = |entry| {
+        before += bytes(entry);
+        before <= half
+    };
+    entries.iter().map(is_before).take_while(|is_before| *is_before).count().clamp(1, entries.len() - 1)
+}
+
+/// The node that `key` is in, if it is anywhere.
+fn child_of(children: &[(Bytes, Rc<Node>)], key: &[u8]) -> usize {
+    children.partition_point(|(first, _)| first[..] <= *key).saturating_sub(1)
+}
+
+/// Makes a node one that can be changed: a copy, when it belongs to what is committed.
+fn change<'a>(node: &'a mut Rc<Node>, freed: &mut Vec<Place>) -> &'a mut Node {
+    let node = Rc::make_mut(node);
+    freed.extend(node.place.take());
+    node
+}
 
 impl Tree {
+    /// The value of `key`.
     pub(super) fn get(&self, key: &[u8]) -> Option<&Bytes> {
-        self.0.get(key)
+        let mut node = self.root.as_ref()?;
+        loop {
+            match &node.entries {
+                Entries::Branch(children) => node = &children[child_of(children, key)].1,
+                Entries::Leaf(entries) => {
+                    let place = entries.binary_search_by(|(other, _)| other[..].cmp(key)).ok()?;
+                    return Some(&entries[place].1);
+                }
+            }
+        }
     }
 
-    pub(super) fn insert(&mut self, key: Bytes, value: Bytes) {
-        Rc::make_mut(&mut self.0).insert(key, value);
+    /// Sets the value of `key`. The places of nodes that are no longer in the tree are put into `freed`.
+    pub(super) fn insert(&mut self, key: Bytes, value: Bytes, freed: &mut Vec<Place>) {
+        let Some(root) = &mut self.root else {
+            self.root = Some(Rc::new(Node::new(None, Entries::Leaf(vec![(key, value)]))));
+            return;
+        };
+        if let Some(second) = insert(root, key, value, freed) {
+            let children = vec![(root.first_key(), Rc::clone(root)), second];
+            *root = Rc::new(Node::new(None, Entries::Branch(children)));
+        }
     }
 
-    pub(super) fn remove(&mut self, key: &[u8]) {
-        Rc::make_mut(&mut self.0).remove(key);
+    /// Removes `key`, if it is there.
+    pub(super) fn remove(&mut self, key: &[u8], freed: &mut Vec<Place>) {
+        if self.get(key).is_none() {
+            return;
+        }
+        let Some(root) = &mut self.root else { return };
+        remove(root, key, freed);
+        while let Entries::Branch(children) = &root.entries
+            && let [(_, only)] = &children[..]
+        {
+            let only = Rc::clone(only);
+            freed.extend(root.place);
+            *root = only;
+        }
+        if root.len() == 0 {
+            self.root = None;
+        }
     }
 
-    /// Keys and values from `key` on.
-    pub(super) fn iter_from(&self, key: &[u8]) -> impl Iterator<Item = (&Bytes, &Bytes)> + use<'_> {
-        self.0.range::<[u8], _>((Bound::Included(key), Bound::Unbounded))
+    /// Keys and values from `key` on, sorted.
+    pub(super) fn iter_from<'a>(&'a self, key: &[u8]) -> Iter<'a> {
+        let mut iter = Iter { leaf: [].iter(), above: Vec::new() };
+        let Some(mut node) = self.root.as_deref() else { return iter };
+        loop {
+            match &node.entries {
+                Entries::Branch(children) => {
+                    let child = child_of(children, key);
+                    iter.above.push(children[child + 1..].iter());
+                    node = &children[child].1;
+                }
+                Entries::Leaf(entries) => {
+                    iter.leaf = entries[entries.partition_point(|(other, _)| other[..] < *key)..].iter();
+                    return iter;
+                }
+            }
+        }
+    }
+}
+
+fn insert(
+    node: &mut Rc<Node>,
+    key: Bytes,
+    value: Bytes,
+    freed: &mut Vec<Place>,
+) -> Option<(Bytes, Rc<Node>)> {
+    let node = change(node, freed);
+    let (grown, at_end) = match &mut node.entries {
+        Entries::Leaf(entries) => {
+            let entry_bytes = LEAF_ENTRY_BYTES + key.len() + value.len();
+            // What is put behind everything is found to be so at once.
+            let place = match entries.last() {
+                Some((last, _)) if *last < key => Err(entries.len()),
+                _ => entries.binary_search_by(|(other, _)| other.cmp(&key)),
+            };
+            match place {
+                Ok(place) => {
+                    let old = std::mem::replace(&mut entries[place], (key, value));
+                    node.bytes -= leaf_entry_bytes(&old);
+                    (entry_bytes, false)
+                }
+                Err(place) => {
+                    entries.insert(place, (key, value));
+                    (entry_bytes, place + 1 == entries.len())
+                }
+            }
+        }
+        Entries::Branch(children) => {
+            let child = child_of(children, &key);
+            if key < children[child].0 {
+                node.bytes = node.bytes + key.len() - children[child].0.len();
+                children[child].0 = key.clone();
+            }
+            let second = insert(&mut children[child].1, key, value, freed)?;
+            let entry_bytes = branch_entry_bytes(&second);
+            children.insert(child + 1, second);
+            (entry_bytes, child + 2 == children.len())
+        }
+    };
+    node.bytes += grown;
+    node.split(at_end)
+}
+
+fn remove(node: &mut Rc<Node>, key: &[u8], freed: &mut Vec<Place>) {
+    let node = change(node, freed);
+    match &mut node.entries {
+        Entries::Leaf(entries) => {
+            if let Ok(place) = entries.binary_search_by(|(other, _)| other[..].cmp(key)) {
+                node.bytes -= leaf_entry_bytes(&entries.remove(place));
+            }
+        }
+        Entries::Branch(children) => {
+            let child = child_of(children, key);
+            remove(&mut children[child].1, key, freed);
+            node.bytes -= shrink(children, child, freed);
+        }
+    }
+}
+
+/// After something was removed from a child: drops it when it is empty, and merges it with a neighbour when both are
+/// small. The bytes that this takes from the parent.
+fn shrink(children: &mut Vec<(Bytes, Rc<Node>)>, child: usize, freed: &mut Vec<Place>) -> usize {
+    let changed = &children[child].1;
+    if changed.len() == 0 {
+        return branch_entry_bytes(&children.remove(child));
+    }
+    let first = if child + 1 < children.len() { child } else { child.saturating_sub(1) };
+    if changed.bytes >= NODE_BYTES_MIN || first + 1 >= children.len() {
+        return 0;
+    }
+    if children[first].1.bytes + children[first + 1].1.bytes - HEADER_BYTES > NODE_BYTES_MAX {
+        return 0;
+    }
+    let next = children.remove(first + 1);
+    freed.extend(next.1.place);
+    change(&mut children[first].1, freed).append(&next.1);
+    branch_entry_bytes(&next)
+}
+
+/// Keys and values of a tree, from some key on.
+pub(super) struct Iter<'a> {
+    leaf: std::slice::Iter<'a, (Bytes, Bytes)>,
+    /// What is left of the branches above the leaf, from the root down.
+    above: Vec<std::slice::Iter<'a, (Bytes, Rc<Node>)>>,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = (&'a Bytes, &'a Bytes);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some((key, value)) = self.leaf.next() {
+                return Some((key, value));
+            }
+            let mut node = loop {
+                match self.above.last_mut()?.next() {
+                    Some((_, node)) => break node,
+                    None => drop(self.above.pop()),
+                }
+            };
+            self.leaf = loop {
+                match &node.entries {
+                    Entries::Leaf(entries) => break entries.iter(),
+                    Entries::Branch(children) => {
+                        let mut children = children.iter();
+                        let Some((_, first)) = children.next() else { break [].iter() };
+                        self.above.push(children);
+                        node = first;
+                    }
+                }
+            };
+        }
     }
 }

@@ -11,11 +11,11 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::coverage::FaultTally;
 use crate::failpoint::{Armed, Strike};
-use crate::network::{Link, LinkProfile, Shown};
+use crate::network::{Filter, Link, LinkProfile, Shown};
 use crate::node_id::NodeId;
-use crate::process::Crash;
+use crate::process;
 use crate::record;
-use crate::schedule::{Action, Aim, Fault, Packets, Schedule, Shape, TimedFault, resolve_sides};
+use crate::schedule::{self, Action, Aim, Fault, Packets, Schedule, Shape, TimedFault, resolve_sides};
 use crate::system::System;
 use crate::world::World;
 
@@ -133,13 +133,49 @@ impl Inner {
         };
         let links = |direction| world.links_between(nodes, others, direction);
         match &self.faults[number].fault {
-            Fault::Kill { down, .. } => each(&|node| world.crash_for(node, Crash::Process, *down)),
-            Fault::PowerFailure { down, .. } => each(&|node| world.crash_for(node, Crash::Power, *down)),
+            Fault::Kill { down, .. } => each(&|node| world.crash_for(node, process::Crash::Process, *down)),
+            Fault::PowerFailure { down, .. } => {
+                each(&|node| world.crash_for(node, process::Crash::Power, *down))
+            }
             Fault::Pause { lasts, .. } => each(&|node| world.pause_for(node, *lasts)),
+            Fault::Throttle { period, quota, lasts, .. } => each(&|node| {
+                let (quota, stands_still) = (*quota, *period - *quota);
+                world.again_and_again(*period, *lasts, move |world, left| {
+                    // It runs first, and stands still for the rest of the period.
+                    let wait = quota.min(left);
+                    let stands_still = stands_still.min(left - wait);
+                    world.undo_after(wait, move |world| world.pause_for(node, stands_still));
+                });
+            }),
+            Fault::CrashLoop { crash, times, down, up, .. } => each(&|node| {
+                let (crash, down) = (crash_of(*crash), *down);
+                let between = down + *up;
+                world.again_and_again(between, between * *times, move |world, _| {
+                    world.crash_for(node, crash, down);
+                });
+            }),
             Fault::Partition { direction, packets, lasts, .. } => match packets {
                 Packets::Drop => world.change_links(links(*direction), *lasts, Link::cut, Link::join),
                 Packets::Hold => world.change_links(links(*direction), *lasts, Link::hold, Link::release),
             },
+            Fault::Flap { direction, packets, down, up, lasts, .. } => {
+                let (links, packets, down) = (links(*direction), *packets, *down);
+                let met = !links.is_empty();
+                world.again_and_again(down + *up, *lasts, move |world, left| {
+                    let (links, lasts) = (links.clone(), down.min(left));
+                    match packets {
+                        Packets::Drop => world.change_links(links, lasts, Link::cut, Link::join),
+                        Packets::Hold => world.change_links(links, lasts, Link::hold, Link::release),
+                    };
+                });
+                met
+            }
+            Fault::Filter { direction, messages, loss_ppm, delay, lasts, .. } => {
+                let (messages, delay) = (messages.clone(), crate::time::nanos(*delay));
+                let filter = Rc::new(Filter { messages, loss_ppm: *loss_ppm, delay });
+                let begin = move |link: &mut Link| link.filter(number, Rc::clone(&filter));
+                world.change_links(links(*direction), *lasts, begin, move |link| link.end_filter(number))
+            }
             Fault::Degrade {
                 direction,
                 latency_min,
@@ -147,6 +183,8 @@ impl Inner {
                 loss_ppm,
                 duplicate_ppm,
                 duplicate_delay_max,
+                reorder_ppm,
+                reorder_delay_max,
                 lasts,
                 ..
             } => {
@@ -156,25 +194,30 @@ impl Inner {
                     loss_ppm: *loss_ppm,
                     duplicate_ppm: *duplicate_ppm,
                     duplicate_delay_max: crate::time::nanos(*duplicate_delay_max),
+                    reorder_ppm: *reorder_ppm,
+                    reorder_delay_max: crate::time::nanos(*reorder_delay_max),
                     ..LinkProfile::default()
                 };
                 let degrade = move |link: &mut Link| link.degrade(number, profile);
                 world.change_links(links(*direction), *lasts, degrade, move |link| link.restore(number))
             }
             Fault::Reset { .. } => {
-                for a in nodes {
-                    for b in others {
-                        world.reset_connections(*a, *b);
-                    }
-                }
+                world.reset_between(nodes, others);
                 !nodes.is_empty() && !others.is_empty()
+            }
+            Fault::ResetStorm { every, lasts, .. } => {
+                let (nodes, others) = (nodes.to_vec(), others.to_vec());
+                let met = !nodes.is_empty() && !others.is_empty();
+                world.again_and_again(*every, *lasts, move |world, _| world.reset_between(&nodes, &others));
+                met
             }
             Fault::Failpoint { name, hit, action, lasts, .. } => {
                 let strike = match action {
-                    Action::Kill => Strike::Crash(Crash::Process, *lasts),
-                    Action::PowerFailure => Strike::Crash(Crash::Power, *lasts),
+                    Action::Kill => Strike::Crash(process::Crash::Process, *lasts),
+                    Action::PowerFailure => Strike::Crash(process::Crash::Power, *lasts),
                     Action::Pause => Strike::Pause(*lasts),
                     Action::Delay => Strike::Delay(*lasts),
+                    Action::Disconnect => Strike::Disconnect,
                 };
                 each(&|node| {
                     let armed = Armed { node, name: name.clone(), hits: *hit, strike };
@@ -191,6 +234,13 @@ impl Inner {
             Fault::ClockDrift { drift_ppm, lasts, .. } => {
                 each(&|node| world.drift_clock(node, number, *drift_ppm, *lasts))
             }
+            Fault::ClockJump { by, lasts, .. } => each(&|node| world.jump_clock(node, number, *by, *lasts)),
+            Fault::ClockStrobe { by, period, lasts, .. } => each(&|node| {
+                let (by, period) = (*by, *period);
+                world.again_and_again(period * 2, *lasts, move |world, left| {
+                    world.jump_clock(node, number, by, period.min(left));
+                });
+            }),
             Fault::Operate { operation, .. } => {
                 !nodes.is_empty() && self.cluster.operate(world, operation, nodes)
             }
@@ -198,6 +248,13 @@ impl Inner {
                 !nodes.is_empty() && self.cluster.load(world, load, nodes, *amount, *lasts)
             }
         }
+    }
+}
+
+fn crash_of(crash: schedule::Crash) -> process::Crash {
+    match crash {
+        schedule::Crash::Kill => process::Crash::Process,
+        schedule::Crash::PowerFailure => process::Crash::Power,
     }
 }
 
@@ -226,7 +283,22 @@ fn tell_nodes(f: &mut fmt::Formatter<'_>, nodes: &[NodeId]) -> fmt::Result {
 }
 
 impl World {
-    /// Ends a fault after `lasts`, unless all faults were ended before.
+    /// Lets `happens` happen now and each `period` from now, for as long as the time that it is told is left of
+    /// `lasts`, and until all faults are ended.
+    fn again_and_again(
+        &self,
+        period: Duration,
+        lasts: Duration,
+        happens: impl Fn(&Self, Duration) + 'static,
+    ) {
+        happens(self, lasts);
+        let left = lasts.saturating_sub(period);
+        if !left.is_zero() {
+            self.undo_after(period, move |world| world.again_and_again(period, left, happens));
+        }
+    }
+
+    /// Does something after `lasts`, such as to end a fault, unless all faults were ended before.
     pub(crate) fn undo_after(&self, lasts: Duration, undo: impl FnOnce(&Self) + 'static) {
         self.call_after(lasts, |world| {
             if !world.is_healed() {

@@ -73,7 +73,7 @@ mod text;
 mod weaker;
 
 pub use environment::{Clock, ClockOffset, Disk, Link, Network};
-pub use fault::{Action, Aim, Direction, Fault, Operation, Packets, TimedFault};
+pub use fault::{Action, Aim, Crash, Direction, Fault, Operation, Packets, TimedFault};
 pub use generate::{Generated, generate};
 pub use operations::{Numbers, Operations};
 pub use problem::{Problem, ScheduleError};

@@ -1,15 +1,19 @@
 //! Which faults are weaker than another, and which settings plainer: what shrinking tries in their place.
 //!
 //! Each step makes something less: a sort of fault, a target, a number, or the digits of one. So taking steps again
-//! and again comes to an end, whatever is taken. A kind of fault without an arm here is shrunk by taking it out alone.
+//! and again comes to an end, whatever is taken. Steps go by the fields that a file has, so that a new kind of fault
+//! needs nothing here; where it has a weaker kind beside it, that is said in [`weaker_kinds`].
 
 use std::time::Duration;
 
+use toml::{Table, Value};
+
 use super::rounder::{lower, rounder, shorter};
-use super::{
-    Action, Clock, ClockOffset, Direction, Disk, Fault, Link, Network, Packets, Shape, Target, TimedFault,
-};
-use crate::time::nanos;
+use super::{Clock, ClockOffset, Crash, Disk, Fault, Link, Network, Shape, Target, TimedFault};
+use crate::time::{nanos, text};
+
+/// What can happen at a failpoint, the weakest first.
+const ACTIONS: [&str; 5] = ["delay", "disconnect", "pause", "kill", "power-failure"];
 
 impl TimedFault {
     /// What is tried in its place, the greatest step first: [weaker](Fault::weaker) faults, then rounder times.
@@ -24,260 +28,174 @@ impl Fault {
     /// Faults that do less than this one, in a cluster of this shape; the greatest step first.
     #[must_use]
     pub fn weaker(&self, shape: &Shape) -> Vec<Self> {
-        let mut weaker = Vec::new();
-        // Each arm puts one field, or one sort, in the place of another.
-        let mut put = |fault: Self| weaker.push(fault);
-        match self.clone() {
-            Self::PowerFailure { target, down } => {
-                put(Self::Pause { target, lasts: down });
-                put(Self::Kill { target, down });
-                targets(target, shape).for_each(|target| put(Self::PowerFailure { target, down }));
-                shorter(down).for_each(|down| put(Self::PowerFailure { target, down }));
-            }
-            Self::Kill { target, down } => {
-                put(Self::Pause { target, lasts: down });
-                targets(target, shape).for_each(|target| put(Self::Kill { target, down }));
-                shorter(down).for_each(|down| put(Self::Kill { target, down }));
-            }
-            Self::Pause { target, lasts } => {
-                targets(target, shape).for_each(|target| put(Self::Pause { target, lasts }));
-                shorter(lasts).for_each(|lasts| put(Self::Pause { target, lasts }));
-            }
-            Self::Partition { from, to, direction, packets, lasts } => {
-                let with = |from, to, direction, packets, lasts| Self::Partition {
-                    from,
-                    to,
-                    direction,
-                    packets,
-                    lasts,
-                };
-                for (from, to) in directed(&from, &to, direction) {
-                    put(with(from, to, Direction::OneWay, packets, lasts));
-                }
-                if packets == Packets::Drop {
-                    put(with(from.clone(), to.clone(), direction, Packets::Hold, lasts));
-                }
-                for (from, to) in sides(&from, &to, shape) {
-                    put(with(from, to, direction, packets, lasts));
-                }
-                shorter(lasts)
-                    .for_each(|lasts| put(with(from.clone(), to.clone(), direction, packets, lasts)));
-            }
-            Self::Degrade { .. } => self.weaker_degradations(shape).into_iter().for_each(put),
-            Self::Reset { from, to } => {
-                sides(&from, &to, shape).for_each(|(from, to)| put(Self::Reset { from, to }));
-            }
-            Self::Failpoint { name, target, hit, action, lasts } => {
-                let with = |target, hit, action, lasts| Self::Failpoint {
-                    name: name.clone(),
-                    target,
-                    hit,
-                    action,
-                    lasts,
-                };
-                actions(action).iter().for_each(|action| put(with(target, hit, *action, lasts)));
-                targets(target, shape).for_each(|target| put(with(target, hit, action, lasts)));
-                fewer(hit).for_each(|hit| put(with(target, hit, action, lasts)));
-                shorter(lasts).for_each(|lasts| put(with(target, hit, action, lasts)));
-            }
-            Self::DiskStall { target, extra_latency, lasts } => {
-                let with = |target, extra_latency, lasts| Self::DiskStall { target, extra_latency, lasts };
-                targets(target, shape).for_each(|target| put(with(target, extra_latency, lasts)));
-                shorter(extra_latency).for_each(|extra| put(with(target, extra, lasts)));
-                shorter(lasts).for_each(|lasts| put(with(target, extra_latency, lasts)));
-            }
-            Self::DiskError { target, operation, count } => {
-                targets(target, shape).for_each(|target| put(Self::DiskError { target, operation, count }));
-                fewer(count).for_each(|count| put(Self::DiskError { target, operation, count }));
-            }
-            Self::DiskFull { target, lasts } => {
-                targets(target, shape).for_each(|target| put(Self::DiskFull { target, lasts }));
-                shorter(lasts).for_each(|lasts| put(Self::DiskFull { target, lasts }));
-            }
-            Self::ClockDrift { target, drift_ppm, lasts } => {
-                targets(target, shape).for_each(|target| put(Self::ClockDrift { target, drift_ppm, lasts }));
-                less_drift(drift_ppm).for_each(|drift| {
-                    put(Self::ClockDrift { target, drift_ppm: drift, lasts });
-                });
-                shorter(lasts).for_each(|lasts| put(Self::ClockDrift { target, drift_ppm, lasts }));
-            }
-            Self::Operate { operation, target } => {
-                let with = |target| Self::Operate { operation: operation.clone(), target };
-                targets(target, shape).for_each(|target| put(with(target)));
-            }
-            Self::Load { load, target, amount, lasts } => {
-                let with = |target, amount, lasts| Self::Load { load: load.clone(), target, amount, lasts };
-                targets(target, shape).for_each(|target| put(with(target, amount, lasts)));
-                fewer(amount).for_each(|amount| put(with(target, amount, lasts)));
-                shorter(lasts).for_each(|lasts| put(with(target, amount, lasts)));
-            }
-            // Kinds that nothing is known of.
-            #[allow(unreachable_patterns, reason = "a new kind of fault compiles before it has an arm")]
-            _ => {}
+        let mut weaker = weaker_kinds(self);
+        if let Ok(Value::Table(tagged)) = Value::try_from(self)
+            && let Some((kind, Value::Table(fields))) = tagged.iter().next()
+        {
+            let lesser = lesser(fields, shape).into_iter();
+            let tagged = lesser.map(|fields| Table::from_iter([(kind.clone(), Value::Table(fields))]));
+            weaker.extend(tagged.filter_map(|tagged| Value::Table(tagged).try_into::<Self>().ok()));
         }
-        weaker
-    }
-
-    fn weaker_degradations(&self, shape: &Shape) -> Vec<Self> {
-        let Self::Degrade {
-            from,
-            to,
-            direction,
-            latency_min,
-            latency_max,
-            loss_ppm,
-            duplicate_ppm,
-            duplicate_delay_max,
-            lasts,
-        } = self
-        else {
-            return Vec::new();
-        };
-        let mut weaker = Vec::new();
-        let mut put = |change: &dyn Fn(&mut Degradation<'_>)| {
-            let mut fault = self.clone();
-            if let Self::Degrade {
-                from,
-                to,
-                direction,
-                latency_min,
-                latency_max,
-                loss_ppm,
-                duplicate_ppm,
-                duplicate_delay_max,
-                lasts,
-            } = &mut fault
-            {
-                let latency = (latency_min, latency_max);
-                let duplicates = (duplicate_ppm, duplicate_delay_max);
-                change(&mut Degradation { from, to, direction, latency, loss_ppm, duplicates, lasts });
-            }
-            if fault != *self {
-                weaker.push(fault);
-            }
-        };
-        put(&|it| *it.loss_ppm = 0);
-        put(&|it| (*it.duplicates.0, *it.duplicates.1) = (0, Duration::ZERO));
-        put(&|it| (*it.latency.0, *it.latency.1) = (Duration::ZERO, Duration::ZERO));
-        for (from, to) in directed(from, to, *direction) {
-            put(&|it| {
-                (*it.from, *it.to) = (from.clone(), to.clone());
-                *it.direction = Direction::OneWay;
-            });
-        }
-        for (from, to) in sides(from, to, shape) {
-            put(&|it| (*it.from, *it.to) = (from.clone(), to.clone()));
-        }
-        shorter(*lasts).for_each(|lasts| put(&|it| *it.lasts = lasts));
-        lower(u64::from(*loss_ppm)).for_each(|ppm| put(&|it| *it.loss_ppm = ppm as u32));
-        lower(u64::from(*duplicate_ppm)).for_each(|ppm| put(&|it| *it.duplicates.0 = ppm as u32));
-        shorter(*duplicate_delay_max).for_each(|delay| put(&|it| *it.duplicates.1 = delay));
-        for (min, max) in latencies(*latency_min, *latency_max, |latency| shorter(latency).collect()) {
-            put(&|it| (*it.latency.0, *it.latency.1) = (min, max));
-        }
+        weaker.retain(|fault| fault != self && fault.check(shape).is_ok());
         weaker
     }
 }
 
-/// The fields of a degradation that may change.
-struct Degradation<'a> {
-    from: &'a mut Vec<Target>,
-    to: &'a mut Vec<Target>,
-    direction: &'a mut Direction,
-    latency: (&'a mut Duration, &'a mut Duration),
-    loss_ppm: &'a mut u32,
-    duplicates: (&'a mut u32, &'a mut Duration),
-    lasts: &'a mut Duration,
+/// Faults of weaker kinds that meet the same nodes.
+fn weaker_kinds(fault: &Fault) -> Vec<Fault> {
+    match fault.clone() {
+        Fault::PowerFailure { target, down } => {
+            vec![Fault::Pause { target, lasts: down }, Fault::Kill { target, down }]
+        }
+        Fault::Kill { target, down } => vec![Fault::Pause { target, lasts: down }],
+        Fault::CrashLoop { target, crash: Crash::Kill, down, .. } => vec![Fault::Kill { target, down }],
+        Fault::CrashLoop { target, crash: Crash::PowerFailure, down, .. } => {
+            vec![Fault::Kill { target, down }, Fault::PowerFailure { target, down }]
+        }
+        Fault::Flap { from, to, direction, packets, down, lasts, .. } => [down, lasts]
+            .map(|lasts| {
+                let (from, to) = (from.clone(), to.clone());
+                Fault::Partition { from, to, direction, packets, lasts }
+            })
+            .to_vec(),
+        Fault::ResetStorm { from, to, .. } => vec![Fault::Reset { from, to }],
+        Fault::ClockStrobe { target, by, lasts, .. } => vec![Fault::ClockJump { target, by, lasts }],
+        _ => Vec::new(),
+    }
+}
+
+/// The fields of a fault with less in one of them.
+fn lesser(fields: &Table, shape: &Shape) -> Vec<Table> {
+    let mut tables = Vec::new();
+    let mut put = |changes: &[(&str, Value)]| {
+        let mut changed = fields.clone();
+        changed.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        tables.push(changed);
+    };
+    for (name, value) in fields {
+        let name = name.as_str();
+        match (name, value) {
+            ("direction", Value::String(direction)) if direction == "both" => {
+                let (one_way, sides) = (Value::from("one-way"), ["from", "to"].map(|side| fields.get(side)));
+                put(&[("direction", one_way.clone())]);
+                if let [Some(from), Some(to)] = sides {
+                    put(&[("direction", one_way), ("from", to.clone()), ("to", from.clone())]);
+                }
+            }
+            ("packets", Value::String(packets)) if packets == "drop" => put(&[(name, "hold".into())]),
+            ("crash", Value::String(crash)) if crash == "power-failure" => put(&[(name, "kill".into())]),
+            ("action", Value::String(action)) => {
+                ACTIONS
+                    .iter()
+                    .take_while(|weaker| *weaker != action)
+                    .for_each(|weaker| put(&[(name, (*weaker).into())]));
+            }
+            ("target", Value::String(target)) => {
+                named(target, shape).into_iter().for_each(|target| put(&[(name, target)]));
+            }
+            (_, Value::Array(list)) => {
+                smaller(list, shape).into_iter().for_each(|list| put(&[(name, list.into())]))
+            }
+            (_, Value::Integer(number)) => {
+                lower_numbers(name, *number).into_iter().for_each(|number| put(&[(name, number.into())]));
+            }
+            (_, Value::String(time)) => {
+                // The two ends of a range become one, and are then made shorter together.
+                let highest = name.strip_suffix("_min").map(|stem| format!("{stem}_max"));
+                let lowest = name.strip_suffix("_max").map(|stem| format!("{stem}_min"));
+                let is_highest = lowest.as_ref().is_some_and(|lowest| fields.get(lowest) == Some(value));
+                if let Some((highest, other)) = highest.as_ref().and_then(|name| fields.get_key_value(name)) {
+                    for both in [value, other].into_iter().filter(|_| value != other) {
+                        put(&[(name, both.clone()), (highest, both.clone())]);
+                    }
+                    if value == other {
+                        shorter_times(name, time).into_iter().for_each(|time| {
+                            put(&[(name, time.clone()), (highest, time)]);
+                        });
+                        continue;
+                    }
+                }
+                if !is_highest {
+                    shorter_times(name, time).into_iter().for_each(|time| put(&[(name, time)]));
+                }
+            }
+            _ => {}
+        }
+    }
+    tables
+}
+
+/// Every lower count where there are few, since each is another passage, and some where there are many. Shares may
+/// become nothing.
+fn lower_numbers(name: &str, number: i64) -> Vec<i64> {
+    let magnitude = number.unsigned_abs();
+    let nothing = name.ends_with("_ppm").then_some(0);
+    let lower: Vec<u64> = match magnitude {
+        0..=16 if nothing.is_none() => (1..magnitude).collect(),
+        _ => lower(magnitude).collect(),
+    };
+    let signed = lower.into_iter().filter_map(|lower| Some(i64::try_from(lower).ok()? * number.signum()));
+    nothing.into_iter().chain(signed).collect()
+}
+
+/// Shorter times, of the same sign. Those that only make something late may become nothing.
+fn shorter_times(name: &str, time: &str) -> Vec<Value> {
+    let (sign, magnitude) = match time.strip_prefix('-') {
+        Some(magnitude) => ("-", magnitude),
+        None => ("", time),
+    };
+    let Ok(duration) = text::parse(magnitude) else { return Vec::new() };
+    let is_delay = ["_min", "_max", "_latency", "delay"].iter().any(|end| name.ends_with(end));
+    let nothing = Some(Duration::ZERO).filter(|nothing| is_delay && duration != *nothing);
+    let times = nothing.into_iter().chain(shorter(duration));
+    times.map(|time| Value::from(format!("{sign}{}", text::format(time)))).collect()
+}
+
+/// The list without one of its entries, or with a named node in the place of a role.
+fn smaller(list: &[Value], shape: &Shape) -> Vec<Vec<Value>> {
+    let mut smaller = Vec::new();
+    for place in 0..list.len() {
+        if list.len() > 1 {
+            let mut rest = list.to_vec();
+            rest.remove(place);
+            smaller.push(rest);
+        }
+        for node in list[place].as_str().map_or(Vec::new(), |target| named(target, shape)) {
+            let mut other = list.to_vec();
+            other[place] = node;
+            smaller.push(other);
+        }
+    }
+    smaller
 }
 
 /// Whom a fault meets instead: of several, each alone; in the place of a role, each member that may have it. A node
-/// that is named stays.
-fn targets(target: Target, shape: &Shape) -> impl Iterator<Item = Target> + use<> {
-    let (members, clients) = match target {
-        Target::Node(_) => (false, false),
-        Target::AllClients => (false, true),
-        Target::Leader | Target::Follower | Target::AllMembers | Target::Others => (true, false),
-    };
-    let members = shape.member_ids().filter(move |_| members);
-    members.chain(shape.client_ids().filter(move |_| clients)).map(Target::Node)
-}
-
-/// Both sides with one of them smaller or plainer: without one of its targets, or with another in the place of one.
-fn sides(
-    from: &[Target],
-    to: &[Target],
-    shape: &Shape,
-) -> impl Iterator<Item = (Vec<Target>, Vec<Target>)> + use<> {
-    let smaller = |side: &[Target]| {
-        let mut smaller: Vec<Vec<Target>> = Vec::new();
-        for place in 0..side.len() {
-            if side.len() > 1 {
-                let mut rest = side.to_vec();
-                rest.remove(place);
-                smaller.push(rest);
-            }
-            for target in targets(side[place], shape) {
-                let mut other = side.to_vec();
-                other[place] = target;
-                smaller.push(other);
-            }
-        }
-        smaller
-    };
-    let (from_kept, to_kept) = (from.to_vec(), to.to_vec());
-    let from_smaller = smaller(from).into_iter().map(move |from| (from, to_kept.clone()));
-    from_smaller.chain(smaller(to).into_iter().map(move |to| (from_kept.clone(), to)))
-}
-
-/// The two sides as they stand in a fault of one direction, where it has both.
-fn directed(
-    from: &[Target],
-    to: &[Target],
-    direction: Direction,
-) -> impl Iterator<Item = (Vec<Target>, Vec<Target>)> + use<> {
-    let ways = [(from.to_vec(), to.to_vec()), (to.to_vec(), from.to_vec())];
-    ways.into_iter().filter(move |_| direction == Direction::Both)
-}
-
-fn actions(action: Action) -> &'static [Action] {
-    match action {
-        Action::PowerFailure => &[Action::Delay, Action::Pause, Action::Kill],
-        Action::Kill => &[Action::Delay, Action::Pause],
-        Action::Pause => &[Action::Delay],
-        Action::Delay => &[],
+/// that is named stays, and so does what is no target.
+fn named(target: &str, shape: &Shape) -> Vec<Value> {
+    let text = |node: crate::NodeId| Value::from(node.to_string());
+    match target.parse::<Target>() {
+        Err(_) | Ok(Target::Node(_)) => Vec::new(),
+        Ok(Target::AllClients) => shape.client_ids().map(text).collect(),
+        Ok(_) => shape.member_ids().map(text).collect(),
     }
 }
 
-/// Every lower count where there are few, since each is another passage, and some where there are many.
-fn fewer(count: u32) -> impl Iterator<Item = u32> {
-    let few = (1..count).filter(move |_| count <= 16);
-    few.chain(lower(u64::from(count)).filter(move |_| count > 16).map(|lower| lower as u32))
-}
-
-fn less_drift(drift_ppm: i32) -> impl Iterator<Item = i32> {
-    lower(u64::from(drift_ppm.unsigned_abs()))
-        .filter_map(move |ppm| i32::try_from(ppm).ok().map(|ppm| if drift_ppm < 0 { -ppm } else { ppm }))
-}
-
-/// Plainer ranges of latencies: one value alone, and ends that `plainer` gives for one.
-fn latencies(
-    min: Duration,
-    max: Duration,
-    plainer: impl Fn(Duration) -> Vec<Duration>,
-) -> Vec<(Duration, Duration)> {
+/// Plainer ranges of latencies of links and disks between faults: one value alone, and rounder ends. Shorter ones are
+/// no plainer, and the plain ones must not lead to others again.
+fn latencies(min: Duration, max: Duration) -> Vec<(Duration, Duration)> {
     if min == max {
-        return plainer(max).into_iter().map(|latency| (latency, latency)).collect();
+        return rounder(max).map(|latency| (latency, latency)).collect();
     }
     let mut ranges = vec![(min, min), (max, max)];
-    ranges.extend(plainer(min).into_iter().map(|min| (min, max)));
-    ranges.extend(plainer(max).into_iter().map(|max| (min, max)));
+    ranges.extend(rounder(min).map(|min| (min, max)));
+    ranges.extend(rounder(max).map(|max| (min, max)));
     ranges.retain(|(low, high)| low <= high);
     ranges
 }
 
-/// Of links and disks between faults: shorter is no plainer, and the plain ones must not lead to others again.
-fn rounder_ones(latency: Duration) -> Vec<Duration> {
-    rounder(latency).collect()
+fn less_drift(drift_ppm: i32) -> impl Iterator<Item = i32> {
+    lower(u64::from(drift_ppm.unsigned_abs()))
+        .filter_map(move |ppm| Some(i32::try_from(ppm).ok()? * drift_ppm.signum()))
 }
 
 impl Network {
@@ -320,7 +238,7 @@ impl Link {
             Self { loss_ppm: 0, ..self },
             Self { duplicate_ppm: 0, duplicate_delay_max: Duration::ZERO, ..self },
         ];
-        let latencies = latencies(self.latency_min, self.latency_max, rounder_ones);
+        let latencies = latencies(self.latency_min, self.latency_max);
         plainer.extend(latencies.into_iter().map(|(latency_min, latency_max)| Self {
             latency_min,
             latency_max,
@@ -348,7 +266,7 @@ impl Disk {
             Self { sync_latency_min: PLAIN, sync_latency_max: PLAIN, tail_ppm, tail_max },
             Self { tail_ppm, tail_max, ..*self },
         ];
-        let latencies = latencies(self.sync_latency_min, self.sync_latency_max, rounder_ones);
+        let latencies = latencies(self.sync_latency_min, self.sync_latency_max);
         plainer.extend(latencies.into_iter().map(|(sync_latency_min, sync_latency_max)| Self {
             sync_latency_min,
             sync_latency_max,
@@ -382,7 +300,7 @@ impl Clock {
 mod tests {
     use super::*;
     use crate::random::Streams;
-    use crate::schedule::generate;
+    use crate::schedule::{Action, Direction, Packets, generate};
 
     const SHAPE: Shape = Shape { failpoints: &["beforeSave"], ..Shape::new(3, 2) };
 
@@ -396,10 +314,48 @@ mod tests {
         assert!(weaker.contains(&Fault::PowerFailure { target: named, down }));
     }
 
+    #[test]
+    fn each_field_of_a_fault_becomes_less() {
+        let member = |number| Target::Node(crate::NodeId::Member(number));
+        let millis = Duration::from_millis;
+        let partition = |from, to, direction, packets, lasts| Fault::Partition {
+            from: vec![from],
+            to: vec![to],
+            direction,
+            packets,
+            lasts,
+        };
+        let whole = partition(member(1), Target::Leader, Direction::Both, Packets::Drop, millis(15));
+        let weaker = whole.weaker(&SHAPE);
+        for expected in [
+            partition(member(1), Target::Leader, Direction::OneWay, Packets::Drop, millis(15)),
+            partition(Target::Leader, member(1), Direction::OneWay, Packets::Drop, millis(15)),
+            partition(member(1), Target::Leader, Direction::Both, Packets::Hold, millis(15)),
+            partition(member(1), member(3), Direction::Both, Packets::Drop, millis(15)),
+            partition(member(1), Target::Leader, Direction::Both, Packets::Drop, millis(10)),
+        ] {
+            assert!(weaker.contains(&expected), "{expected:?} is not among {weaker:?}");
+        }
+        let failpoint = |hit, action| Fault::Failpoint {
+            name: "beforeSave".to_owned(),
+            target: member(1),
+            hit,
+            action,
+            lasts: millis(1),
+        };
+        let weaker = failpoint(3, Action::Kill).weaker(&SHAPE);
+        for (hit, action) in [(1, Action::Kill), (2, Action::Kill), (3, Action::Delay), (3, Action::Pause)] {
+            assert!(
+                weaker.contains(&failpoint(hit, action)),
+                "{hit} and {action:?} are not among {weaker:?}"
+            );
+        }
+    }
+
     /// What the steps must make less, so that they come to an end: followed in the worst way that there is.
     #[test]
     fn taking_weaker_faults_again_and_again_comes_to_an_end() {
-        for seed in 0..200 {
+        for seed in 0..30 {
             for fault in generate(&Streams::new(seed), &SHAPE).faults {
                 for choice in [0, 1, 2, usize::MAX] {
                     let steps = std::iter::successors(Some(fault.clone()), |fault| {
@@ -414,7 +370,7 @@ mod tests {
 
     #[test]
     fn each_weaker_fault_can_happen_to_the_same_cluster() {
-        for seed in 0..200 {
+        for seed in 0..50 {
             for fault in generate(&Streams::new(seed), &SHAPE).faults {
                 for weaker in fault.weaker(&SHAPE) {
                     assert_ne!(weaker, fault);

@@ -40,7 +40,7 @@ pub struct Generated {
     pub disk: Disk,
     /// The clocks that are not true.
     pub clocks: Vec<Clock>,
-    /// What goes wrong: at least 3 faults, in order of their beginnings, none lasting beyond `duration`.
+    /// What goes wrong: at least 2 faults, in order of their beginnings, none lasting beyond `duration`.
     pub faults: Vec<TimedFault>,
 }
 
@@ -140,7 +140,7 @@ fn swarm(streams: &Streams, shape: &Shape, duration: Duration) -> (Vec<Weighted>
         kinds.push((1, *stream.pick(&possible)));
     }
     let millis_between_faults = stream.magnitude(1_024, 8_191);
-    (kinds, 3 + duration.as_millis() as u64 / millis_between_faults)
+    (kinds, 2 + duration.as_millis() as u64 / millis_between_faults)
 }
 
 /// `count` places for faults, in order of time.
