@@ -6,13 +6,20 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use vertebra_sim::random::Streams;
-use vertebra_sim::schedule::{Operations, Shape};
+use vertebra_sim::schedule::{FileClass, Operations, Shape};
 use vertebra_sim::time::text;
 
 use crate::defect::Defect;
 use crate::failpoints::{FAILPOINTS, RECOVERY_FAILPOINTS};
 use crate::syncs::{SkippedSyncs, Sync};
 use crate::{oracle, wire};
+
+/// What a member keeps on its disk, by purpose. The names of snapshots begin with their terms, in 16 hexadecimal digits.
+const FILES: &[FileClass] = &[
+    FileClass { name: "log", prefix: "wal/" },
+    FileClass { name: "snapshot", prefix: "snap/0" },
+    FileClass { name: "backend", prefix: "snap/db" },
+];
 
 /// The options of one run. In a schedule they are the table `[options]`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -220,6 +227,7 @@ impl Options {
             failpoints: FAILPOINTS,
             recovery_failpoints: RECOVERY_FAILPOINTS,
             messages: wire::MESSAGES,
+            files: FILES,
             ..Shape::new(self.members, self.clients)
         })
     }

@@ -117,6 +117,9 @@ fn record(path: &Path, seeds: Seeds, kind: impl Fn(u64) -> Option<u64>) {
             operations: 380,
             faults: 6,
             drawn: Vec::new(),
+            spared: 0,
+            excused: Vec::new(),
+            unsettled: None,
             reached: Reached::default(),
             verdict,
         };

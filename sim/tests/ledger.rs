@@ -60,6 +60,9 @@ fn report(seed: u64, clause: Option<&'static str>) -> Report {
         operations: seed % 1_000,
         faults: 2,
         drawn: Vec::new(),
+        spared: 0,
+        excused: Vec::new(),
+        unsettled: None,
         reached: Reached::default(),
     }
 }

@@ -17,7 +17,7 @@ use vertebra_sim::schedule::Schedule;
 use vertebra_sim::{Report, run};
 
 use self::progress::Progress;
-use self::reduce::{Shrinker, operations};
+use self::reduce::{Shrinker, faults, operations};
 use self::story::Story;
 use self::tell::{Shrunk, Size};
 use self::trials::{Stop, Trials};
@@ -107,7 +107,7 @@ pub fn shrink<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
     }
     let wanted = wanted::<S>(flags, &report)?;
 
-    let progress = Progress::new(source.faults.len() as u64, operations::<S>(&source, &report));
+    let progress = Progress::new(faults(&source), operations::<S>(&source, &report));
     let mut trials = Trials::new(flags.jobs.count(), &stop, wanted, progress);
     trials.deadline = flags.time.and_then(|time| Instant::now().checked_add(time));
     trials.left = flags.candidates;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use vertebra_sim::schedule::{Schedule, Shape, rounder};
+use vertebra_sim::schedule::{DamageMax, Schedule, Shape, rounder};
 use vertebra_sim::{NodeId, Report, Verdict};
 
 use super::ddmin::ddmin;
@@ -81,7 +81,7 @@ impl<S: Subject> Shrinker<'_, S> {
         };
         (self.best, self.report) = (schedule, report);
         let progress = &mut self.trials.progress;
-        progress.faults[0] = self.best.faults.len() as u64;
+        progress.faults[0] = faults(&self.best);
         progress.operations[0] = operations::<S>(&self.best, &self.report);
         Ok(Some(index))
     }
@@ -196,6 +196,9 @@ impl<S: Subject> Shrinker<'_, S> {
         ddmin(self.best.faults.clone(), 1, |count, rest| {
             self.first(count, &|best, attempt| Some(Schedule { faults: rest(attempt), ..best.clone() }))
         })?;
+        ddmin(self.best.broken.clone(), 1, |count, rest| {
+            self.first(count, &|best, attempt| Some(Schedule { broken: rest(attempt), ..best.clone() }))
+        })?;
         self.cut()
     }
 
@@ -297,11 +300,12 @@ impl<S: Subject> Shrinker<'_, S> {
     /// Links and disks without quirks, and tasks in the order of the seed.
     fn environment(&mut self) -> Result<(), Stop> {
         self.descend("network and disks", |best| {
-            let interleaving = best.interleaving.map(|_| Schedule { interleaving: None, ..best.clone() });
+            let usual = Schedule { interleaving: None, damage: DamageMax::default(), ..best.clone() };
+            let usual = Some(usual).filter(|usual| usual != best);
             let networks = best.network.plainer().into_iter();
             let networks = networks.map(|network| Schedule { network, ..best.clone() });
             let disks = best.disk.plainer().into_iter().map(|disk| Schedule { disk, ..best.clone() });
-            interleaving.into_iter().chain(networks).chain(disks).collect()
+            usual.into_iter().chain(networks).chain(disks).collect()
         })?;
         self.cut()
     }
@@ -349,6 +353,11 @@ pub fn performed<S: Subject>(
     }
     performed.sort_by_key(|(at, operation)| (*at, operation.client, operation.number));
     Some(performed.into_iter().map(|(_, operation)| operation).collect())
+}
+
+/// How many faults there are, with the members that stay broken at the end.
+pub fn faults<O>(schedule: &Schedule<O>) -> u64 {
+    (schedule.faults.len() + schedule.broken.len()) as u64
 }
 
 /// How many operations there are: of those that are numbered; where none are, of all that clients began.

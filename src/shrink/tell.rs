@@ -10,7 +10,7 @@ use vertebra_sim::time::text;
 use vertebra_sim::{Report, Verdict};
 
 use super::options;
-use super::reduce::operations;
+use super::reduce::{faults, operations};
 use super::story::Story;
 use super::trials::{Stop, Trials};
 use crate::Subject;
@@ -42,7 +42,7 @@ impl Size {
         let shape = S::shape(&schedule.options).ok();
         let differences = options::differences::<S>(&schedule.options);
         Self {
-            faults: schedule.faults.len() as u64,
+            faults: faults(schedule),
             operations: operations::<S>(schedule, report),
             clients: shape.map_or(0, |shape| shape.clients),
             members: shape.map_or(0, |shape| shape.members),
