@@ -38,11 +38,25 @@ pub(super) struct Node {
 }
 
 /// Sorted by key, each key once.
-#[derive(Clone)]
 pub(super) enum Entries {
     Leaf(Vec<(Bytes, Bytes)>),
     /// Each node with a key that is not greater than any in it, and greater than all before it.
     Branch(Vec<(Bytes, Rc<Node>)>),
+}
+
+impl Clone for Entries {
+    /// With room for another: a node is copied in order to be changed.
+    fn clone(&self) -> Self {
+        fn copy<T: Clone>(entries: &[T]) -> Vec<T> {
+            let mut copy = Vec::with_capacity(entries.len() + 4);
+            copy.extend_from_slice(entries);
+            copy
+        }
+        match self {
+            Self::Leaf(entries) => Self::Leaf(copy(entries)),
+            Self::Branch(children) => Self::Branch(copy(children)),
+        }
+    }
 }
 
 impl Node {
