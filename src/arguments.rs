@@ -6,7 +6,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::exit::Outcome;
-use crate::{Subject, bisect, completions, diff, failures, merge, replay, sweep, version};
+use crate::{Subject, bisect, completions, coverage, diff, failures, merge, replay, sweep, version};
 
 /// Deterministic simulation of an etcd cluster.
 ///
@@ -30,7 +30,7 @@ Examples:
 
 Exit codes:
     0  pass
-    1  a violation was found
+    1  a violation was found, or what a sweep must reach was not
     2  wrong usage, or a file that cannot be read or written
     3  non-determinism was detected
   125  not applicable, as `git bisect run` takes it
@@ -54,6 +54,8 @@ pub enum Verb {
     Bisect(bisect::Flags),
     /// List what sweeps found, and how it stands
     Failures(failures::Flags),
+    /// Tell which marks, failpoints and kinds of faults sweeps came by
+    Coverage(coverage::Flags),
     /// Join the ledgers of several sweeps
     Merge(merge::Flags),
     /// Print the completions for a shell

@@ -10,6 +10,8 @@ pub enum Outcome {
     Pass,
     /// A violation was found: 1.
     Violation,
+    /// A sweep did not reach what it must: 1.
+    Unreached,
     /// Two runs differ: 1, as `diff` has it.
     Different,
     /// The command line is wrong, or a file cannot be read or written: 2. clap's own choice for wrong usage too.
@@ -26,7 +28,7 @@ impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         Self::from(match outcome {
             Outcome::Pass => 0,
-            Outcome::Violation | Outcome::Different => 1,
+            Outcome::Violation | Outcome::Unreached | Outcome::Different => 1,
             Outcome::Refused => 2,
             Outcome::Nondeterminism => 3,
             Outcome::NotApplicable => 125,

@@ -5,7 +5,7 @@
 //!
 //! | | where |
 //! | --- | --- |
-//! | the verbs | `sweep`, `replay`, `failures`, `merge`, `diff`, `bisect`, `completions` |
+//! | the verbs | `sweep`, `replay`, `failures`, `coverage`, `merge`, `diff`, `bisect`, `completions` |
 //! | what they share of the command line | `arguments`, `changes`, `source` |
 //! | how the command ends | [`exit`] |
 //! | where two runs part | `divergence` |
@@ -21,6 +21,7 @@ mod arguments;
 mod bisect;
 mod changes;
 mod completions;
+mod coverage;
 mod diff;
 mod divergence;
 mod drawn;
@@ -55,6 +56,7 @@ pub fn main<S: Subject>() -> ExitCode {
         arguments::Verb::Diff(flags) => diff::diff::<S>(&flags),
         arguments::Verb::Bisect(flags) => bisect::bisect::<S>(&flags),
         arguments::Verb::Failures(flags) => failures::failures::<S>(&flags),
+        arguments::Verb::Coverage(flags) => coverage::coverage::<S>(&flags),
         arguments::Verb::Merge(flags) => merge::merge::<S>(&flags),
         arguments::Verb::Completions(flags) => completions::completions::<S>(&flags),
     };

@@ -22,6 +22,10 @@ pub const RAFT_AFTER_APPLY_SNAP: &str = "raftAfterApplySnap";
 pub const RAFT_AFTER_WAL_RELEASE: &str = "raftAfterWALRelease";
 /// Before the apply loop opens a snapshot from the leader.
 pub const APPLY_BEFORE_OPEN_SNAPSHOT: &str = "applyBeforeOpenSnapshot";
+/// When its backend is open, and not in use yet.
+pub const APPLY_AFTER_OPEN_SNAPSHOT: &str = "applyAfterOpenSnapshot";
+/// Before a member that has started serves anybody.
+pub const BEFORE_PUBLISHING: &str = "beforePublishing";
 /// Before an entry is applied.
 pub const BEFORE_APPLY_ONE_ENTRY_NORMAL: &str = "beforeApplyOneEntryNormal";
 /// Before a member writes a snapshot of its own state.
@@ -31,8 +35,28 @@ pub const SNAPSHOT_BEFORE_RENAME: &str = "snapshotBeforeRename";
 /// Before a member starts Raft on what it recovered.
 pub const RECOVERY_BEFORE_START: &str = "recoveryBeforeStart";
 
-/// All of them.
-pub const FAILPOINTS: &[&str] = &[
+/// All of them, part by part.
+pub const FAILPOINTS: &[&str] = &join::<{ MEMBER.len() + COMMIT.len() }>(&[MEMBER, COMMIT]);
+
+/// The lists as one.
+const fn join<const COUNT: usize>(lists: &[&[&'static str]]) -> [&'static str; COUNT] {
+    let mut all = [""; COUNT];
+    let (mut list, mut count) = (0, 0);
+    while list < lists.len() {
+        let mut place = 0;
+        while place < lists[list].len() {
+            all[count] = lists[list][place];
+            count += 1;
+            place += 1;
+        }
+        list += 1;
+    }
+    assert!(count == COUNT);
+    all
+}
+
+/// Those of a member's loops.
+const MEMBER: &[&str] = &[
     RAFT_BEFORE_LEADER_SEND,
     RAFT_BEFORE_SAVE,
     RAFT_AFTER_SAVE,
@@ -44,6 +68,8 @@ pub const FAILPOINTS: &[&str] = &[
     RAFT_AFTER_APPLY_SNAP,
     RAFT_AFTER_WAL_RELEASE,
     APPLY_BEFORE_OPEN_SNAPSHOT,
+    APPLY_AFTER_OPEN_SNAPSHOT,
+    BEFORE_PUBLISHING,
     BEFORE_APPLY_ONE_ENTRY_NORMAL,
     SNAPSHOT_BEFORE_SAVE,
     SNAPSHOT_BEFORE_RENAME,
@@ -51,7 +77,7 @@ pub const FAILPOINTS: &[&str] = &[
 ];
 
 /// Those that a member passes while it starts.
-pub const RECOVERY_FAILPOINTS: &[&str] = &[RECOVERY_BEFORE_START];
+pub const RECOVERY_FAILPOINTS: &[&str] = &[RECOVERY_BEFORE_START, BEFORE_PUBLISHING];
 
 // The backend. The names are gofail's, of etcd and of bbolt.
 
@@ -89,7 +115,10 @@ pub const DEFRAG_BEFORE_RENAME: &str = "defragBeforeRename";
 pub const BEFORE_SYNC_DIRECTORY: &str = "beforeSyncDirectory";
 
 /// Those of the backend.
-pub const BACKEND: &[&str] = &[
+pub const BACKEND: &[&str] = &join::<{ COMMIT.len() + DEFRAGMENT.len() }>(&[COMMIT, DEFRAGMENT]);
+
+/// Those of a commit.
+const COMMIT: &[&str] = &[
     BEFORE_WRITEBACK_BUF,
     AFTER_WRITEBACK_BUF,
     COMMIT_BEFORE_PRE_COMMIT_HOOK,
@@ -101,9 +130,8 @@ pub const BACKEND: &[&str] = &[
     AFTER_COMMIT,
     BEFORE_START_DB_TXN,
     AFTER_START_DB_TXN,
-    DEFRAG_OPEN_FILE,
-    DEFRAG_BEFORE_COPY,
-    DEFRAGDB,
-    DEFRAG_BEFORE_RENAME,
-    BEFORE_SYNC_DIRECTORY,
 ];
+
+/// Those of a defragmentation.
+const DEFRAGMENT: &[&str] =
+    &[DEFRAG_OPEN_FILE, DEFRAG_BEFORE_COPY, DEFRAGDB, DEFRAG_BEFORE_RENAME, BEFORE_SYNC_DIRECTORY];

@@ -9,10 +9,9 @@ use std::rc::Rc;
 use raft::eraftpb::{Entry, HardState, Message, MessageType};
 use vertebra_sim::{NodeId, Violation, World, record};
 
-use crate::api::{InternalRaftRequest, KeyValue};
+use crate::api::InternalRaftRequest;
 use crate::history::{History, OperationId, Outcome, Request};
-use crate::member::member_id;
-use crate::mvcc::Store;
+use crate::member::{Kv, member_id};
 use crate::options::Options;
 use crate::oracle::agreement::Agreement;
 use crate::oracle::linearizable_history::{self, Conclusion};
@@ -50,13 +49,13 @@ struct View {
     term: u64,
     role: Role,
     applied: u64,
-    store: Option<Rc<RefCell<Store>>>,
+    kv: Option<Rc<Kv>>,
 }
 
 impl Observer {
     pub(crate) fn new(world: &World, options: &Options) -> Self {
         let voters: Vec<_> = (1..=u64::from(options.members)).collect();
-        let view = || View { term: 0, role: Role::Other, applied: 0, store: None };
+        let view = || View { term: 0, role: Role::Other, applied: 0, kv: None };
         Self {
             world: world.clone(),
             without_oracles: options.without_oracles.clone(),
@@ -129,7 +128,7 @@ impl Observer {
         state: &HardState,
         (snapshot_index, snapshot_term): (u64, u64),
         entries: &[Entry],
-        store: &Rc<RefCell<Store>>,
+        kv: &Rc<Kv>,
     ) {
         let recovered = Recovered {
             term: state.term,
@@ -148,10 +147,10 @@ impl Observer {
                 term: state.term,
                 role: Role::Other,
                 applied: snapshot_index,
-                store: Some(Rc::clone(store)),
+                kv: Some(Rc::clone(kv)),
             };
         });
-        self.opened(member, snapshot_index, &store.borrow());
+        self.opened(member, kv);
     }
 
     pub(crate) fn role_changed(&self, member: u64, term: u64, role: Role) {
@@ -200,13 +199,7 @@ impl Observer {
         self.raft(|raft| raft.committed(member, term, index));
     }
 
-    pub(crate) fn applied(
-        &self,
-        member: u64,
-        entry: &Entry,
-        request: Option<InternalRaftRequest>,
-        store: &Store,
-    ) {
+    pub(crate) fn applied(&self, member: u64, entry: &Entry, request: Option<InternalRaftRequest>, kv: &Kv) {
         self.raft(|raft| raft.applied(member, observed(entry)));
         if entry.index > self.applied.get() {
             self.applied.set(entry.index);
@@ -217,8 +210,14 @@ impl Observer {
             }
         }
         self.view(member, |view| view.applied = entry.index);
-        self.check(self.revisions.borrow_mut().applied(member, entry.index, store.revision()));
-        self.agrees(member, entry.index, store);
+        self.check(self.revisions.borrow_mut().applied(member, entry.index, kv.revision()));
+        self.agrees(member, kv);
+    }
+
+    /// An entry that the member's store has had since before its start went through its apply loop again.
+    pub(crate) fn passed_over(&self, member: u64, entry: &Entry) {
+        self.raft(|raft| raft.applied(member, observed(entry)));
+        self.view(member, |view| view.applied = entry.index);
     }
 
     /// A member took a snapshot from the leader in place of its log.
@@ -227,23 +226,24 @@ impl Observer {
     }
 
     /// And then in place of its store.
-    pub(crate) fn installed_store(&self, member: u64, index: u64, store: &Store) {
+    pub(crate) fn installed_store(&self, member: u64, index: u64, kv: &Kv) {
         self.raft(|raft| raft.restored(member, index));
         self.view(member, |view| view.applied = index);
-        self.opened(member, index, store);
+        self.opened(member, kv);
     }
 
     pub(crate) fn compacted(&self, member: u64, index: u64) {
         self.raft(|raft| raft.compacted(member, index));
     }
 
-    fn opened(&self, member: u64, index: u64, store: &Store) {
-        self.revisions.borrow_mut().opened(member, store.revision());
-        self.agrees(member, index, store);
+    fn opened(&self, member: u64, kv: &Kv) {
+        self.revisions.borrow_mut().opened(member, kv.revision());
+        self.agrees(member, kv);
     }
 
-    fn agrees(&self, member: u64, index: u64, store: &Store) {
-        let result = self.agreement.borrow_mut().observe(member, index, store.revision(), store.state_hash());
+    fn agrees(&self, member: u64, kv: &Kv) {
+        let (index, revision, hash) = (kv.visible_index(), kv.revision(), kv.state_hash());
+        let result = self.agreement.borrow_mut().observe(member, index, revision, hash);
         self.check(result);
     }
 
@@ -262,12 +262,14 @@ impl Observer {
         leaders.max_by_key(|(_, view)| view.term).map(|(number, _)| member_id(number))
     }
 
-    /// Whether all members run and have applied the same.
+    /// Whether all members that can be counted on run and have applied the same.
     pub(crate) fn members_agree(&self) -> bool {
         let members = self.members.borrow();
-        let first = members.first().map_or(0, |view| view.applied);
-        self.world.members().all(|id| self.world.is_running(id))
-            && members.iter().all(|view| view.applied == first)
+        let mut first = None;
+        let mut expected =
+            self.world.members().zip(members.iter()).filter(|(id, _)| self.world.expected(*id));
+        expected
+            .all(|(id, view)| self.world.is_running(id) && *first.get_or_insert(view.applied) == view.applied)
     }
 
     /// Where each member stands, for a report.
@@ -297,25 +299,12 @@ impl Observer {
         self.overrule(commit_window::check(history, witness))?;
         self.overrule(revisions::check(history))?;
         for (number, view) in (1..).zip(self.members.borrow().iter()) {
-            if let Some(store) = &view.store {
-                self.overrule(durability::check(history, number, &*store.borrow()))?;
+            let caught_up = self.world.has_settled() && self.world.expected(member_id(number));
+            if let Some(kv) = view.kv.as_ref().filter(|_| caught_up) {
+                self.overrule(durability::check(history, number, &**kv))?;
             }
         }
         Ok(())
-    }
-}
-
-impl durability::Records for Store {
-    fn revision(&self) -> i64 {
-        self.revision()
-    }
-
-    fn compacted(&self) -> i64 {
-        self.compact_revision()
-    }
-
-    fn get(&self, key: &[u8], revision: i64) -> Option<KeyValue> {
-        self.get(key, revision).ok()?.cloned()
     }
 }
 

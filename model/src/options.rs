@@ -6,12 +6,20 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use vertebra_sim::random::Streams;
-use vertebra_sim::schedule::Shape;
+use vertebra_sim::schedule::{FileClass, Shape};
 use vertebra_sim::time::text;
 
 use crate::defect::Defect;
 use crate::failpoints::{FAILPOINTS, RECOVERY_FAILPOINTS};
+use crate::syncs::{SkippedSyncs, Sync};
 use crate::{oracle, wire};
+
+/// What a member keeps on its disk, by purpose. The names of snapshots begin with their terms, in 16 hexadecimal digits.
+const FILES: &[FileClass] = &[
+    FileClass { name: "log", prefix: "wal/" },
+    FileClass { name: "snapshot", prefix: "snap/0" },
+    FileClass { name: "backend", prefix: "snap/db" },
+];
 
 /// The options of one run. In a schedule they are the table `[options]`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -27,6 +35,9 @@ pub struct Options {
     /// Oracles that are left out, by name, to see what the others make of a run.
     #[serde(default)]
     pub without_oracles: Vec<String>,
+    /// Syncs that no member makes, to see that the oracles notice.
+    #[serde(default)]
+    pub without_sync: Vec<Sync>,
     /// Whether every message between nodes is encoded and decoded again on its way. It changes nothing, or
     /// something is wrong with the encoding.
     #[serde(default)]
@@ -40,6 +51,12 @@ pub struct Options {
     pub snapshot_count: u64,
     /// Entries that are kept behind a snapshot, for members that lag a little.
     pub snapshot_catchup_entries: u64,
+    /// How long changes wait at most until the backend commits them. etcd: 100 ms.
+    #[serde(with = "text", default = "backend_batch_interval")]
+    pub backend_batch_interval: Duration,
+    /// How many changes do not wait. etcd: 10,000.
+    #[serde(default = "backend_batch_limit")]
+    pub backend_batch_limit: usize,
     /// Size at which a segment of the write-ahead log is full.
     pub wal_segment_bytes: u64,
     /// Bytes of entries in one message at most. etcd: 1 MiB.
@@ -101,17 +118,28 @@ impl Options {
         let mut size = streams.stream("options/size", 0);
         let mut raft = streams.stream("options/raft", 0);
         let mut storage = streams.stream("options/storage", 0);
+        let mut backend = streams.stream("options/backend", 0);
         let millis = Duration::from_millis;
         Self {
             members: *size.weighted(&[(2, 1), (7, 3), (1, 5)]),
             clients: size.between(3, 8) as u16,
             defects: Vec::new(),
             without_oracles: Vec::new(),
+            without_sync: Vec::new(),
             encode_messages: false,
             heartbeat_interval: *raft.weighted(&[(6, millis(100)), (2, millis(29)), (2, millis(50))]),
             election_ticks: *raft.weighted(&[(7, 10), (2, 5), (1, 20)]),
             snapshot_count: storage.magnitude(10, 1_000),
             snapshot_catchup_entries: *storage.weighted(&[(3, 5), (3, 100), (2, 1), (2, 5_000)]),
+            backend_batch_interval: *backend.weighted(&[
+                (6, millis(100)),
+                (2, millis(10)),
+                (2, millis(1_000)),
+            ]),
+            backend_batch_limit: match backend.chance(500_000) {
+                true => backend_batch_limit(),
+                false => backend.magnitude(2, 1_000) as usize,
+            },
             wal_segment_bytes: storage.magnitude(1 << 10, 64 << 10),
             message_bytes_max: *storage.weighted(&[(6, 1 << 20), (2, 256), (2, 0)]),
             messages_inflight_max: *storage.weighted(&[(6, 512), (2, 2), (2, 16)]),
@@ -147,6 +175,12 @@ impl Options {
         if self.snapshot_count == 0 {
             return refuse("snapshot_count: it must be at least 1");
         }
+        if self.backend_batch_interval < Duration::from_millis(1) {
+            return refuse("backend_batch_interval: it must be at least 1ms");
+        }
+        if self.backend_batch_limit == 0 {
+            return refuse("backend_batch_limit: it must be at least 1");
+        }
         if self.wal_segment_bytes < 512 {
             return refuse("wal_segment_bytes: a segment must hold at least 512");
         }
@@ -158,6 +192,7 @@ impl Options {
             failpoints: FAILPOINTS,
             recovery_failpoints: RECOVERY_FAILPOINTS,
             messages: wire::MESSAGES,
+            files: FILES,
             ..Shape::new(self.members, self.clients)
         })
     }
@@ -168,11 +203,26 @@ impl Options {
         self.defects.contains(&defect)
     }
 
+    /// The syncs that are left out, as a set.
+    pub(crate) fn skipped_syncs(&self) -> SkippedSyncs {
+        self.without_sync.iter().copied().collect()
+    }
+
     /// Time without a leader after which a member stands for election, at least.
     #[must_use]
     pub fn election_timeout(&self) -> Duration {
         self.heartbeat_interval * u32::from(self.election_ticks)
     }
+}
+
+/// etcd's default, for schedules from before this could be chosen.
+fn backend_batch_interval() -> Duration {
+    Duration::from_millis(100)
+}
+
+/// As above.
+fn backend_batch_limit() -> usize {
+    10_000
 }
 
 impl Traffic {

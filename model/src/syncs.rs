@@ -2,8 +2,11 @@
 //!
 //! Each of them is there because something is lost without it. Leaving one out shows that the oracles would notice.
 
+use serde::{Deserialize, Serialize};
+
 /// A sync that a member makes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(into = "&'static str", try_from = "String")]
 pub enum Sync {
     /// The file of a new database, before it gets its name.
     BackendCreateFile,
@@ -21,11 +24,35 @@ pub enum Sync {
     DefragmentFile,
     /// The renaming of the defragmented database.
     DefragmentDirectory,
+    /// The file that says what a snapshot stands for.
+    SnapshotFile,
+    /// The name of that file.
+    SnapshotDirectory,
+    /// The database that came with a snapshot from the leader.
+    SnapshotDatabaseFile,
+    /// The name of that database.
+    SnapshotDatabaseDirectory,
+    /// The renaming of that database over the member's own.
+    SnapshotDatabaseTaken,
+    /// Entries and hard states in the write-ahead log.
+    LogAppend,
+    /// The record of a snapshot in the log.
+    LogSnapshot,
+    /// A segment of the log that is full.
+    LogSegmentEnd,
+    /// The head of a segment of the log.
+    LogSegmentBegin,
+    /// The name of a segment of the log.
+    LogDirectory,
+    /// What an earlier process wrote to the log and left unsynced.
+    LogOpenFile,
+    /// The names that an earlier process gave segments of the log.
+    LogOpenDirectory,
 }
 
 impl Sync {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 20] = [
         Self::BackendCreateFile,
         Self::BackendCreateDirectory,
         Self::BackendOpenFile,
@@ -34,6 +61,18 @@ impl Sync {
         Self::BackendMeta,
         Self::DefragmentFile,
         Self::DefragmentDirectory,
+        Self::SnapshotFile,
+        Self::SnapshotDirectory,
+        Self::SnapshotDatabaseFile,
+        Self::SnapshotDatabaseDirectory,
+        Self::SnapshotDatabaseTaken,
+        Self::LogAppend,
+        Self::LogSnapshot,
+        Self::LogSegmentEnd,
+        Self::LogSegmentBegin,
+        Self::LogDirectory,
+        Self::LogOpenFile,
+        Self::LogOpenDirectory,
     ];
 
     /// Its name in options.
@@ -48,6 +87,18 @@ impl Sync {
             Self::BackendMeta => "backend-meta",
             Self::DefragmentFile => "defragment-file",
             Self::DefragmentDirectory => "defragment-directory",
+            Self::SnapshotFile => "snapshot-file",
+            Self::SnapshotDirectory => "snapshot-directory",
+            Self::SnapshotDatabaseFile => "snapshot-database-file",
+            Self::SnapshotDatabaseDirectory => "snapshot-database-directory",
+            Self::SnapshotDatabaseTaken => "snapshot-database-taken",
+            Self::LogAppend => "log-append",
+            Self::LogSnapshot => "log-snapshot",
+            Self::LogSegmentEnd => "log-segment-end",
+            Self::LogSegmentBegin => "log-segment-begin",
+            Self::LogDirectory => "log-directory",
+            Self::LogOpenFile => "log-open-file",
+            Self::LogOpenDirectory => "log-open-directory",
         }
     }
 
@@ -55,6 +106,24 @@ impl Sync {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|sync| sync.name() == name)
+    }
+}
+
+impl From<Sync> for &'static str {
+    fn from(sync: Sync) -> Self {
+        sync.name()
+    }
+}
+
+impl TryFrom<String> for Sync {
+    type Error = String;
+
+    /// The error is a sentence that lists the names there are.
+    fn try_from(name: String) -> Result<Self, String> {
+        Self::from_name(&name).ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.iter().map(|sync| sync.name()).collect();
+            format!("there is no sync `{name}`; there are: {}", names.join(", "))
+        })
     }
 }
 

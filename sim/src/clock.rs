@@ -12,25 +12,41 @@ const MILLION: u64 = 1_000_000;
 
 /// The clock of one node.
 ///
-/// It shows `shown` at the moment `since` of virtual time, and from there on counts `rate` nanoseconds for each
-/// million that pass.
+/// It has counted up to `shown` at the moment `since` of virtual time, and from there on counts `rate` nanoseconds for
+/// each million that pass. What it shows is `ahead` of what it has counted: that may jump, and counting may not.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     since: Instant,
     shown: Instant,
     rate: u64,
+    ahead_nanos: i64,
 }
 
 impl Clock {
     /// A clock that is `offset` nanoseconds ahead (behind when negative) and gains `drift` parts per million.
     pub(crate) fn new(offset_nanos: i64, drift_ppm: i32) -> Self {
         let shown = EPOCH.as_nanos().saturating_add_signed(offset_nanos);
-        Self { since: Instant::START, shown: Instant::from_nanos(shown), rate: rate(drift_ppm) }
+        Self {
+            since: Instant::START,
+            shown: Instant::from_nanos(shown),
+            rate: rate(drift_ppm),
+            ahead_nanos: 0,
+        }
     }
 
-    /// What the clock shows at `now`.
+    /// What the clock shows at `now`: the time of day.
     pub(crate) fn read(&self, now: Instant) -> Instant {
+        Instant::from_nanos(self.count(now).as_nanos().saturating_add_signed(self.ahead_nanos))
+    }
+
+    /// What the clock has counted at `now`, whatever it was set to since.
+    pub(crate) fn count(&self, now: Instant) -> Instant {
         self.shown + scale(now - self.since, self.rate, MILLION)
+    }
+
+    /// Sets the clock: it shows so much more than it has counted.
+    pub(crate) fn set_ahead(&mut self, nanos: i64) {
+        self.ahead_nanos = nanos;
     }
 
     /// By how much the clock gains.
@@ -40,7 +56,7 @@ impl Clock {
 
     /// From `now` on the clock gains `drift` parts per million; what it shows does not jump.
     pub(crate) fn set_drift(&mut self, now: Instant, drift_ppm: i32) {
-        *self = Self { since: now, shown: self.read(now), rate: rate(drift_ppm) };
+        *self = Self { since: now, shown: self.count(now), rate: rate(drift_ppm), ..*self };
     }
 
     /// How much virtual time passes while this clock counts `duration`.
@@ -81,6 +97,20 @@ mod tests {
         let (ahead, behind) = (Clock::new(5, 0), Clock::new(-5, 0));
         assert_eq!(ahead.read(Instant::START) - behind.read(Instant::START), Duration::from_nanos(10));
         assert_eq!(ahead.virtual_duration(SECOND), SECOND);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_shows_another_time_and_counts_on() {
+        let mut clock = Clock::new(0, 500);
+        let (now, later) = (Instant::START + SECOND, Instant::START + SECOND * 2);
+        let (shown, counted) = (clock.read(now), clock.count(now));
+        clock.set_ahead(-3_000_000_000);
+        assert_eq!(shown - clock.read(now), Duration::from_secs(3));
+        assert_eq!(clock.count(later) - counted, clock.read(later) - clock.read(now));
+        clock.set_drift(now, 500);
+        assert_eq!(shown - clock.read(now), Duration::from_secs(3));
+        clock.set_ahead(0);
+        assert_eq!(clock.read(now), shown);
     }
 
     #[test]

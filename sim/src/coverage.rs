@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 pub use vertebra_sim_mark::{Mark, Profile};
 
 #[doc(hidden)]
@@ -18,7 +20,8 @@ use crate::system::System;
 use crate::world::World;
 
 /// A mark, over runs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(into = "[u64; 3]", from = "[u64; 3]")]
 pub struct MarkTally {
     /// Runs in which it was possible.
     pub possible: u64,
@@ -29,7 +32,8 @@ pub struct MarkTally {
 }
 
 /// A failpoint, over runs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(into = "[u64; 4]", from = "[u64; 4]")]
 pub struct FailpointTally {
     /// Runs in which some process came by.
     pub runs: u64,
@@ -42,7 +46,8 @@ pub struct FailpointTally {
 }
 
 /// A kind of fault, over runs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(into = "[u64; 3]", from = "[u64; 3]")]
 pub struct FaultTally {
     /// Runs whose schedules have one.
     pub runs: u64,
@@ -52,8 +57,8 @@ pub struct FaultTally {
     pub met: u64,
 }
 
-/// What runs reached, by name.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+/// What runs reached, by name. As it is kept, each tally is a list of its numbers.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Coverage {
     /// How many runs.
     pub seeds: u64,
@@ -104,6 +109,42 @@ impl FailpointTally {
     #[must_use]
     pub fn standing(&self) -> Standing {
         if self.passed > 0 && self.crashed > 0 { Standing::Reached } else { Standing::Missing }
+    }
+}
+
+impl From<MarkTally> for [u64; 3] {
+    fn from(MarkTally { possible, runs, hits }: MarkTally) -> Self {
+        [possible, runs, hits]
+    }
+}
+
+impl From<[u64; 3]> for MarkTally {
+    fn from([possible, runs, hits]: [u64; 3]) -> Self {
+        Self { possible, runs, hits }
+    }
+}
+
+impl From<FailpointTally> for [u64; 4] {
+    fn from(FailpointTally { runs, passed, struck, crashed }: FailpointTally) -> Self {
+        [runs, passed, struck, crashed]
+    }
+}
+
+impl From<[u64; 4]> for FailpointTally {
+    fn from([runs, passed, struck, crashed]: [u64; 4]) -> Self {
+        Self { runs, passed, struck, crashed }
+    }
+}
+
+impl From<FaultTally> for [u64; 3] {
+    fn from(FaultTally { runs, drawn, met }: FaultTally) -> Self {
+        [runs, drawn, met]
+    }
+}
+
+impl From<[u64; 3]> for FaultTally {
+    fn from([runs, drawn, met]: [u64; 3]) -> Self {
+        Self { runs, drawn, met }
     }
 }
 

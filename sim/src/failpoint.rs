@@ -17,6 +17,8 @@ pub(crate) enum Strike {
     Pause(Duration),
     /// The task that came by waits there for so long; the others go on.
     Delay(Duration),
+    /// All its connections break.
+    Disconnect,
 }
 
 /// A failpoint that waits for its hit.
@@ -52,6 +54,7 @@ impl Node {
                 // The pause takes hold at the next time the task would run.
                 self.yield_now().await;
             }
+            Strike::Disconnect => self.world().reset_connections_of(self.id()),
             Strike::Delay(lasts) => Sleep::until(self.world().clone(), self.world().now() + lasts).await,
         }
     }

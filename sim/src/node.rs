@@ -61,10 +61,18 @@ impl Node {
         self.world.incarnation(self.index) == self.incarnation
     }
 
-    /// What its own clock shows. Only differences mean anything, and they are off by the clock's drift.
+    /// What its own clock shows: the time of day, as `CLOCK_REALTIME`. It is off by the clock's offset and drift, and
+    /// it may jump, also back: a later reading may be an earlier time.
     #[must_use]
     pub fn now(&self) -> Instant {
-        self.world.read_clock(self.index)
+        self.world.clock(self.index).read(self.world.now())
+    }
+
+    /// What its own clock has counted, as `CLOCK_MONOTONIC`. Only differences mean anything; they are off by the clock's
+    /// drift. Waits and tickers count this, so a clock that jumps does not move them.
+    #[must_use]
+    pub fn monotonic(&self) -> Instant {
+        self.world.clock(self.index).count(self.world.now())
     }
 
     /// Waits until its own clock has counted `duration`. A drift that changes meanwhile does not change the wait.

@@ -19,6 +19,7 @@ use crate::node::Node;
 use crate::node_id::NodeId;
 use crate::panics;
 use crate::record;
+use crate::schedule::How;
 use crate::storage::Drive;
 use crate::time::Instant;
 use crate::world::World;
@@ -56,6 +57,8 @@ pub(crate) struct Process {
     own_drift_ppm: Cell<i32>,
     /// The faults that drive its clock, by number; the last one holds.
     drifts: RefCell<Vec<(usize, i32)>>,
+    /// The faults that set its clock, by number; they add up.
+    jumps: RefCell<Vec<(usize, i64)>>,
     pub(crate) status: Cell<Status>,
     /// Faults that keep it down, and how often these were all lifted at once.
     down: Holds,
@@ -85,6 +88,10 @@ impl Holds {
         self.count.get() == 0
     }
 
+    fn is_held(&self) -> bool {
+        self.count.get() > 0
+    }
+
     /// Whether there was one.
     fn lift_all(&self) -> bool {
         self.epoch.set(self.epoch.get() + 1);
@@ -102,10 +109,15 @@ impl Process {
             clock: Cell::new(Clock::new(0, 0)),
             own_drift_ppm: Cell::new(0),
             drifts: RefCell::default(),
+            jumps: RefCell::default(),
             status: Cell::new(Status::Down),
             down: Holds::default(),
             paused: Holds::default(),
         }
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.is_held()
     }
 
     /// Gives it the clock that it has when no fault drives it.
@@ -124,9 +136,29 @@ impl Process {
         self.set_drift(now);
     }
 
-    pub(crate) fn end_drifts(&self, now: Instant) {
+    pub(crate) fn jump(&self, fault: usize, nanos: i64) {
+        self.jumps.borrow_mut().push((fault, nanos));
+        self.set_jump();
+    }
+
+    pub(crate) fn end_jump(&self, fault: usize) {
+        self.jumps.borrow_mut().retain(|(other, _)| *other != fault);
+        self.set_jump();
+    }
+
+    fn set_jump(&self) {
+        let ahead = self.jumps.borrow().iter().fold(0, |sum: i64, (_, nanos)| sum.saturating_add(*nanos));
+        let mut clock = self.clock.get();
+        clock.set_ahead(ahead);
+        self.clock.set(clock);
+    }
+
+    /// Ends what faults do to its clock.
+    pub(crate) fn heal_clock(&self, now: Instant) {
         self.drifts.borrow_mut().clear();
         self.set_drift(now);
+        self.jumps.borrow_mut().clear();
+        self.set_jump();
     }
 
     fn set_drift(&self, now: Instant) {
@@ -173,6 +205,7 @@ impl World {
             let link = self.network().borrow().link_index(other, index);
             self.send_stalled(link);
         }
+        self.assess();
     }
 
     /// Runs a task of a process; a panic in it is a violation.
@@ -229,6 +262,7 @@ impl World {
         // madsim drops the tasks, some of them at once: what they still hold of the world is dead by now.
         self.runtime().kill(process.madsim_id);
         self.something_woke();
+        self.assess();
     }
 
     /// A dead process loses its sockets and its ends of connections, and its disk what the crash takes.
@@ -247,6 +281,7 @@ impl World {
         let epoch = process.paused.take();
         record!(self.node_by_index(index), "process", "is paused");
         self.runtime().pause(process.madsim_id);
+        self.assess();
         self.call_after(lasts, move |world| {
             if world.process(index).paused.let_go(epoch) {
                 world.resume(index);
@@ -257,16 +292,31 @@ impl World {
     fn resume(&self, index: usize) {
         record!(self.node_by_index(index), "process", "resumes");
         self.runtime().resume(self.process(index).madsim_id);
+        self.assess();
     }
 
-    /// Ends what any fault does to processes: all run again.
+    /// Keeps the process of a node down for good.
+    pub(crate) fn keep_down(&self, index: usize) {
+        self.process(index).down.take();
+        self.crash(index, Crash::Process);
+    }
+
+    /// Keeps the process of a node paused for good.
+    pub(crate) fn keep_paused(&self, index: usize) {
+        let process = self.process(index);
+        process.paused.take();
+        record!(self.node_by_index(index), "process", "is paused");
+        self.runtime().pause(process.madsim_id);
+    }
+
+    /// Ends what any fault does to processes: all run again, but for those that shall stay down.
     pub(crate) fn heal_processes(&self) {
         for index in 0..self.processes().len() {
             let process = self.process(index);
             if process.paused.lift_all() {
                 self.resume(index);
             }
-            if process.down.lift_all() {
+            if process.down.lift_all() && self.atlas().how_broken(process.id) != Some(How::Down) {
                 self.start(process.id);
             }
         }

@@ -23,6 +23,8 @@ use self::progress::Progress;
 use self::summary::{End, Summary};
 use crate::Subject;
 use crate::changes::Changes;
+use crate::coverage::judgement::Judgement;
+use crate::coverage::{Requirement, table};
 use crate::exit::{Outcome, Refusal};
 use crate::failure::{Failure, Keeping};
 use crate::interrupt::stop_on_interrupt;
@@ -31,6 +33,7 @@ use crate::output::{Output, complain};
 
 mod annotations;
 mod digests;
+mod excuses;
 mod in_order;
 mod junit;
 mod plan;
@@ -49,6 +52,7 @@ Examples:
   vertebra sweep
   vertebra sweep --seeds 10000..20000 --members 5
   vertebra sweep --time 10m --fail-fast
+  vertebra sweep --seeds 0..20000 --require-coverage       fail also where it does not come by
   vertebra sweep --resume                                  go on where the last one ended
   vertebra sweep --nightly --time 6h                       seeds that were never done before
   vertebra sweep --seeds \"$(git rev-parse HEAD)\" --junit sweep.xml
@@ -58,6 +62,7 @@ Examples:
   vertebra sweep
   vertebra sweep --seeds 10000..20000 --members 5
   vertebra sweep --time 10m --fail-fast
+  vertebra sweep --seeds 0..20000 --require-coverage       fail also where it does not come by
   vertebra sweep --resume                                  go on where the last one ended
   vertebra sweep --nightly --time 6h                       seeds that were never done before
   vertebra sweep --seeds \"$(git rev-parse HEAD)\" --junit sweep.xml
@@ -69,8 +74,11 @@ With --json, each line is an object. Its `type` is one of:
   summary   the last line: end (all-seeds, time, first-failure, interrupt, closed-output, refusal,
             ledger), first_seed, last_seed, seeds, seeds_before (an earlier sweep did these),
             differing (seeds that ended otherwise than the ledger has), failures, virtual_time_ns,
-            events, operations, faults, members (seeds by size of the cluster), jobs, wall_time_ms,
-            seeds_per_second, and kinds: for each signature its count, first_seed, what is told of
+            events, operations, faults, excused_ns (virtual time without a quorum, by reason),
+            unsettled (runs that did not recover and were not asked to, by reason), spared (targets
+            whose data faults had to spare), members (seeds by size of the cluster), coverage (marks,
+            failpoints and faults, each with its tally), jobs, wall_time_ms, seeds_per_second, and
+            kinds: for each signature its count, first_seed, what is told of
             that seed's failure, also (the other seeds whose schedules are kept), and, from the
             ledger, id and state
 
@@ -87,6 +95,11 @@ pub struct Flags {
     fail_fast: bool,
     #[command(flatten)]
     changes: Changes,
+    #[command(flatten)]
+    requirement: Requirement,
+    /// Print the tables of `vertebra coverage` at the end
+    #[arg(long, conflicts_with = "json", help_heading = "Coverage")]
+    coverage: bool,
     /// Tell what is found as JSON, one object on each line
     #[arg(long, help_heading = "Output")]
     json: bool,
@@ -275,9 +288,15 @@ impl Sweep<'_> {
             let standings = record::end(recorder, end, &self.changes.profile());
             results.push(standings.map(|standings| self.summary.add_standings(standings)));
         }
+        let coverage = self.summary.coverage();
+        let judgement = Judgement::new(&coverage, &self.flags.requirement);
         match self.flags.json {
             true => self.summary.json(&mut self.out, seeds, end, jobs, wall_time),
-            false => self.summary.tell(&mut self.out, seeds, end, jobs, wall_time),
+            false => self.summary.tell(&mut self.out, seeds, end, jobs, wall_time, &judgement),
+        }
+        if self.flags.coverage {
+            self.out.line(format_args!(""));
+            table::text(&mut self.out, &coverage);
         }
         results.push(self.digests.map_or(Ok(()), Digests::finish));
         results.push(self.out.finish());
@@ -290,8 +309,15 @@ impl Sweep<'_> {
             let flags = format!("{}{}", self.changes.flags(), self.flags.place.flag());
             complain(format_args!("note: `vertebra sweep --resume{flags}` goes on from here"));
         }
+        let unreached = judgement.refused();
+        if let Some(reason) = &unreached {
+            complain(format_args!("error: {reason}"));
+        } else if let Some(reason) = judgement.unjudged() {
+            complain(format_args!("note: {reason}"));
+        }
         let refused: Vec<Refusal> = results.into_iter().filter_map(Result::err).collect();
         let found = match (self.summary.differing, self.summary.failures) {
+            (0, 0) if refused.is_empty() && unreached.is_some() => Outcome::Unreached,
             (0, 0) => return refused.into_iter().next().map_or(Ok(Outcome::Pass), Err),
             (0, _) => Outcome::Violation,
             (_, _) => Outcome::Nondeterminism,

@@ -42,10 +42,11 @@ pub fn begin(
         ending: None,
     };
     if plan.is_resumed {
-        let done = ledger.before(&session, |known| {
+        let (done, coverage) = ledger.before(&session, |known| {
             summary.add_known(known.seed, Failure::known(&known, changes, keeping));
         })?;
         summary.seeds_before = done.count();
+        summary.coverage_before = coverage;
     }
     Ok(ledger.begin(&session)?)
 }

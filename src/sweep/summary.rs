@@ -6,10 +6,14 @@ use std::time::Duration;
 use anstyle::AnsiColor;
 use serde::Serialize;
 use vertebra_sim::Report;
+use vertebra_sim::coverage::Coverage;
 use vertebra_sim::ledger::Sums;
 use vertebra_sim::seeds::Seeds;
 
+use super::excuses::Excuses;
 use super::record::Standing;
+use crate::coverage::judgement::Judgement;
+use crate::coverage::table::CoverageLine;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::words::{Count, Span, counted};
@@ -87,8 +91,12 @@ impl Kind {
 pub struct Summary {
     /// Over what this sweep ran.
     pub sums: Sums,
+    /// When progress could not be asked of the clusters.
+    pub excuses: Excuses,
     /// Seeds that were left out, for an earlier sweep did them.
     pub seeds_before: u64,
+    /// What those reached.
+    pub coverage_before: Coverage,
     /// Seeds that ended otherwise than an earlier sweep of this build recorded.
     pub differing: u64,
     /// All of them: also those that earlier sweeps found among the seeds that were left out.
@@ -101,7 +109,8 @@ pub struct Summary {
 impl Summary {
     /// Adds a run.
     pub fn add(&mut self, report: &Report, members: u16) {
-        self.sums.add(&Sums::of(report, members));
+        self.sums.add_run(report, members);
+        self.excuses.add(report);
     }
 
     /// Adds a failure of a run that was added. `keep` keeps its schedule, and is called for the first few of a kind.
@@ -143,15 +152,31 @@ impl Summary {
         }
     }
 
+    /// What was reached, also by seeds that were done before.
+    pub fn coverage(&self) -> Coverage {
+        let mut coverage = self.coverage_before.clone();
+        coverage.merge(&self.sums.coverage);
+        coverage
+    }
+
     pub fn seeds_per_second(&self, wall_time: Duration) -> f64 {
         self.sums.seeds as f64 / wall_time.as_secs_f64().max(1e-9)
     }
 
     /// Tells it as text.
-    pub fn tell(&self, out: &mut Output, seeds: Seeds, end: End, jobs: usize, wall_time: Duration) {
+    pub fn tell(
+        &self,
+        out: &mut Output,
+        seeds: Seeds,
+        end: End,
+        jobs: usize,
+        wall_time: Duration,
+        judgement: &Judgement,
+    ) {
         let rate = self.seeds_per_second(wall_time);
         let rate = if rate < 10.0 { format!("{rate:.1}") } else { Count(rate as u64).to_string() };
-        let Sums { seeds: run, virtual_time, events, operations, faults, members, failures: _ } = &self.sums;
+        let Sums { seeds: run, virtual_time, events, operations, faults, members, failures: _, coverage: _ } =
+            &self.sums;
         let before = match self.seeds_before {
             0 => String::new(),
             before => format!("; {} were done before", Count(before)),
@@ -173,9 +198,10 @@ impl Summary {
             ("events", Count(*events).to_string()),
             ("members", members.join(", ")),
         ];
-        for (name, value) in lines {
+        for (name, value) in lines.into_iter().chain(self.excuses.lines()) {
             out.line(format_args!("{name:<12}  {value}"));
         }
+        judgement.tell(out);
         if self.differing > 0 {
             let title = out.paint(AnsiColor::Red.on_default().bold(), "non-determinism").to_string();
             out.line(format_args!("\n{title}: {}", self.difference()));
@@ -216,6 +242,7 @@ impl Summary {
             failure: &kind.failure,
             standing: kind.standing.as_ref(),
         });
+        let coverage = self.coverage();
         out.json(&SummaryLine {
             r#type: "summary",
             end: end.name(),
@@ -229,7 +256,11 @@ impl Summary {
             events: self.sums.events,
             operations: self.sums.operations,
             faults: self.sums.faults,
+            excused_ns: self.excuses.excused_ns(),
+            unsettled: self.excuses.unsettled(),
+            spared: self.excuses.spared,
             members: &self.sums.members,
+            coverage: CoverageLine::new(&coverage),
             jobs,
             wall_time_ms: u64::try_from(wall_time.as_millis()).unwrap_or(u64::MAX),
             seeds_per_second: (self.seeds_per_second(wall_time) * 10.0).round() / 10.0,
@@ -253,7 +284,11 @@ struct SummaryLine<'a> {
     events: u64,
     operations: u64,
     faults: u64,
+    excused_ns: BTreeMap<&'static str, u64>,
+    unsettled: BTreeMap<&'static str, u64>,
+    spared: u64,
     members: &'a BTreeMap<u16, u64>,
+    coverage: CoverageLine<'a>,
     jobs: usize,
     wall_time_ms: u64,
     seeds_per_second: f64,

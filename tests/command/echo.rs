@@ -14,7 +14,7 @@ use vertebra_sim::ledger::Version;
 use vertebra_sim::network::Socket;
 use vertebra_sim::random::Streams;
 use vertebra_sim::schedule::Shape;
-use vertebra_sim::{Node, NodeId, System, Violation, World, record};
+use vertebra_sim::{Node, NodeId, System, Violation, World, record, sometimes};
 
 const PORT: u16 = 1;
 
@@ -134,6 +134,10 @@ impl System for Echo {
         }
     }
 
+    fn features(options: &Options) -> Vec<(&'static str, bool)> {
+        vec![("lies", options.defects.contains(&Defect::Lie))]
+    }
+
     fn new(_: &World, options: Options) -> Self {
         Self { options, operations: Cell::new(0), recovered: Cell::new(0) }
     }
@@ -152,7 +156,23 @@ impl System for Echo {
                 }
                 assert!(!self.has(Defect::Panic), "a planted panic at number {number}");
             }
-            let lie = u64::from(self.has(Defect::Lie) && number % 100 == 7);
+            sometimes!(node, "a question is answered");
+            sometimes!(
+                node,
+                "a question is answered after a crash",
+                node.incarnation() > 1,
+                when = |run| { run.any_fault(&["kill", "power-failure", "failpoint"]) }
+            );
+            sometimes!(node, "a question of a hundredth client is answered", number > 10_000);
+            sometimes!(
+                node,
+                "a question is answered among five",
+                node.world().members().count() == 5,
+                when = |run| { run.members == 5 }
+            );
+            let lies = self.has(Defect::Lie) && number % 100 == 7;
+            sometimes!(node, "a question is answered with a lie", lies, when = |run| run.has("lies"));
+            let lie = u64::from(lies);
             socket.send(from, Message::Answer(number + lie));
         }
     }

@@ -14,6 +14,7 @@ mod support;
 mod bad_input;
 mod bisect;
 mod bisect_refused;
+mod coverage;
 mod determinism;
 mod diff;
 mod echo;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         bad_input::tests(),
         bisect::tests(),
         bisect_refused::tests(),
+        coverage::tests(),
         determinism::tests(),
         diff::tests(),
         failures::tests(),

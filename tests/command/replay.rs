@@ -23,7 +23,8 @@ fn a_replay_tells_the_schedule_then_the_events_then_the_verdict() {
 }
 
 fn events(lines: &[Value]) -> Vec<&Value> {
-    lines.iter().filter(|line| line["type"] == "event").collect()
+    // A mark is told, and is no event of the run.
+    lines.iter().filter(|line| line["type"] == "event" && line["topic"] != "mark").collect()
 }
 
 fn filters_choose_events_and_change_nothing_else() {
@@ -61,7 +62,8 @@ fn filters_choose_events_and_change_nothing_else() {
 fn a_filter_that_nothing_satisfies_says_which_topics_there_are() {
     let folder = folder("replay-topics");
     let ended = vertebra(&folder, &["replay", "7", "--quiet", "--topic", "rafts"]).expect(0);
-    let note = "note: no event is like that; the run has the topics client, disk, fault, network, process\n";
+    let note =
+        "note: no event is like that; the run has the topics client, disk, fault, mark, network, process\n";
     assert_eq!(ended.stderr, note);
     let refused = vertebra(&folder, &["replay", "7", "--node", "leader"]).expect(2);
     assert!(refused.stderr.contains("`leader` is no node; write `member 1`"), "{}", refused.stderr);

@@ -16,7 +16,7 @@ use raft::{
 };
 use vertebra_model::api::{InternalRaftRequest, RequestHeader, ResponseHeader};
 use vertebra_model::history::Request;
-use vertebra_model::mvcc::{self, Store, validate};
+use vertebra_model::mvcc::{self, Memory, Store, validate};
 use vertebra_model::wal::Encoder;
 use vertebra_model::{Error, Options, Requests, Response};
 use vertebra_sim::NodeId;
@@ -154,6 +154,7 @@ struct Member {
     wal_bytes: Vec<u8>,
     syncs: Stream,
     store: Store,
+    buckets: Memory,
     applied: u64,
     next_request: u64,
     ticked: bool,
@@ -363,10 +364,10 @@ impl Cluster {
     }
 
     fn answer_read(&mut self, member: usize, asked: Asked, request: &Request) {
-        let store = &self.members[member].store;
+        let Member { store, buckets, .. } = &self.members[member];
         let result = match request {
-            Request::Range(read) => store.range(read).map(Response::Range),
-            Request::Txn(txn) => store.read_txn(txn).map(Response::Txn),
+            Request::Range(read) => store.range(buckets, read).map(Response::Range),
+            Request::Txn(txn) => store.read_txn(buckets, txn).map(Response::Txn),
             Request::Put(_) | Request::DeleteRange(_) => unreachable!("a write"),
         };
         self.reply(member, asked, result);
@@ -560,7 +561,8 @@ impl Cluster {
                 continue;
             }
             let request = InternalRaftRequest::decode(&entry.data[..]).expect("what was encoded");
-            let result = this.store.apply(&request);
+            let result = this.store.apply(&mut this.buckets, &request);
+            this.store.publish();
             if let Some(asked) = this.waiting.remove(&request.header.map_or(0, |header| header.id)) {
                 self.reply(member, asked, result);
             }
@@ -624,6 +626,7 @@ impl Member {
             wal_bytes: Vec::new(),
             syncs: streams.stream("disk/latency", index as u64),
             store: Store::new(),
+            buckets: Memory::default(),
             applied: 0,
             next_request: 0,
             ticked: false,

@@ -3,102 +3,178 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use prost::Message;
-use raft::eraftpb::Entry;
+use prost::Message as _;
+use raft::eraftpb::{ConfState, Entry, Message, SnapshotMetadata};
 use vertebra_sim::record;
 
 use super::raft_loop::Input;
-use super::{Member, queue, snapshots};
+use super::{Member, kv, peers, queue, snapshots};
 use crate::api::InternalRaftRequest;
+use crate::backend::{Backend, BackendError};
+use crate::error::Error;
 use crate::failpoints;
-use crate::mvcc::Store;
+use crate::response::Response;
 
 /// What the raft loop hands over.
 pub(super) enum Batch {
     /// Committed entries, behind those that were handed over before.
     Entries(Vec<Entry>),
-    /// A snapshot from the leader, in place of the store.
-    Snapshot { index: u64, term: u64, store: Bytes },
+    /// A snapshot from the leader, whose backend takes the place of the member's own.
+    Snapshot(SnapshotMetadata),
+    /// Raft wants a follower to have a snapshot.
+    SendSnapshot(Box<Message>),
 }
 
-pub(super) async fn run(member: Rc<Member>, mut batches: queue::Receiver<Batch>) {
-    let mut snapshot_index = member.applied.get();
-    let mut applied_term = 0;
+/// The apply loop of a member.
+struct ApplyLoop {
+    member: Rc<Member>,
+    /// Term of the last entry that was applied, or of the snapshot.
+    term: u64,
+    /// Index of the newest snapshot.
+    snapshot_index: u64,
+}
+
+/// Applies batches as they come. What fails here ends the process: the disk did not do what it must.
+pub(super) async fn run(member: Rc<Member>, mut batches: queue::Receiver<Batch>, snapshot: (u64, u64)) {
+    let (snapshot_index, term) = snapshot;
+    let mut this = ApplyLoop { member: Rc::clone(&member), term, snapshot_index };
     while let Some(batch) = batches.recv().await {
+        if let Err(reason) = this.take(batch).await {
+            member.node.exit(&reason).await;
+        }
+    }
+}
+
+impl ApplyLoop {
+    async fn take(&mut self, batch: Batch) -> Result<(), String> {
         match batch {
             Batch::Entries(entries) => {
                 for entry in &entries {
-                    member.node.failpoint(failpoints::BEFORE_APPLY_ONE_ENTRY_NORMAL).await;
-                    apply(&member, entry);
-                    applied_term = entry.term;
+                    self.apply(entry).await.map_err(|error| error.to_string())?;
                 }
             }
-            Batch::Snapshot { index, term, store } => {
-                member.node.failpoint(failpoints::APPLY_BEFORE_OPEN_SNAPSHOT).await;
-                match Store::from_snapshot(&store) {
-                    Ok(store) => install(&member, index, term, store),
-                    Err(error) => member.node.exit(&format!("a snapshot from the leader: {error}")).await,
-                }
-                (snapshot_index, applied_term) = (index, term);
+            Batch::Snapshot(metadata) => self.open_snapshot(&metadata).await?,
+            Batch::SendSnapshot(message) => {
+                return self.send_snapshot(*message).await.map_err(|error| error.to_string());
             }
         }
-        member.applied_moved.notify_waiters();
-        if member.applied.get() >= snapshot_index + member.options.snapshot_count {
-            snapshot_index = member.applied.get();
-            take_snapshot(&member, applied_term);
+        self.member.applied_moved.notify_waiters();
+        if self.member.applied.get() >= self.snapshot_index + self.member.options.snapshot_count {
+            self.snapshot().await?;
         }
+        Ok(())
     }
-}
 
-fn apply(member: &Member, entry: &Entry) {
-    let request = if entry.data.is_empty() {
-        // A new leader's first entry.
-        None
-    } else {
-        match InternalRaftRequest::decode(&entry.data[..]) {
-            Ok(request) => Some(request),
-            Err(error) => panic!("entry {} cannot be decoded: {error}", entry.index),
+    async fn apply(&mut self, entry: &Entry) -> Result<(), BackendError> {
+        let member = Rc::clone(&self.member);
+        // After a restart the log is applied again from the snapshot on. What the backend has is passed over.
+        let is_new = entry.index > member.kv.consistent_index().get();
+        if is_new {
+            member.kv.consistent_index().set_applying(entry.index, entry.term);
         }
-    };
-    let (id, result) = match &request {
-        Some(request) => {
-            let id = request.header.map_or(0, |header| header.id);
-            (id, Some(member.store.borrow_mut().apply(request)))
+        member.node.failpoint(failpoints::BEFORE_APPLY_ONE_ENTRY_NORMAL).await;
+        if is_new {
+            self.apply_new(entry).await?;
+        } else {
+            record!(member.node, "apply", "entry {}/{}: passed over", entry.index, entry.term);
+            member.observer.passed_over(member.id, entry);
         }
-        None => (0, None),
-    };
-    member.applied.set(entry.index);
-    let store = member.store.borrow();
-    record!(member.node, "apply", "entry {}/{}: revision {}", entry.index, entry.term, store.revision());
-    member.observer.applied(member.id, entry, request, &store);
-    if let Some(result) = result
-        && let Some(waiter) = member.waiting.borrow_mut().remove(&id)
-    {
-        // Who asked may have stopped waiting.
-        let _ = waiter.send(result);
+        member.applied.set(entry.index);
+        self.term = entry.term;
+        Ok(())
     }
-}
 
-fn install(member: &Member, index: u64, term: u64, store: Store) {
-    record!(member.node, "apply", "snapshot {}/{}: revision {}", index, term, store.revision());
-    member.observer.installed_store(member.id, index, &store);
-    *member.store.borrow_mut() = store;
-    member.applied.set(index);
-}
+    async fn apply_new(&self, entry: &Entry) -> Result<(), BackendError> {
+        let member = &self.member;
+        // A new leader's first entry has no request.
+        let request = (!entry.data.is_empty()).then(|| decode(entry));
+        let answer = match &request {
+            Some(request) => {
+                Some((request.header.map_or(0, |header| header.id), self.execute(request).await?))
+            }
+            None => None,
+        };
+        if member.kv.consistent_index().get() < entry.index {
+            member.kv.pass(entry.index, entry.term);
+        }
+        let revision = member.kv.revision();
+        record!(member.node, "apply", "entry {}/{}: revision {}", entry.index, entry.term, revision);
+        member.observer.applied(member.id, entry, request, &member.kv);
+        if let Some((id, result)) = answer
+            && let Some(waiter) = member.waiting.borrow_mut().remove(&id)
+        {
+            // Who asked may have stopped waiting.
+            let _ = waiter.send(result);
+        }
+        Ok(())
+    }
 
-/// Encodes the store as it is now, and writes it to a file while entries go on being applied.
-fn take_snapshot(member: &Rc<Member>, term: u64) {
-    let index = member.applied.get();
-    let store = member.store.borrow().encode_snapshot();
-    let member = Rc::clone(member);
-    let node = member.node.clone();
-    node.spawn(async move {
+    /// Lets the part of the member that a request is for execute it.
+    async fn execute(&self, request: &InternalRaftRequest) -> Result<Result<Response, Error>, BackendError> {
+        self.member.kv.apply(request).await
+    }
+
+    /// Puts the backend that came from the leader in the place of the member's own, and recovers everything from it.
+    async fn open_snapshot(&mut self, metadata: &SnapshotMetadata) -> Result<(), String> {
+        let member = Rc::clone(&self.member);
+        let (index, term) = (metadata.index, metadata.term);
+        member.node.failpoint(failpoints::APPLY_BEFORE_OPEN_SNAPSHOT).await;
+        // Nothing may be on its way to the old backend when another file gets its name.
+        let old = member.kv.backend();
+        let locked = old.lock().await;
+        let skipped = member.options.skipped_syncs();
+        let taken = snapshots::take_database(&member.node.disk(), index, kv::PATH, skipped).await;
+        taken.map_err(|error| format!("a snapshot from the leader: {error}"))?;
+        let backend = Backend::open(&member.node, kv::PATH, kv::limits(&member.options), skipped).await;
+        let backend = backend.map_err(|error| format!("a snapshot from the leader: {error}"))?;
+        member.node.failpoint(failpoints::APPLY_AFTER_OPEN_SNAPSHOT).await;
+        member.kv.replace(backend).map_err(|error| format!("a snapshot from the leader: {error}"))?;
+        drop(locked);
+        let revision = member.kv.revision();
+        record!(member.node, "apply", "snapshot {}/{}: revision {}", index, term, revision);
+        member.observer.installed_store(member.id, index, &member.kv);
+        member.applied.set(index);
+        (self.snapshot_index, self.term) = (index, term);
+        Ok(())
+    }
+
+    /// Commits the backend, so that it is not behind the snapshot, and then says that there is one.
+    async fn snapshot(&mut self) -> Result<(), String> {
+        let member = &self.member;
+        let (index, term) = (member.applied.get(), self.term);
+        member.kv.commit().await.map_err(|error| error.to_string())?;
+        let consistent = member.kv.consistent_index().get();
+        assert!(consistent >= index, "the consistent index {consistent} is behind the snapshot {index}");
         let node = &member.node;
         node.failpoint(failpoints::SNAPSHOT_BEFORE_SAVE).await;
-        if let Err(error) = snapshots::write(node, "own", index, term, &store).await {
-            node.exit(&error.to_string()).await;
-        }
+        let saved = snapshots::save(node, &self.metadata(index, term), member.options.skipped_syncs()).await;
+        saved.map_err(|error| error.to_string())?;
+        self.snapshot_index = index;
         // The raft loop owns the log, and is gone only together with this task.
         let _ = member.raft.send(Input::SnapshotSaved { index, term });
-    });
+        Ok(())
+    }
+
+    /// Sends the backend as it is now, as the snapshot of the entry that was applied last.
+    async fn send_snapshot(&self, mut message: Message) -> Result<(), BackendError> {
+        let database: Bytes = self.member.kv.backend().snapshot().await?;
+        *message.mut_snapshot().mut_metadata() = self.metadata(self.member.applied.get(), self.term);
+        peers::send_snapshot(&self.member, message, database);
+        Ok(())
+    }
+
+    fn metadata(&self, index: u64, term: u64) -> SnapshotMetadata {
+        let mut metadata = SnapshotMetadata::new();
+        (metadata.index, metadata.term) = (index, term);
+        let voters: Vec<_> = (1..=u64::from(self.member.options.members)).collect();
+        metadata.set_conf_state(ConfState::from((voters, vec![])));
+        metadata
+    }
+}
+
+fn decode(entry: &Entry) -> InternalRaftRequest {
+    match InternalRaftRequest::decode(&entry.data[..]) {
+        Ok(request) => request,
+        Err(error) => panic!("entry {} cannot be decoded: {error}", entry.index),
+    }
 }

@@ -11,12 +11,15 @@
 //! | task | what it does |
 //! | --- | --- |
 //! | `raft_loop` | owns Raft and the write-ahead log: persists, then sends |
-//! | `apply_loop` | applies committed entries to the store, takes snapshots of it |
+//! | `apply_loop` | applies committed entries to the store, takes snapshots, opens those from the leader |
+//! | the backend's own | commits what was applied, again and again |
 //! | `server` | answers clients |
 //! | `read_loop` | finds the index at which linearizable reads are up to date |
 //! | `peers` | passes proposals on to the leader, sends and receives snapshots |
 
 mod apply_loop;
+mod consistent_index;
+mod kv;
 mod log;
 mod peers;
 mod queue;
@@ -33,8 +36,9 @@ use std::rc::Rc;
 use tokio::sync::{Notify, oneshot};
 use vertebra_sim::{Node, NodeId};
 
+pub(crate) use self::kv::Kv;
 use crate::error::Error;
-use crate::mvcc::Store;
+use crate::failpoints;
 use crate::observer::Observer;
 use crate::options::Options;
 use crate::response::Response;
@@ -46,8 +50,9 @@ pub(crate) struct Member {
     id: u64,
     options: Rc<Options>,
     observer: Rc<Observer>,
-    store: Rc<RefCell<Store>>,
-    /// Index of the last entry in the store.
+    kv: Rc<Kv>,
+    /// Index of the last entry that was applied since the start, or of the snapshot that it began at. The store can be
+    /// ahead of it then.
     applied: Cell<u64>,
     /// Wakes those who wait for `applied` to move.
     applied_moved: Notify,
@@ -60,6 +65,9 @@ pub(crate) struct Member {
     /// Who waits for the result of a proposal, by its identifier.
     waiting: RefCell<BTreeMap<u64, oneshot::Sender<Result<Response, Error>>>>,
     next_request: Cell<u64>,
+    /// Snapshots that are being sent to followers, and a little longer: the log must keep what they need next.
+    inflight_snapshots: Cell<u32>,
+    received_snapshots: Cell<u64>,
 }
 
 /// What the raft loop last said of Raft.
@@ -87,8 +95,8 @@ impl Member {
             id: number(node.id()),
             options,
             observer,
-            store: recovered.store,
-            applied: Cell::new(recovered.applied),
+            kv: recovered.kv,
+            applied: Cell::new(recovered.snapshot.0),
             applied_moved: Notify::new(),
             status: Cell::default(),
             leader_changed: Notify::new(),
@@ -97,10 +105,13 @@ impl Member {
             forward,
             waiting: RefCell::default(),
             next_request: Cell::new(0),
+            inflight_snapshots: Cell::new(0),
+            received_snapshots: Cell::new(0),
             node,
         });
         let node = &member.node;
-        node.spawn(apply_loop::run(Rc::clone(&member), batches));
+        node.failpoint(failpoints::BEFORE_PUBLISHING).await;
+        node.spawn(apply_loop::run(Rc::clone(&member), batches, recovered.snapshot));
         node.spawn(read_loop::run(Rc::clone(&member), waiting_reads));
         node.spawn(peers::forward(Rc::clone(&member), forwarded));
         node.spawn(peers::listen(Rc::clone(&member)));
@@ -116,6 +127,11 @@ impl Member {
     fn next_request_id(&self) -> u64 {
         self.next_request.set(self.next_request.get() + 1);
         self.id << 48 | u64::from(self.node.incarnation()) << 32 | self.next_request.get()
+    }
+
+    /// Index of the entry whose state a reader sees now. After a restart the store is ahead of what was applied again.
+    fn visible_index(&self) -> u64 {
+        self.applied.get().max(self.kv.visible_index())
     }
 
     /// Waits until `index` is applied.

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::future::{Either, select};
 use protobuf::Message as _;
 use raft::eraftpb::Message;
@@ -11,7 +11,8 @@ use vertebra_sim::network::Connection;
 use vertebra_sim::{NodeId, before, record};
 
 use super::raft_loop::Input;
-use super::{Member, member_id, queue, snapshots};
+use super::snapshots::Receiving;
+use super::{Member, member_id, queue};
 use crate::wire::{PEER_PORT, PeerStream, SnapshotReceived};
 
 /// Bytes of a snapshot that are sent at a time.
@@ -22,6 +23,9 @@ const SNAPSHOT_BYTES_MAX: u64 = 1 << 30;
 
 /// How long a follower may take to receive a snapshot.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// For how long the log keeps what comes after a snapshot that was sent. etcd: 30 s, which is longer than most runs.
+const RELEASE_DELAY: Duration = Duration::from_secs(1);
 
 type Outgoing = Connection<PeerStream, SnapshotReceived>;
 type Incoming = Connection<SnapshotReceived, PeerStream>;
@@ -72,7 +76,7 @@ pub(super) async fn listen(member: Rc<Member>) {
 }
 
 async fn receive(member: &Member, connection: Incoming) {
-    let mut snapshot: Option<(Box<Message>, (u64, u32), BytesMut)> = None;
+    let mut snapshot: Option<(Box<Message>, Receiving)> = None;
     while let Ok(message) = connection.receive().await {
         match message {
             PeerStream::Proposal(data) => {
@@ -82,55 +86,84 @@ async fn receive(member: &Member, connection: Incoming) {
             }
             PeerStream::Snapshot { message, length, checksum } => match Message::parse_from_bytes(&message) {
                 Ok(message) if length <= SNAPSHOT_BYTES_MAX => {
-                    snapshot = Some((Box::new(message), (length, checksum), BytesMut::new()));
+                    let number = member.received_snapshots.get() + 1;
+                    member.received_snapshots.set(number);
+                    let index = message.get_snapshot().get_metadata().index;
+                    let disk = member.node.disk();
+                    match Receiving::begin(&disk, number, index, length, checksum).await {
+                        Ok(receiving) => snapshot = Some((Box::new(message), receiving)),
+                        Err(error) => return refused(member, &error),
+                    }
                 }
                 _ => return,
             },
             PeerStream::Chunk(bytes) => {
-                let Some((_, _, store)) = &mut snapshot else { return };
-                store.extend_from_slice(&bytes);
+                let Some((message, mut receiving)) = snapshot.take() else { return };
+                match receiving.chunk(&bytes).await {
+                    Ok(false) => snapshot = Some((message, receiving)),
+                    Ok(true) => {
+                        let skipped = member.options.skipped_syncs();
+                        if let Err(error) = receiving.finish(&member.node.disk(), skipped).await {
+                            return refused(member, &error);
+                        }
+                        let index = message.get_snapshot().get_metadata().index;
+                        record!(member.node, "member", "received a snapshot of {}", index);
+                        let _ = member.raft.send(Input::SnapshotArrived(message));
+                        let _ = connection.send(SnapshotReceived);
+                    }
+                    Err(error) => return refused(member, &error),
+                }
             }
-        }
-        if let Some((message, (length, checksum), store)) = snapshot.take() {
-            if (store.len() as u64) < length {
-                snapshot = Some((message, (length, checksum), store));
-                continue;
-            }
-            if store.len() as u64 != length || crc32c::crc32c(&store) != checksum {
-                record!(member.node, "member", "a snapshot of {} bytes is not as it was sent", length);
-                return;
-            }
-            record!(member.node, "member", "received a snapshot of {} bytes", length);
-            let _ = member.raft.send(Input::SnapshotArrived { message, store: store.freeze() });
-            let _ = connection.send(SnapshotReceived);
         }
     }
 }
 
+/// A snapshot that could not be kept is none: its sender notices by the end of the connection.
+fn refused(member: &Member, error: &dyn std::fmt::Display) {
+    record!(member.node, "member", "could not receive a snapshot: {}", Shown(error));
+}
+
+/// An error as text: its content does not enter the digest.
+struct Shown<'a>(&'a dyn std::fmt::Display);
+
+impl std::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::hash::Hash for Shown<'_> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        0.hash(state);
+    }
+}
+
 /// Sends a snapshot that Raft wants a follower to have, and tells Raft how that went.
-pub(super) fn send_snapshot(member: &Rc<Member>, message: Message) {
+pub(super) fn send_snapshot(member: &Rc<Member>, message: Message, database: Bytes) {
     let member = Rc::clone(member);
     let node = member.node.clone();
+    member.inflight_snapshots.set(member.inflight_snapshots.get() + 1);
     node.spawn(async move {
         let to = message.to;
         let deadline = member.node.sleep(SNAPSHOT_TIMEOUT);
-        let arrived = before(deadline, try_send_snapshot(&member, message)).await.flatten().is_some();
+        let sent = before(deadline, try_send_snapshot(&member, message, database)).await;
+        let arrived = sent.flatten().is_some();
         let _ = member.raft.send(Input::SnapshotSent { to, arrived });
+        if arrived {
+            member.node.sleep(RELEASE_DELAY).await;
+        }
+        member.inflight_snapshots.set(member.inflight_snapshots.get() - 1);
     });
 }
 
-async fn try_send_snapshot(member: &Member, message: Message) -> Option<()> {
-    let metadata = message.get_snapshot().get_metadata();
-    let (index, term, to) = (metadata.index, metadata.term, member_id(message.to));
-    // It may have been replaced by a newer one meanwhile; Raft will ask for that.
-    let store = Bytes::from(snapshots::read(&member.node.disk(), index, term).await.ok()?);
-    let connection: Outgoing = member.node.connect(to, PEER_PORT).await.ok()?;
+async fn try_send_snapshot(member: &Member, message: Message, database: Bytes) -> Option<()> {
+    let connection: Outgoing = member.node.connect(member_id(message.to), PEER_PORT).await.ok()?;
     let message = message.write_to_bytes().ok()?.into();
-    let (length, checksum) = (store.len() as u64, crc32c::crc32c(&store));
+    let (length, checksum) = (database.len() as u64, crc32c::crc32c(&database));
     connection.send(PeerStream::Snapshot { message, length, checksum }).ok()?;
-    for start in (0..store.len()).step_by(CHUNK_BYTES) {
-        let end = store.len().min(start + CHUNK_BYTES);
-        connection.send(PeerStream::Chunk(store.slice(start..end))).ok()?;
+    for start in (0..database.len()).step_by(CHUNK_BYTES) {
+        let end = database.len().min(start + CHUNK_BYTES);
+        connection.send(PeerStream::Chunk(database.slice(start..end))).ok()?;
     }
     connection.receive().await.ok().map(|SnapshotReceived| ())
 }

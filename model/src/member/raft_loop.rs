@@ -9,7 +9,6 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
-use bytes::Bytes;
 use raft::eraftpb::{Entry, Message, MessageType};
 use raft::{Config, LightReady, RawNode, Ready, SnapshotStatus, StateRole};
 use tokio::sync::oneshot;
@@ -19,7 +18,7 @@ use vertebra_sim::{NodeId, Ticker, record};
 
 use super::apply_loop::Batch;
 use super::log::Log;
-use super::{Member, Status, member_id, number, peers, queue, snapshots};
+use super::{Member, Status, member_id, number, queue, snapshots};
 use crate::defect::Defect;
 use crate::failpoints;
 use crate::observer::Role;
@@ -33,8 +32,8 @@ pub(super) enum Input {
     /// Find an index from which a read is up to date. The context is unique to the attempt; the answer is the
     /// index. No answer means no.
     ReadIndex { context: u64, answer: oneshot::Sender<u64> },
-    /// A snapshot has arrived from the leader.
-    SnapshotArrived { message: Box<Message>, store: Bytes },
+    /// A snapshot has arrived from the leader, and its backend is in its file.
+    SnapshotArrived(Box<Message>),
     /// A snapshot was sent to a follower, or could not be.
     SnapshotSent { to: u64, arrived: bool },
     /// The apply loop's snapshot is in its file.
@@ -60,8 +59,6 @@ struct RaftLoop {
     apply: queue::Sender<Batch>,
     readers: BTreeMap<u64, Reader>,
     next_read: u64,
-    /// The store of the snapshot that Raft was last given.
-    arrived: Option<(u64, Bytes)>,
     /// What the observer was last told.
     role: (u64, StateRole),
     /// Index of the last entry that the apply loop was given.
@@ -84,7 +81,7 @@ pub(super) async fn run(
     // Contexts must not repeat over restarts: an acknowledgement may still be on its way.
     let next_read = u64::from(member.node.incarnation()) << 32;
     let batches = member.node.stream("member/raft-batch");
-    let (readers, arrived, handed_over) = (BTreeMap::new(), None, member.applied.get());
+    let (readers, handed_over) = (BTreeMap::new(), member.applied.get());
     let mut this = RaftLoop {
         member,
         raft,
@@ -95,7 +92,6 @@ pub(super) async fn run(
         apply,
         readers,
         next_read,
-        arrived,
         role,
         handed_over,
         batches,
@@ -207,14 +203,7 @@ impl RaftLoop {
                 }
             }
             Input::ReadIndex { context, answer } => self.seek_read_index(Some(context), Reader::Here(answer)),
-            Input::SnapshotArrived { message, store } => {
-                let index = message.get_snapshot().get_metadata().index;
-                self.step(*message);
-                // Raft passes over one that is older than what it has, or than one that arrived just before.
-                if self.raft.snap().is_some_and(|taken| taken.get_metadata().index == index) {
-                    self.arrived = Some((index, store));
-                }
-            }
+            Input::SnapshotArrived(message) => self.step(*message),
             Input::SnapshotSent { to, arrived } => {
                 let status = if arrived { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
                 self.raft.report_snapshot(to, status);
@@ -402,8 +391,8 @@ impl RaftLoop {
         let metadata = ready.snapshot().get_metadata();
         let (index, term) = (metadata.index, metadata.term);
         node.failpoint(failpoints::RAFT_BEFORE_SAVE_SNAP).await;
-        let store = self.arrived_store(index);
-        snapshots::write(node, "leader", index, term, &store).await.map_err(|error| error.to_string())?;
+        let saved = snapshots::save(node, metadata, self.member.options.skipped_syncs()).await;
+        saved.map_err(|error| error.to_string())?;
         node.failpoint(failpoints::RAFT_BEFORE_WAL_SAVE_SNAPSHOT).await;
         self.wal.save_snapshot(index, term, true).await.map_err(|error| error.to_string())?;
         node.failpoint(failpoints::RAFT_AFTER_SAVE_SNAP).await;
@@ -416,21 +405,12 @@ impl RaftLoop {
         let (index, term) = (metadata.index, metadata.term);
         member.node.failpoint(failpoints::RAFT_BEFORE_APPLY_SNAP).await;
         self.log.install(index, term);
-        let store = self.arrived_store(index);
         self.handed_over = index;
-        let _ = self.apply.send(Batch::Snapshot { index, term, store });
+        let _ = self.apply.send(Batch::Snapshot(metadata.clone()));
         member.node.failpoint(failpoints::RAFT_AFTER_APPLY_SNAP).await;
         self.release().await?;
         member.node.failpoint(failpoints::RAFT_AFTER_WAL_RELEASE).await;
         Ok(())
-    }
-
-    /// The store of a snapshot that Raft accepted.
-    fn arrived_store(&self, index: u64) -> Bytes {
-        match &self.arrived {
-            Some((arrived, store)) if *arrived == index => store.clone(),
-            _ => panic!("Raft accepted a snapshot of {index} that did not arrive"),
-        }
     }
 
     async fn snapshot_saved(&mut self, index: u64, term: u64) -> Result<(), String> {
@@ -439,7 +419,11 @@ impl RaftLoop {
             return Ok(());
         }
         self.wal.save_snapshot(index, term, false).await.map_err(|error| error.to_string())?;
-        let compact = index.saturating_sub(self.member.options.snapshot_catchup_entries);
+        let compact = match self.member.inflight_snapshots.get() {
+            0 => index.saturating_sub(self.member.options.snapshot_catchup_entries),
+            // A follower that is being sent a snapshot needs what comes after it next.
+            _ => 0,
+        };
         if self.log.snapshot_saved(index, term, compact) {
             self.member.observer.compacted(self.member.id, compact);
         }
@@ -449,8 +433,10 @@ impl RaftLoop {
     /// Removes snapshot files and segments that are of no more use.
     async fn release(&mut self) -> Result<(), String> {
         let (newest, _) = self.log.snapshot();
-        let oldest =
-            snapshots::purge(&self.member.node.disk(), newest).await.map_err(|error| error.to_string())?;
+        let disk = self.member.node.disk();
+        let oldest = snapshots::purge(&disk, newest).await.map_err(|error| error.to_string())?;
+        let released = snapshots::release_databases(&disk, self.member.applied.get()).await;
+        released.map_err(|error| error.to_string())?;
         self.wal.release(oldest).await.map_err(|error| error.to_string())
     }
 
@@ -458,7 +444,8 @@ impl RaftLoop {
         for message in messages {
             self.member.observer.sends(self.member.id, &message);
             if message.msg_type == MessageType::MsgSnapshot {
-                peers::send_snapshot(&self.member, message);
+                // It is made where it is known what is applied.
+                let _ = self.apply.send(Batch::SendSnapshot(Box::new(message)));
             } else {
                 self.send(member_id(message.to), PeerMessage::Raft(message));
             }

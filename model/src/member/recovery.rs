@@ -1,30 +1,30 @@
 //! From what is on the disk to a member that can start.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
-use raft::eraftpb::Entry;
+use raft::eraftpb::{Entry, SnapshotMetadata};
 use vertebra_sim::{Node, record};
 
+use super::kv::{self, Kv};
 use super::log::Log;
-use super::{number, snapshots};
+use super::{consistent_index, number, snapshots};
+use crate::backend::Backend;
 use crate::failpoints;
-use crate::mvcc::Store;
 use crate::observer::Observer;
 use crate::options::Options;
 use crate::wal::{Recovered as Logged, Wal};
 
 /// What a member starts with.
 pub(super) struct Recovered {
-    pub(super) store: Rc<RefCell<Store>>,
-    /// Index of the last entry in the store.
-    pub(super) applied: u64,
+    pub(super) kv: Rc<Kv>,
+    /// The snapshot from which on the log is applied: index and term. The store can be ahead of it.
+    pub(super) snapshot: (u64, u64),
     pub(super) log: Log,
     pub(super) wal: Wal,
 }
 
-/// Reads the disk. The store is that of the newest snapshot; what the log has beyond it is applied again when Raft
-/// says that it is committed.
+/// Reads the disk. The store is that of the backend. What the log has beyond the newest snapshot goes through the apply
+/// loop when Raft says that it is committed; what of it the backend has already is passed over there.
 pub(super) async fn recover(
     node: &Node,
     options: &Options,
@@ -37,8 +37,8 @@ pub(super) async fn recover(
         .await
         .map_err(|error| error.to_string())?;
     let Logged { mut hard_state, snapshots: recorded, mut entries } = logged;
-    let newest = snapshots::newest(&disk, &recorded).await.map_err(|error| error.to_string())?;
-    let (index, term, store) = newest.unwrap_or_else(|| (0, 0, Store::new()));
+    let newest = snapshots::newest(node, &recorded).await.map_err(|error| error.to_string())?;
+    let (index, term) = newest.as_ref().map_or((0, 0), |newest| (newest.index, newest.term));
     // The commit in the hard state is written lazily; what a snapshot holds was committed.
     hard_state.commit = hard_state.commit.max(index);
     if term > hard_state.term {
@@ -51,22 +51,47 @@ pub(super) async fn recover(
     if hard_state.commit > last {
         return Err(format!("the log ends at {last}, and {} entries were committed", hard_state.commit));
     }
+    let kv = Rc::new(open(node, options, newest.as_ref()).await?);
     record!(
         node,
         "member",
-        "recovers term {} vote {} commit {}, snapshot {}, log to {}",
+        "recovers term {} vote {} commit {}, snapshot {}, log to {}, store to {}",
         hard_state.term,
         hard_state.vote,
         hard_state.commit,
         index,
-        last
+        last,
+        kv.visible_index()
     );
-    let store = Rc::new(RefCell::new(store));
-    observer.restarted(member, &hard_state, (index, term), &entries, &store);
+    observer.restarted(member, &hard_state, (index, term), &entries, &kv);
     node.failpoint(failpoints::RECOVERY_BEFORE_START).await;
     let voters = (1..=u64::from(options.members)).collect();
     let log = Log::new(voters, hard_state, (index, term), entries);
-    Ok(Recovered { store, applied: index, log, wal })
+    Ok(Recovered { kv, snapshot: (index, term), log, wal })
+}
+
+/// Opens the backend: the member's own, or the one that came with the newest snapshot if the crash came before it took
+/// the place of the member's own.
+async fn open(node: &Node, options: &Options, newest: Option<&SnapshotMetadata>) -> Result<Kv, String> {
+    let disk = node.disk();
+    let (limits, skipped) = (kv::limits(options), options.skipped_syncs());
+    let own = || Backend::open(node, kv::PATH, limits, skipped);
+    let mut backend = own().await.map_err(|error| error.to_string())?;
+    let index = newest.map_or(0, |newest| newest.index);
+    let consistent = consistent_index::read(&backend.read());
+    if consistent < index {
+        record!(node, "member", "opens the backend of snapshot {}", index);
+        let taken = snapshots::take_database(&disk, index, kv::PATH, skipped).await;
+        taken.map_err(|error| {
+            format!("the backend ends at {consistent}, and the snapshot is of {index}: {error}")
+        })?;
+        backend = own().await.map_err(|error| error.to_string())?;
+        let consistent = consistent_index::read(&backend.read());
+        assert!(consistent >= index, "the backend of snapshot {index} ends at {consistent}");
+    }
+    snapshots::release_databases(&disk, u64::MAX).await.map_err(|error| error.to_string())?;
+    let (kv, _) = Kv::restore(node, backend).map_err(|error| error.to_string())?;
+    Ok(kv)
 }
 
 /// Leaves the entries behind `index`, which must join on to it.

@@ -93,7 +93,7 @@ async fn answer(member: &Member, request: ClientRequest) -> ClientReply {
     if let Ok(response) = &mut result {
         member.complete_header(response);
     }
-    let reply = ClientReply { number, result, applied_index: member.applied.get() };
+    let reply = ClientReply { number, result, applied_index: member.visible_index() };
     if member.options.encode_messages { reply.through_bytes() } else { reply }
 }
 
@@ -108,7 +108,7 @@ impl Member {
         if !read.serializable {
             self.become_up_to_date().await?;
         }
-        self.store.borrow().range(read).map(Response::Range)
+        self.kv.read(|store, tx| store.range(tx, read)).map(Response::Range)
     }
 
     async fn txn(&self, operation: OperationId, txn: TxnRequest) -> Result<Response, Error> {
@@ -117,7 +117,7 @@ impl Member {
             if !mvcc::is_serializable(&txn) {
                 self.become_up_to_date().await?;
             }
-            return self.store.borrow().read_txn(&txn).map(Response::Txn);
+            return self.kv.read(|store, tx| store.read_txn(tx, &txn)).map(Response::Txn);
         }
         self.propose(operation, InternalRaftRequest { txn: Some(txn), ..Default::default() }).await
     }

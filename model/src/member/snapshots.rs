@@ -1,29 +1,38 @@
-//! Snapshot files: the whole store as of one index.
+//! Snapshots on disk.
 //!
-//! `snap/<term>-<index>.snap` holds the checksum (CRC-32C) of what follows, and the store. A file is written and
-//! synced under a temporary name, renamed, and its directory synced: it is there whole or not at all. It counts
+//! | file | content |
+//! | --- | --- |
+//! | `snap/<term>-<index>.snap` | which entry a snapshot stands for, and who were members then |
+//! | `snap/<index>.snap.db` | a backend that came from the leader, until it takes the place of the member's own |
+//! | `snap/db` | the member's own backend |
+//! | `snap/*.tmp` | what is being written |
+//! | `snap/*.broken` | what was damaged |
+//!
+//! The state itself is in the backend, whose consistent index is never behind the newest snapshot. A file is written and
+//! synced under a temporary name, renamed, and its directory synced: it is there whole or not at all. A snapshot counts
 //! only when the write-ahead log has a record of it; a crash between the two leaves a file that nobody uses
 //! (etcd-io/etcd#11888).
 
+use protobuf::Message as _;
+use raft::eraftpb::SnapshotMetadata;
 use thiserror::Error;
-use vertebra_sim::{DiskError, Node, NodeDisk, OpenMode};
+use vertebra_sim::{DiskError, File, Node, NodeDisk, OpenMode, record};
 
 use crate::failpoints;
-use crate::mvcc::{SnapshotError, Store};
+use crate::syncs::{SkippedSyncs, Sync};
 
 const DIRECTORY: &str = "snap";
 
 /// Snapshots that are kept: the newest, and one more.
 const KEPT: usize = 2;
 
+/// Why a backend from the leader could not be received.
 #[derive(Debug, Error)]
-pub(super) enum SnapshotFileError {
-    #[error("snapshot: {0}")]
+pub(super) enum ReceiveError {
+    #[error("{0}")]
     Disk(#[from] DiskError),
-    #[error("snapshot {0}: its checksum does not match")]
-    Checksum(String),
-    #[error("snapshot {0}: {1}")]
-    Content(String, SnapshotError),
+    #[error("it is not as it was sent")]
+    Content,
 }
 
 fn path(index: u64, term: u64) -> String {
@@ -34,6 +43,15 @@ fn parse(name: &str) -> Option<(u64, u64)> {
     let (term, index) = name.strip_suffix(".snap")?.split_once('-')?;
     let number = |text| u64::from_str_radix(text, 16).ok();
     Some((number(index)?, number(term)?))
+}
+
+/// Where the backend of a snapshot from the leader waits to be opened.
+pub(super) fn database_path(index: u64) -> String {
+    format!("{DIRECTORY}/{index:016x}.snap.db")
+}
+
+fn parse_database(name: &str) -> Option<u64> {
+    u64::from_str_radix(name.strip_suffix(".snap.db")?, 16).ok()
 }
 
 /// Makes the directory, and removes what a crash left half-written.
@@ -58,52 +76,56 @@ async fn list(disk: &NodeDisk) -> Result<Vec<(u64, u64)>, DiskError> {
     Ok(snapshots)
 }
 
-/// The newest snapshot that the log has a record of: index, term and store.
+/// The newest snapshot that the log has a record of. A damaged file is set aside, and the one before it taken.
 pub(super) async fn newest(
-    disk: &NodeDisk,
-    recorded: &[(u64, u64)],
-) -> Result<Option<(u64, u64, Store)>, SnapshotFileError> {
-    let files = list(disk).await?;
-    let Some(&(index, term)) = files.iter().rev().find(|file| recorded.contains(file)) else {
-        return Ok(None);
-    };
-    let bytes = read(disk, index, term).await?;
-    let store =
-        Store::from_snapshot(&bytes).map_err(|error| SnapshotFileError::Content(path(index, term), error))?;
-    Ok(Some((index, term, store)))
-}
-
-/// The store in a file, as bytes.
-pub(super) async fn read(disk: &NodeDisk, index: u64, term: u64) -> Result<Vec<u8>, SnapshotFileError> {
-    let path = path(index, term);
-    let mut bytes = disk.read(&path).await?;
-    match bytes.split_first_chunk() {
-        Some((checksum, store)) if u32::from_le_bytes(*checksum) == crc32c::crc32c(store) => {
-            bytes.drain(..4);
-            Ok(bytes)
-        }
-        _ => Err(SnapshotFileError::Checksum(path)),
-    }
-}
-
-/// Makes a durable file. `writer` tells apart those who may write the same snapshot at the same time.
-pub(super) async fn write(
     node: &Node,
-    writer: &str,
-    index: u64,
-    term: u64,
-    store: &[u8],
+    recorded: &[(u64, u64)],
+) -> Result<Option<SnapshotMetadata>, DiskError> {
+    let disk = node.disk();
+    for (index, term) in list(&disk).await?.into_iter().rev().filter(|file| recorded.contains(file)) {
+        let path = path(index, term);
+        let metadata = decode(&disk.read(&path).await?);
+        match metadata.filter(|metadata| (metadata.index, metadata.term) == (index, term)) {
+            Some(metadata) => return Ok(Some(metadata)),
+            None => {
+                record!(node, "member", "sets the damaged snapshot {}/{} aside", index, term);
+                disk.rename(&path, &format!("{path}.broken")).await?;
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn decode(bytes: &[u8]) -> Option<SnapshotMetadata> {
+    let (checksum, content) = bytes.split_first_chunk()?;
+    let whole = u32::from_le_bytes(*checksum) == crc32c::crc32c(content);
+    whole.then(|| SnapshotMetadata::parse_from_bytes(content).ok())?
+}
+
+/// Makes a durable file of what a snapshot stands for.
+pub(super) async fn save(
+    node: &Node,
+    metadata: &SnapshotMetadata,
+    skipped: SkippedSyncs,
 ) -> Result<(), DiskError> {
     let disk = node.disk();
-    let (temporary, path) = (format!("{DIRECTORY}/{writer}-{index:016x}.tmp"), path(index, term));
+    let path = path(metadata.index, metadata.term);
+    let temporary = format!("{path}.tmp");
+    let content = metadata.write_to_bytes().expect("metadata of Raft can be encoded");
+    let mut bytes = crc32c::crc32c(&content).to_le_bytes().to_vec();
+    bytes.extend_from_slice(&content);
     let file = disk.open(&temporary, OpenMode::Create).await?;
     file.truncate(0).await?;
-    file.append(&crc32c::crc32c(store).to_le_bytes()).await?;
-    file.append(store).await?;
-    file.sync().await?;
+    file.append(&bytes).await?;
+    if !skipped.contains(Sync::SnapshotFile) {
+        file.sync().await?;
+    }
     node.failpoint(failpoints::SNAPSHOT_BEFORE_RENAME).await;
     disk.rename(&temporary, &path).await?;
-    disk.sync_directory(DIRECTORY).await
+    if !skipped.contains(Sync::SnapshotDirectory) {
+        disk.sync_directory(DIRECTORY).await?;
+    }
+    Ok(())
 }
 
 /// Removes all but the newest files, and returns the index of the oldest that is left: what comes before it in the
@@ -116,4 +138,81 @@ pub(super) async fn purge(disk: &NodeDisk, newest: u64) -> Result<u64, DiskError
         disk.remove(&path(index, term)).await?;
     }
     Ok(files.first().map_or(0, |(index, _)| *index))
+}
+
+/// Removes the backends of snapshots up to `index` that nobody will open.
+///
+/// One that Raft has accepted and that the apply loop has still to open must stay, also when a newer snapshot has
+/// come meanwhile (etcd-io/etcd#18055).
+pub(super) async fn release_databases(disk: &NodeDisk, index: u64) -> Result<(), DiskError> {
+    for name in disk.list(DIRECTORY).await? {
+        if parse_database(&name).is_some_and(|found| found <= index) {
+            disk.remove(&format!("{DIRECTORY}/{name}")).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts the backend that came with the snapshot of `index` in the place of the member's own.
+pub(super) async fn take_database(
+    disk: &NodeDisk,
+    index: u64,
+    own: &str,
+    skipped: SkippedSyncs,
+) -> Result<(), DiskError> {
+    disk.rename(&database_path(index), own).await?;
+    if !skipped.contains(Sync::SnapshotDatabaseTaken) {
+        disk.sync_directory(DIRECTORY).await?;
+    }
+    Ok(())
+}
+
+/// A backend that is coming from the leader.
+pub(super) struct Receiving {
+    file: File,
+    temporary: String,
+    index: u64,
+    length: u64,
+    checksum: u32,
+    received: (u64, u32),
+}
+
+impl Receiving {
+    /// Begins a file. `number` tells apart those that are received at the same time.
+    pub(super) async fn begin(
+        disk: &NodeDisk,
+        number: u64,
+        index: u64,
+        length: u64,
+        checksum: u32,
+    ) -> Result<Self, DiskError> {
+        let temporary = format!("{DIRECTORY}/{number:016x}.tmp");
+        let file = disk.open(&temporary, OpenMode::Create).await?;
+        file.truncate(0).await?;
+        Ok(Self { file, temporary, index, length, checksum, received: (0, 0) })
+    }
+
+    /// Writes the next part. Whether it was the last.
+    pub(super) async fn chunk(&mut self, bytes: &[u8]) -> Result<bool, DiskError> {
+        self.file.append(bytes).await?;
+        let (length, checksum) = self.received;
+        self.received = (length + bytes.len() as u64, crc32c::crc32c_append(checksum, bytes));
+        Ok(self.received.0 >= self.length)
+    }
+
+    /// Makes what was received durable, under the name by which the apply loop will find it.
+    pub(super) async fn finish(self, disk: &NodeDisk, skipped: SkippedSyncs) -> Result<(), ReceiveError> {
+        if self.received != (self.length, self.checksum) {
+            disk.remove(&self.temporary).await?;
+            return Err(ReceiveError::Content);
+        }
+        if !skipped.contains(Sync::SnapshotDatabaseFile) {
+            self.file.sync().await?;
+        }
+        disk.rename(&self.temporary, &database_path(self.index)).await?;
+        if !skipped.contains(Sync::SnapshotDatabaseDirectory) {
+            disk.sync_directory(DIRECTORY).await?;
+        }
+        Ok(())
+    }
 }

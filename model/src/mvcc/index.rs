@@ -6,6 +6,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 
 use super::key_index::{Found, KeyIndex};
+use super::revision::Revision;
 
 /// The keys that a request is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +83,20 @@ impl Index {
         }
     }
 
+    /// Forgets what a compaction at `main` takes away, and tells which of the revisions up to there it leaves.
+    pub fn compact(&mut self, main: i64) -> Kept {
+        let mut kept = Vec::new();
+        self.keys.retain(|_, life| life.compact(main, &mut kept));
+        Kept::new(kept)
+    }
+
+    /// The revisions up to `main` that a hash of a store compacted there covers.
+    pub fn hashed(&self, main: i64) -> Kept {
+        let mut kept = Vec::new();
+        self.keys.values().for_each(|life| life.hashed(main, &mut kept));
+        Kept::new(kept)
+    }
+
     /// Each of `keys` that exists now, in their order, to be changed.
     pub fn living_mut(&mut self, keys: Keys<'_>) -> impl Iterator<Item = (&Bytes, &mut KeyIndex, Found)> {
         let lives = self.keys.range_mut::<[u8], _>(keys.bounds());
@@ -89,9 +104,23 @@ impl Index {
     }
 }
 
+/// The revisions that a compaction leaves of those up to its own.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Kept(Vec<Revision>);
+
+impl Kept {
+    fn new(mut revisions: Vec<Revision>) -> Self {
+        revisions.sort_unstable();
+        Self(revisions)
+    }
+
+    pub fn contains(&self, revision: Revision) -> bool {
+        self.0.binary_search(&revision).is_ok()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::revision::Revision;
     use super::*;
 
     #[test]

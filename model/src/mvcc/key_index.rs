@@ -22,6 +22,13 @@ struct Generation {
     revisions: Vec<Revision>,
 }
 
+impl Generation {
+    /// The place of the newest revision up to `main`.
+    fn newest_up_to(&self, main: i64) -> Option<usize> {
+        self.revisions.partition_point(|revision| revision.main <= main).checked_sub(1)
+    }
+}
+
 /// The version of a key that a reader finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Found {
@@ -108,6 +115,50 @@ impl KeyIndex {
         None
     }
 
+    /// Forgets what a compaction at `main` takes away, and adds to `kept` the revisions up to there that it leaves.
+    /// False if nothing is left of the key.
+    ///
+    /// The newest version up to `main` is left if the key existed then. If its generation ended at `main` itself,
+    /// the tombstone is left: a watch from `main` on must see the deletion (etcd-io/etcd#18089).
+    pub fn compact(&mut self, main: i64, kept: &mut Vec<Revision>) -> bool {
+        let first = self.first_not_ended_before(main);
+        self.generations.drain(..first);
+        for generation in &mut self.generations {
+            let Some(place) = generation.newest_up_to(main) else { break };
+            kept.push(generation.revisions[place]);
+            generation.revisions.drain(..place);
+        }
+        !matches!(&self.generations[..], [only] if only.revisions.is_empty())
+    }
+
+    /// Adds to `kept` the revisions up to `main` that a hash of a store compacted there covers.
+    ///
+    /// They are those that [`compact`](Self::compact) leaves, but for tombstones: releases of etcd that removed these
+    /// must give the same hash.
+    pub fn hashed(&self, main: i64, kept: &mut Vec<Revision>) {
+        let last = self.generations.len() - 1;
+        for (number, generation) in
+            self.generations.iter().enumerate().skip(self.first_not_ended_before(main))
+        {
+            let Some(place) = generation.newest_up_to(main) else { break };
+            let ends = number < last && place + 1 == generation.revisions.len();
+            if !ends {
+                kept.push(generation.revisions[place]);
+            }
+        }
+    }
+
+    /// The first generation that did not end before `main`.
+    ///
+    /// More than one can have begun by then: a transaction may delete a key and put it again. etcd looks at the first
+    /// of them alone; a compaction at the revision of such a transaction takes the key away for good.
+    fn first_not_ended_before(&self, main: i64) -> usize {
+        let last = self.generations.len() - 1;
+        let ends_later =
+            |generation: &Generation| generation.revisions.last().is_some_and(|end| end.main >= main);
+        self.generations[..last].iter().position(ends_later).unwrap_or(last)
+    }
+
     fn last(&mut self) -> &mut Generation {
         self.generations.last_mut().expect("a key has a generation, if an empty one")
     }
@@ -155,6 +206,67 @@ mod tests {
         key.put(at(3, 0));
         key.tombstone(at(3, 1));
         assert!(key.get(2).is_some() && key.get(3).is_none() && key.get(4).is_none());
+    }
+
+    /// The key after a compaction, if anything is left, and the revisions up to there that it left.
+    fn compacted(key: &KeyIndex, main: i64) -> (Option<KeyIndex>, Vec<Revision>) {
+        let (mut key, mut kept) = (key.clone(), Vec::new());
+        let left = key.compact(main, &mut kept);
+        (left.then_some(key), kept)
+    }
+
+    #[test]
+    fn a_compaction_leaves_the_newest_version_and_the_tombstone_of_its_own_revision() {
+        let key = lived_twice();
+        let kept: Vec<_> = (1..=9).map(|main| compacted(&key, main).1).collect();
+        let (first, second, end, third) = (vec![at(2, 0)], vec![at(4, 0)], vec![at(6, 0)], vec![at(8, 0)]);
+        let none = Vec::new;
+        let expected =
+            [none(), first.clone(), first, second.clone(), second, end, none(), third.clone(), third];
+        assert_eq!(kept[..], expected);
+        let hashed: Vec<_> = (1..=9)
+            .map(|main| {
+                let mut kept = Vec::new();
+                key.hashed(main, &mut kept);
+                kept
+            })
+            .collect();
+        let expected: Vec<_> =
+            kept.into_iter().map(|kept| if kept == [at(6, 0)] { none() } else { kept }).collect();
+        assert_eq!(hashed, expected);
+    }
+
+    #[test]
+    fn what_a_compaction_leaves_is_read_as_before() {
+        let key = lived_twice();
+        for main in 1..=9 {
+            let (left, _) = compacted(&key, main);
+            for read in main..=9 {
+                let found = left.as_ref().and_then(|left| left.get(read));
+                assert_eq!(found, key.get(read), "compacted at {main}, read at {read}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_deleted_and_put_in_one_transaction_survives_a_compaction_there() {
+        let mut key = KeyIndex::create(at(2, 0));
+        key.tombstone(at(3, 0));
+        let found = key.put(at(3, 1));
+        let (left, kept) = compacted(&key, 3);
+        assert_eq!((left.and_then(|left| left.get(3)), kept), (Some(found), vec![at(3, 0), at(3, 1)]));
+        let mut kept = Vec::new();
+        key.hashed(3, &mut kept);
+        assert_eq!(kept, [at(3, 1)]);
+    }
+
+    #[test]
+    fn a_key_that_was_deleted_before_the_compaction_is_gone() {
+        let mut key = KeyIndex::create(at(2, 0));
+        key.tombstone(at(4, 0));
+        assert_eq!(compacted(&key, 5), (None, vec![]));
+        let (left, kept) = compacted(&key, 4);
+        assert_eq!((left.map(|left| left.get(4)), kept), (Some(None), vec![at(4, 0)]));
     }
 
     #[test]

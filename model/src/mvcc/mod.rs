@@ -1,10 +1,13 @@
 //! A member's store: every version of every key, in etcd's shape.
 //!
+//! The store is the index in memory, and the records of all changes in the backend's bucket of keys.
+//!
 //! - `revision`: the moment of one change, by which everything is ordered;
 //! - `key_index`: the life of one key, generation by generation, and `index`: all of them, ordered by key;
-//! - `records`: what each change wrote, by revision; it stands where etcd has the backend's bucket of keys;
+//! - `buckets`: what the store needs of the backend; `record`: what a change writes to it;
 //! - `store`: these together, and reads from them; `txn`: what writes to them;
-//! - `snapshot`: a whole store as bytes;
+//! - `restore`: the store of a backend; `compaction`: what is forgotten, batch by batch;
+//! - `hash`: what members compare to find one whose data is corrupt;
 //! - `validate`: what etcd's gRPC layer refuses before anything is proposed.
 //!
 //! Where releases of etcd differ, this is 3.6: a transaction's operations are checked in one pass (in 3.5, all puts
@@ -13,17 +16,23 @@
 //!
 //! A store takes every lease as given: whether it exists is the lessor's business.
 
+mod buckets;
+mod compaction;
+mod hash;
 mod index;
 mod key_index;
-mod records;
+mod record;
+mod restore;
 mod revision;
-mod snapshot;
 mod store;
 mod txn;
 pub mod validate;
 
-pub use records::Record;
+pub use buckets::{Memory, Read, Write};
+pub use compaction::Compaction;
+pub use hash::KvHash;
+pub use record::Record;
+pub use restore::{RestoreError, Restored};
 pub use revision::Revision;
-pub use snapshot::SnapshotError;
 pub use store::Store;
 pub use txn::{is_read_only, is_serializable};

@@ -4,28 +4,42 @@ use crate::api::range_request::{SortOrder, SortTarget};
 use crate::api::{KeyValue, RangeRequest, RangeResponse, ResponseHeader};
 use crate::error::Error;
 
+use super::buckets::Read;
 use super::index::{Index, Keys};
-use super::records::{Record, Records};
+use super::record::{self, Record};
+use super::revision::Revision;
 use super::validate::sorting;
+use crate::backend::Bucket;
 
 /// The revision of a store that nothing was written to.
-const FIRST_REVISION: i64 = 1;
+pub(super) const FIRST_REVISION: i64 = 1;
 
 /// The compacted revision of a store that was never compacted.
 ///
 /// It is not 0, and a client can tell: inside a transaction a read at revision -1 is one of the present and a read
 /// at -2 is refused as compacted.
-const NEVER_COMPACTED: i64 = -1;
+pub(super) const NEVER_COMPACTED: i64 = -1;
 
-/// Every version of every key, and the order in which they came.
+/// The index of a store, and how far it has come. What was written is in the backend, of which every method gets a
+/// view.
 ///
-/// Two stores that applied the same requests in the same order are equal.
+/// A write counts when it is published: until then a reader sees the state before it. Two stores that applied the
+/// same requests in the same order are equal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Store {
     pub(super) index: Index,
-    pub(super) records: Records,
-    pub(super) revision: i64,
-    pub(super) compact_revision: i64,
+    /// What readers see.
+    published: Progress,
+    /// What writers have come to.
+    pub(super) written: Progress,
+}
+
+/// How far a store has come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Progress {
+    pub revision: i64,
+    pub compact_revision: i64,
+    pub hash: u64,
 }
 
 impl Default for Store {
@@ -38,38 +52,51 @@ impl Store {
     /// An empty store, at revision 1.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            index: Index::default(),
-            records: Records::default(),
-            revision: FIRST_REVISION,
-            compact_revision: NEVER_COMPACTED,
-        }
+        Self::restored(Index::default(), FIRST_REVISION, NEVER_COMPACTED, 0)
+    }
+
+    pub(super) fn restored(index: Index, revision: i64, compact_revision: i64, hash: u64) -> Self {
+        let progress = Progress { revision, compact_revision, hash };
+        Self { index, published: progress, written: progress }
     }
 
     /// The current revision: that of the newest change, or 1.
     #[must_use]
     pub fn revision(&self) -> i64 {
-        self.revision
+        self.published.revision
     }
 
     /// The oldest revision that can be read, or -1 if the store was never compacted.
     #[must_use]
     pub fn compact_revision(&self) -> i64 {
-        self.compact_revision
+        self.published.compact_revision
     }
 
-    /// A hash of every change that was ever applied, in order.
+    /// A hash of every change and every compaction that was ever applied, in order.
     ///
-    /// Members at one revision must have one hash. It takes no time to read.
+    /// Members at one revision must have one hash. It takes no time to read. It covers what is not published yet:
+    /// the backend must keep it together with these changes.
     #[must_use]
     pub fn state_hash(&self) -> u64 {
-        self.records.hash()
+        self.written.hash
+    }
+
+    /// Lets readers see what was written.
+    pub fn publish(&mut self) {
+        self.published = self.written;
+    }
+
+    pub(super) fn note_compaction(&mut self, main: i64) {
+        self.written.compact_revision = main;
+        self.written.hash = record::chain(self.written.hash, b"compaction", &main.to_le_bytes());
     }
 
     /// What revision `main` changed, in order; empty if there is no such revision or it is compacted away.
     #[must_use]
-    pub fn records(&self, main: i64) -> &[Record] {
-        self.records.of(main)
+    pub fn records(tx: &impl Read, main: i64) -> Vec<Record> {
+        let [from, to] = [main, main.saturating_add(1)].map(|main| Revision { main, sub: 0 }.to_bytes());
+        let records = tx.range(Bucket::Key, &from, &to, usize::MAX);
+        records.into_iter().filter_map(|(key, value)| Record::decode(&key, value)).collect()
     }
 
     /// Answers a read.
@@ -79,19 +106,19 @@ impl Store {
     /// # Errors
     ///
     /// `FutureRevision` and `Compacted` for a revision that cannot be read, `InvalidSortOption`.
-    pub fn range(&self, request: &RangeRequest) -> Result<RangeResponse, Error> {
-        self.range_at(request, self.revision)
+    pub fn range(&self, tx: &impl Read, request: &RangeRequest) -> Result<RangeResponse, Error> {
+        self.range_at(tx, request, self.revision())
     }
 
-    /// One key as it was at `revision`, or is if that is 0: what [`range`](Self::range) would find, without a copy.
+    /// One key as it was at `revision`, or is if that is 0: what [`range`](Self::range) would find.
     ///
     /// # Errors
     ///
     /// `FutureRevision` and `Compacted`.
-    pub fn get(&self, key: &[u8], revision: i64) -> Result<Option<&KeyValue>, Error> {
-        let revision = self.readable(revision, self.revision)?;
+    pub fn get(&self, tx: &impl Read, key: &[u8], revision: i64) -> Result<Option<KeyValue>, Error> {
+        let revision = self.readable(revision, self.revision())?;
         let found = self.index.get(key).and_then(|life| life.get(revision));
-        Ok(found.map(|found| &self.records.get(found.modified).kv))
+        Ok(found.map(|found| record::get(tx, found.modified)))
     }
 
     /// The revision that a read of `revision` is about, where `current` counts as the present.
@@ -100,14 +127,19 @@ impl Store {
             return Err(Error::FutureRevision);
         }
         let revision = if revision <= 0 { current } else { revision };
-        if revision < self.compact_revision {
+        if revision < self.compact_revision() {
             return Err(Error::Compacted);
         }
         Ok(revision)
     }
 
     /// Answers a read where `current` counts as the present: the revision that a transaction is making, maybe.
-    pub(super) fn range_at(&self, request: &RangeRequest, current: i64) -> Result<RangeResponse, Error> {
+    pub(super) fn range_at(
+        &self,
+        tx: &impl Read,
+        request: &RangeRequest,
+        current: i64,
+    ) -> Result<RangeResponse, Error> {
         let (order, target) = sorting(request)?;
         let revision = self.readable(request.revision, current)?;
         let keys = Keys::new(&request.key, &request.range_end);
@@ -142,7 +174,7 @@ impl Store {
             let passes =
                 filter.as_ref().is_none_or(|filter| filter.passes(found.modified.main, found.created));
             if passes && kvs.len() < read_max {
-                kvs.push(self.records.get(found.modified).kv.clone());
+                kvs.push(record::get(tx, found.modified));
             }
             true
         });
@@ -209,19 +241,23 @@ fn sort(kvs: &mut [KeyValue], order: SortOrder, target: SortTarget) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::buckets::Memory;
     use super::*;
     use crate::api::request_op::Request;
     use crate::api::{InternalRaftRequest, PutRequest, RequestOp, TxnRequest};
 
     /// Revisions 2 to 6 wrote one key; 4 is the oldest that can still be read.
-    fn compacted() -> Store {
-        let mut store = Store::new();
+    fn compacted() -> (Store, Memory) {
+        let (mut store, mut buckets) = (Store::new(), Memory::default());
         for _ in 2..=6 {
             let put = PutRequest { key: "k".into(), ..PutRequest::default() };
-            store.apply(&InternalRaftRequest { put: Some(put), ..InternalRaftRequest::default() }).unwrap();
+            let request = InternalRaftRequest { put: Some(put), ..InternalRaftRequest::default() };
+            store.apply(&mut buckets, &request).unwrap();
+            store.publish();
         }
-        store.compact_revision = 4;
-        store
+        store.schedule_compaction(&mut buckets, 4).unwrap();
+        store.publish();
+        (store, buckets)
     }
 
     fn at(revision: i64) -> RangeRequest {
@@ -230,22 +266,38 @@ mod tests {
 
     #[test]
     fn the_compacted_revision_can_be_read_and_those_before_it_cannot() {
-        let store = compacted();
-        assert_eq!(store.range(&at(3)), Err(Error::Compacted));
-        assert_eq!(store.range(&at(4)).map(|response| response.kvs[0].version), Ok(3));
+        let (store, buckets) = compacted();
+        assert_eq!(store.range(&buckets, &at(3)), Err(Error::Compacted));
+        assert_eq!(store.range(&buckets, &at(4)).map(|response| response.kvs[0].version), Ok(3));
         for present in [0, -1, i64::MIN] {
-            assert_eq!(store.range(&at(present)).map(|response| response.kvs[0].version), Ok(5));
+            assert_eq!(store.range(&buckets, &at(present)).map(|response| response.kvs[0].version), Ok(5));
         }
     }
 
     #[test]
     fn a_negative_revision_inside_a_transaction_is_a_compacted_one() {
-        let read = |store: &Store, revision| {
+        let read = |(store, buckets): &(Store, Memory), revision| {
             let range = RequestOp { request: Some(Request::RequestRange(at(revision))) };
-            store.read_txn(&TxnRequest { success: vec![range], ..TxnRequest::default() }).map(|_| ())
+            store.read_txn(buckets, &TxnRequest { success: vec![range], ..TxnRequest::default() }).map(|_| ())
         };
         let store = compacted();
         assert_eq!((read(&store, 0), read(&store, 4)), (Ok(()), Ok(())));
         assert_eq!((read(&store, -1), read(&store, 3)), (Err(Error::Compacted), Err(Error::Compacted)));
+    }
+
+    #[test]
+    fn what_is_written_is_read_when_it_is_published() {
+        let (mut store, mut buckets) = compacted();
+        let put = PutRequest { key: "k".into(), value: "new".into(), ..PutRequest::default() };
+        let request = InternalRaftRequest { put: Some(put), ..InternalRaftRequest::default() };
+        store.apply(&mut buckets, &request).unwrap();
+        store.schedule_compaction(&mut buckets, 5).unwrap();
+        let seen = |store: &Store| {
+            let now = store.range(&buckets, &at(0)).unwrap();
+            (now.kvs[0].mod_revision, store.revision(), store.compact_revision())
+        };
+        assert_eq!(seen(&store), (6, 6, 4));
+        store.publish();
+        assert_eq!(seen(&store), (7, 7, 5));
     }
 }

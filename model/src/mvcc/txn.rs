@@ -4,8 +4,6 @@
 //! decided on the state before the transaction, every operation of the chosen branches is checked on that state as
 //! well, and only then is anything changed. So an error leaves the store as it was.
 
-use bytes::Bytes;
-
 use crate::api::compare::{CompareResult, CompareTarget, TargetUnion};
 use crate::api::request_op::Request;
 use crate::api::response_op::Response as OpResponse;
@@ -16,9 +14,10 @@ use crate::api::{
 use crate::error::Error;
 use crate::response::Response;
 
+use super::buckets::{Read, Write};
 use super::index::Keys;
 use super::key_index::KeyIndex;
-use super::records::Record;
+use super::record;
 use super::revision::Revision;
 use super::store::Store;
 use super::validate::sorting;
@@ -41,7 +40,7 @@ pub fn is_serializable(request: &TxnRequest) -> bool {
 }
 
 impl Store {
-    /// Applies a committed request.
+    /// Applies a committed request. It counts when it is [published](Self::publish).
     ///
     /// It takes the request as one that `validate` let pass, and answers any other deterministically too.
     ///
@@ -49,18 +48,18 @@ impl Store {
     ///
     /// `KeyNotFound`, and those of a read inside a transaction: `FutureRevision`, `Compacted`, `InvalidSortOption`.
     /// `UnknownMethod` if there is no request. With each, the store is as it was.
-    pub fn apply(&mut self, request: &InternalRaftRequest) -> Result<Response, Error> {
+    pub fn apply(&mut self, tx: &mut impl Write, request: &InternalRaftRequest) -> Result<Response, Error> {
         if let Some(put) = &request.put {
-            self.write(|writer| writer.put(put)).map(Response::Put)
+            self.write(tx, |writer| writer.put(put)).map(Response::Put)
         } else if let Some(deletion) = &request.delete_range {
-            self.write(|writer| Ok(writer.delete_range(deletion))).map(Response::DeleteRange)
+            self.write(tx, |writer| Ok(writer.delete_range(deletion))).map(Response::DeleteRange)
         } else if let Some(txn) = &request.txn {
-            let path = self.decide(txn);
+            let path = self.decide(tx, txn);
             if self.check_txn(txn, &mut path.iter())? {
                 let mut writes = Vec::new();
                 self.check_ignored(txn, &mut path.iter(), &mut writes)?;
             }
-            self.write(|writer| {
+            self.write(tx, |writer| {
                 let mut response = writer.txn(txn, &mut path.iter())?;
                 response.header = header(writer.revision());
                 Ok(response)
@@ -80,43 +79,47 @@ impl Store {
     /// # Panics
     ///
     /// If the transaction is not one of those that [`is_read_only`] names.
-    pub fn read_txn(&self, request: &TxnRequest) -> Result<TxnResponse, Error> {
+    pub fn read_txn(&self, tx: &impl Read, request: &TxnRequest) -> Result<TxnResponse, Error> {
         assert!(is_read_only(request), "a transaction that may write goes through Raft");
-        let succeeded = request.compare.iter().all(|compare| self.holds(compare));
+        let succeeded = request.compare.iter().all(|compare| self.holds(tx, compare));
         let ops = if succeeded { &request.success } else { &request.failure };
         let mut responses = Vec::with_capacity(ops.len());
         for op in ops {
             let Some(Request::RequestRange(range)) = &op.request else { continue };
             self.check_range(range)?;
-            let response = OpResponse::ResponseRange(self.range(range)?);
+            let response = OpResponse::ResponseRange(self.range(tx, range)?);
             responses.push(ResponseOp { response: Some(response) });
         }
-        Ok(TxnResponse { header: header(self.revision), succeeded, responses })
+        Ok(TxnResponse { header: header(self.revision()), succeeded, responses })
     }
 
     /// Lets `write` change the store, as one revision if it changes anything.
-    fn write<T>(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Result<T, Error>) -> Result<T, Error> {
-        let mut writer = Writer { store: self, changes: 0 };
+    fn write<W: Write, T>(
+        &mut self,
+        tx: &mut W,
+        write: impl FnOnce(&mut Writer<'_, W>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut writer = Writer { store: self, tx, changes: 0 };
         let result = write(&mut writer)?;
         let revision = writer.revision();
-        self.revision = revision;
+        self.written.revision = revision;
         Ok(result)
     }
 
     /// Which branch each transaction takes that is executed: the outermost one, then those nested in it, each
     /// before its own, in their order.
-    fn decide(&self, request: &TxnRequest) -> Vec<bool> {
+    fn decide(&self, tx: &impl Read, request: &TxnRequest) -> Vec<bool> {
         let mut path = Vec::with_capacity(1);
-        self.decide_into(request, &mut path);
+        self.decide_into(tx, request, &mut path);
         path
     }
 
-    fn decide_into(&self, request: &TxnRequest, path: &mut Vec<bool>) {
-        let succeeded = request.compare.iter().all(|compare| self.holds(compare));
+    fn decide_into(&self, tx: &impl Read, request: &TxnRequest, path: &mut Vec<bool>) {
+        let succeeded = request.compare.iter().all(|compare| self.holds(tx, compare));
         path.push(succeeded);
         for op in if succeeded { &request.success } else { &request.failure } {
             if let Some(Request::RequestTxn(nested)) = &op.request {
-                self.decide_into(nested, path);
+                self.decide_into(tx, nested, path);
             }
         }
     }
@@ -124,11 +127,11 @@ impl Store {
     /// Whether every key of the comparison's range satisfies it.
     ///
     /// A range without keys is compared as a key whose numbers are all 0; such a key has no value to compare.
-    fn holds(&self, compare: &Compare) -> bool {
+    fn holds(&self, tx: &impl Read, compare: &Compare) -> bool {
         let (mut exists, mut holds) = (false, true);
-        self.index.visit(Keys::new(&compare.key, &compare.range_end), self.revision, |found| {
+        self.index.visit(Keys::new(&compare.key, &compare.range_end), self.revision(), |found| {
             exists = true;
-            holds = satisfies(compare, &self.records.get(found.modified).kv);
+            holds = satisfies(compare, &record::get(tx, found.modified));
             holds
         });
         match exists {
@@ -176,8 +179,8 @@ impl Store {
         sorting(request)?;
         match request.revision {
             0 => Ok(()),
-            revision if revision > self.revision => Err(Error::FutureRevision),
-            revision if revision < self.compact_revision => Err(Error::Compacted),
+            revision if revision > self.revision() => Err(Error::FutureRevision),
+            revision if revision < self.compact_revision() => Err(Error::Compacted),
             _ => Ok(()),
         }
     }
@@ -213,43 +216,43 @@ impl Store {
 }
 
 /// One revision in the making.
-struct Writer<'s> {
+struct Writer<'s, W> {
     store: &'s mut Store,
+    tx: &'s mut W,
     changes: i64,
 }
 
-impl Writer<'_> {
+impl<W: Write> Writer<'_, W> {
     /// What counts as the present: the revision in the making, once anything is changed.
     fn revision(&self) -> i64 {
-        self.store.revision + i64::from(self.changes > 0)
+        self.store.written.revision + i64::from(self.changes > 0)
     }
 
     /// The moment of the next change.
     fn next(&self) -> Revision {
-        Revision { main: self.store.revision + 1, sub: self.changes }
+        Revision { main: self.store.written.revision + 1, sub: self.changes }
     }
 
     /// Writes one key. What can fail here fails before anything is changed.
     fn put(&mut self, request: &PutRequest) -> Result<PutResponse, Error> {
         let revision = self.next();
-        let Store { index, records, .. } = &mut *self.store;
+        let Store { index, written, .. } = &mut *self.store;
         let life = index.get_mut(&request.key);
         let mut prev_kv = None;
-        let (mut value, mut lease) = (&request.value, request.lease);
+        let (mut value, mut lease) = (request.value.clone(), request.lease);
         if request.prev_kv || request.ignore_value || request.ignore_lease {
             let previous = life.as_ref().and_then(|life| life.newest());
-            let previous = previous.map(|found| &records.get(found.modified).kv);
+            let previous = previous.map(|found| record::get(self.tx, found.modified));
             if request.ignore_value {
-                value = &previous.ok_or(Error::KeyNotFound)?.value;
+                value = previous.as_ref().ok_or(Error::KeyNotFound)?.value.clone();
             }
             if request.ignore_lease {
-                lease = previous.ok_or(Error::KeyNotFound)?.lease;
+                lease = previous.as_ref().ok_or(Error::KeyNotFound)?.lease;
             }
             if request.prev_kv {
-                prev_kv = previous.cloned();
+                prev_kv = previous;
             }
         }
-        let value = value.clone();
         let (create_revision, version) = match life {
             Some(life) => {
                 let found = life.put(revision);
@@ -262,7 +265,7 @@ impl Writer<'_> {
         };
         let key = request.key.clone();
         let kv = KeyValue { key, create_revision, mod_revision: revision.main, version, value, lease };
-        records.append(Record { revision, tombstone: false, kv });
+        written.hash = record::put(self.tx, revision, &kv, written.hash);
         self.changes += 1;
         Ok(PutResponse { header: header(revision.main), prev_kv })
     }
@@ -270,13 +273,13 @@ impl Writer<'_> {
     fn delete_range(&mut self, request: &DeleteRangeRequest) -> DeleteRangeResponse {
         let mut revision = self.next();
         let mut prev_kvs = Vec::new();
-        let Store { index, records, .. } = &mut *self.store;
+        let Store { index, written, .. } = &mut *self.store;
         for (key, life, found) in index.living_mut(Keys::new(&request.key, &request.range_end)) {
             if request.prev_kv {
-                prev_kvs.push(records.get(found.modified).kv.clone());
+                prev_kvs.push(record::get(self.tx, found.modified));
             }
             life.tombstone(revision);
-            records.append(tombstone(key.clone(), revision));
+            written.hash = record::tombstone(self.tx, revision, key.clone(), written.hash);
             revision.sub += 1;
         }
         let deleted = revision.sub - self.changes;
@@ -298,7 +301,7 @@ impl Writer<'_> {
         for op in ops {
             let response = match &op.request {
                 Some(Request::RequestRange(range)) => {
-                    Some(OpResponse::ResponseRange(self.store.range_at(range, self.revision())?))
+                    Some(OpResponse::ResponseRange(self.store.range_at(self.tx, range, self.revision())?))
                 }
                 Some(Request::RequestPut(put)) => Some(OpResponse::ResponsePut(self.put(put)?)),
                 Some(Request::RequestDeleteRange(deletion)) => {
@@ -323,12 +326,6 @@ fn chosen<'r, 'p>(request: &'r TxnRequest, path: &mut impl Iterator<Item = &'p b
 
 fn header(revision: i64) -> Option<ResponseHeader> {
     Some(ResponseHeader { revision, ..ResponseHeader::default() })
-}
-
-/// The record of the deletion of `key`.
-pub(super) fn tombstone(key: Bytes, revision: Revision) -> Record {
-    let kv = KeyValue { key, mod_revision: revision.main, ..KeyValue::default() };
-    Record { revision, tombstone: true, kv }
 }
 
 /// Whether `kv` satisfies the comparison.

@@ -67,7 +67,7 @@ fn every_change_leaves_a_record_in_its_order() {
         records.iter().map(|record| (record.revision, record.tombstone, &record.kv.key[..])).collect();
     let at = |sub| Revision { main: 7, sub };
     assert_eq!(seen, [(at(0), true, &b"b"[..]), (at(1), true, &b"c"[..]), (at(2), false, &b"x"[..])]);
-    assert!(records.iter().all(|record| record.kv.mod_revision == 7));
+    assert!(records.iter().all(|record| record.revision.main == 7));
     assert_eq!(pair.store.records(6).len(), 1);
     assert!(pair.store.records(1).is_empty() && pair.store.records(8).is_empty());
 }

@@ -7,9 +7,11 @@ use vertebra_model::api::{
     RangeRequest, RangeResponse, RequestOp, TxnRequest, TxnResponse, response_op,
 };
 use vertebra_model::error::Error;
-use vertebra_model::mvcc::{Store, is_read_only};
+use vertebra_model::mvcc::is_read_only;
 use vertebra_model::response::Response;
 use vertebra_model::specification::Specification;
+
+use crate::store::Store;
 
 /// Both, always in the same state. Every answer is that of both.
 #[derive(Default)]

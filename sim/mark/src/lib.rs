@@ -100,6 +100,10 @@ pub struct Profile {
     pub faults: Vec<(&'static str, bool)>,
     /// Each failpoint, and whether the schedule arms it.
     pub failpoints: Vec<(&'static str, bool)>,
+    /// Each operation that an operator can be asked for, and whether the schedule asks.
+    pub operations: Vec<(&'static str, bool)>,
+    /// Each load that clients can be asked for, and whether the schedule asks.
+    pub loads: Vec<(&'static str, bool)>,
     /// Each feature that the system names, and whether this run has it.
     pub features: Vec<(&'static str, bool)>,
 }
@@ -134,6 +138,26 @@ impl Profile {
     #[must_use]
     pub fn failpoint(&self, name: &str) -> bool {
         find(&self.failpoints, name).unwrap_or_else(|| panic!("there is no failpoint `{name}`"))
+    }
+
+    /// Whether the schedule asks an operator for this.
+    ///
+    /// # Panics
+    ///
+    /// If the system knows no such operation.
+    #[must_use]
+    pub fn operation(&self, name: &str) -> bool {
+        find(&self.operations, name).unwrap_or_else(|| panic!("there is no operation `{name}`"))
+    }
+
+    /// Whether the schedule asks clients for this load.
+    ///
+    /// # Panics
+    ///
+    /// If the system knows no such load.
+    #[must_use]
+    pub fn load(&self, name: &str) -> bool {
+        find(&self.loads, name).unwrap_or_else(|| panic!("there is no load `{name}`"))
     }
 
     /// Whether the run has what the system calls by this name, in `System::features`.

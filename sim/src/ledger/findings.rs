@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::row::{from_row, to_row};
 use super::state::{Head, Sessions, Tally, judge};
 use super::{Ledger, LedgerError, Rate, Session, State, row, session};
+use crate::coverage::Coverage;
 use crate::seeds::SeedSet;
 
 /// One failure.
@@ -121,8 +122,9 @@ impl Ledger {
     }
 
     /// What earlier sessions did of the sweep that `session` is to go on with: of a night, the sessions of that
-    /// night; else, all of its build under its profile. The seeds come back, and each failure is told, in the order
-    /// of the seeds.
+    /// night; else, all of its build under its profile. The seeds come back and what they reached, and each failure is
+    /// told, in the order of the seeds. What was reached is summed over whole intervals, of which some may have seeds
+    /// before or after those of `session`.
     ///
     /// # Errors
     ///
@@ -131,17 +133,25 @@ impl Ledger {
         &self,
         session: &Session,
         mut told: impl FnMut(KnownFailure),
-    ) -> Result<SeedSet, LedgerError> {
+    ) -> Result<(SeedSet, Coverage), LedgerError> {
         let Session { version, profile, seeds, is_nightly, .. } = session;
         let (first, last) = (to_row(seeds.first), to_row(seeds.last));
         let of_the_sweep = (&version.build, profile, is_nightly, first, last);
-        let mut read = || -> rusqlite::Result<SeedSet> {
+        let mut read = || -> rusqlite::Result<(SeedSet, Coverage)> {
             let mut statement = self.connection.prepare(&format!(
-                "SELECT interval.first, interval.last FROM session
+                "SELECT interval.first, interval.last, interval.coverage FROM session
                  JOIN interval ON interval.session = session.number WHERE {OF_THE_SWEEP}"
             ))?;
-            let ranges = statement.query_map(of_the_sweep, |row| row::seeds(row, 0, 1))?;
-            let done = ranges.collect::<rusqlite::Result<SeedSet>>()?.within(*seeds);
+            let mut rows = statement.query(of_the_sweep)?;
+            let (mut ranges, mut coverage) = (Vec::new(), Coverage::default());
+            while let Some(row) = rows.next()? {
+                let range = row::seeds(row, 0, 1)?;
+                ranges.push(range);
+                if range.first <= seeds.last && seeds.first <= range.last {
+                    coverage.merge(&row::json(row, 2)?);
+                }
+            }
+            let done = ranges.into_iter().collect::<SeedSet>().within(*seeds);
             let mut statement = self.connection.prepare(&format!(
                 "SELECT failure.seed, finding.signature, finding.oracle, finding.clause, finding.shape,
                      failure.detail, failure.at_ns
@@ -164,7 +174,7 @@ impl Ledger {
                     });
                 }
             }
-            Ok(done)
+            Ok((done, coverage))
         };
         read().map_err(|error| self.failed(&error))
     }

@@ -165,7 +165,8 @@ fn join_sessions(transaction: &Transaction<'_>, other: &Ledger) -> Result<(Rows,
 }
 
 fn join_intervals(transaction: &Transaction<'_>, other: &Ledger, sessions: &Rows) -> Result<(), Trouble> {
-    let query = "SELECT session, first, last, failures, virtual_time_ns, events, operations, faults, members
+    let query = "SELECT session, first, last, failures, virtual_time_ns, events, operations, faults, members,
+                     coverage
                  FROM interval";
     let mut statement = other.connection.prepare(query).map_err(Trouble::There)?;
     let mut rows = statement.query(()).map_err(Trouble::There)?;

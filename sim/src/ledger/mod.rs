@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
+use crate::coverage::Coverage;
 use crate::seeds::SeedSet;
 
 mod error;
@@ -56,7 +57,7 @@ pub const SCHEDULES_MAX: u64 = 100;
 /// Marks the file as a ledger: `vtbr`.
 const APPLICATION: i32 = 0x7674_6272;
 /// Changes with each change of the tables.
-const FORMAT: i32 = 1;
+const FORMAT: i32 = 2;
 /// How the file of a lock begins.
 const HOLDER: &str = "locked by ";
 /// A reader keeps a writer waiting for milliseconds at most; this is for machines that stand still.
@@ -161,6 +162,28 @@ impl Ledger {
             ranges.collect()
         };
         intervals().map_err(|error| self.failed(&error))
+    }
+
+    /// What the seeds that were done under `profile` in `build` reached. A seed that two sessions did, which only
+    /// ledgers that were joined have, is counted for each of them, also in `seeds`.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read.
+    pub fn coverage(&self, profile: &str, build: &str) -> Result<Coverage, LedgerError> {
+        let read = || -> rusqlite::Result<Coverage> {
+            let mut statement = self.connection.prepare(
+                "SELECT interval.coverage FROM interval JOIN session ON session.number = interval.session
+                 WHERE session.profile = ?1 AND session.build = ?2",
+            )?;
+            let mut rows = statement.query((profile, build))?;
+            let mut sum = Coverage::default();
+            while let Some(row) = rows.next()? {
+                sum.merge(&row::json(row, 0)?);
+            }
+            Ok(sum)
+        };
+        read().map_err(|error| self.failed(&error))
     }
 
     fn failed(&self, error: &rusqlite::Error) -> LedgerError {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{OptionalExtension, Row, Transaction, TransactionBehavior};
 
-use super::row::{sum_to_row, to_row};
+use super::row::{sum_to_row, to_json, to_row};
 use super::session::write_session;
 use super::{Ledger, LedgerError, SCHEDULES_MAX, Session, Sums};
 use crate::harness::Report;
@@ -136,15 +136,12 @@ impl Recorder {
 
     /// The interval with the seed of `run` in it: the one that grows, or a new one.
     fn extended(&self, run: &Run<'_>) -> (Seeds, Sums) {
-        let sums = Sums::of(run.report, run.members);
-        match &self.interval {
-            Some((seeds, known)) if seeds.last.checked_add(1) == Some(run.seed) => {
-                let mut grown = known.clone();
-                grown.add(&sums);
-                (Seeds { first: seeds.first, last: run.seed }, grown)
-            }
-            _ => (Seeds { first: run.seed, last: run.seed }, sums),
-        }
+        let (first, mut sums) = match &self.interval {
+            Some((seeds, sums)) if seeds.last.checked_add(1) == Some(run.seed) => (seeds.first, sums.clone()),
+            _ => (run.seed, Sums::default()),
+        };
+        sums.add_run(run.report, run.members);
+        (Seeds { first, last: run.seed }, sums)
     }
 
     fn compare(&mut self, run: &Run<'_>) -> rusqlite::Result<Recorded> {
@@ -206,12 +203,10 @@ pub(super) fn write_interval(
     session: i64,
     (seeds, sums): &(Seeds, Sums),
 ) -> rusqlite::Result<()> {
-    let members = serde_json::to_string(&sums.members)
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     let mut statement = transaction.prepare_cached(
         "INSERT OR REPLACE INTO interval
-             (session, first, last, failures, virtual_time_ns, events, operations, faults, members)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+             (session, first, last, failures, virtual_time_ns, events, operations, faults, members, coverage)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?;
     let virtual_time_ns = u64::try_from(sums.virtual_time.as_nanos()).unwrap_or(u64::MAX);
     statement.execute((
@@ -223,7 +218,8 @@ pub(super) fn write_interval(
         sum_to_row(sums.events),
         sum_to_row(sums.operations),
         sum_to_row(sums.faults),
-        members,
+        to_json(&sums.members)?,
+        to_json(&sums.coverage)?,
     ))?;
     Ok(())
 }

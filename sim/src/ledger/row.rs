@@ -1,6 +1,8 @@
 //! Numbers of 64 bits without a sign, in a database whose numbers have one.
 
 use rusqlite::Row;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::seeds::Seeds;
 
@@ -12,6 +14,27 @@ pub fn to_row(number: u64) -> i64 {
 /// As it is.
 pub fn from_row(number: i64) -> u64 {
     number.cast_unsigned()
+}
+
+/// What stands in a column as JSON.
+///
+/// # Errors
+///
+/// When it is none, or of something else: something else than a ledger wrote it.
+pub fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    serde_json::from_str(text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+    })
+}
+
+/// `value` as JSON.
+///
+/// # Errors
+///
+/// When it has no such form.
+pub fn to_json(value: &impl Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
 /// The seeds between the numbers in two columns of `row`.

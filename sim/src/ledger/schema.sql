@@ -34,6 +34,7 @@ CREATE TABLE interval (
     operations INTEGER NOT NULL,
     faults INTEGER NOT NULL,
     members TEXT NOT NULL,      -- seeds by size of the cluster, as JSON
+    coverage TEXT NOT NULL,     -- marks, failpoints and kinds of faults that were reached, as JSON
     PRIMARY KEY (session, first)
 ) STRICT, WITHOUT ROWID;
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::row::{from_row, to_row};
 use super::{Ledger, LedgerError, Rate, row};
+use crate::coverage::Coverage;
 use crate::harness::Report;
 use crate::seeds::{SeedSet, Seeds};
 use crate::verdict::Verdict;
@@ -82,13 +83,15 @@ pub struct Sums {
     pub faults: u64,
     /// How many seeds had a cluster of how many members.
     pub members: BTreeMap<u16, u64>,
+    /// What they reached.
+    pub coverage: Coverage,
 }
 
 impl Sums {
-    /// Those of one run; its cluster had so many members.
-    #[must_use]
-    pub fn of(report: &Report, members: u16) -> Self {
-        Self {
+    /// Takes one run in; its cluster had so many members.
+    pub fn add_run(&mut self, report: &Report, members: u16) {
+        self.coverage.add(&report.reached);
+        self.add(&Self {
             seeds: 1,
             failures: u64::from(report.verdict != Verdict::Pass),
             virtual_time: report.virtual_time,
@@ -96,12 +99,13 @@ impl Sums {
             operations: report.operations,
             faults: report.faults,
             members: BTreeMap::from([(members, 1)]),
-        }
+            coverage: Coverage::default(),
+        });
     }
 
     /// Takes those of other seeds in.
     pub fn add(&mut self, other: &Self) {
-        let Self { seeds, failures, virtual_time, events, operations, faults, members } = other;
+        let Self { seeds, failures, virtual_time, events, operations, faults, members, coverage } = other;
         self.seeds = self.seeds.saturating_add(*seeds);
         self.failures = self.failures.saturating_add(*failures);
         self.virtual_time = self.virtual_time.saturating_add(*virtual_time);
@@ -112,6 +116,7 @@ impl Sums {
             let known = self.members.entry(*size).or_default();
             *known = known.saturating_add(*seeds);
         }
+        self.coverage.merge(coverage);
     }
 }
 
@@ -207,7 +212,7 @@ impl Ledger {
 pub(super) fn sessions(connection: &Connection) -> rusqlite::Result<Vec<Swept>> {
     let mut statement = connection.prepare(&format!(
         "SELECT {COLUMNS}, interval.first, interval.last, interval.failures, interval.virtual_time_ns,
-             interval.events, interval.operations, interval.faults, interval.members
+             interval.events, interval.operations, interval.faults, interval.members, interval.coverage
          FROM session LEFT JOIN interval ON interval.session = session.number
          ORDER BY session.began_ms, session.id, interval.first"
     ))?;
@@ -236,7 +241,6 @@ pub(super) fn sessions(connection: &Connection) -> rusqlite::Result<Vec<Swept>> 
 /// The sums that begin at column `at` of `row`, over `seeds`.
 pub(super) fn sums(seeds: Seeds, row: &Row<'_>, at: usize) -> rusqlite::Result<Sums> {
     let sum = |column: usize| row.get::<_, i64>(at + column).map(from_row);
-    let members: String = row.get(at + 5)?;
     Ok(Sums {
         seeds: seeds.count(),
         failures: sum(0)?,
@@ -244,8 +248,7 @@ pub(super) fn sums(seeds: Seeds, row: &Row<'_>, at: usize) -> rusqlite::Result<S
         events: sum(2)?,
         operations: sum(3)?,
         faults: sum(4)?,
-        members: serde_json::from_str(&members).map_err(|error| {
-            rusqlite::Error::FromSqlConversionFailure(at + 5, rusqlite::types::Type::Text, Box::new(error))
-        })?,
+        members: row::json(row, at + 5)?,
+        coverage: row::json(row, at + 6)?,
     })
 }

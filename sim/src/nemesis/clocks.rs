@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::node_id::NodeId;
+use crate::schedule::ClockOffset;
 use crate::world::World;
 
 impl World {
@@ -12,9 +13,15 @@ impl World {
         self.undo_after(lasts, move |world| world.process(index).end_drift(world.now(), fault));
     }
 
+    pub(super) fn jump_clock(&self, id: NodeId, fault: usize, by: ClockOffset, lasts: Duration) {
+        let index = self.index(id);
+        self.process(index).jump(fault, by.nanos);
+        self.undo_after(lasts, move |world| world.process(index).end_jump(fault));
+    }
+
     pub(super) fn heal_clocks(&self) {
         for process in self.processes() {
-            process.end_drifts(self.now());
+            process.heal_clock(self.now());
         }
     }
 }

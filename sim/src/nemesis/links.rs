@@ -48,6 +48,14 @@ impl World {
         true
     }
 
+    pub(super) fn reset_between(&self, from: &[NodeId], to: &[NodeId]) {
+        for a in from {
+            for b in to {
+                self.reset_connections(*a, *b);
+            }
+        }
+    }
+
     pub(super) fn heal_links(&self) {
         let links = self.network().borrow().link_count();
         self.network().borrow_mut().change(0..links, Link::heal);

@@ -1,6 +1,8 @@
 //! Lets the faults of a schedule happen. The name is Jepsen's.
 
 mod clocks;
+mod disk;
+mod ending;
 mod links;
 
 use std::cell::RefCell;
@@ -8,14 +10,17 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::atlas::Damage;
 use crate::clock::Clock;
 use crate::coverage::FaultTally;
 use crate::failpoint::{Armed, Strike};
-use crate::network::{Link, LinkProfile, Shown};
+use crate::network::{Filter, Link, LinkProfile, Shown};
 use crate::node_id::NodeId;
-use crate::process::Crash;
+use crate::process;
 use crate::record;
-use crate::schedule::{Action, Aim, Fault, Packets, Schedule, Shape, TimedFault, resolve_sides};
+use crate::schedule::{
+    self, Action, After, Aim, Broken, DamageMax, Fault, Packets, Schedule, Shape, TimedFault, resolve_sides,
+};
 use crate::system::System;
 use crate::world::World;
 
@@ -26,6 +31,8 @@ struct Inner {
     shape: Shape,
     faults: Vec<TimedFault>,
     clocks: Vec<(NodeId, Clock)>,
+    damage_max: DamageMax,
+    broken: Vec<Broken>,
     cluster: Rc<dyn Cluster>,
     /// Which of the faults met somebody.
     met: RefCell<Vec<bool>>,
@@ -34,6 +41,8 @@ struct Inner {
 /// The system, as far as faults need to know it.
 pub(crate) trait Cluster {
     fn leader(&self) -> Option<NodeId>;
+    fn voters(&self, world: &World) -> Vec<NodeId>;
+    fn is_sound(&self, damage: &Damage) -> bool;
     fn operate(&self, world: &World, operation: &str, targets: &[NodeId]) -> bool;
     fn load(&self, world: &World, load: &str, targets: &[NodeId], amount: u32, lasts: Duration) -> bool;
 }
@@ -41,6 +50,14 @@ pub(crate) trait Cluster {
 impl<S: System> Cluster for S {
     fn leader(&self) -> Option<NodeId> {
         System::leader(self)
+    }
+
+    fn voters(&self, world: &World) -> Vec<NodeId> {
+        System::voters(self, world)
+    }
+
+    fn is_sound(&self, damage: &Damage) -> bool {
+        System::is_sound(self, damage)
     }
 
     fn operate(&self, world: &World, operation: &str, targets: &[NodeId]) -> bool {
@@ -61,6 +78,8 @@ impl Nemesis {
             clocks: clocks
                 .map(|clock| (clock.node, Clock::new(clock.offset.nanos, clock.drift_ppm)))
                 .collect(),
+            damage_max: schedule.damage,
+            broken: schedule.broken.clone(),
             cluster,
             met: RefCell::new(vec![false; schedule.faults.len()]),
         }))
@@ -94,17 +113,6 @@ impl Nemesis {
             world.call_after(fault.at, move |world| nemesis.strike(world, number));
         }
     }
-
-    /// Ends all faults: every process runs, every link and every disk works, every clock keeps its own pace.
-    pub(crate) fn heal(&self, world: &World) {
-        record!(world, "fault", "all faults are healed");
-        world.set_healed();
-        world.failpoints().borrow_mut().clear();
-        world.heal_links();
-        world.heal_disks();
-        world.heal_clocks();
-        world.heal_processes();
-    }
 }
 
 impl Inner {
@@ -114,6 +122,7 @@ impl Inner {
         record!(world, "fault", "{}: {}{}", number + 1, Shown(fault), Struck(fault.aim(), &nodes, &others));
         let met = self.happen(world, number, &nodes, &others);
         self.met.borrow_mut()[number] = met;
+        world.assess();
     }
 
     /// Whom `fault` meets now; those of its other side, too, where it has one.
@@ -133,13 +142,49 @@ impl Inner {
         };
         let links = |direction| world.links_between(nodes, others, direction);
         match &self.faults[number].fault {
-            Fault::Kill { down, .. } => each(&|node| world.crash_for(node, Crash::Process, *down)),
-            Fault::PowerFailure { down, .. } => each(&|node| world.crash_for(node, Crash::Power, *down)),
+            Fault::Kill { down, .. } => each(&|node| world.crash_for(node, process::Crash::Process, *down)),
+            Fault::PowerFailure { down, .. } => {
+                each(&|node| world.crash_for(node, process::Crash::Power, *down))
+            }
             Fault::Pause { lasts, .. } => each(&|node| world.pause_for(node, *lasts)),
+            Fault::Throttle { period, quota, lasts, .. } => each(&|node| {
+                let (quota, stands_still) = (*quota, *period - *quota);
+                world.again_and_again(*period, *lasts, move |world, left| {
+                    // It runs first, and stands still for the rest of the period.
+                    let wait = quota.min(left);
+                    let stands_still = stands_still.min(left - wait);
+                    world.undo_after(wait, move |world| world.pause_for(node, stands_still));
+                });
+            }),
+            Fault::CrashLoop { crash, times, down, up, .. } => each(&|node| {
+                let (crash, down) = (crash_of(*crash), *down);
+                let between = down + *up;
+                world.again_and_again(between, between * *times, move |world, _| {
+                    world.crash_for(node, crash, down);
+                });
+            }),
             Fault::Partition { direction, packets, lasts, .. } => match packets {
                 Packets::Drop => world.change_links(links(*direction), *lasts, Link::cut, Link::join),
                 Packets::Hold => world.change_links(links(*direction), *lasts, Link::hold, Link::release),
             },
+            Fault::Flap { direction, packets, down, up, lasts, .. } => {
+                let (links, packets, down) = (links(*direction), *packets, *down);
+                let met = !links.is_empty();
+                world.again_and_again(down + *up, *lasts, move |world, left| {
+                    let (links, lasts) = (links.clone(), down.min(left));
+                    match packets {
+                        Packets::Drop => world.change_links(links, lasts, Link::cut, Link::join),
+                        Packets::Hold => world.change_links(links, lasts, Link::hold, Link::release),
+                    };
+                });
+                met
+            }
+            Fault::Filter { direction, messages, loss_ppm, delay, lasts, .. } => {
+                let (messages, delay) = (messages.clone(), crate::time::nanos(*delay));
+                let filter = Rc::new(Filter { messages, loss_ppm: *loss_ppm, delay });
+                let begin = move |link: &mut Link| link.filter(number, Rc::clone(&filter));
+                world.change_links(links(*direction), *lasts, begin, move |link| link.end_filter(number))
+            }
             Fault::Degrade {
                 direction,
                 latency_min,
@@ -147,6 +192,8 @@ impl Inner {
                 loss_ppm,
                 duplicate_ppm,
                 duplicate_delay_max,
+                reorder_ppm,
+                reorder_delay_max,
                 lasts,
                 ..
             } => {
@@ -156,25 +203,30 @@ impl Inner {
                     loss_ppm: *loss_ppm,
                     duplicate_ppm: *duplicate_ppm,
                     duplicate_delay_max: crate::time::nanos(*duplicate_delay_max),
+                    reorder_ppm: *reorder_ppm,
+                    reorder_delay_max: crate::time::nanos(*reorder_delay_max),
                     ..LinkProfile::default()
                 };
                 let degrade = move |link: &mut Link| link.degrade(number, profile);
                 world.change_links(links(*direction), *lasts, degrade, move |link| link.restore(number))
             }
             Fault::Reset { .. } => {
-                for a in nodes {
-                    for b in others {
-                        world.reset_connections(*a, *b);
-                    }
-                }
+                world.reset_between(nodes, others);
                 !nodes.is_empty() && !others.is_empty()
+            }
+            Fault::ResetStorm { every, lasts, .. } => {
+                let (nodes, others) = (nodes.to_vec(), others.to_vec());
+                let met = !nodes.is_empty() && !others.is_empty();
+                world.again_and_again(*every, *lasts, move |world, _| world.reset_between(&nodes, &others));
+                met
             }
             Fault::Failpoint { name, hit, action, lasts, .. } => {
                 let strike = match action {
-                    Action::Kill => Strike::Crash(Crash::Process, *lasts),
-                    Action::PowerFailure => Strike::Crash(Crash::Power, *lasts),
+                    Action::Kill => Strike::Crash(process::Crash::Process, *lasts),
+                    Action::PowerFailure => Strike::Crash(process::Crash::Power, *lasts),
                     Action::Pause => Strike::Pause(*lasts),
                     Action::Delay => Strike::Delay(*lasts),
+                    Action::Disconnect => Strike::Disconnect,
                 };
                 each(&|node| {
                     let armed = Armed { node, name: name.clone(), hits: *hit, strike };
@@ -184,6 +236,12 @@ impl Inner {
             Fault::DiskStall { extra_latency, lasts, .. } => {
                 each(&|node| world.stall_disk(node, *extra_latency, *lasts))
             }
+            Fault::DiskError { after: After::Clean, .. }
+            | Fault::BitRot { .. }
+            | Fault::MisdirectedWrite { .. }
+            | Fault::PhantomWrite { .. }
+            | Fault::ReadError { .. }
+            | Fault::Wipe { .. } => self.damage(world, number, nodes),
             Fault::DiskError { operation, count, .. } => {
                 each(&|node| world.fail_disk(node, *operation, *count))
             }
@@ -191,6 +249,13 @@ impl Inner {
             Fault::ClockDrift { drift_ppm, lasts, .. } => {
                 each(&|node| world.drift_clock(node, number, *drift_ppm, *lasts))
             }
+            Fault::ClockJump { by, lasts, .. } => each(&|node| world.jump_clock(node, number, *by, *lasts)),
+            Fault::ClockStrobe { by, period, lasts, .. } => each(&|node| {
+                let (by, period) = (*by, *period);
+                world.again_and_again(period * 2, *lasts, move |world, left| {
+                    world.jump_clock(node, number, by, period.min(left));
+                });
+            }),
             Fault::Operate { operation, .. } => {
                 !nodes.is_empty() && self.cluster.operate(world, operation, nodes)
             }
@@ -198,6 +263,13 @@ impl Inner {
                 !nodes.is_empty() && self.cluster.load(world, load, nodes, *amount, *lasts)
             }
         }
+    }
+}
+
+fn crash_of(crash: schedule::Crash) -> process::Crash {
+    match crash {
+        schedule::Crash::Kill => process::Crash::Process,
+        schedule::Crash::PowerFailure => process::Crash::Power,
     }
 }
 
@@ -226,11 +298,27 @@ fn tell_nodes(f: &mut fmt::Formatter<'_>, nodes: &[NodeId]) -> fmt::Result {
 }
 
 impl World {
-    /// Ends a fault after `lasts`, unless all faults were ended before.
+    /// Lets `happens` happen now and each `period` from now, for as long as the time that it is told is left of
+    /// `lasts`, and until all faults are ended.
+    fn again_and_again(
+        &self,
+        period: Duration,
+        lasts: Duration,
+        happens: impl Fn(&Self, Duration) + 'static,
+    ) {
+        happens(self, lasts);
+        let left = lasts.saturating_sub(period);
+        if !left.is_zero() {
+            self.undo_after(period, move |world| world.again_and_again(period, left, happens));
+        }
+    }
+
+    /// Does something after `lasts`, such as to end a fault, unless all faults were ended before.
     pub(crate) fn undo_after(&self, lasts: Duration, undo: impl FnOnce(&Self) + 'static) {
         self.call_after(lasts, |world| {
             if !world.is_healed() {
                 undo(world);
+                world.assess();
             }
         });
     }

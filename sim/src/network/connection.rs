@@ -295,10 +295,24 @@ impl Node {
 impl World {
     /// Puts something on the way from `sender` to the other end, behind what is already on it.
     fn send_segment(&self, id: u64, sender: usize, content: Content) {
-        let network = &mut *self.network().borrow_mut();
+        let mut guard = self.network().borrow_mut();
+        let network = &mut *guard;
         let Some(connection) = network.connections.get_mut(&id) else { return };
-        connection.ends[sender].sent.push_back(content);
         let link = self.link_of(network.nodes, connection, sender);
+        if let (true, Content::Message(payload)) = (network.links[link].has_filters(), &content) {
+            match network.links[link].pass_filters(self.streams(), link, payload.message_kind()) {
+                Some(late) => {
+                    let end = &mut connection.ends[sender];
+                    end.arrives_after = end.arrives_after.max(self.now().as_nanos() + late);
+                }
+                None => {
+                    record!(self, "network", "connection {} breaks: what it carried is filtered", id);
+                    drop(guard);
+                    return self.break_connection(id, ConnectError::Refused);
+                }
+            }
+        }
+        connection.ends[sender].sent.push_back(content);
         self.dispatch(id, sender, &mut connection.ends[sender], &mut network.links[link], link);
     }
 
@@ -444,18 +458,24 @@ impl World {
 
     /// Breaks every connection between two nodes, as a middlebox that forgot them would.
     pub(crate) fn reset_connections(&self, a: NodeId, b: NodeId) {
-        let between: Vec<u64> = self
-            .network()
-            .borrow()
-            .connections
-            .iter()
-            .filter(|(_, connection)| {
-                let [caller, listener] = &connection.ends;
-                (caller.node, listener.node) == (a, b) || (caller.node, listener.node) == (b, a)
-            })
+        self.reset_connections_if(|caller, listener| {
+            (caller, listener) == (a, b) || (caller, listener) == (b, a)
+        });
+    }
+
+    /// Breaks every connection of a node.
+    pub(crate) fn reset_connections_of(&self, node: NodeId) {
+        self.reset_connections_if(|caller, listener| caller == node || listener == node);
+    }
+
+    fn reset_connections_if(&self, meant: impl Fn(NodeId, NodeId) -> bool) {
+        let network = self.network().borrow();
+        let meant: Vec<u64> = (network.connections.iter())
+            .filter(|(_, connection)| meant(connection.ends[CALLER].node, connection.ends[LISTENER].node))
             .map(|(id, _)| *id)
             .collect();
-        for id in between {
+        drop(network);
+        for id in meant {
             record!(self, "network", "connection {} is reset", id);
             self.break_connection(id, ConnectError::Refused);
         }

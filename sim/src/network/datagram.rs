@@ -22,6 +22,7 @@ pub(crate) trait Packet: Any {
     fn duplicate(&self) -> Box<dyn Packet>;
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
     fn text(&self) -> &dyn fmt::Display;
+    fn kind(&self) -> &'static str;
 }
 
 #[derive(Clone, Copy)]
@@ -60,6 +61,10 @@ impl<M: Message> Packet for Datagram<M> {
 
     fn text(&self) -> &dyn fmt::Display {
         &self.message
+    }
+
+    fn kind(&self) -> &'static str {
+        self.message.kind()
     }
 }
 
@@ -144,6 +149,7 @@ impl World {
     /// Puts a datagram on its link.
     fn send_packet(&self, mut packet: Box<dyn Packet>) {
         let network = &mut *self.network().borrow_mut();
+        let kind = packet.kind();
         let header = packet.header_mut();
         let index = network.link_index(self.index(header.from), self.index(header.to));
         let link = &mut network.links[index];
@@ -154,13 +160,20 @@ impl World {
         if link.is_held() {
             return link.held.push(packet);
         }
+        let late = match link.has_filters() {
+            true => match link.pass_filters(self.streams(), index, kind) {
+                Some(late) => late,
+                None => return self.lose(header, "filtered"),
+            },
+            false => 0,
+        };
         match link.pass(self.streams(), index) {
             Passage::Lost => self.lose(header, "loss"),
             Passage::Arrives { latency, copies } => {
                 for latency in copies {
-                    self.schedule_after(latency, Occurrence::Packet(packet.duplicate()));
+                    self.schedule_after(late + latency, Occurrence::Packet(packet.duplicate()));
                 }
-                self.schedule_after(latency, Occurrence::Packet(packet));
+                self.schedule_after(late + latency, Occurrence::Packet(packet));
             }
         }
     }

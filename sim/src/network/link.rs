@@ -1,5 +1,6 @@
 //! One direction between two nodes.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::network::datagram::Packet;
@@ -24,6 +25,10 @@ pub struct LinkProfile {
     pub duplicate_ppm: u32,
     /// How much later than an ordinary packet a copy may come.
     pub duplicate_delay_max: u64,
+    /// How often a packet takes longer than it would, so that others overtake it.
+    pub reorder_ppm: u32,
+    /// How much longer at most.
+    pub reorder_delay_max: u64,
 }
 
 impl LinkProfile {
@@ -37,6 +42,8 @@ impl LinkProfile {
             loss_ppm: self.loss_ppm.max(other.loss_ppm),
             duplicate_ppm: self.duplicate_ppm.max(other.duplicate_ppm),
             duplicate_delay_max: self.duplicate_delay_max.max(other.duplicate_delay_max),
+            reorder_ppm: self.reorder_ppm.max(other.reorder_ppm),
+            reorder_delay_max: self.reorder_delay_max.max(other.reorder_delay_max),
         }
     }
 }
@@ -51,8 +58,20 @@ impl From<&schedule::Link> for LinkProfile {
             loss_ppm: link.loss_ppm,
             duplicate_ppm: link.duplicate_ppm,
             duplicate_delay_max: nanos(link.duplicate_delay_max),
+            reorder_ppm: 0,
+            reorder_delay_max: 0,
         }
     }
+}
+
+/// What picks out messages of some kinds.
+pub(crate) struct Filter {
+    /// The kinds.
+    pub(crate) messages: Vec<String>,
+    /// How often one is lost, in parts per million.
+    pub(crate) loss_ppm: u32,
+    /// How many nanoseconds later the others arrive.
+    pub(crate) delay: u64,
 }
 
 /// Copies of one datagram at most.
@@ -67,6 +86,9 @@ pub(crate) struct Link {
     base: LinkProfile,
     /// By the number of the fault that did it; they add up.
     degradations: Vec<(usize, LinkProfile)>,
+    /// By the number of the fault that put them there.
+    filters: Vec<(usize, Rc<Filter>)>,
+    filter_stream: Option<Box<Stream>>,
     stream: Option<Box<Stream>>,
     cuts: u32,
     holds: u32,
@@ -92,6 +114,8 @@ impl Link {
             profile: base,
             base,
             degradations: Vec::new(),
+            filters: Vec::new(),
+            filter_stream: None,
             stream: None,
             cuts: 0,
             holds: 0,
@@ -146,7 +170,38 @@ impl Link {
     pub(crate) fn heal(&mut self) {
         (self.cuts, self.holds) = (0, 0);
         self.degradations.clear();
+        self.filters.clear();
         self.recompute();
+    }
+
+    pub(crate) fn filter(&mut self, fault: usize, filter: Rc<Filter>) {
+        self.filters.push((fault, filter));
+    }
+
+    pub(crate) fn end_filter(&mut self, fault: usize) {
+        self.filters.retain(|(other, _)| *other != fault);
+    }
+
+    pub(crate) fn has_filters(&self) -> bool {
+        !self.filters.is_empty()
+    }
+
+    /// Draws what the filters do to a message: how many nanoseconds it is late, or nothing when it is lost.
+    pub(crate) fn pass_filters(&mut self, streams: &Streams, index: usize, kind: &str) -> Option<u64> {
+        let mut delay = 0;
+        for (_, filter) in &self.filters {
+            if !filter.messages.iter().any(|message| message == kind) {
+                continue;
+            }
+            let stream = self
+                .filter_stream
+                .get_or_insert_with(|| Box::new(streams.stream("network/filter", index as u64)));
+            if filter.loss_ppm > 0 && stream.chance(filter.loss_ppm) {
+                return None;
+            }
+            delay = delay.max(filter.delay);
+        }
+        Some(delay)
     }
 
     fn recompute(&mut self) {
@@ -194,5 +249,9 @@ fn latency(profile: &LinkProfile, stream: &mut Stream) -> u64 {
     } else {
         profile.latency_max
     };
-    stream.between(profile.latency_min.min(high), high)
+    let latency = stream.between(profile.latency_min.min(high), high);
+    if profile.reorder_ppm > 0 && stream.chance(profile.reorder_ppm) {
+        return latency + stream.between(0, profile.reorder_delay_max);
+    }
+    latency
 }

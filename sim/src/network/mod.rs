@@ -1,7 +1,7 @@
 //! The virtual network.
 //!
 //! Every ordered pair of nodes has a link of its own, with its own latency, loss and duplication, which faults cut,
-//! hold or degrade in one direction or in both. Over the links run
+//! hold, degrade or filter in one direction or in both. Over the links run
 //!
 //! - datagrams ([`Socket`]): each is lost, duplicated, delayed and overtaken on its own;
 //! - ordered connections ([`Connection`]): what is sent arrives once and in order, late when packets are lost, or
@@ -35,7 +35,7 @@ pub use link::LinkProfile;
 
 pub(crate) use connection::Segment;
 pub(crate) use datagram::Packet;
-pub(crate) use link::Link;
+pub(crate) use link::{Filter, Link};
 
 use connection::{AnyListener, ConnectionState};
 use datagram::AnySocket;
@@ -58,9 +58,14 @@ impl Message for String {}
 pub(crate) trait Payload: Any {
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
     fn text(&self) -> &dyn fmt::Display;
+    fn message_kind(&self) -> &'static str;
 }
 
 impl<M: Message> Payload for M {
+    fn message_kind(&self) -> &'static str {
+        Message::kind(self)
+    }
+
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
         self
     }
@@ -100,6 +105,11 @@ impl Network {
 
     pub(crate) fn link_index(&self, from: usize, to: usize) -> usize {
         from * self.nodes + to
+    }
+
+    /// Whether packets from one node reach the other, given by index.
+    pub(crate) fn is_up(&self, from: usize, to: usize) -> bool {
+        self.links[self.link_index(from, to)].is_up()
     }
 
     pub(crate) fn link_count(&self) -> usize {

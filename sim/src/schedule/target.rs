@@ -10,7 +10,8 @@ use crate::node_id::NodeId;
 
 /// Whom a fault meets. Roles are those at the moment when the fault begins; it keeps the nodes that it met then.
 ///
-/// As text it is `member 2`, `client 1`, `leader`, `follower`, `all members`, `all clients` or `others`.
+/// As text it is `member 2`, `client 1`, `leader`, `follower`, `minority`, `majority`, `all members`, `all clients` or
+/// `others`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Target {
@@ -20,6 +21,10 @@ pub enum Target {
     Leader,
     /// The lowest-numbered member that is not the leader then.
     Follower,
+    /// As many members as a cluster can do without: the lowest-numbered ones that do not lead then.
+    Minority,
+    /// As few members as it cannot do without: the leader then, and the lowest-numbered others.
+    Majority,
     /// Every member.
     AllMembers,
     /// Every client.
@@ -36,6 +41,15 @@ impl Target {
             Self::Node(node) => nodes.push(node),
             Self::Leader => nodes.extend(leader),
             Self::Follower => nodes.extend(shape.member_ids().find(|member| Some(*member) != leader)),
+            Self::Minority => {
+                let others = shape.member_ids().filter(|member| Some(*member) != leader);
+                nodes.extend(others.take(usize::from(shape.members - 1) / 2));
+            }
+            Self::Majority => {
+                let others = shape.member_ids().filter(|member| Some(*member) != leader);
+                nodes.extend(leader.into_iter().chain(others).take(usize::from(shape.members) / 2 + 1));
+                nodes.sort_unstable();
+            }
             Self::AllMembers => nodes.extend(shape.member_ids()),
             Self::AllClients => nodes.extend(shape.client_ids()),
             Self::Others => {}
@@ -90,6 +104,8 @@ impl fmt::Display for Target {
             Self::Node(node) => node.fmt(f),
             Self::Leader => f.write_str("leader"),
             Self::Follower => f.write_str("follower"),
+            Self::Minority => f.write_str("minority"),
+            Self::Majority => f.write_str("majority"),
             Self::AllMembers => f.write_str("all members"),
             Self::AllClients => f.write_str("all clients"),
             Self::Others => f.write_str("others"),
@@ -105,6 +121,8 @@ impl FromStr for Target {
         match text {
             "leader" => Ok(Self::Leader),
             "follower" => Ok(Self::Follower),
+            "minority" => Ok(Self::Minority),
+            "majority" => Ok(Self::Majority),
             "all members" => Ok(Self::AllMembers),
             "all clients" => Ok(Self::AllClients),
             "others" => Ok(Self::Others),
@@ -112,8 +130,8 @@ impl FromStr for Target {
                 name.parse().map(Self::Node)
             }
             _ => Err(format!(
-                "`{text}` is no target; write `member 1`, `client 1`, `leader`, `follower`, `all members`, \
-                 `all clients` or `others`"
+                "`{text}` is no target; write `member 1`, `client 1`, `leader`, `follower`, `minority`, \
+                 `majority`, `all members`, `all clients` or `others`"
             )),
         }
     }
@@ -146,6 +164,10 @@ mod tests {
         assert_eq!(Target::Leader.resolve(&SHAPE, None), []);
         assert_eq!(Target::Follower.resolve(&SHAPE, Some(Member(1))), [Member(2)]);
         assert_eq!(Target::Follower.resolve(&SHAPE, None), [Member(1)]);
+        assert_eq!(Target::Minority.resolve(&SHAPE, Some(Member(1))), [Member(2)]);
+        assert_eq!(Target::Majority.resolve(&SHAPE, Some(Member(3))), [Member(1), Member(3)]);
+        assert_eq!(Target::Majority.resolve(&SHAPE, None), [Member(1), Member(2)]);
+        assert_eq!(Target::Minority.resolve(&Shape::new(1, 0), None), []);
         assert_eq!(Target::AllMembers.resolve(&SHAPE, None), [Member(1), Member(2), Member(3)]);
         assert_eq!(Target::AllClients.resolve(&SHAPE, None), [Client(1), Client(2)]);
     }
@@ -168,7 +190,17 @@ mod tests {
 
     #[test]
     fn a_target_is_read_back_as_it_was_written() {
-        for text in ["member 2", "client 1", "leader", "follower", "all members", "all clients", "others"] {
+        for text in [
+            "member 2",
+            "client 1",
+            "leader",
+            "follower",
+            "minority",
+            "majority",
+            "all members",
+            "all clients",
+            "others",
+        ] {
             assert_eq!(text.parse::<Target>().map(|target| target.to_string()), Ok(text.to_owned()));
         }
         for bad in ["", "boss", "member", "member 0", "Leader", "all"] {

@@ -1,10 +1,19 @@
 //! Whether a fault can happen to a cluster of a shape.
 
-use super::Fault;
+use std::time::Duration;
+
+use super::{After, Fault, Operation};
 use crate::node_id::NodeId;
 use crate::schedule::environment::{check_drift, check_ppm, check_range};
 use crate::schedule::problem::Problem;
-use crate::schedule::{Shape, Target};
+use crate::schedule::{ClockOffset, Shape, Target};
+use crate::time::text;
+
+/// The shortest time between two occurrences of what happens again and again.
+const PERIOD_MIN: Duration = Duration::from_millis(1);
+
+/// By how much a clock jumps at most: a day.
+const JUMP_MAX: Duration = Duration::from_secs(86_400);
 
 impl Fault {
     /// Whether it can happen to a cluster of this shape.
@@ -14,18 +23,84 @@ impl Fault {
             | Self::PowerFailure { target, .. }
             | Self::Pause { target, .. }
             | Self::DiskStall { target, .. }
-            | Self::DiskFull { target, .. } => check_members(*target, shape),
-            Self::DiskError { target, count, .. } => {
+            | Self::DiskFull { target, .. }
+            | Self::Wipe { target, .. } => check_members(*target, shape),
+            Self::DiskError { target, operation, count, after } => {
                 check_members(*target, shape)?;
+                check_counted("count", *count)?;
+                match (operation, after) {
+                    (Operation::Sync, _) | (_, After::Dirty) => Ok(()),
+                    _ => Err(Problem::new("only after a sync can data be taken for clean".to_owned())
+                        .under("after")),
+                }
+            }
+            Self::BitRot { target, files, bits: count } => {
+                check_files(*target, files, shape)?;
+                check_counted("bits", *count)
+            }
+            Self::ReadError { target, files, sectors: count } => {
+                check_files(*target, files, shape)?;
+                check_counted("sectors", *count)
+            }
+            Self::MisdirectedWrite { target, files, count } | Self::PhantomWrite { target, files, count } => {
+                check_files(*target, files, shape)?;
                 check_counted("count", *count)
             }
             Self::ClockDrift { target, drift_ppm, .. } => {
                 check_target(*target, shape).map_err(|problem| problem.under("target"))?;
                 check_drift(*drift_ppm)
             }
+            Self::ClockJump { target, by, .. } => {
+                check_target(*target, shape).map_err(|problem| problem.under("target"))?;
+                check_jump(*by)
+            }
+            Self::ClockStrobe { target, by, period, .. } => {
+                check_target(*target, shape).map_err(|problem| problem.under("target"))?;
+                check_jump(*by)?;
+                check_period("period", *period)
+            }
+            Self::Throttle { target, period, quota, .. } => {
+                check_members(*target, shape)?;
+                check_period("period", *period)?;
+                check_range(("quota", *quota), ("period", *period))
+            }
+            Self::CrashLoop { target, times, down, .. } => {
+                check_members(*target, shape)?;
+                check_period("down", *down)?;
+                check_counted("times", *times)
+            }
             Self::Partition { from, to, .. } | Self::Reset { from, to } => check_sides(from, to, shape),
-            Self::Degrade { from, to, latency_min, latency_max, loss_ppm, duplicate_ppm, .. } => {
+            Self::ResetStorm { from, to, every, .. } => {
                 check_sides(from, to, shape)?;
+                check_period("every", *every)
+            }
+            Self::Flap { from, to, down, .. } => {
+                check_sides(from, to, shape)?;
+                check_period("down", *down)
+            }
+            Self::Filter { from, to, messages, loss_ppm, .. } => {
+                check_sides(from, to, shape)?;
+                if messages.is_empty() {
+                    return Err(Problem::new("`messages` names none".to_owned()).under("messages"));
+                }
+                for kind in messages {
+                    check_name(kind, shape.messages, "kind of message")
+                        .map_err(|problem| problem.under("messages"))?;
+                }
+                check_ppm("loss_ppm", *loss_ppm)
+            }
+            Self::Degrade {
+                from,
+                to,
+                latency_min,
+                latency_max,
+                loss_ppm,
+                duplicate_ppm,
+                reorder_ppm,
+                ..
+            } => {
+                check_sides(from, to, shape)?;
+                check_ppm("reorder_ppm", *reorder_ppm)?;
                 check_range(("latency_min", *latency_min), ("latency_max", *latency_max))?;
                 check_ppm("loss_ppm", *loss_ppm)?;
                 check_ppm("duplicate_ppm", *duplicate_ppm)
@@ -56,13 +131,35 @@ fn check_counted(field: &'static str, value: u32) -> Result<(), Problem> {
     Ok(())
 }
 
+/// What happens again and again must leave time in between, or a run would never come to its end.
+fn check_period(field: &'static str, period: Duration) -> Result<(), Problem> {
+    if period < PERIOD_MIN {
+        let (period, least) = (text::format(period), text::format(PERIOD_MIN));
+        return Err(Problem::new(format!("{field} ({period}) is shorter than {least}")).under(field));
+    }
+    Ok(())
+}
+
+fn check_jump(by: ClockOffset) -> Result<(), Problem> {
+    if Duration::from_nanos(by.nanos.unsigned_abs()) > JUMP_MAX {
+        let most = text::format(JUMP_MAX);
+        return Err(Problem::new(format!("{by} is no jump; a clock jumps by {most} at most")).under("by"));
+    }
+    Ok(())
+}
+
 fn check_target(target: Target, shape: &Shape) -> Result<(), Problem> {
     match target {
         Target::Node(node) => shape.check_node(node, "target"),
         Target::Others => {
             Err(Problem::new("`others` needs another side; write it in `from` or in `to`".to_owned()))
         }
-        Target::Leader | Target::Follower | Target::AllMembers | Target::AllClients => Ok(()),
+        Target::Leader
+        | Target::Follower
+        | Target::Minority
+        | Target::Majority
+        | Target::AllMembers
+        | Target::AllClients => Ok(()),
     }
 }
 
@@ -74,6 +171,12 @@ fn check_members(target: Target, shape: &Shape) -> Result<(), Problem> {
         target => check_target(target, shape),
     }
     .map_err(|problem| problem.under("target"))
+}
+
+fn check_files(target: Target, files: &str, shape: &Shape) -> Result<(), Problem> {
+    let classes: Vec<&str> = shape.files.iter().map(|class| class.name).collect();
+    check_name(files, &classes, "class of files").map_err(|problem| problem.under("files"))?;
+    check_members(target, shape)
 }
 
 fn check_clients(target: Target, shape: &Shape) -> Result<(), Problem> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::environment::ClockOffset;
 use super::target::Target;
 use crate::time::text;
 
@@ -64,6 +65,36 @@ pub enum Fault {
         #[serde(with = "text")]
         lasts: Duration,
     },
+    /// The process gets a share of its processor, as under a quota of cgroups: in each `period` it runs for `quota`,
+    /// and stands still for the rest.
+    Throttle {
+        /// Members.
+        target: Target,
+        /// How long a period is.
+        #[serde(with = "text")]
+        period: Duration,
+        /// How long it runs in each.
+        #[serde(with = "text")]
+        quota: Duration,
+        /// Until it runs all the time.
+        #[serde(with = "text")]
+        lasts: Duration,
+    },
+    /// The process dies again and again, each time shortly after it was started.
+    CrashLoop {
+        /// Members.
+        target: Target,
+        /// What dies.
+        crash: Crash,
+        /// How often it dies.
+        times: u32,
+        /// From each death until it starts again.
+        #[serde(with = "text")]
+        down: Duration,
+        /// From each start, but the last, until it dies again.
+        #[serde(with = "text")]
+        up: Duration,
+    },
     /// Packets from one side do not reach the other.
     Partition {
         /// One side.
@@ -75,6 +106,26 @@ pub enum Fault {
         /// What becomes of those packets.
         packets: Packets,
         /// Until packets arrive again.
+        #[serde(with = "text")]
+        lasts: Duration,
+    },
+    /// A partition that comes and goes.
+    Flap {
+        /// One side.
+        from: Vec<Target>,
+        /// The other side.
+        to: Vec<Target>,
+        /// Which of the packets between them.
+        direction: Direction,
+        /// What becomes of those packets while it is there.
+        packets: Packets,
+        /// How long it is there each time.
+        #[serde(with = "text")]
+        down: Duration,
+        /// How long packets arrive in between.
+        #[serde(with = "text")]
+        up: Duration,
+        /// Until it does not come again.
         #[serde(with = "text")]
         lasts: Duration,
     },
@@ -102,7 +153,33 @@ pub enum Fault {
         /// How much later than at `latency_max` the second copy arrives at most.
         #[serde(default, with = "text")]
         duplicate_delay_max: Duration,
+        /// How many packets of a million are overtaken by others.
+        #[serde(default)]
+        reorder_ppm: u32,
+        /// How much longer than usual such a packet takes at most.
+        #[serde(default, with = "text")]
+        reorder_delay_max: Duration,
         /// Until the link is as before.
+        #[serde(with = "text")]
+        lasts: Duration,
+    },
+    /// Messages of some kinds from one side are lost or late; all others pass.
+    Filter {
+        /// One side.
+        from: Vec<Target>,
+        /// The other side.
+        to: Vec<Target>,
+        /// Which of the messages between them.
+        direction: Direction,
+        /// Kinds of messages that the system names.
+        messages: Vec<String>,
+        /// How many of a million are lost. A connection breaks over a message that is lost.
+        #[serde(default)]
+        loss_ppm: u32,
+        /// How much later the others arrive; on a connection, so does what follows them.
+        #[serde(default, with = "text")]
+        delay: Duration,
+        /// Until they pass.
         #[serde(with = "text")]
         lasts: Duration,
     },
@@ -112,6 +189,19 @@ pub enum Fault {
         from: Vec<Target>,
         /// The other side.
         to: Vec<Target>,
+    },
+    /// Ordered connections between the two sides break again and again, in the middle of what they carry.
+    ResetStorm {
+        /// One side.
+        from: Vec<Target>,
+        /// The other side.
+        to: Vec<Target>,
+        /// From each time to the next.
+        #[serde(with = "text")]
+        every: Duration,
+        /// Until they do not break again.
+        #[serde(with = "text")]
+        lasts: Duration,
     },
     /// A place in the code of a member is armed, and acts when execution comes there for the `hit`-th time since.
     /// It is disarmed when it has acted, and when the time for faults is over.
@@ -147,6 +237,9 @@ pub enum Fault {
         operation: Operation,
         /// How many of them.
         count: u32,
+        /// What becomes of the data of a sync that fails.
+        #[serde(default, skip_serializing_if = "After::is_default")]
+        after: After,
     },
     /// Writes that need more room fail.
     DiskFull {
@@ -156,6 +249,53 @@ pub enum Fault {
         #[serde(with = "text")]
         lasts: Duration,
     },
+    /// Bits flip in data that was synced. What the page cache has of it is dropped, so that the next read sees it.
+    BitRot {
+        /// Members.
+        target: Target,
+        /// The class of files that it happens to.
+        files: String,
+        /// How many bits of each member.
+        bits: u32,
+    },
+    /// The next writes land at other sectors, of the same file or of another one of the class, and not where they
+    /// should. They are acknowledged, and so are their syncs; the page cache shows them where they should be, until
+    /// the power fails.
+    MisdirectedWrite {
+        /// Members.
+        target: Target,
+        /// The class of files that it happens to.
+        files: String,
+        /// How many writes of each member.
+        count: u32,
+    },
+    /// The next writes land nowhere. They are acknowledged, and so are their syncs; the page cache shows them, until
+    /// the power fails.
+    PhantomWrite {
+        /// Members.
+        target: Target,
+        /// The class of files that it happens to.
+        files: String,
+        /// How many writes of each member.
+        count: u32,
+    },
+    /// Sectors with data that was synced cannot be read any more, until they are written again.
+    ReadError {
+        /// Members.
+        target: Target,
+        /// The class of files that it happens to.
+        files: String,
+        /// How many sectors of each member.
+        sectors: u32,
+    },
+    /// The process dies, and finds an empty disk when it starts again after `down`.
+    Wipe {
+        /// Members.
+        target: Target,
+        /// Until it starts again.
+        #[serde(with = "text")]
+        down: Duration,
+    },
     /// The clock runs fast or slow, instead of as it did. It keeps what it gained or lost.
     ClockDrift {
         /// Members or clients.
@@ -163,6 +303,29 @@ pub enum Fault {
         /// By how many microseconds it gains on each second; it loses when this is negative.
         drift_ppm: i32,
         /// Until it runs as before.
+        #[serde(with = "text")]
+        lasts: Duration,
+    },
+    /// The clock shows another time, as one that somebody set. Timers do not notice.
+    ClockJump {
+        /// Members or clients.
+        target: Target,
+        /// How far it jumps ahead, or back where this is negative.
+        by: ClockOffset,
+        /// Until it jumps back.
+        #[serde(with = "text")]
+        lasts: Duration,
+    },
+    /// The clock jumps there and back again and again. Timers do not notice.
+    ClockStrobe {
+        /// Members or clients.
+        target: Target,
+        /// How far it jumps ahead, or back where this is negative.
+        by: ClockOffset,
+        /// From each jump to the next.
+        #[serde(with = "text")]
+        period: Duration,
+        /// Until it stays as it was.
         #[serde(with = "text")]
         lasts: Duration,
     },
@@ -216,6 +379,16 @@ pub enum Packets {
     Hold,
 }
 
+/// What dies, and with it what is lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Crash {
+    /// As [`Fault::Kill`].
+    Kill,
+    /// As [`Fault::PowerFailure`].
+    PowerFailure,
+}
+
 /// What happens at a failpoint. A fault's `lasts` says for how long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -228,6 +401,8 @@ pub enum Action {
     Pause,
     /// The task that came there waits; the others of the member go on.
     Delay,
+    /// All connections of the member break, and it goes on at once.
+    Disconnect,
 }
 
 /// A sort of disk operation.
@@ -240,22 +415,54 @@ pub enum Operation {
     Write,
     /// Data is made durable.
     Sync,
+    /// A file or directory is created, renamed or removed.
+    Name,
+}
+
+/// What becomes of data after its sync has failed.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum After {
+    /// It is as unsynced as before, and a later sync covers it.
+    #[default]
+    Dirty,
+    /// The page cache takes it for clean: reads show it, later syncs succeed without writing it, and it is gone when
+    /// the power fails. That counts as damage.
+    Clean,
+}
+
+impl After {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Fault {
     /// The kinds as files name them, in the order of the variants.
-    pub const KINDS: [&'static str; 13] = [
+    pub const KINDS: [&'static str; 25] = [
         "kill",
         "power-failure",
         "pause",
+        "throttle",
+        "crash-loop",
         "partition",
+        "flap",
         "degrade",
+        "filter",
         "reset",
+        "reset-storm",
         "failpoint",
         "disk-stall",
         "disk-error",
         "disk-full",
+        "bit-rot",
+        "misdirected-write",
+        "phantom-write",
+        "read-error",
+        "wipe",
         "clock-drift",
+        "clock-jump",
+        "clock-strobe",
         "operate",
         "load",
     ];
@@ -267,14 +474,26 @@ impl Fault {
             Self::Kill { .. } => "kill",
             Self::PowerFailure { .. } => "power-failure",
             Self::Pause { .. } => "pause",
+            Self::Throttle { .. } => "throttle",
+            Self::CrashLoop { .. } => "crash-loop",
             Self::Partition { .. } => "partition",
+            Self::Flap { .. } => "flap",
             Self::Degrade { .. } => "degrade",
+            Self::Filter { .. } => "filter",
             Self::Reset { .. } => "reset",
+            Self::ResetStorm { .. } => "reset-storm",
             Self::Failpoint { .. } => "failpoint",
             Self::DiskStall { .. } => "disk-stall",
             Self::DiskError { .. } => "disk-error",
             Self::DiskFull { .. } => "disk-full",
+            Self::BitRot { .. } => "bit-rot",
+            Self::MisdirectedWrite { .. } => "misdirected-write",
+            Self::PhantomWrite { .. } => "phantom-write",
+            Self::ReadError { .. } => "read-error",
+            Self::Wipe { .. } => "wipe",
             Self::ClockDrift { .. } => "clock-drift",
+            Self::ClockJump { .. } => "clock-jump",
+            Self::ClockStrobe { .. } => "clock-strobe",
             Self::Operate { .. } => "operate",
             Self::Load { .. } => "load",
         }
@@ -294,16 +513,28 @@ impl Fault {
             Self::Kill { target, .. }
             | Self::PowerFailure { target, .. }
             | Self::Pause { target, .. }
+            | Self::Throttle { target, .. }
+            | Self::CrashLoop { target, .. }
             | Self::Failpoint { target, .. }
             | Self::DiskStall { target, .. }
             | Self::DiskError { target, .. }
             | Self::DiskFull { target, .. }
+            | Self::BitRot { target, .. }
+            | Self::MisdirectedWrite { target, .. }
+            | Self::PhantomWrite { target, .. }
+            | Self::ReadError { target, .. }
+            | Self::Wipe { target, .. }
             | Self::ClockDrift { target, .. }
+            | Self::ClockJump { target, .. }
+            | Self::ClockStrobe { target, .. }
             | Self::Operate { target, .. }
             | Self::Load { target, .. } => Aim::Nodes(*target),
-            Self::Partition { from, to, .. } | Self::Degrade { from, to, .. } | Self::Reset { from, to } => {
-                Aim::Links(from, to)
-            }
+            Self::Partition { from, to, .. }
+            | Self::Flap { from, to, .. }
+            | Self::Degrade { from, to, .. }
+            | Self::Filter { from, to, .. }
+            | Self::Reset { from, to }
+            | Self::ResetStorm { from, to, .. } => Aim::Links(from, to),
         }
     }
 
@@ -314,14 +545,29 @@ impl Fault {
             Self::Kill { down: lasts, .. }
             | Self::PowerFailure { down: lasts, .. }
             | Self::Pause { lasts, .. }
+            | Self::Throttle { lasts, .. }
+            | Self::Flap { lasts, .. }
+            | Self::Filter { lasts, .. }
+            | Self::ResetStorm { lasts, .. }
+            | Self::ClockJump { lasts, .. }
+            | Self::ClockStrobe { lasts, .. }
             | Self::Partition { lasts, .. }
             | Self::Degrade { lasts, .. }
             | Self::DiskStall { lasts, .. }
             | Self::DiskFull { lasts, .. }
+            | Self::Wipe { down: lasts, .. }
             | Self::ClockDrift { lasts, .. }
             | Self::Load { lasts, .. } => Some(*lasts),
-            Self::Reset { .. } | Self::Operate { .. } => Some(Duration::ZERO),
-            Self::Failpoint { .. } | Self::DiskError { .. } => None,
+            Self::CrashLoop { times, down, up, .. } => {
+                Some((*down).saturating_add(*up).saturating_mul(*times).saturating_sub(*up))
+            }
+            Self::BitRot { .. } | Self::ReadError { .. } | Self::Reset { .. } | Self::Operate { .. } => {
+                Some(Duration::ZERO)
+            }
+            Self::Failpoint { .. }
+            | Self::DiskError { .. }
+            | Self::MisdirectedWrite { .. }
+            | Self::PhantomWrite { .. } => None,
         }
     }
 }

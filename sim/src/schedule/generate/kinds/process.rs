@@ -1,9 +1,11 @@
-//! Faults of processes.
+//! Faults of processes, and failpoints in them.
 
-use super::{lasts, members};
+use std::time::Duration;
+
+use super::{after, lasts, members};
 use crate::random::Stream;
-use crate::schedule::generate::Slot;
-use crate::schedule::{Action, Fault, Shape};
+use crate::schedule::generate::{Slot, magnitude, member};
+use crate::schedule::{Action, Crash, Fault, Shape, Target, TimedFault};
 
 pub(super) fn kill(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Fault {
     Fault::Kill { target: members(stream, shape, slot), down: lasts(stream, slot, 1, 5_000) }
@@ -23,15 +25,113 @@ pub(super) fn pause(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Fault {
     Fault::Pause { target, lasts }
 }
 
+pub(super) fn throttle(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Fault {
+    let target = members(stream, shape, slot);
+    // A period of cgroups, or one that is as long as an election takes: then the member is there for a moment, time
+    // and again.
+    let period = match stream.chance(600_000) {
+        true => Duration::from_millis(100),
+        false => magnitude(stream, Duration::from_millis(50), Duration::from_millis(1_500)),
+    };
+    let quota = (period * stream.between(2, 60) as u32 / 100).max(Duration::from_millis(1));
+    Fault::Throttle { target, period, quota, lasts: lasts(stream, slot, 1_000, 8_000) }
+}
+
+pub(super) fn crash_loop(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Fault {
+    let target = members(stream, shape, slot);
+    let crash = crash(stream);
+    let down = magnitude(stream, Duration::from_millis(1), Duration::from_millis(300));
+    // Often so short that it has not finished its recovery, sometimes long enough to win an election.
+    let up = magnitude(stream, Duration::from_millis(1), Duration::from_millis(1_500));
+    let fit = (slot.room.as_micros() / (down + up).as_micros()).min(8) as u64;
+    Fault::CrashLoop {
+        target,
+        crash,
+        times: stream.between(1, fit.max(1)) as u32,
+        down: down.min(slot.room),
+        up,
+    }
+}
+
+fn crash(stream: &mut Stream) -> Crash {
+    if stream.chance(500_000) { Crash::Kill } else { Crash::PowerFailure }
+}
+
+fn crash_of(stream: &mut Stream, target: Target, down: Duration) -> Fault {
+    match crash(stream) {
+        Crash::Kill => Fault::Kill { target, down },
+        Crash::PowerFailure => Fault::PowerFailure { target, down },
+    }
+}
+
+/// Several members at the same instant, which may be all of them: what all of them lose is lost.
+pub(super) fn crash_several(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Vec<TimedFault> {
+    let together = lasts(stream, slot, 1, 5_000);
+    if stream.chance(300_000) {
+        let target = *stream.pick(&[Target::Majority, Target::Minority, Target::AllMembers]);
+        return vec![TimedFault { at: slot.at, fault: crash_of(stream, target, together) }];
+    }
+    let mut targets: Vec<Target> = shape.member_ids().map(Target::Node).collect();
+    stream.shuffle(&mut targets);
+    targets.truncate(stream.between(2, u64::from(shape.members)) as usize);
+    targets.sort_unstable();
+    // They come back at once, or each when it likes.
+    let at_once = stream.chance(400_000);
+    (targets.into_iter())
+        .map(|target| {
+            let down = if at_once { together } else { lasts(stream, slot, 1, 5_000) };
+            TimedFault { at: slot.at, fault: crash_of(stream, target, down) }
+        })
+        .collect()
+}
+
+/// A member that dies, and once more while it recovers from that.
+pub(super) fn crash_in_recovery(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Vec<TimedFault> {
+    let target = match slot.focus {
+        Some(focus) => focus,
+        None if stream.chance(400_000) => Target::Leader,
+        None => member(stream, shape),
+    };
+    let name = (*stream.pick(shape.recovery_failpoints)).to_owned();
+    let action = if stream.chance(500_000) { Action::Kill } else { Action::PowerFailure };
+    let hit = *stream.weighted(&[(75, 1), (15, 2), (10, 3)]);
+    let again = Fault::Failpoint { name, target, hit, action, lasts: lasts(stream, slot, 1, 2_000) };
+    let down = lasts(stream, slot, 1, 1_000);
+    // Armed first: a leader that is dead leads no more.
+    [again, crash_of(stream, target, down)].map(|fault| TimedFault { at: slot.at, fault }).into()
+}
+
 pub(super) fn failpoint(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Fault {
     let name = (*stream.pick(shape.failpoints)).to_owned();
     let target = members(stream, shape, slot);
-    let hit = if stream.chance(500_000) { 1 } else { stream.magnitude(1, 200) as u32 };
+    armed(stream, slot, name, target)
+}
+
+/// One place, at which whoever comes there is struck again and again.
+pub(super) fn failpoint_again(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Vec<TimedFault> {
+    let name = *stream.pick(shape.failpoints);
+    let target = if stream.chance(500_000) { Target::AllMembers } else { members(stream, shape, slot) };
+    let times = stream.between(2, 4);
+    let apart = magnitude(stream, Duration::from_millis(20), Duration::from_millis(1_500));
+    (0..times as u32)
+        .map_while(|time| after(slot, apart * time))
+        .map(|slot| TimedFault { at: slot.at, fault: armed(stream, &slot, name.to_owned(), target) })
+        .collect()
+}
+
+fn armed(stream: &mut Stream, slot: &Slot, name: String, target: Target) -> Fault {
+    // Most places are passed rarely, some hundreds of times in a second.
+    let hit = match stream.below(10) {
+        0..6 => 1,
+        6..8 => stream.between(2, 5) as u32,
+        _ => stream.magnitude(2, 200) as u32,
+    };
     let action = *stream.weighted(&[
-        (40, Action::Kill),
-        (30, Action::PowerFailure),
-        (18, Action::Pause),
+        (38, Action::Kill),
+        (28, Action::PowerFailure),
+        (16, Action::Pause),
         (12, Action::Delay),
+        (6, Action::Disconnect),
     ]);
     Fault::Failpoint { name, target, hit, action, lasts: lasts(stream, slot, 1, 5_000) }
 }

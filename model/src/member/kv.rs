@@ -1,0 +1,181 @@
+//! The store of a member on its backend.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use futures_util::future::{Either, select};
+use thiserror::Error;
+use tokio::sync::oneshot;
+use vertebra_sim::Node;
+
+use super::consistent_index::{self, ConsistentIndex};
+use crate::api::{InternalRaftRequest, KeyValue};
+use crate::backend::{Backend, BackendError, BatchTx, Limits, ReadTx};
+use crate::error::Error;
+use crate::mvcc::{RestoreError, Restored, Store};
+use crate::options::Options;
+use crate::oracle::durability;
+use crate::response::Response;
+
+/// The file of the backend. It is where etcd has it, next to the snapshots that can take its place.
+pub(super) const PATH: &str = "snap/db";
+
+/// Why a backend cannot be used.
+#[derive(Debug, Error)]
+pub(crate) enum KvError {
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    #[error("the store in the backend: {0}")]
+    Restore(#[from] RestoreError),
+}
+
+/// The store of a member: what is in memory, what is in the backend, and how far both have come.
+pub(crate) struct Kv {
+    node: Node,
+    backend: RefCell<Backend>,
+    state: Rc<State>,
+    /// Index of the last entry whose changes readers see.
+    visible: Cell<u64>,
+    /// Ends the commits of the backend at intervals.
+    closing: RefCell<Option<oneshot::Sender<()>>>,
+}
+
+/// What commits need to know.
+struct State {
+    store: RefCell<Store>,
+    index: ConsistentIndex,
+}
+
+impl Kv {
+    /// The store of an open backend, and a compaction that must be carried out.
+    pub(super) fn restore(node: &Node, backend: Backend) -> Result<(Self, Option<i64>), KvError> {
+        let Restored { store, unfinished, .. } = restore(&backend)?;
+        let state = Rc::new(State { store: RefCell::new(store), index: ConsistentIndex::default() });
+        state.index.load(&backend.read());
+        let kv = Self {
+            node: node.clone(),
+            backend: RefCell::new(backend),
+            visible: Cell::new(state.index.get()),
+            state,
+            closing: RefCell::default(),
+        };
+        kv.attach();
+        Ok((kv, unfinished))
+    }
+
+    /// Puts the backend of a snapshot in the place of the old one. Returns a compaction that must be carried out.
+    ///
+    /// What is derived from the backend is recovered here, each part from the new one: the consistent index first,
+    /// since a commit would write the old one into the new backend.
+    pub(super) fn replace(&self, backend: Backend) -> Result<Option<i64>, KvError> {
+        self.state.index.load(&backend.read());
+        let Restored { store, unfinished, .. } = restore(&backend)?;
+        *self.state.store.borrow_mut() = store;
+        self.visible.set(self.state.index.get());
+        *self.backend.borrow_mut() = backend;
+        self.attach();
+        Ok(unfinished)
+    }
+
+    /// Lets the commits of the backend know how far the store has come, and starts to commit at intervals.
+    fn attach(&self) {
+        let (backend, state) = (self.backend(), Rc::clone(&self.state));
+        backend.set_pre_commit_hook(move |tx| {
+            let hash = state.store.borrow().state_hash();
+            state.index.save(tx, hash);
+        });
+        let node = self.node.clone();
+        let (closing, closed) = oneshot::channel();
+        // What is under way on the old backend ends: nobody will read it.
+        *self.closing.borrow_mut() = Some(closing);
+        self.node.spawn(async move {
+            let committing = std::pin::pin!(backend.commit_on_interval());
+            if let Either::Left((Err(error), _)) = select(committing, closed).await {
+                node.exit(&error.to_string()).await;
+            }
+        });
+    }
+
+    pub(super) fn backend(&self) -> Backend {
+        self.backend.borrow().clone()
+    }
+
+    pub(super) fn consistent_index(&self) -> &ConsistentIndex {
+        &self.state.index
+    }
+
+    /// Answers from the store and a view of the backend that fits it.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&Store, &ReadTx) -> T) -> T {
+        read(&self.state.store.borrow(), &self.backend.borrow().read())
+    }
+
+    /// Changes store and backend for the entry that is being applied, as one.
+    pub(super) async fn write<T>(
+        &self,
+        write: impl FnOnce(&mut Store, &mut BatchTx) -> T,
+    ) -> Result<T, BackendError> {
+        let mut tx = self.backend().lock().await;
+        self.state.index.locked_inside_apply();
+        let result = write(&mut self.state.store.borrow_mut(), &mut tx);
+        tx.unlock().await?;
+        self.state.store.borrow_mut().publish();
+        self.visible.set(self.state.index.get());
+        Ok(result)
+    }
+
+    /// Goes on to an entry that changes nothing.
+    pub(super) fn pass(&self, index: u64, term: u64) {
+        self.state.index.set(index, term);
+        self.visible.set(index);
+    }
+
+    /// Index of the last entry whose changes readers see.
+    pub(crate) fn visible_index(&self) -> u64 {
+        self.visible.get()
+    }
+
+    /// Applies a request that changes keys.
+    pub(super) async fn apply(
+        &self,
+        request: &InternalRaftRequest,
+    ) -> Result<Result<Response, Error>, BackendError> {
+        self.write(|store, tx| store.apply(tx, request)).await
+    }
+
+    /// Makes everything durable that was applied.
+    pub(super) async fn commit(&self) -> Result<(), BackendError> {
+        self.backend().force_commit().await
+    }
+
+    pub(crate) fn revision(&self) -> i64 {
+        self.state.store.borrow().revision()
+    }
+
+    pub(crate) fn state_hash(&self) -> u64 {
+        self.state.store.borrow().state_hash()
+    }
+}
+
+fn restore(backend: &Backend) -> Result<Restored, RestoreError> {
+    let tx = backend.read();
+    Store::restore(&tx, consistent_index::state_hash(&tx))
+}
+
+/// How the options want commits to be gathered.
+pub(super) fn limits(options: &Options) -> Limits {
+    Limits { batch_interval: options.backend_batch_interval, batch_limit: options.backend_batch_limit }
+}
+
+impl durability::Records for Kv {
+    fn revision(&self) -> i64 {
+        self.revision()
+    }
+
+    fn compacted(&self) -> i64 {
+        self.state.store.borrow().compact_revision()
+    }
+
+    fn get(&self, key: &[u8], revision: i64) -> Option<KeyValue> {
+        self.read(|store, tx| store.get(tx, key, revision)).ok()?
+    }
+}

@@ -1,0 +1,128 @@
+//! Forgetting: what is older than a revision and not its newest version is taken away, batch by batch.
+//!
+//! A compaction is three things, each of which a crash can come between. It is scheduled: from then on no revision
+//! before it can be read, and the backend knows. It is carried out: the index forgets at once, the backend in
+//! batches, while entries go on being applied. It is finished: the backend knows that too.
+
+use bytes::Bytes;
+
+use super::buckets::{Read, Write};
+use super::hash::{Hasher, KvHash};
+use super::index::Kept;
+use super::revision::Revision;
+use super::store::Store;
+use crate::backend::Bucket;
+use crate::error::Error;
+
+const SCHEDULED: &[u8] = b"scheduledCompactRev";
+const FINISHED: &[u8] = b"finishedCompactRev";
+
+/// The revision of the last compaction that was scheduled.
+pub(super) fn scheduled(tx: &impl Read) -> Option<i64> {
+    main_revision(&tx.get(Bucket::Meta, SCHEDULED)?)
+}
+
+/// The revision of the last compaction that was finished.
+pub(super) fn finished(tx: &impl Read) -> Option<i64> {
+    main_revision(&tx.get(Bucket::Meta, FINISHED)?)
+}
+
+/// As in etcd, a whole revision is stored for a main one.
+fn main_revision(bytes: &[u8]) -> Option<i64> {
+    Revision::from_bytes(bytes).map(|(revision, _)| revision.main)
+}
+
+fn set(tx: &mut impl Write, name: &'static [u8], main: i64) {
+    let value = Bytes::copy_from_slice(&Revision { main, sub: 0 }.to_bytes());
+    tx.put(Bucket::Meta, Bytes::from_static(name), value);
+}
+
+/// A compaction that is being carried out.
+#[derive(Debug)]
+pub struct Compaction {
+    main: i64,
+    kept: Kept,
+    /// Where the next batch begins.
+    from: Vec<u8>,
+    hasher: Hasher,
+    removed: u64,
+}
+
+impl Compaction {
+    /// The revision at which it compacts.
+    #[must_use]
+    pub fn revision(&self) -> i64 {
+        self.main
+    }
+
+    /// How many records it has taken away.
+    #[must_use]
+    pub fn removed(&self) -> u64 {
+        self.removed
+    }
+
+    /// Takes away what is not kept among the next `limit` records. False if that were the last.
+    pub fn batch(&mut self, tx: &mut impl Write, limit: usize) -> bool {
+        let end = self.main.saturating_add(1).to_be_bytes();
+        let records = tx.range(Bucket::Key, &self.from, &end, limit);
+        for (key, value) in &records {
+            let Some((revision, tombstone)) = Revision::from_bytes(key) else { continue };
+            if !self.kept.contains(revision) {
+                tx.delete(Bucket::Key, key.clone());
+                self.removed += 1;
+            }
+            self.hasher.take(revision, tombstone, &self.kept, key, value);
+        }
+        if let Some((last, _)) = records.last() {
+            self.from = last.to_vec();
+            self.from.push(0);
+        }
+        records.len() == limit
+    }
+
+    /// Records that nothing is left to be taken away.
+    pub fn set_finished(&self, tx: &mut impl Write) {
+        set(tx, FINISHED, self.main);
+    }
+
+    /// The hash of what the compaction before left, up to this one.
+    #[must_use]
+    pub fn hash(&self) -> KvHash {
+        self.hasher.finish()
+    }
+}
+
+impl Store {
+    /// Takes a request to compact at `main`: it will count from the next [`publish`](Self::publish) on. Returns the
+    /// compacted revision before.
+    ///
+    /// # Errors
+    ///
+    /// `Compacted` and `FutureRevision`.
+    pub fn schedule_compaction(&mut self, tx: &mut impl Write, main: i64) -> Result<i64, Error> {
+        let before = self.compact_revision();
+        if main <= before {
+            return Err(Error::Compacted);
+        }
+        if main > self.revision() {
+            return Err(Error::FutureRevision);
+        }
+        self.note_compaction(main);
+        set(tx, SCHEDULED, main);
+        Ok(before)
+    }
+
+    /// Whether the last compaction that was scheduled is finished, so that the next one's hash covers everything
+    /// since.
+    #[must_use]
+    pub fn is_compaction_finished(tx: &impl Read) -> bool {
+        scheduled(tx) == finished(tx)
+    }
+
+    /// Begins to carry out a compaction at `main`, after one at `before`: the index forgets.
+    pub fn begin_compaction(&mut self, main: i64, before: i64) -> Compaction {
+        let kept = self.index.compact(main);
+        let hasher = Hasher::new(before, main);
+        Compaction { main, kept, from: vec![0], hasher, removed: 0 }
+    }
+}
