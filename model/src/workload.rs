@@ -12,7 +12,8 @@ use vertebra_sim::{Node, NodeId};
 
 use crate::api::compare::{CompareResult, CompareTarget, TargetUnion};
 use crate::api::{
-    Compare, DeleteRangeRequest, KeyValue, PutRequest, RangeRequest, RequestOp, TxnRequest, request_op,
+    CompactionRequest, Compare, DeleteRangeRequest, KeyValue, PutRequest, RangeRequest, RequestOp,
+    TxnRequest, request_op,
 };
 use crate::client::Client;
 use crate::history::{Outcome, Request};
@@ -41,6 +42,8 @@ pub struct Requests {
     values: u64,
     /// The highest revision that it was told of.
     revision: i64,
+    /// The last revision at which it compacted.
+    compacted: i64,
     /// The keys as last seen.
     seen: Vec<KeyValue>,
 }
@@ -59,6 +62,7 @@ enum Kind {
     CompareAndSet,
     MultiOpTxn,
     ReadTxn,
+    Compact,
 }
 
 impl Workload {
@@ -135,7 +139,7 @@ impl Requests {
     /// The requests of `client`, drawn from `stream`.
     #[must_use]
     pub fn new(client: NodeId, traffic: Traffic, stream: Stream) -> Self {
-        Self { client, traffic, stream, values: 0, revision: 1, seen: Vec::new() }
+        Self { client, traffic, stream, values: 0, revision: 1, compacted: 0, seen: Vec::new() }
     }
 
     /// How long the client rests before its next request.
@@ -168,6 +172,7 @@ impl Requests {
             (weights.compare_and_set, Kind::CompareAndSet),
             (weights.multi_op_txn, Kind::MultiOpTxn),
             (weights.read_txn, Kind::ReadTxn),
+            (weights.compact, Kind::Compact),
         ];
         match *self.stream.weighted(&kinds) {
             Kind::Get => Request::Range(self.get()),
@@ -199,7 +204,17 @@ impl Requests {
                 let success = (0..3).map(|_| range_op(self.get())).collect();
                 Request::Txn(TxnRequest { success, ..TxnRequest::default() })
             }
+            Kind::Compact => Request::Compact(self.compact()),
         }
+    }
+
+    /// Etcd's robustness tests choose so: some compactions are of the past, some of the future.
+    fn compact(&mut self) -> CompactionRequest {
+        let span = (self.revision + 5 - self.compacted).max(1);
+        let revision = self.compacted + self.stream.below(span as u64) as i64;
+        // What is refused as past is not tried again.
+        self.compacted = self.compacted.max(revision.min(self.revision));
+        CompactionRequest { revision, physical: self.stream.chance(200_000) }
     }
 
     fn key(&mut self) -> Bytes {
