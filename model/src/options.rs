@@ -184,6 +184,8 @@ impl Options {
         let millis = Duration::from_millis;
         Self {
             members: 3,
+            spares: 0,
+            strict_reconfiguration: true,
             clients: 3,
             defects: Vec::new(),
             without_oracles: Vec::new(),
