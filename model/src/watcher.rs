@@ -23,9 +23,7 @@ use vertebra_sim::random::Stream;
 use vertebra_sim::{Node, NodeId, Sleep, record, sometimes};
 
 use crate::api::watch_request::RequestUnion;
-use crate::api::{
-    WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse,
-};
+use crate::api::{WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse};
 use crate::observer::Observer;
 use crate::options::Options;
 use crate::watch_history::WatchNumber;
@@ -146,20 +144,28 @@ impl Watcher {
         }
     }
 
-    /// The member for the next stream: another one, or the same for those who stay with it as long as it can be
-    /// counted on.
+    /// The member for the next stream: another one, or the same for those who stay with it. When all faults are over,
+    /// one that can be counted on.
     fn choose_endpoint(&mut self) {
         let world = self.node.world();
-        let given_up = |member| world.is_healed() && !world.expected(member);
-        if self.pinned && !given_up(self.endpoints[self.endpoint]) {
-            return;
-        }
-        for _ in 0..self.endpoints.len() {
-            self.endpoint = (self.endpoint + 1) % self.endpoints.len();
-            if !given_up(self.endpoints[self.endpoint]) {
-                return;
+        if world.is_healed() {
+            // Also those who stayed with theirs: it may not serve watches, as a learner does not.
+            let last = self.endpoints[self.endpoint];
+            let mut left: Vec<_> = world.machines().filter(|member| self.serves(*member)).collect();
+            if !left.is_empty() {
+                let behind = left.partition_point(|member| *member <= last);
+                left.rotate_left(behind);
+                (self.endpoints, self.endpoint) = (left, 0);
             }
+        } else if !self.pinned {
+            self.endpoint = (self.endpoint + 1) % self.endpoints.len();
         }
+    }
+
+    /// Whether a member can be counted on in the end.
+    fn serves(&self, member: NodeId) -> bool {
+        let world = self.node.world();
+        world.expected(member) && world.is_enabled(member)
     }
 
     /// Follows a stream until it breaks or is given up.
@@ -365,7 +371,7 @@ impl Watcher {
     /// All faults are over: the client sees to it that it hears of everything, and asks until it has.
     fn come_to_the_end(&mut self, session: &mut Session) -> Result<(), Disconnected> {
         self.slow = false;
-        if !self.node.world().expected(self.endpoints[self.endpoint]) {
+        if !self.serves(self.endpoints[self.endpoint]) {
             return Err(Disconnected);
         }
         // A member does not tell of the progress of a stream that waits for what has not come.

@@ -43,6 +43,9 @@ pub struct Report {
     pub operations: u64,
     /// How many faults met somebody.
     pub faults: u64,
+    /// When each client drew each of its operations, performed or not, client 1 first; nothing of clients that do not
+    /// number them.
+    pub drawn: Vec<Vec<Instant>>,
     /// How often a fault spared somebody, since too many voters would have had damaged data.
     pub spared: u64,
     /// How long progress could not be asked of the cluster, for each reason that there was.
@@ -154,6 +157,8 @@ async fn run_inside<S: System>(schedule: &Schedule<S::Options>, shape: &Shape, t
         streams: Streams::new(schedule.seed),
         members: shape.members,
         clients: shape.clients,
+        spares: shape.spares,
+        has_operator: !shape.operations.is_empty(),
         peer_links: (&schedule.network.peers).into(),
         client_links: (&schedule.network.clients).into(),
         disk: schedule.disk,
@@ -182,6 +187,7 @@ async fn run_inside<S: System>(schedule: &Schedule<S::Options>, shape: &Shape, t
         events: world.trace().events(),
         operations: system.operations(),
         faults: nemesis.met(),
+        drawn: world.take_drawn_operations(),
         spared: world.atlas().spared(),
         excused: world.atlas().excused(),
         unsettled,
@@ -250,12 +256,15 @@ async fn judge<S: System>(
             match node.id() {
                 crate::NodeId::Member(_) => system.member(node).boxed_local(),
                 crate::NodeId::Client(_) => system.client(node).map(Ok).boxed_local(),
+                crate::NodeId::Operator => system.operator(node).map(Ok).boxed_local(),
             }
         })
     });
     nemesis.begin(world);
+    let spares = world.machines().skip(world.members().count());
+    spares.for_each(|spare| world.leave_stopped(spare));
     for node in world.nodes() {
-        world.start(node);
+        world.start_unless_stopped(node);
     }
     world.atlas().set_cluster(Some(Rc::clone(system) as Rc<dyn Cluster>));
     let (healed, given_up) =

@@ -20,6 +20,7 @@ use crate::node_id::NodeId;
 use crate::panics;
 use crate::record;
 use crate::schedule::How;
+use crate::sometimes;
 use crate::storage::Drive;
 use crate::time::Instant;
 use crate::world::World;
@@ -60,9 +61,13 @@ pub(crate) struct Process {
     /// The faults that set its clock, by number; they add up.
     jumps: RefCell<Vec<(usize, i64)>>,
     pub(crate) status: Cell<Status>,
+    /// Whether it is down because it shall be, and not because of a fault.
+    stopped: Cell<bool>,
     /// Faults that keep it down, and how often these were all lifted at once.
     down: Holds,
     paused: Holds,
+    /// Of a client: when it drew each of its operations.
+    drawn: RefCell<Vec<Instant>>,
 }
 
 /// How many faults hold something, so that it is free when the last one lets go.
@@ -111,9 +116,23 @@ impl Process {
             drifts: RefCell::default(),
             jumps: RefCell::default(),
             status: Cell::new(Status::Down),
+            stopped: Cell::new(false),
             down: Holds::default(),
             paused: Holds::default(),
+            drawn: RefCell::default(),
         }
+    }
+
+    /// The number of the operation that is drawn now.
+    pub(crate) fn draw_operation(&self, now: Instant) -> u64 {
+        let drawn = &mut *self.drawn.borrow_mut();
+        drawn.push(now);
+        drawn.len() as u64 - 1
+    }
+
+    /// When each operation was drawn.
+    pub(crate) fn take_drawn(&self) -> Vec<Instant> {
+        self.drawn.take()
     }
 
     pub(crate) fn is_paused(&self) -> bool {
@@ -181,8 +200,69 @@ impl World {
         self.process(self.index(id)).status.get() == Status::Running
     }
 
+    /// A machine has no process until [`start_process`](Self::start_process).
+    pub(crate) fn leave_stopped(&self, id: NodeId) {
+        self.process(self.index(id)).stopped.set(true);
+    }
+
+    /// Gives a node its power back if it had none, and starts its process unless that shall not run.
+    pub(crate) fn start_unless_stopped(&self, id: NodeId) {
+        let process = self.process(self.index(id));
+        if process.stopped.get() {
+            process.status.set(Status::Down);
+        } else {
+            self.start(id);
+        }
+    }
+
+    /// Whether the process of a machine shall run, though a fault may keep it down.
+    #[must_use]
+    pub fn is_enabled(&self, id: NodeId) -> bool {
+        !self.process(self.index(id)).stopped.get()
+    }
+
+    /// Whether a process ever ran on a node.
+    #[must_use]
+    pub fn is_used(&self, id: NodeId) -> bool {
+        self.process(self.index(id)).incarnation.get() > 0
+    }
+
+    /// Starts the process of a machine whose process was stopped, or that never had one. While a fault keeps the
+    /// machine down, it starts when that ends.
+    pub fn start_process(&self, id: NodeId) {
+        let index = self.index(id);
+        let process = self.process(index);
+        if process.stopped.replace(false) && !process.down.is_held() {
+            self.start(id);
+            self.something_woke();
+        }
+    }
+
+    /// Stops the process of a machine: nothing starts it again but [`start_process`](Self::start_process). What it
+    /// wrote is in the page cache, as after a kill.
+    pub fn stop_process(&self, id: NodeId) {
+        let index = self.index(id);
+        if self.process(index).stopped.replace(true) {
+            return;
+        }
+        record!(self.node_by_index(index), "process", "is stopped");
+        self.crash(index, Crash::Process);
+    }
+
+    /// Puts an empty disk in place of that of a machine.
+    ///
+    /// # Panics
+    ///
+    /// If a process runs there.
+    pub fn wipe_disk(&self, id: NodeId) {
+        let index = self.index(id);
+        assert!(!self.is_running(id), "the disk of {id} is in use");
+        record!(self.node_by_index(index), "process", "its disk is wiped");
+        self.process(index).drive.wipe();
+    }
+
     /// Starts the process of a node that is down.
-    pub(crate) fn start(&self, id: NodeId) {
+    fn start(&self, id: NodeId) {
         let index = self.index(id);
         let process = self.process(index);
         assert!(process.status.get() != Status::Running, "{id} runs already");
@@ -230,14 +310,30 @@ impl World {
         }
     }
 
+    /// A process ends by itself and for good: its supervisor leaves it alone.
+    pub(crate) fn process_finishes(&self, node: &Node, reason: &str) {
+        record!(node, "process", "exits for good: {}", reason);
+        if node.is_current() {
+            self.process(node.index()).stopped.set(true);
+            self.crash(node.index(), Crash::Process);
+        }
+    }
+
     /// Crashes a node, and starts it again after `down`, unless another fault keeps it down by then.
     pub(crate) fn crash_for(&self, id: NodeId, crash: Crash, down: Duration) {
         let index = self.index(id);
+        let is_down = self.process(index).status.get() != Status::Running;
+        sometimes!(
+            self,
+            "a fault meets a process that is down",
+            is_down,
+            when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+        );
         self.crash(index, crash);
         let epoch = self.process(index).down.take();
         self.call_after(down, move |world| {
             if world.process(index).down.let_go(epoch) {
-                world.start(id);
+                world.start_unless_stopped(id);
             }
         });
     }
@@ -250,6 +346,19 @@ impl World {
             return;
         }
         let node = self.node_by_index(index);
+        sometimes!(
+            node,
+            "the power fails while the process is down",
+            before == Status::Down,
+            when = |run| { run.any_fault(&["power-failure", "failpoint"]) }
+        );
+        sometimes!(
+            node,
+            "a process crashes while it is paused",
+            process.paused.count.get() > 0,
+            when =
+                |run| { run.any_fault(&["kill", "power-failure"]) && run.any_fault(&["pause", "failpoint"]) }
+        );
         record!(
             node,
             "process",
@@ -258,6 +367,14 @@ impl World {
         );
         process.status.set(after);
         process.paused.lift_all();
+        let (all, running) =
+            (self.members().count(), self.members().filter(|id| self.is_running(*id)).count());
+        sometimes!(
+            self,
+            "all of several members are down at once",
+            all > 1 && running == 0,
+            when = |run| { run.members > 1 && run.any_fault(&["kill", "power-failure", "failpoint"]) }
+        );
         self.process_is_gone(index, crash);
         // madsim drops the tasks, some of them at once: what they still hold of the world is dead by now.
         self.runtime().kill(process.madsim_id);
@@ -279,11 +396,23 @@ impl World {
             return;
         }
         let epoch = process.paused.take();
+        sometimes!(
+            self,
+            "a process is paused by two faults at once",
+            process.paused.count.get() > 1,
+            when = |run| { run.any_fault(&["pause", "failpoint"]) }
+        );
         record!(self.node_by_index(index), "process", "is paused");
         self.runtime().pause(process.madsim_id);
         self.assess();
         self.call_after(lasts, move |world| {
             if world.process(index).paused.let_go(epoch) {
+                sometimes!(
+                    world,
+                    "a process resumes after seconds",
+                    lasts.as_secs() >= 2,
+                    when = |run| { run.any_fault(&["pause", "failpoint"]) }
+                );
                 world.resume(index);
             }
         });
@@ -317,7 +446,12 @@ impl World {
                 self.resume(index);
             }
             if process.down.lift_all() && self.atlas().how_broken(process.id) != Some(How::Down) {
-                self.start(process.id);
+                sometimes!(
+                    self,
+                    "a process is down until all faults are healed",
+                    when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+                );
+                self.start_unless_stopped(process.id);
             }
         }
     }

@@ -8,11 +8,11 @@ use futures_util::future::{Either, select};
 use protobuf::Message as _;
 use raft::eraftpb::Message;
 use vertebra_sim::network::Connection;
-use vertebra_sim::{NodeId, before, record};
+use vertebra_sim::{NodeId, before, record, sometimes};
 
 use super::raft_loop::Input;
 use super::snapshots::Receiving;
-use super::{Member, member_id, queue};
+use super::{Member, Proposal, member_id, queue};
 use crate::wire::{PEER_PORT, PeerStream, SnapshotReceived};
 
 /// Bytes of a snapshot that are sent at a time.
@@ -32,11 +32,18 @@ type Incoming = Connection<SnapshotReceived, PeerStream>;
 
 /// Passes proposals on to the leader, over one connection as long as it leads. What cannot be sent is dropped: its
 /// proposer does not know what became of it, and will find out by its timeout.
-pub(super) async fn forward(member: Rc<Member>, mut proposals: queue::Receiver<Vec<u8>>) {
+pub(super) async fn forward(member: Rc<Member>, mut proposals: queue::Receiver<Proposal>) {
     let mut connection: Option<(NodeId, Outgoing)> = None;
     while let Some(proposal) = proposals.recv().await {
         let leader = match member.status.get().leader {
-            0 => continue,
+            0 => {
+                sometimes!(
+                    member.node,
+                    "a proposal is dropped, for there is no leader",
+                    when = |run| run.members > 1
+                );
+                continue;
+            }
             leader if leader == member.id => {
                 let _ = member.raft.send(Input::Propose(proposal));
                 continue;
@@ -46,11 +53,25 @@ pub(super) async fn forward(member: Rc<Member>, mut proposals: queue::Receiver<V
         if connection.as_ref().is_none_or(|(to, _)| *to != leader) {
             connection = connect(&member, leader).await.map(|connection| (leader, connection));
         }
+        sometimes!(
+            member.node,
+            "a proposal is lost, for its leader is out of reach",
+            connection.is_none(),
+            when = |run| run.members > 1
+        );
         if let Some((_, open)) = &connection
-            && open.send(PeerStream::Proposal(proposal.into())).is_err()
+            && open.send(in_stream(proposal)).is_err()
         {
+            sometimes!(member.node, "a proposal is lost with its connection", when = |run| run.members > 1);
             connection = None;
         }
+    }
+}
+
+fn in_stream(proposal: Proposal) -> PeerStream {
+    match proposal {
+        Proposal::Request(data) => PeerStream::Proposal(data.into()),
+        Proposal::ConfChange(data) => PeerStream::ConfChange(data.into()),
     }
 }
 
@@ -59,8 +80,18 @@ async fn connect(member: &Member, leader: NodeId) -> Option<Outgoing> {
     let connecting = std::pin::pin!(member.node.connect(leader, PEER_PORT));
     let leader_changed = std::pin::pin!(member.leader_changed.notified());
     match select(connecting, leader_changed).await {
-        Either::Left((connection, _)) => connection.ok(),
-        Either::Right(_) => None,
+        Either::Left((connection, _)) => {
+            let connection = connection.ok()?;
+            connection.send(PeerStream::Hello { member: member.id }).ok().map(|()| connection)
+        }
+        Either::Right(_) => {
+            sometimes!(
+                member.node,
+                "the leader changes while a member connects to it",
+                when = |run| run.members > 1
+            );
+            None
+        }
     }
 }
 
@@ -79,12 +110,30 @@ async fn receive(member: &Member, connection: Incoming) {
     let mut snapshot: Option<(Box<Message>, Receiving)> = None;
     while let Ok(message) = connection.receive().await {
         match message {
+            PeerStream::Hello { member: from } => {
+                if member.is_removed(from) {
+                    let _ = member.raft.send(Input::Refuse { member: from });
+                    return;
+                }
+            }
             PeerStream::Proposal(data) => {
                 if member.is_leader() {
-                    let _ = member.raft.send(Input::Propose(data.to_vec()));
+                    let _ = member.raft.send(Input::Propose(Proposal::Request(data.to_vec())));
+                } else {
+                    sometimes!(
+                        member.node,
+                        "a proposal is passed on to a member that does not lead",
+                        when = |run| run.members > 1
+                    );
+                }
+            }
+            PeerStream::ConfChange(data) => {
+                if member.is_leader() {
+                    let _ = member.raft.send(Input::Propose(Proposal::ConfChange(data.to_vec())));
                 }
             }
             PeerStream::Snapshot { message, length, checksum } => match Message::parse_from_bytes(&message) {
+                Ok(message) if message.to != member.id => return,
                 Ok(message) if length <= SNAPSHOT_BYTES_MAX => {
                     let number = member.received_snapshots.get() + 1;
                     member.received_snapshots.set(number);

@@ -112,6 +112,11 @@ impl Window {
 struct Ended;
 
 async fn serve(member: &Member, draws: &RefCell<Draws>, connection: Connection<WatchDown, WatchUp>) {
+    // As in etcd, where a learner refuses all streams but that of a snapshot.
+    if member.is_learner() {
+        sometimes!(member.node, "a learner is asked for watches", when = |run| run.has("watch"));
+        return;
+    }
     let options = &member.options.watch;
     let stream = Stream {
         member,
@@ -158,7 +163,8 @@ impl Stream<'_> {
                 }
                 Some(RequestUnion::CancelRequest(request)) => self.cancel(request.watch_id).await,
                 Some(RequestUnion::ProgressRequest(_)) => {
-                    let numbers: Vec<_> = self.watches.borrow().values().map(|served| served.number).collect();
+                    let numbers: Vec<_> =
+                        self.watches.borrow().values().map(|served| served.number).collect();
                     self.member.kv.progress_if_synced(self.member, &numbers, INVALID_ID).await;
                 }
                 None => {}

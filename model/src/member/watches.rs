@@ -180,7 +180,11 @@ impl Kv {
         }
         if moved > 0 {
             record!(node, "watch", "{} victims were sent to", moved);
-            sometimes!(node, "a victim is sent to and catches up with what it missed", watches.any_unsynced());
+            sometimes!(
+                node,
+                "a victim is sent to and catches up with what it missed",
+                watches.any_unsynced()
+            );
             watches.unsynced_came();
         }
         moved

@@ -25,9 +25,9 @@ pub mod raft_safety;
 mod replay;
 pub mod revisions;
 pub mod serializable;
-pub mod watch;
 #[cfg(test)]
 mod testing;
+pub mod watch;
 
 use vertebra_sim::verdict::Violation;
 

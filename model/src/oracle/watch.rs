@@ -213,7 +213,8 @@ impl<'a> Walk<'a> {
         self.created = Some(revision);
         self.ended = response.canceled;
         let expected = reason_to_refuse(self.watched);
-        if response.canceled != expected.is_some() || expected.is_some_and(|reason| reason != response.cancel_reason)
+        if response.canceled != expected.is_some()
+            || expected.is_some_and(|reason| reason != response.cancel_reason)
         {
             let reason = &response.cancel_reason;
             return self.refuse("refused", format_args!("\"{reason}\", and it should be {expected:?}"));
@@ -232,9 +233,8 @@ impl<'a> Walk<'a> {
             Some((_, committed)) if *committed > clock => {
                 self.refuse("compacted", format_args!("the compaction at {compacted} was not committed yet"))
             }
-            Some(_) if self.from.is_some_and(|from| from >= compacted) => {
-                self.refuse("compacted", format_args!("compacted at {compacted}, which left all that it wants"))
-            }
+            Some(_) if self.from.is_some_and(|from| from >= compacted) => self
+                .refuse("compacted", format_args!("compacted at {compacted}, which left all that it wants")),
             Some(_) => Ok(()),
         }
     }
@@ -278,7 +278,8 @@ impl<'a> Walk<'a> {
         for event in events {
             let (revision, key) = (revision_of(event), key_of(event));
             let Some(change) = expected.next_if(|change| change.revision <= revision) else {
-                return self.refuse("unknown", format_args!("an event of {} at {revision}", key.escape_ascii()));
+                return self
+                    .refuse("unknown", format_args!("an event of {} at {revision}", key.escape_ascii()));
             };
             if change.revision < revision {
                 let nothing_yet = before == 0 && self.bookmark == 0;
@@ -286,7 +287,8 @@ impl<'a> Walk<'a> {
                 return self.refuse(clause, format_args!("{revision} comes, and {} should", change.revision));
             }
             if change.key != *key {
-                let later = events.iter().any(|other| revision_of(other) == revision && *key_of(other) == change.key);
+                let later =
+                    events.iter().any(|other| revision_of(other) == revision && *key_of(other) == change.key);
                 let clause = if later { "ordered" } else { "reliable" };
                 let (came, should) = (key.escape_ascii(), change.key.escape_ascii());
                 return self.refuse(clause, format_args!("{came} comes at {revision}, and {should} should"));
@@ -349,7 +351,8 @@ impl<'a> Walk<'a> {
         // A member may have compacted it, wherever it is in the log by then.
         let compacted = self.log.compactions.last().is_some_and(|(compacted, _)| compacted >= revision);
         let fits = match (&event.prev_kv, self.watched.request.prev_kv) {
-            (None, true) => previous.is_none() || compacted,
+            // What was under way when it was cancelled may come without.
+            (None, true) => previous.is_none() || compacted || self.watched.cancel_asked,
             (None, false) => true,
             (told, asked) => asked && told == previous,
         };
@@ -365,7 +368,10 @@ fn reason_to_refuse(watched: &Watched) -> Option<&'static str> {
     let request = &watched.request;
     let key = if request.key.is_empty() { b"\0" } else { &request.key[..] };
     if request.start_revision < 0 {
-        debug_assert_eq!(Error::Compacted.to_string(), "etcdserver: mvcc: required revision has been compacted");
+        debug_assert_eq!(
+            Error::Compacted.to_string(),
+            "etcdserver: mvcc: required revision has been compacted"
+        );
         Some("etcdserver: mvcc: required revision has been compacted")
     } else if !matches!(&request.range_end[..], [] | [0]) && key >= &request.range_end[..] {
         Some("mvcc: watcher range is empty")

@@ -126,7 +126,8 @@ impl network::Message for WatchDown {
 
 impl fmt::Display for WatchDown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let WatchResponse { header, watch_id, created, canceled, compact_revision, cancel_reason, .. } = &self.0;
+        let WatchResponse { header, watch_id, created, canceled, compact_revision, cancel_reason, .. } =
+            &self.0;
         write!(f, "watch {watch_id}")?;
         if *created {
             write!(f, " created")?;

@@ -17,6 +17,7 @@
 //! ```
 
 use std::any::Any;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::Hash;
@@ -87,12 +88,20 @@ pub(crate) struct Network {
     connections: BTreeMap<u64, ConnectionState>,
     /// Numbers datagrams and connections, so that a reader can follow one through the trace.
     sequence: u64,
+    /// The newest datagram that has arrived over each link, for marks alone.
+    newest: Vec<Cell<u64>>,
 }
 
 impl Network {
-    /// `profile` tells the undisturbed behaviour of the link between two nodes, given by index.
-    pub(crate) fn new(nodes: usize, profile: impl Fn(usize, usize) -> LinkProfile) -> Self {
-        let links = (0..nodes * nodes).map(|link| Link::new(profile(link / nodes, link % nodes))).collect();
+    /// `profile` tells the undisturbed behaviour of the link between two nodes, given by index. The links among the
+    /// first `core` nodes draw the same whatever nodes there are besides.
+    pub(crate) fn new(nodes: usize, core: usize, profile: impl Fn(usize, usize) -> LinkProfile) -> Self {
+        let number = |from, to| match from < core && to < core {
+            true => from * core + to,
+            false => core * core + (from << 16) + to,
+        };
+        let ends = (0..nodes * nodes).map(|link| (link / nodes, link % nodes));
+        let links = ends.map(|(from, to)| Link::new(profile(from, to), number(from, to) as u64)).collect();
         Self {
             nodes,
             links,
@@ -100,6 +109,7 @@ impl Network {
             listeners: (0..nodes).map(|_| Vec::new()).collect(),
             connections: BTreeMap::new(),
             sequence: 0,
+            newest: vec![Cell::new(0); nodes * nodes],
         }
     }
 

@@ -19,12 +19,7 @@ impl<T> Channel<T> {
     /// An empty channel for up to `capacity` items.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self {
-            items: RefCell::default(),
-            capacity,
-            receiver: Cell::new(None),
-            sender: Cell::new(None),
-        }
+        Self { items: RefCell::default(), capacity, receiver: Cell::new(None), sender: Cell::new(None) }
     }
 
     /// Whether the next [`try_send`](Self::try_send) would be in vain.

@@ -29,7 +29,8 @@ impl Member {
     fn watch(&mut self, start: i64, channel: &Rc<Channel<Response>>) -> Number {
         let (key, range_end) = (Bytes::from_static(b"a"), Bytes::from_static(b"c"));
         let channel = Rc::clone(channel);
-        self.watchers.watch(Watch { id: start, key, range_end, start, filters: Vec::new(), channel }, self.now)
+        self.watchers
+            .watch(Watch { id: start, key, range_end, start, filters: Vec::new(), channel }, self.now)
     }
 
     fn write(&mut self) -> usize {

@@ -100,7 +100,13 @@ fn event(change: &Change) -> Event {
 #[test]
 fn a_watch_tells_of_everything_in_pieces_of_any_size() {
     Told::new(all(2)).events(&of(&[2, 3, 4, 5, 6, 7])).progress(7).check().unwrap();
-    Told::new(all(2)).events(&of(&[2])).progress(2).events(&of(&[3, 4, 5])).events(&of(&[6])).check().unwrap();
+    Told::new(all(2))
+        .events(&of(&[2]))
+        .progress(2)
+        .events(&of(&[3, 4, 5]))
+        .events(&of(&[6]))
+        .check()
+        .unwrap();
     Told::new(all(9)).check().unwrap();
     Told::new(all(0)).events(&of(&[6, 7])).check().unwrap();
 }
