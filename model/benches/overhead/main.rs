@@ -20,7 +20,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use vertebra_model::{Options, Traffic, Weights};
+use vertebra_model::{Options, Traffic, WatchOptions, Weights};
 use vertebra_sim::schedule::{DamageMax, Disk, Link, Network, Operations, Schedule};
 use vertebra_sim::time::text;
 
@@ -210,6 +210,7 @@ fn options() -> Options {
         message_bytes_max: 1 << 20,
         messages_inflight_max: 512,
         operations: Operations::default(),
+        watch: WatchOptions::default(),
         traffic: Traffic {
             request_timeout: Duration::from_secs(1),
             think_time_max: Duration::from_millis(100),

@@ -90,7 +90,10 @@ impl ApplyLoop {
                 when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
             );
             record!(member.node, "apply", "entry {}/{}: passed over", entry.index, entry.term);
-            member.observer.passed_over(member.id, entry, || (!entry.data.is_empty()).then(|| decode(entry)));
+            // What a member published of itself does not concern the store, here as little as when it is applied.
+            let request = || (!entry.data.is_empty()).then(|| decode(entry));
+            let of_store = || request().filter(|request| request.cluster_member_attr_set.is_none());
+            member.observer.passed_over(member.id, entry, of_store);
         }
         member.applied.set(entry.index);
         self.term = entry.term;

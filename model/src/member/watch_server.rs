@@ -192,9 +192,9 @@ impl Stream<'_> {
             return refused(EMPTY_RANGE);
         }
         let Some(id) = self.assign(request.watch_id) else { return refused(DUPLICATE_ID) };
-        let filters = request.filters().filter_map(|filter| match filter {
-            FilterType::Noput => Some(Filter::NoPut),
-            FilterType::Nodelete => Some(Filter::NoDelete),
+        let filters = request.filters().map(|filter| match filter {
+            FilterType::Noput => Filter::NoPut,
+            FilterType::Nodelete => Filter::NoDelete,
         });
         let watch = Watch {
             id,

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use vertebra_sim::random::Streams;
 use vertebra_sim::time::text;
 
+/// etcd's default: no test lasts so long.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(600);
+
 /// How members serve watches, and how many clients watch.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,7 +40,7 @@ impl Default for WatchOptions {
             channel_responses_max: 128,
             sync_watchers_max: 512,
             batch_revisions_max: 1_000,
-            progress_interval: Duration::from_mins(10),
+            progress_interval: PROGRESS_INTERVAL,
             window_bytes: 64 << 10,
             response_bytes_max: 2 << 20,
             slow_percent: 0,
@@ -57,7 +60,7 @@ impl WatchOptions {
             progress_interval: *stream.weighted(&[
                 (5, millis(100)),
                 (3, millis(1_000)),
-                (2, Duration::from_mins(10)),
+                (2, PROGRESS_INTERVAL),
             ]),
             window_bytes: *stream.weighted(&[(4, 64 << 10), (3, 256), (2, 2 << 10)]),
             response_bytes_max: *stream.weighted(&[(5, 2 << 20), (3, 512), (2, 4 << 10)]),

@@ -84,7 +84,7 @@ fn of(revisions: &[i64]) -> Vec<Event> {
     let script = log();
     let log = Log::new(&script.witness);
     let changes = log.changes.iter().filter(|change| revisions.contains(&change.revision));
-    changes.map(|change| event(change)).collect()
+    changes.map(event).collect()
 }
 
 fn event(change: &Change) -> Event {
