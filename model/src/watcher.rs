@@ -377,7 +377,7 @@ impl Watcher {
         // A member does not tell of the progress of a stream that waits for what has not come.
         for place in 0..session.open.len() {
             let Some(wanted) = session.open[place].wanted else { continue };
-            let is_future = self.wanted[wanted].next > self.known_revision.get() + 1;
+            let is_future = session.open[place].start > self.known_revision.get();
             if is_future && session.open[place].id.is_some() {
                 self.cancel(session, place)?;
                 session.open[place].wanted = None;

@@ -55,8 +55,9 @@ impl WatchOptions {
         Self {
             streams: *stream.weighted(&[(3, 0), (4, 1), (3, 2), (1, 3)]),
             channel_responses_max: *stream.weighted(&[(4, 128), (2, 1), (2, 2), (2, 8)]),
-            sync_watchers_max: *stream.weighted(&[(6, 512), (2, 1), (2, 2)]),
-            batch_revisions_max: *stream.weighted(&[(5, 1_000), (2, 1), (2, 3), (1, 20)]),
+            sync_watchers_max: *stream.weighted(&[(6, 512), (2, 2), (2, 3)]),
+            // Fewer, and watchers that lag would not catch up in the time that they have in the end.
+            batch_revisions_max: *stream.weighted(&[(5, 1_000), (3, 10), (2, 50)]),
             progress_interval: *stream.weighted(&[
                 (5, millis(100)),
                 (3, millis(1_000)),
