@@ -116,6 +116,10 @@ impl Client {
                     } else if !error.outcome_unknown() {
                         self.unanswered = None;
                     }
+                    if error == Error::NotSupportedForLearner {
+                        // It says nothing of what is applied.
+                        return (Outcome::Failed(error), None);
+                    }
                     if !error.outcome_unknown() {
                         return (Outcome::Failed(error), Some(applied_index));
                     }

@@ -36,6 +36,11 @@ impl Configuration {
         self.voters.contains(&member) || self.outgoing.contains(&member)
     }
 
+    /// Everyone who votes, once or twice.
+    pub fn all_voters(&self) -> impl Iterator<Item = MemberId> {
+        self.voters.iter().chain(&self.outgoing).copied()
+    }
+
     /// Everyone who takes part.
     pub fn members(&self) -> impl Iterator<Item = MemberId> {
         self.voters.iter().chain(&self.outgoing).chain(&self.learners).copied()
