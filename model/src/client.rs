@@ -204,6 +204,8 @@ impl Client {
         if !left.is_empty() {
             record!(self.node, "client", "moves to other members");
             (self.endpoints, self.endpoint, self.connection) = (left, 0, None);
+            // Some of them may take part no more: it asks, and tries all that do.
+            self.bound = false;
         }
     }
 
