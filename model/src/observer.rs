@@ -11,6 +11,7 @@ use vertebra_sim::{NodeId, Violation, World, record};
 
 use crate::api::InternalRaftRequest;
 use crate::cluster::{MemberId, Shown, machine};
+use crate::error::Error;
 use crate::history::{History, OperationId, Outcome, Request};
 use crate::member::{Kv, member_id};
 use crate::options::Options;
@@ -126,7 +127,15 @@ impl Observer {
 
     pub(crate) fn returned(&self, operation: OperationId, outcome: &Outcome, applied_index: Option<u64>) {
         self.history.borrow_mut().returned(operation, outcome.clone());
-        if let Some(index) = applied_index {
+        // A refusal of another kind, such as a learner's, says nothing of the state that it was given in.
+        let tells = match outcome {
+            Outcome::Ok(_) => true,
+            Outcome::Failed(error) => {
+                matches!(error, Error::KeyNotFound | Error::FutureRevision | Error::Compacted)
+            }
+            Outcome::Unknown => false,
+        };
+        if let Some(index) = applied_index.filter(|_| tells) {
             self.witness.borrow_mut().served(operation, index);
         }
     }

@@ -39,7 +39,7 @@ use std::collections::{BTreeMap, VecDeque};
 use vertebra_sim::verdict::Violation;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use configuration::Configurations;
+use configuration::{Configurations, Listed};
 
 const ORACLE: &str = "raft";
 
@@ -433,7 +433,10 @@ impl RaftSafety {
             let voted: Vec<_> = configuration.members().filter(|voter| votes_for_it(*voter)).collect();
             return violation(
                 "election without quorum",
-                format!("member {member} leads term {term} by the votes of {voted:?} of {configuration:?}"),
+                format!(
+                    "member {member} leads term {term} by the votes of {} of {configuration}",
+                    Listed(&voted)
+                ),
             );
         }
         let state = self.members.entry(member).or_default();
@@ -461,7 +464,7 @@ impl RaftSafety {
         }
         violation(
             "not a voter",
-            format!("member {member} stands in term {term}, but votes are {configuration:?}"),
+            format!("member {member} stands in term {term}, but votes are {configuration}"),
         )
     }
 
@@ -529,7 +532,7 @@ impl RaftSafety {
         let holders: Vec<_> = configuration.members().filter(|voter| has_it(*voter)).collect();
         violation(
             "commit without quorum",
-            format!("entry {index} is committed and durable on {holders:?} of {configuration:?}"),
+            format!("entry {index} is committed and durable on {} of {configuration}", Listed(&holders)),
         )
     }
 
