@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use vertebra_sim::atlas::Damage;
 use vertebra_sim::random::Streams;
 use vertebra_sim::schedule::Shape;
 use vertebra_sim::{Node, NodeId, System, Violation, World};
@@ -64,6 +65,10 @@ impl System for Etcd {
 
     fn leader(&self) -> Option<NodeId> {
         self.observer.leader()
+    }
+
+    fn is_sound(&self, damage: &Damage) -> bool {
+        self.observer.is_sound(damage)
     }
 
     async fn settle(self: Rc<Self>, world: World) {

@@ -65,7 +65,7 @@ const COMPACTION: &[&str] = &[
 
 /// All of them, part by part.
 pub const FAILPOINTS: &[&str] =
-    &join::<{ MEMBER.len() + COMMIT.len() + COMPACTION.len() }>(&[MEMBER, COMMIT, COMPACTION]);
+    &join::<{ MEMBER.len() + BACKEND.len() + COMPACTION.len() }>(&[MEMBER, BACKEND, COMPACTION]);
 
 /// The lists as one.
 const fn join<const COUNT: usize>(lists: &[&[&'static str]]) -> [&'static str; COUNT] {

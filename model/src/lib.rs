@@ -27,6 +27,7 @@ pub mod error;
 mod etcd;
 pub mod failpoints;
 pub mod history;
+pub mod maintenance;
 mod member;
 pub mod mvcc;
 mod observer;

@@ -7,18 +7,19 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use raft::eraftpb::{Entry, HardState, Message, MessageType};
-use vertebra_sim::{NodeId, Violation, World, record};
+use vertebra_sim::atlas::Damage;
+use vertebra_sim::{Instant, NodeId, Violation, World, record};
 
 use crate::api::InternalRaftRequest;
 use crate::history::{History, OperationId, Outcome, Request};
 use crate::member::{Kv, member_id};
-use crate::options::Options;
+use crate::options::{BACKEND_FILES, Options};
 use crate::oracle::agreement::Agreement;
 use crate::oracle::linearizable_history::{self, Conclusion};
 use crate::oracle::linearizable_log::{self, LogEntry, Witness};
 use crate::oracle::raft_safety::{self, Durable, RaftSafety, Recovered};
 use crate::oracle::revisions::{self, Revisions};
-use crate::oracle::{self, commit_window, durability, serializable};
+use crate::oracle::{self, commit_window, durability, serializable, soundness};
 
 /// Whether a member leads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,12 +51,15 @@ struct View {
     role: Role,
     applied: u64,
     kv: Option<Rc<Kv>>,
+    /// Since when its backend is in the file in which it is.
+    backend_since: Instant,
 }
 
 impl Observer {
     pub(crate) fn new(world: &World, options: &Options) -> Self {
         let voters: Vec<_> = (1..=u64::from(options.members)).collect();
-        let view = || View { term: 0, role: Role::Other, applied: 0, kv: None };
+        let view =
+            || View { term: 0, role: Role::Other, applied: 0, kv: None, backend_since: Instant::START };
         Self {
             world: world.clone(),
             without_oracles: options.without_oracles.clone(),
@@ -148,6 +152,7 @@ impl Observer {
                 role: Role::Other,
                 applied: snapshot_index,
                 kv: Some(Rc::clone(kv)),
+                backend_since: view.backend_since,
             };
         });
         self.opened(member, kv);
@@ -213,7 +218,9 @@ impl Observer {
             return;
         }
         let committed = self.committed.borrow().get(entry.index as usize).copied();
-        if let (Some(committed), Some(request)) = (committed, request()) {
+        // Members' own requests are no operations of clients.
+        let request = request().filter(|request| request.alarm.is_none());
+        if let (Some(committed), Some(request)) = (committed, request) {
             self.witness.borrow_mut().committed(LogEntry { index: entry.index, request, committed });
         }
     }
@@ -231,6 +238,42 @@ impl Observer {
         self.view(member, |view| view.applied = entry.index);
     }
 
+    /// `member` has found that `other` has other data; 0 if it cannot tell who.
+    pub(crate) fn found_corrupt(&self, member: u64, other: u64) {
+        record!(self.world, "corruption", "member {} finds member {} corrupt", member, other);
+        // By the check at its start, a member finds that one of two is corrupt.
+        let faults = match other {
+            0 => !self.world.damages().is_empty(),
+            _ => self.is_damaged(member) || self.is_damaged(other),
+        };
+        self.check(soundness::corruption(other, faults));
+    }
+
+    /// A member that starts finds a part of its data damaged or missing.
+    pub(crate) fn found_damage(&self, member: u64, what: &'static str) {
+        record!(self.world, "member", "member {} finds its {} damaged", member, what);
+        self.check(soundness::damage(member, what, self.is_damaged(member)));
+    }
+
+    fn is_damaged(&self, member: u64) -> bool {
+        self.world.damages().iter().any(|damage| damage.member == member_id(member))
+    }
+
+    /// The backend of a member is another file now, with nothing of the old one in it.
+    pub(crate) fn replaced_backend(&self, member: u64) {
+        self.view(member, |view| view.backend_since = self.world.now());
+    }
+
+    /// Whether what was damaged of a member's data has been made good since.
+    pub(crate) fn is_sound(&self, damage: &Damage) -> bool {
+        let members = self.members.borrow();
+        let view = match damage.member {
+            NodeId::Member(number) => members.get(usize::from(number) - 1),
+            _ => None,
+        };
+        damage.files == Some(BACKEND_FILES) && view.is_some_and(|view| view.backend_since > damage.since)
+    }
+
     /// A member took a snapshot from the leader in place of its log.
     pub(crate) fn installed_snapshot(&self, member: u64, index: u64, term: u64) {
         self.raft(|raft| raft.installed_snapshot(member, index, term));
@@ -240,6 +283,7 @@ impl Observer {
     pub(crate) fn installed_store(&self, member: u64, index: u64, kv: &Kv) {
         self.raft(|raft| raft.restored(member, index));
         self.view(member, |view| view.applied = index);
+        self.replaced_backend(member);
         self.opened(member, kv);
     }
 
@@ -309,12 +353,15 @@ impl Observer {
         self.overrule(serializable::check(history, witness))?;
         self.overrule(commit_window::check(history, witness))?;
         self.overrule(revisions::check(history))?;
+        let mut hashes = Vec::new();
         for (number, view) in (1..).zip(self.members.borrow().iter()) {
             let caught_up = self.world.has_settled() && self.world.expected(member_id(number));
             if let Some(kv) = view.kv.as_ref().filter(|_| caught_up) {
                 self.overrule(durability::check(history, number, &**kv))?;
+                hashes.extend(kv.hash().map(|hash| (number, hash)));
             }
         }
+        self.overrule(soundness::hashes(hashes))?;
         Ok(())
     }
 }

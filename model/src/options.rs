@@ -18,8 +18,11 @@ use crate::{oracle, wire};
 const FILES: &[FileClass] = &[
     FileClass { name: "log", prefix: "wal/" },
     FileClass { name: "snapshot", prefix: "snap/0" },
-    FileClass { name: "backend", prefix: "snap/db" },
+    FileClass { name: BACKEND_FILES, prefix: "snap/db" },
 ];
+
+/// What schedules call the file of the backend.
+pub(crate) const BACKEND_FILES: &str = "backend";
 
 /// The options of one run. In a schedule they are the table `[options]`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -63,6 +66,18 @@ pub struct Options {
     /// How long it rests then. etcd: 10 ms.
     #[serde(with = "text", default = "compaction_sleep_interval")]
     pub compaction_sleep_interval: Duration,
+    /// Time between two defragmentations of each member. 0: none.
+    #[serde(with = "text", default)]
+    pub defragment_interval: Duration,
+    /// Time between two comparisons of all members' data by the leader. 0, as in etcd by default: none.
+    #[serde(with = "text", default)]
+    pub corruption_check_interval: Duration,
+    /// Time between two comparisons of what compactions left. etcd: 1 min, if at all. 0: none.
+    #[serde(with = "text", default)]
+    pub compact_hash_check_interval: Duration,
+    /// Whether a member compares its data with that of others before it serves anybody.
+    #[serde(default)]
+    pub initial_corruption_check: bool,
     /// Size at which a segment of the write-ahead log is full.
     pub wal_segment_bytes: u64,
     /// Bytes of entries in one message at most. etcd: 1 MiB.
@@ -128,6 +143,8 @@ impl Options {
         let mut raft = streams.stream("options/raft", 0);
         let mut storage = streams.stream("options/storage", 0);
         let mut backend = streams.stream("options/backend", 0);
+        let mut maintenance = streams.stream("options/maintenance", 0);
+        let never = Duration::ZERO;
         let mut compaction = streams.stream("options/compaction", 0);
         let millis = Duration::from_millis;
         Self {
@@ -156,6 +173,14 @@ impl Options {
                 (2, millis(1)),
                 (1, millis(100)),
             ]),
+            defragment_interval: *maintenance.weighted(&[(8, never), (1, millis(700)), (1, millis(3_000))]),
+            corruption_check_interval: *maintenance.weighted(&[
+                (8, never),
+                (1, millis(500)),
+                (1, millis(2_000)),
+            ]),
+            compact_hash_check_interval: *maintenance.weighted(&[(8, never), (2, millis(1_000))]),
+            initial_corruption_check: maintenance.chance(100_000),
             wal_segment_bytes: storage.magnitude(1 << 10, 64 << 10),
             message_bytes_max: *storage.weighted(&[(6, 1 << 20), (2, 256), (2, 0)]),
             messages_inflight_max: *storage.weighted(&[(6, 512), (2, 2), (2, 16)]),

@@ -8,12 +8,13 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 use vertebra_sim::{Node, record};
 
+use super::alarms::Alarms;
 use super::compaction::{Compactions, Job};
 use super::consistent_index::{self, ConsistentIndex};
 use crate::api::{InternalRaftRequest, KeyValue};
 use crate::backend::{Backend, BackendError, BatchTx, Limits, ReadTx};
 use crate::error::Error;
-use crate::mvcc::{RestoreError, Restored, Store};
+use crate::mvcc::{KvHash, RestoreError, Restored, Store};
 use crate::options::Options;
 use crate::oracle::durability;
 use crate::response::Response;
@@ -38,6 +39,7 @@ pub(crate) struct Kv {
     /// Index of the last entry whose changes readers see.
     visible: Cell<u64>,
     compactions: Compactions,
+    alarms: Alarms,
     /// Ends the commits of the backend at intervals.
     closing: RefCell<Option<oneshot::Sender<()>>>,
     /// How often the backend was replaced by that of a snapshot. What goes on over awaits must see that.
@@ -62,10 +64,12 @@ impl Kv {
             visible: Cell::new(state.index.get()),
             state,
             compactions: Compactions::default(),
+            alarms: Alarms::default(),
             closing: RefCell::default(),
             generation: Cell::new(0),
         };
         kv.attach();
+        kv.alarms.restore(&kv.backend().read());
         kv.resume(unfinished);
         Ok(kv)
     }
@@ -82,6 +86,7 @@ impl Kv {
         *self.backend.borrow_mut() = backend;
         self.generation.set(self.generation.get() + 1);
         self.attach();
+        self.alarms.restore(&self.backend().read());
         self.resume(unfinished);
         Ok(())
     }
@@ -115,12 +120,21 @@ impl Kv {
         });
     }
 
+    /// Ends the commits at intervals.
+    pub(super) fn close(&self) {
+        self.closing.borrow_mut().take();
+    }
+
     pub(super) fn backend(&self) -> Backend {
         self.backend.borrow().clone()
     }
 
     pub(super) fn generation(&self) -> u32 {
         self.generation.get()
+    }
+
+    pub(super) fn alarms(&self) -> &Alarms {
+        &self.alarms
     }
 
     pub(super) fn compactions(&self) -> &Compactions {
@@ -191,6 +205,11 @@ impl Kv {
     /// Makes everything durable that was applied.
     pub(super) async fn commit(&self) -> Result<(), BackendError> {
         self.backend().force_commit().await
+    }
+
+    /// The hash of all records, and where it was taken.
+    pub(crate) fn hash(&self) -> Option<KvHash> {
+        self.read(|store, tx| store.hash_by_revision(tx, 0)).ok().map(|(hash, _)| hash)
     }
 
     pub(crate) fn revision(&self) -> i64 {

@@ -20,6 +20,8 @@ struct State {
     entries: VecDeque<Entry>,
     /// The newest snapshot that is durable: index and term.
     snapshot: (u64, u64),
+    /// What is applied, for a follower that asks for a newer snapshot: index and term.
+    applied: (u64, u64),
 }
 
 impl Log {
@@ -31,7 +33,15 @@ impl Log {
     ) -> Self {
         let (base_index, base_term) = snapshot;
         let entries = entries.into();
-        Self(Rc::new(RefCell::new(State { hard_state, voters, base_index, base_term, entries, snapshot })))
+        Self(Rc::new(RefCell::new(State {
+            hard_state,
+            voters,
+            base_index,
+            base_term,
+            entries,
+            snapshot,
+            applied: snapshot,
+        })))
     }
 
     pub(super) fn set_hard_state(&self, hard_state: &HardState) {
@@ -40,6 +50,14 @@ impl Log {
 
     pub(super) fn hard_state(&self) -> Ref<'_, HardState> {
         Ref::map(self.0.borrow(), |state| &state.hard_state)
+    }
+
+    /// Entries up to `index` are applied.
+    pub(super) fn set_applied(&self, index: u64) {
+        let state = &mut *self.0.borrow_mut();
+        if let Some(term) = state.term(index) {
+            state.applied = (index, term);
+        }
     }
 
     pub(super) fn set_commit(&self, commit: u64) {
@@ -149,7 +167,8 @@ impl Storage for Log {
 
     fn snapshot(&self, request_index: u64, _: u64) -> raft::Result<Snapshot> {
         let state = self.0.borrow();
-        let (index, term) = state.snapshot;
+        // What is sent is made when it is sent, of what is applied then.
+        let (index, term) = if state.snapshot.0 < request_index { state.applied } else { state.snapshot };
         if index == 0 || index < request_index {
             return Err(StorageError::SnapshotTemporarilyUnavailable.into());
         }

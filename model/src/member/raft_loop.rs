@@ -110,7 +110,7 @@ pub(super) async fn run(
             Poll::Pending
         })
         .await;
-        if ticked {
+        if ticked && this.may_tick() {
             this.raft.tick();
             this.role_may_have_changed();
         }
@@ -119,6 +119,7 @@ pub(super) async fn run(
         }
         this.take_messages().await;
         this.advance_applied();
+        this.ask_for_store();
         while this.raft.has_ready() {
             let ready = this.raft.ready();
             this.let_through(ready).await?;
@@ -150,12 +151,29 @@ fn start_raft(member: &Member, log: Log) -> RawNode<Log> {
 }
 
 impl RaftLoop {
+    /// Whether Raft's clock may go on. A member without a store must not stand for election: as a leader it could apply
+    /// nothing, and nobody could send it a store.
+    fn may_tick(&self) -> bool {
+        let raft = &self.raft.raft;
+        self.member.is_whole() || raft.election_elapsed + 1 < raft.randomized_election_timeout()
+    }
+
+    /// Asks the leader for its store, if this member's is lost.
+    fn ask_for_store(&mut self) {
+        let raft = &self.raft.raft;
+        if !self.member.is_whole() && raft.state == StateRole::Follower && raft.leader_id != 0 {
+            // Raft refuses while it has nothing of the leader's in its log, and when it has been asked already.
+            let _ = self.raft.request_snapshot();
+        }
+    }
+
     /// Tells Raft what is applied. A snapshot that was handed over counts: its log begins behind it, and Raft would look
     /// for entries between the two if it stood for election before the apply loop came to it.
     fn advance_applied(&mut self) {
         let (snapshot, _) = self.log.snapshot_base();
         // Raft checks that no more is applied than it said is committed, which a planted defect may not care for.
         let committed = self.raft.raft.raft_log.committed;
+        self.log.set_applied(self.member.applied.get());
         self.raft.advance_apply_to(self.member.applied.get().max(snapshot).min(committed));
     }
 
@@ -165,7 +183,11 @@ impl RaftLoop {
         let ticks = usize::from(self.member.options.election_ticks);
         let (term, role) = (self.raft.raft.term, self.raft.raft.state);
         let hash = mix(self.member.observer.seed() ^ mix(self.member.id ^ mix(term ^ mix(role as u64))));
-        let timeout = ticks + (hash % ticks as u64) as usize;
+        let timeout = match self.member.is_whole() {
+            true => ticks + (hash % ticks as u64) as usize,
+            // It will never come.
+            false => 2 * ticks - 1,
+        };
         if self.raft.raft.randomized_election_timeout() != timeout {
             self.raft.raft.set_randomized_election_timeout(timeout);
         }
@@ -233,6 +255,9 @@ impl RaftLoop {
 
     fn take_message(&mut self, from: NodeId, message: PeerMessage) {
         match message {
+            // To stand for election at once.
+            PeerMessage::Raft(message)
+                if message.msg_type == MessageType::MsgTimeoutNow && !self.member.is_whole() => {}
             PeerMessage::Raft(message) => self.step(message),
             PeerMessage::ReadIndex { attempt } => {
                 self.seek_read_index(None, Reader::Peer { member: from, attempt });

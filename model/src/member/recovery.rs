@@ -2,21 +2,23 @@
 
 use std::rc::Rc;
 
-use raft::eraftpb::{Entry, SnapshotMetadata};
+use raft::eraftpb::Entry;
 use vertebra_sim::{Node, record};
 
-use super::kv::{self, Kv};
+use super::kv::{self, Kv, KvError};
 use super::log::Log;
-use super::{consistent_index, number, snapshots};
-use crate::backend::Backend;
+use super::{number, snapshots};
+use crate::backend::{self, Backend, BackendError};
 use crate::failpoints;
 use crate::observer::Observer;
 use crate::options::Options;
-use crate::wal::{Recovered as Logged, Wal};
+use crate::wal::{Recovered as Logged, Wal, WalError};
 
 /// What a member starts with.
 pub(super) struct Recovered {
     pub(super) kv: Rc<Kv>,
+    /// Whether the store is that of some entry. Otherwise it is empty, and the leader must send another.
+    pub(super) whole: bool,
     /// The snapshot from which on the log is applied: index and term. The store can be ahead of it.
     pub(super) snapshot: (u64, u64),
     pub(super) log: Log,
@@ -33,12 +35,18 @@ pub(super) async fn recover(
     let member = number(node.id());
     let disk = node.disk();
     snapshots::prepare(&disk).await.map_err(|error| error.to_string())?;
-    let (wal, logged) = Wal::open(disk.clone(), member, options.wal_segment_bytes)
-        .await
-        .map_err(|error| error.to_string())?;
+    let opened = Wal::open(disk.clone(), member, options.wal_segment_bytes).await;
+    if let Err(WalError::Damaged { .. } | WalError::Gap { .. }) = &opened {
+        observer.found_damage(member, "log");
+    }
+    let (wal, logged) = opened.map_err(|error| error.to_string())?;
     let Logged { mut hard_state, snapshots: recorded, mut entries } = logged;
-    let newest = snapshots::newest(node, &recorded).await.map_err(|error| error.to_string())?;
-    let (index, term) = newest.as_ref().map_or((0, 0), |newest| (newest.index, newest.term));
+    let (newest, damaged) = snapshots::newest(node, &recorded).await.map_err(|error| error.to_string())?;
+    if damaged {
+        observer.found_damage(member, "snapshot");
+    }
+    let newest = newest.map_or((0, 0), |newest| (newest.index, newest.term));
+    let (index, term) = base(newest, &recorded, &entries);
     // The commit in the hard state is written lazily; what a snapshot holds was committed.
     hard_state.commit = hard_state.commit.max(index);
     if term > hard_state.term {
@@ -51,7 +59,8 @@ pub(super) async fn recover(
     if hard_state.commit > last {
         return Err(format!("the log ends at {last}, and {} entries were committed", hard_state.commit));
     }
-    let kv = Rc::new(open(node, options, newest.as_ref()).await?);
+    let (kv, whole) = open(node, options, observer, index).await?;
+    let kv = Rc::new(kv);
     record!(
         node,
         "member",
@@ -64,33 +73,72 @@ pub(super) async fn recover(
         kv.visible_index()
     );
     observer.restarted(member, &hard_state, (index, term), &entries, &kv);
+    if kv.visible_index() > last {
+        return Err(format!("the log ends at {last}, and entry {} was applied", kv.visible_index()));
+    }
     node.failpoint(failpoints::RECOVERY_BEFORE_START).await;
     let voters = (1..=u64::from(options.members)).collect();
     let log = Log::new(voters, hard_state, (index, term), entries);
-    Ok(Recovered { kv, snapshot: (index, term), log, wal })
+    Ok(Recovered { kv, whole, snapshot: (index, term), log, wal })
 }
 
 /// Opens the backend: the member's own, or the one that came with the newest snapshot if the crash came before it took
-/// the place of the member's own.
-async fn open(node: &Node, options: &Options, newest: Option<&SnapshotMetadata>) -> Result<Kv, String> {
-    let disk = node.disk();
-    let (limits, skipped) = (kv::limits(options), options.skipped_syncs());
-    let own = || Backend::open(node, kv::PATH, limits, skipped);
-    let mut backend = own().await.map_err(|error| error.to_string())?;
-    let index = newest.map_or(0, |newest| newest.index);
-    let consistent = consistent_index::read(&backend.read());
-    if consistent < index {
+/// the place of the member's own. Whether it is one from which the log goes on.
+///
+/// A damaged backend is set aside. The log and the votes are whole, and the member takes part with them; the store must
+/// come from the leader. While there is no snapshot, the log itself has everything.
+async fn open(node: &Node, options: &Options, observer: &Observer, index: u64) -> Result<(Kv, bool), String> {
+    let (disk, member) = (node.disk(), number(node.id()));
+    let (mut kv, mut is_other) = open_own(node, options, observer).await?;
+    let waits = disk.exists(&snapshots::database_path(index));
+    if kv.visible_index() < index && waits {
         record!(node, "member", "opens the backend of snapshot {}", index);
+        kv.close();
+        let skipped = options.skipped_syncs();
         let taken = snapshots::take_database(&disk, index, kv::PATH, skipped).await;
-        taken.map_err(|error| {
-            format!("the backend ends at {consistent}, and the snapshot is of {index}: {error}")
-        })?;
-        backend = own().await.map_err(|error| error.to_string())?;
-        let consistent = consistent_index::read(&backend.read());
-        assert!(consistent >= index, "the backend of snapshot {index} ends at {consistent}");
+        taken.map_err(|error| error.to_string())?;
+        (kv, _) = open_own(node, options, observer).await?;
+        is_other = true;
     }
     snapshots::release_databases(&disk, u64::MAX).await.map_err(|error| error.to_string())?;
-    Kv::restore(node, backend).map_err(|error| error.to_string())
+    let whole = kv.visible_index() >= index;
+    match whole {
+        true if is_other => observer.replaced_backend(member),
+        true => {}
+        false => observer.found_damage(member, "backend"),
+    }
+    Ok((kv, whole))
+}
+
+/// Opens the file that has the backend's name, or a new one; whether it is in the place of a damaged one.
+async fn open_own(node: &Node, options: &Options, observer: &Observer) -> Result<(Kv, bool), String> {
+    let (limits, skipped) = (kv::limits(options), options.skipped_syncs());
+    let own = || Backend::open(node, kv::PATH, limits, skipped);
+    let opened = match own().await {
+        Ok(backend) => Kv::restore(node, backend),
+        Err(error) => Err(error.into()),
+    };
+    match opened {
+        Ok(kv) => Ok((kv, false)),
+        Err(KvError::Backend(BackendError::Damaged { .. }) | KvError::Restore(_)) => {
+            observer.found_damage(number(node.id()), "backend");
+            backend::set_aside(node, kv::PATH).await.map_err(|error| error.to_string())?;
+            let backend = own().await.map_err(|error| error.to_string())?;
+            Ok((Kv::restore(node, backend).map_err(|error| error.to_string())?, true))
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The snapshot from which on the log is applied: the newest that there is a file of. If the log does not reach back to
+/// it, since files were damaged, the last that the log has a record of, which says as much.
+fn base(newest: (u64, u64), recorded: &[(u64, u64)], entries: &[Entry]) -> (u64, u64) {
+    let last = recorded.last().copied().unwrap_or_default();
+    let reaches = match entries.first() {
+        Some(first) => first.index <= newest.0 + 1,
+        None => last.0 <= newest.0,
+    };
+    if reaches { newest } else { last }
 }
 
 /// Leaves the entries behind `index`, which must join on to it.

@@ -147,7 +147,7 @@ impl Member {
     }
 
     /// Waits until everything is applied that was committed when this was called.
-    async fn become_up_to_date(&self) -> Result<(), Error> {
+    pub(super) async fn become_up_to_date(&self) -> Result<(), Error> {
         let (waiting, result) = oneshot::channel();
         let _ = self.reads.send(waiting);
         // The read loop answers everyone, and ends only with the process.
