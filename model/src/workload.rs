@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use vertebra_sim::random::Stream;
+use vertebra_sim::schedule::Numbers;
 use vertebra_sim::{Node, NodeId};
 
 use crate::api::compare::{CompareResult, CompareTarget, TargetUnion};
@@ -27,6 +28,8 @@ pub(crate) struct Workload {
     node: Node,
     client: Client,
     requests: Requests,
+    /// The operations that it performs, where these are not all that it draws.
+    only: Option<Numbers>,
 }
 
 /// The requests of one client, each drawn when its turn comes.
@@ -65,7 +68,8 @@ enum Kind {
 impl Workload {
     pub(crate) fn new(node: Node, client: Client, options: &Options) -> Self {
         let requests = Requests::new(node.id(), options.traffic.clone(), node.stream("workload"));
-        Self { node, client, requests }
+        let only = options.operations.only(node.id()).cloned();
+        Self { node, client, requests, only }
     }
 
     /// The members that a client talks to. Most are bound to one, as in etcd's robustness tests: what a member tells
@@ -85,7 +89,21 @@ impl Workload {
             if self.node.world().is_healed() {
                 break;
             }
-            let request = self.requests.draw();
+            let (number, request) = (self.node.draw_operation(), self.requests.draw());
+            if let Some(only) = &self.only {
+                if !only.contains(number) {
+                    continue;
+                }
+                let now = self.node.world().now().since_start();
+                if let Some(wait) =
+                    only.at(number).and_then(|at| at.checked_sub(now)).filter(|it| !it.is_zero())
+                {
+                    self.node.world().sleep(wait).await;
+                    if self.node.world().is_healed() {
+                        break;
+                    }
+                }
+            }
             if self.call(request).await.is_none() {
                 self.call(list(0)).await;
             }

@@ -21,7 +21,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use vertebra_model::{Options, Traffic, Weights};
-use vertebra_sim::schedule::{DamageMax, Disk, Link, Network, Schedule};
+use vertebra_sim::schedule::{DamageMax, Disk, Link, Network, Operations, Schedule};
 use vertebra_sim::time::text;
 
 use callgrind::Profile;
@@ -211,6 +211,7 @@ fn options() -> Options {
         wal_segment_bytes: 64 << 20,
         message_bytes_max: 1 << 20,
         messages_inflight_max: 512,
+        operations: Operations::default(),
         traffic: Traffic {
             request_timeout: Duration::from_secs(1),
             think_time_max: Duration::from_millis(100),

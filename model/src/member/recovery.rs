@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use raft::eraftpb::Entry;
-use vertebra_sim::{Node, record};
+use vertebra_sim::{Node, record, sometimes};
 
 use super::kv::{self, Kv, KvError};
 use super::log::Log;
@@ -72,6 +72,38 @@ pub(super) async fn recover(
         last,
         kv.visible_index()
     );
+    sometimes!(
+        node,
+        "a member recovers from a snapshot",
+        index > 0,
+        when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+    );
+    sometimes!(
+        node,
+        "a member recovers without a snapshot",
+        index == 0 && last > 0,
+        when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+    );
+    sometimes!(
+        node,
+        "a member recovers entries that are not committed",
+        last > hard_state.commit,
+        when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+    );
+    sometimes!(
+        node,
+        "a member recovers a store ahead of its snapshot",
+        kv.visible_index() > index,
+        when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+    );
+    sometimes!(
+        node,
+        "a member recovers a store behind its log",
+        kv.visible_index() < last,
+        when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+    );
+    let voted = hard_state.vote != 0 && hard_state.vote != member;
+    sometimes!(node, "a member recovers a vote for another", voted, when = |run| run.members > 1);
     observer.restarted(member, &hard_state, (index, term), &entries, &kv);
     if kv.visible_index() > last {
         return Err(format!("the log ends at {last}, and entry {} was applied", kv.visible_index()));
@@ -92,6 +124,11 @@ async fn open(node: &Node, options: &Options, observer: &Observer, index: u64) -
     let (mut kv, mut is_other) = open_own(node, options, observer).await?;
     let waits = disk.exists(&snapshots::database_path(index));
     if kv.visible_index() < index && waits {
+        sometimes!(
+            node,
+            "a crash came before the backend of a snapshot was opened",
+            when = |run| run.members > 1
+        );
         record!(node, "member", "opens the backend of snapshot {}", index);
         kv.close();
         let skipped = options.skipped_syncs();

@@ -9,8 +9,8 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use prost::Message;
 use tokio::sync::oneshot;
-use vertebra_sim::before;
 use vertebra_sim::network::Connection;
+use vertebra_sim::{before, sometimes};
 
 use super::Member;
 use super::raft_loop::Input;
@@ -66,7 +66,10 @@ async fn serve(member: &Member, connection: Connection<ClientReply, ClientReques
         .await;
         // Without a connection there is nobody to answer: what is under way is cancelled, as etcd does when a
         // stream ends.
-        let Some(reply) = reply else { return };
+        let Some(reply) = reply else {
+            sometimes!(member.node, "a client goes while its request is under way", !under_way.is_empty());
+            return;
+        };
         if connection.send(reply).is_err() {
             return;
         }
@@ -182,7 +185,10 @@ impl Member {
             };
             waiting.await.unwrap_or(Err(Error::Stopped))
         };
-        before(deadline, proposed).await.unwrap_or(Err(Error::TimedOut))
+        before(deadline, proposed).await.unwrap_or_else(|| {
+            sometimes!(self.node, "a proposal is given up by its member");
+            Err(Error::TimedOut)
+        })
     }
 
     async fn wait_for_leader(&self) {
@@ -191,6 +197,7 @@ impl Member {
             if self.status.get().leader != 0 {
                 return;
             }
+            sometimes!(self.node, "a request waits for a leader");
             changed.await;
         }
     }

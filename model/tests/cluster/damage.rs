@@ -47,13 +47,13 @@ fn a_member_whose_backend_is_damaged_gets_another_before_it_serves() {
         let found = place(&lines, "member 3 finds its backend damaged").expect("the damage is found");
         let whole = place(&lines, "member 3: has its store again").expect("another one comes");
         assert!(found < whole);
-        let replies = |line: &&String| line.contains(" member 3: network => client");
+        let replies = |line: &&String| line.starts_with("network member 3: => client");
         assert_eq!(lines[found..whole].iter().filter(replies).count(), 0, "and nobody is answered meanwhile");
-        assert!(lines[whole..].iter().any(|line| line.contains("member 3: apply entry")));
+        assert!(lines[whole..].iter().any(|line| line.starts_with("network member 3: => client")));
+        assert!(lines[whole..].iter().any(|line| line.starts_with("apply member 3: entry")));
     }
 }
 
-/// It keeps its log and its vote: with one more member down, the cluster goes on only if it takes part.
 #[test]
 fn while_there_is_no_snapshot_the_log_has_everything_that_a_backend_had() {
     let (report, lines) = tell(&schedule(7, "backend", 4_000, |options| options.snapshot_count = 10_000));
