@@ -42,21 +42,22 @@ pub(crate) struct Kv {
     alarms: Alarms,
     /// Ends the commits of the backend at intervals.
     closing: RefCell<Option<oneshot::Sender<()>>>,
-    /// How often the backend was replaced by that of a snapshot. What goes on over awaits must see that.
-    generation: Cell<u32>,
 }
 
 /// What commits need to know.
 struct State {
     store: RefCell<Store>,
     index: ConsistentIndex,
+    /// How often the backend was replaced by that of a snapshot. What goes on over awaits must see that.
+    generation: Cell<u32>,
 }
 
 impl Kv {
     /// The store of an open backend.
     pub(super) fn restore(node: &Node, backend: Backend) -> Result<Self, KvError> {
         let Restored { store, unfinished, .. } = restore(&backend)?;
-        let state = Rc::new(State { store: RefCell::new(store), index: ConsistentIndex::default() });
+        let index = ConsistentIndex::default();
+        let state = Rc::new(State { store: RefCell::new(store), index, generation: Cell::new(0) });
         state.index.load(&backend.read());
         let kv = Self {
             node: node.clone(),
@@ -66,7 +67,6 @@ impl Kv {
             compactions: Compactions::default(),
             alarms: Alarms::default(),
             closing: RefCell::default(),
-            generation: Cell::new(0),
         };
         kv.attach();
         kv.alarms.restore(&kv.backend().read());
@@ -84,7 +84,7 @@ impl Kv {
         *self.state.store.borrow_mut() = store;
         self.visible.set(self.state.index.get());
         *self.backend.borrow_mut() = backend;
-        self.generation.set(self.generation.get() + 1);
+        self.state.generation.set(self.generation() + 1);
         self.attach();
         self.alarms.restore(&self.backend().read());
         self.resume(unfinished);
@@ -97,14 +97,18 @@ impl Kv {
         if let Some(main) = unfinished {
             record!(self.node, "compaction", "at {} is carried on with", main);
             let before = self.change(|store| store.resume_compaction(main));
-            self.compactions.push(Job { main, before, generation: self.generation.get(), hashes: false });
+            self.compactions.push(Job { main, before, generation: self.generation(), hashes: false });
         }
     }
 
     /// Lets the commits of the backend know how far the store has come, and starts to commit at intervals.
     fn attach(&self) {
-        let (backend, state) = (self.backend(), Rc::clone(&self.state));
+        let (backend, state, generation) = (self.backend(), Rc::clone(&self.state), self.generation());
         backend.set_pre_commit_hook(move |tx| {
+            // A commit of an old backend must not pass for one of that which took its place.
+            if state.generation.get() != generation {
+                return;
+            }
             let hash = state.store.borrow().state_hash();
             state.index.save(tx, hash);
         });
@@ -130,7 +134,7 @@ impl Kv {
     }
 
     pub(super) fn generation(&self) -> u32 {
-        self.generation.get()
+        self.state.generation.get()
     }
 
     pub(super) fn alarms(&self) -> &Alarms {
