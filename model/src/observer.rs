@@ -6,18 +6,19 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use raft::eraftpb::{Entry, HardState, Message, MessageType};
+use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Message, MessageType, SnapshotMetadata};
 use vertebra_sim::atlas::Damage;
 use vertebra_sim::{Instant, NodeId, Violation, World, record};
 
 use crate::api::InternalRaftRequest;
+use crate::cluster::{MemberId, Shown, machine};
 use crate::history::{History, OperationId, Outcome, Request};
 use crate::member::{Kv, member_id};
 use crate::options::{BACKEND_FILES, Options};
 use crate::oracle::agreement::Agreement;
 use crate::oracle::linearizable_history::{self, Conclusion};
 use crate::oracle::linearizable_log::{self, LogEntry, Witness};
-use crate::oracle::raft_safety::{self, Durable, RaftSafety, Recovered};
+use crate::oracle::raft_safety::{self, Configuration, Durable, RaftSafety, Recovered};
 use crate::oracle::revisions::{self, Revisions};
 use crate::oracle::{self, commit_window, durability, serializable, soundness};
 
@@ -42,11 +43,16 @@ pub(crate) struct Observer {
     raft: RefCell<RaftSafety>,
     revisions: RefCell<Revisions>,
     agreement: RefCell<Agreement>,
+    /// By machine.
     members: RefCell<Vec<View>>,
+    /// The newest configuration that holds for anybody, and the entry from which it does.
+    configuration: RefCell<(u64, Configuration)>,
 }
 
 /// A member as the observer last saw it.
 struct View {
+    /// The member that was started last on this machine; 0 for none.
+    id: MemberId,
     term: u64,
     role: Role,
     applied: u64,
@@ -58,8 +64,14 @@ struct View {
 impl Observer {
     pub(crate) fn new(world: &World, options: &Options) -> Self {
         let voters: Vec<_> = (1..=u64::from(options.members)).collect();
-        let view =
-            || View { term: 0, role: Role::Other, applied: 0, kv: None, backend_since: Instant::START };
+        let view = |_| View {
+            id: 0,
+            term: 0,
+            role: Role::Other,
+            applied: 0,
+            kv: None,
+            backend_since: Instant::START,
+        };
         Self {
             world: world.clone(),
             without_oracles: options.without_oracles.clone(),
@@ -71,7 +83,8 @@ impl Observer {
             raft: RefCell::new(RaftSafety::new(&voters)),
             revisions: RefCell::default(),
             agreement: RefCell::default(),
-            members: RefCell::new(voters.iter().map(|_| view()).collect()),
+            members: RefCell::new(world.machines().map(view).collect()),
+            configuration: RefCell::new((0, Configuration::of(&voters))),
         }
     }
 
@@ -131,6 +144,7 @@ impl Observer {
         member: u64,
         state: &HardState,
         (snapshot_index, snapshot_term): (u64, u64),
+        (configured, conf_state): (u64, &ConfState),
         entries: &[Entry],
         kv: &Rc<Kv>,
     ) {
@@ -143,11 +157,13 @@ impl Observer {
             snapshot_term,
         };
         self.raft(|raft| raft.restarted(member, recovered, entries.iter().map(observed)));
+        self.configured(member, configured, conf_state);
         // The log is synced before it is read, whoever wrote what is in it.
         let last = entries.last().map_or((snapshot_index, snapshot_term), |entry| (entry.index, entry.term));
         self.persisted(member, state, last.0, last.1);
         self.view(member, |view| {
             *view = View {
+                id: member,
                 term: state.term,
                 role: Role::Other,
                 applied: snapshot_index,
@@ -164,6 +180,26 @@ impl Observer {
             Role::Leader => self.raft(|raft| raft.became_leader(member, term)),
             Role::Other => self.raft.borrow_mut().stepped_down(member),
         }
+    }
+
+    /// From entry `index` on, this configuration holds for a member.
+    pub(crate) fn configured(&self, member: MemberId, index: u64, conf_state: &ConfState) {
+        let in_order = |members: &[MemberId]| {
+            let mut members = members.to_vec();
+            members.sort_unstable();
+            members
+        };
+        let configuration = Configuration {
+            voters: in_order(&conf_state.voters),
+            outgoing: in_order(&conf_state.voters_outgoing),
+            learners: in_order(&conf_state.learners),
+            learners_next: in_order(&conf_state.learners_next),
+        };
+        let newest = &mut *self.configuration.borrow_mut();
+        if index > newest.0 {
+            *newest = (index, configuration.clone());
+        }
+        self.raft(|raft| raft.configured(member, index, configuration));
     }
 
     pub(crate) fn proposed(&self, operation: OperationId, proposal: u64) {
@@ -219,7 +255,10 @@ impl Observer {
         }
         let committed = self.committed.borrow().get(entry.index as usize).copied();
         // Members' own requests are no operations of clients.
-        let request = request().filter(|request| request.alarm.is_none());
+        let own = |request: &InternalRaftRequest| {
+            request.alarm.is_some() || request.cluster_member_attr_set.is_some()
+        };
+        let request = request().filter(|request| !own(request));
         if let (Some(committed), Some(request)) = (committed, request) {
             self.witness.borrow_mut().committed(LogEntry { index: entry.index, request, committed });
         }
@@ -244,24 +283,26 @@ impl Observer {
         // By the check at its start, a member finds that one of two is corrupt.
         let faults = match other {
             0 => !self.world.damages().is_empty(),
-            _ => self.is_damaged(member) || self.is_damaged(other),
+            _ => self.is_damaged(member_id(member)) || self.is_damaged(member_id(other)),
         };
         self.check(soundness::corruption(other, faults));
     }
 
     /// A member that starts finds a part of its data damaged or missing.
-    pub(crate) fn found_damage(&self, member: u64, what: &'static str) {
-        record!(self.world, "member", "member {} finds its {} damaged", member, what);
+    pub(crate) fn found_damage(&self, member: NodeId, what: &'static str) {
+        record!(self.world, "member", "{} finds its {} damaged", member, what);
         self.check(soundness::damage(member, what, self.is_damaged(member)));
     }
 
-    fn is_damaged(&self, member: u64) -> bool {
-        self.world.damages().iter().any(|damage| damage.member == member_id(member))
+    fn is_damaged(&self, machine: NodeId) -> bool {
+        self.world.damages().iter().any(|damage| damage.member == machine)
     }
 
     /// The backend of a member is another file now, with nothing of the old one in it.
-    pub(crate) fn replaced_backend(&self, member: u64) {
-        self.view(member, |view| view.backend_since = self.world.now());
+    pub(crate) fn replaced_backend(&self, machine: NodeId) {
+        if let NodeId::Member(number) = machine {
+            self.members.borrow_mut()[usize::from(number) - 1].backend_since = self.world.now();
+        }
     }
 
     /// Whether what was damaged of a member's data has been made good since.
@@ -275,15 +316,17 @@ impl Observer {
     }
 
     /// A member took a snapshot from the leader in place of its log.
-    pub(crate) fn installed_snapshot(&self, member: u64, index: u64, term: u64) {
+    pub(crate) fn installed_snapshot(&self, member: u64, metadata: &SnapshotMetadata) {
+        let SnapshotMetadata { index, term, .. } = *metadata;
         self.raft(|raft| raft.installed_snapshot(member, index, term));
+        self.configured(member, index, metadata.get_conf_state());
     }
 
     /// And then in place of its store.
     pub(crate) fn installed_store(&self, member: u64, index: u64, kv: &Kv) {
         self.raft(|raft| raft.restored(member, index));
         self.view(member, |view| view.applied = index);
-        self.replaced_backend(member);
+        self.replaced_backend(member_id(member));
         self.opened(member, kv);
     }
 
@@ -303,7 +346,9 @@ impl Observer {
     }
 
     fn view(&self, member: u64, change: impl FnOnce(&mut View)) {
-        change(&mut self.members.borrow_mut()[member as usize - 1]);
+        let view = &mut self.members.borrow_mut()[usize::from(machine(member)) - 1];
+        // A member that comes back on a machine is told of by its restart.
+        change(view);
     }
 
     // What the harness asks.
@@ -317,23 +362,42 @@ impl Observer {
         leaders.max_by_key(|(_, view)| view.term).map(|(number, _)| member_id(number))
     }
 
-    /// Whether all members that can be counted on run and have applied the same.
+    /// Whether all who take part and can be counted on run and have applied the same, and no change is half done.
     pub(crate) fn members_agree(&self) -> bool {
+        let (_, configuration) = &*self.configuration.borrow();
         let members = self.members.borrow();
+        let view = |id: MemberId| &members[usize::from(machine(id)) - 1];
+        let mut expected = configuration.members().filter(|id| self.world.expected(member_id(*id)));
         let mut first = None;
-        let mut expected =
-            self.world.members().zip(members.iter()).filter(|(id, _)| self.world.expected(*id));
-        expected
-            .all(|(id, view)| self.world.is_running(id) && *first.get_or_insert(view.applied) == view.applied)
+        configuration.outgoing.is_empty()
+            && expected.all(|id| {
+                let applied = view(id).applied;
+                self.world.is_running(member_id(id))
+                    && view(id).id == id
+                    && *first.get_or_insert(applied) == applied
+            })
+    }
+
+    /// The machines of those who vote.
+    pub(crate) fn voters(&self) -> Vec<NodeId> {
+        let (_, configuration) = &*self.configuration.borrow();
+        let mut machines: Vec<_> =
+            configuration.voters.iter().chain(&configuration.outgoing).map(|id| member_id(*id)).collect();
+        machines.sort_unstable();
+        machines.dedup();
+        machines
     }
 
     /// Where each member stands, for a report.
     pub(crate) fn standing(&self) -> String {
         let members = self.members.borrow();
-        let each = (1..).zip(members.iter()).map(|(number, view)| {
+        let (_, configuration) = &*self.configuration.borrow();
+        let each = (1..).zip(members.iter()).filter(|(_, view)| view.id != 0).map(|(number, view)| {
             let id = member_id(number);
             let state = if self.world.is_running(id) { "runs" } else { "is down" };
-            format!("{id} {state} in term {} and has applied {}", view.term, view.applied)
+            let part = if configuration.members().any(|member| member == view.id) { "" } else { " no more" };
+            let name = Shown(view.id);
+            format!("{id} {state} as {name}{part} in term {} and has applied {}", view.term, view.applied)
         });
         each.collect::<Vec<_>>().join("; ")
     }
@@ -355,7 +419,8 @@ impl Observer {
         self.overrule(revisions::check(history))?;
         let mut hashes = Vec::new();
         for (number, view) in (1..).zip(self.members.borrow().iter()) {
-            let caught_up = self.world.has_settled() && self.world.expected(member_id(number));
+            let takes_part = self.configuration.borrow().1.members().any(|member| member == view.id);
+            let caught_up = takes_part && self.world.has_settled() && self.world.expected(member_id(number));
             if let Some(kv) = view.kv.as_ref().filter(|_| caught_up) {
                 self.overrule(durability::check(history, number, &**kv))?;
                 hashes.extend(kv.hash().map(|hash| (number, hash)));
@@ -367,5 +432,6 @@ impl Observer {
 }
 
 fn observed(entry: &Entry) -> raft_safety::Entry<'_> {
-    raft_safety::Entry { index: entry.index, term: entry.term, data: &entry.data }
+    let reconfigures = entry.entry_type != EntryType::EntryNormal;
+    raft_safety::Entry { index: entry.index, term: entry.term, data: &entry.data, reconfigures }
 }

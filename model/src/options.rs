@@ -11,6 +11,7 @@ use vertebra_sim::time::text;
 
 use crate::defect::Defect;
 use crate::failpoints::{FAILPOINTS, RECOVERY_FAILPOINTS};
+use crate::operator::OPERATIONS;
 use crate::syncs::{SkippedSyncs, Sync};
 use crate::{oracle, wire};
 
@@ -32,6 +33,13 @@ pub struct Options {
     pub members: u16,
     /// Clients, each with one operation under way at a time.
     pub clients: u16,
+    /// Machines that stand by, for members that are added.
+    #[serde(default)]
+    pub spares: u16,
+    /// Whether a change of the membership is refused when it could leave the cluster without a quorum (etcd:
+    /// `--strict-reconfig-check`).
+    #[serde(default = "yes")]
+    pub strict_reconfiguration: bool,
     /// The bugs that are switched on.
     #[serde(default)]
     pub defects: Vec<Defect>,
@@ -145,12 +153,15 @@ impl Options {
         let mut size = streams.stream("options/size", 0);
         let mut raft = streams.stream("options/raft", 0);
         let mut storage = streams.stream("options/storage", 0);
+        let mut membership = streams.stream("options/membership", 0);
         let mut backend = streams.stream("options/backend", 0);
         let mut maintenance = streams.stream("options/maintenance", 0);
         let never = Duration::ZERO;
         let mut compaction = streams.stream("options/compaction", 0);
         let millis = Duration::from_millis;
         Self {
+            spares: *membership.weighted(&[(3, 0), (4, 1), (3, 2)]),
+            strict_reconfiguration: !membership.chance(250_000),
             members: *size.weighted(&[(2, 1), (7, 3), (1, 5)]),
             clients: size.between(3, 8) as u16,
             defects: Vec::new(),
@@ -198,6 +209,8 @@ impl Options {
         let millis = Duration::from_millis;
         Self {
             members: 3,
+            spares: 0,
+            strict_reconfiguration: true,
             clients: 3,
             defects: Vec::new(),
             without_oracles: Vec::new(),
@@ -272,8 +285,13 @@ impl Options {
             return refuse("messages_inflight_max: it must be at least 1");
         }
         self.traffic.check()?;
+        if self.spares > 8 {
+            return refuse("spares: there may be 8 at most");
+        }
         self.operations.check(self.clients).map_err(|problem| format!("operations: {problem}"))?;
         Ok(Shape {
+            spares: self.spares,
+            operations: OPERATIONS,
             failpoints: FAILPOINTS,
             recovery_failpoints: RECOVERY_FAILPOINTS,
             messages: wire::MESSAGES,
@@ -298,6 +316,10 @@ impl Options {
     pub fn election_timeout(&self) -> Duration {
         self.heartbeat_interval * u32::from(self.election_ticks)
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// etcd's default, for schedules from before this could be chosen.

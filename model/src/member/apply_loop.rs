@@ -4,11 +4,12 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use prost::Message as _;
-use raft::eraftpb::{ConfState, Entry, Message, SnapshotMetadata};
+use raft::eraftpb::{Entry, Message, SnapshotMetadata};
 use vertebra_sim::{record, sometimes};
 
-use super::raft_loop::Input;
-use super::{Member, kv, peers, queue, snapshots};
+use super::membership::Membership;
+use super::raft_loop::{Input, changes_configuration};
+use super::{Member, conf_change, kv, peers, queue, snapshots};
 use crate::api::alarm_request::AlarmAction;
 use crate::api::{AlarmType, InternalRaftRequest};
 use crate::backend::{Backend, BackendError};
@@ -82,7 +83,11 @@ impl ApplyLoop {
         if is_new {
             member.kv.consistent_index().set_applying(entry.index, entry.term);
         }
-        member.node.failpoint(failpoints::BEFORE_APPLY_ONE_ENTRY_NORMAL).await;
+        if changes_configuration(entry) {
+            conf_change::apply(&member, entry, is_new).await?;
+        } else {
+            member.node.failpoint(failpoints::BEFORE_APPLY_ONE_ENTRY_NORMAL).await;
+        }
         if is_new {
             self.apply_new(entry).await?;
         } else {
@@ -92,7 +97,7 @@ impl ApplyLoop {
                 when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
             );
             record!(member.node, "apply", "entry {}/{}: passed over", entry.index, entry.term);
-            member.observer.passed_over(member.id, entry, || (!entry.data.is_empty()).then(|| decode(entry)));
+            member.observer.passed_over(member.id, entry, || request_in(entry));
         }
         member.applied.set(entry.index);
         self.term = entry.term;
@@ -101,8 +106,14 @@ impl ApplyLoop {
 
     async fn apply_new(&self, entry: &Entry) -> Result<(), BackendError> {
         let member = &self.member;
-        // A new leader's first entry has no request.
-        let request = (!entry.data.is_empty()).then(|| decode(entry));
+        // A new leader's first entry has no request, and what changes the configuration is applied already.
+        let mut request = request_in(entry);
+        if let Some(published) = &request
+            && conf_change::apply_published(member, published).await?
+        {
+            // It does not concern the store.
+            request = None;
+        }
         let answer = match &request {
             Some(request) => {
                 let id = request.header.map_or(0, |header| header.id);
@@ -193,6 +204,8 @@ impl ApplyLoop {
         member.node.failpoint(failpoints::APPLY_AFTER_OPEN_SNAPSHOT).await;
         member.kv.replace(backend).map_err(|error| format!("a snapshot from the leader: {error}"))?;
         drop(locked);
+        let membership = member.kv.read(|_, tx| Membership::load(tx, member.options.members));
+        *member.membership.borrow_mut() = membership?;
         let revision = member.kv.revision();
         record!(member.node, "apply", "snapshot {}/{}: revision {}", index, term, revision);
         member.observer.installed_store(member.id, index, &member.kv);
@@ -211,11 +224,13 @@ impl ApplyLoop {
         assert!(consistent >= index, "the consistent index {consistent} is behind the snapshot {index}");
         let node = &member.node;
         node.failpoint(failpoints::SNAPSHOT_BEFORE_SAVE).await;
-        let saved = snapshots::save(node, &self.metadata(index, term), member.options.skipped_syncs()).await;
+        let metadata = self.metadata(index, term);
+        let conf_state = metadata.get_conf_state().clone();
+        let saved = snapshots::save(node, &metadata, member.options.skipped_syncs()).await;
         saved.map_err(|error| error.to_string())?;
         self.snapshot_index = index;
         // The raft loop owns the log, and is gone only together with this task.
-        let _ = member.raft.send(Input::SnapshotSaved { index, term });
+        let _ = member.raft.send(Input::SnapshotSaved { index, term, conf_state });
         Ok(())
     }
 
@@ -230,15 +245,17 @@ impl ApplyLoop {
     fn metadata(&self, index: u64, term: u64) -> SnapshotMetadata {
         let mut metadata = SnapshotMetadata::new();
         (metadata.index, metadata.term) = (index, term);
-        let voters: Vec<_> = (1..=u64::from(self.member.options.members)).collect();
-        metadata.set_conf_state(ConfState::from((voters, vec![])));
+        metadata.set_conf_state(self.member.membership.borrow().conf_state().clone());
         metadata
     }
 }
 
-fn decode(entry: &Entry) -> InternalRaftRequest {
+fn request_in(entry: &Entry) -> Option<InternalRaftRequest> {
+    if entry.data.is_empty() || changes_configuration(entry) {
+        return None;
+    }
     match InternalRaftRequest::decode(&entry.data[..]) {
-        Ok(request) => request,
+        Ok(request) => Some(request),
         Err(error) => panic!("entry {} cannot be decoded: {error}", entry.index),
     }
 }

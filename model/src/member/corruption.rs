@@ -11,7 +11,7 @@ use vertebra_sim::network::Connection;
 use vertebra_sim::{before, record};
 
 use super::raft_loop::Input;
-use super::{Member, member_id};
+use super::{Member, Proposal, member_id};
 use crate::api::alarm_request::AlarmAction;
 use crate::api::{AlarmRequest, AlarmType, InternalRaftRequest, RequestHeader};
 use crate::error::Error;
@@ -73,7 +73,7 @@ impl Member {
         };
         let header = Some(RequestHeader { id: self.next_request_id() });
         let request = InternalRaftRequest { header, alarm: Some(alarm), ..Default::default() };
-        let _ = self.raft.send(Input::Propose(request.encode_to_vec()));
+        let _ = self.raft.send(Input::Propose(Proposal::Request(request.encode_to_vec())));
     }
 
     async fn periodic_check(&self) -> Result<(), Error> {

@@ -13,7 +13,6 @@ pub(super) struct Log(Rc<RefCell<State>>);
 
 struct State {
     hard_state: HardState,
-    voters: Vec<u64>,
     /// The entries that are here follow this one, which a snapshot stands for.
     base_index: u64,
     base_term: u64,
@@ -22,11 +21,13 @@ struct State {
     snapshot: (u64, u64),
     /// What is applied, for a follower that asks for a newer snapshot: index and term.
     applied: (u64, u64),
+    /// The configuration with which Raft starts, and later that of the newest snapshot.
+    conf_state: ConfState,
 }
 
 impl Log {
     pub(super) fn new(
-        voters: Vec<u64>,
+        conf_state: ConfState,
         hard_state: HardState,
         snapshot: (u64, u64),
         entries: Vec<Entry>,
@@ -35,12 +36,12 @@ impl Log {
         let entries = entries.into();
         Self(Rc::new(RefCell::new(State {
             hard_state,
-            voters,
             base_index,
             base_term,
             entries,
             snapshot,
             applied: snapshot,
+            conf_state,
         })))
     }
 
@@ -74,8 +75,9 @@ impl Log {
     }
 
     /// Takes a snapshot from the leader in place of everything.
-    pub(super) fn install(&self, index: u64, term: u64) {
+    pub(super) fn install(&self, index: u64, term: u64, conf_state: ConfState) {
         let state = &mut *self.0.borrow_mut();
+        state.conf_state = conf_state;
         state.entries.clear();
         (state.base_index, state.base_term) = (index, term);
         state.snapshot = (index, term);
@@ -84,9 +86,10 @@ impl Log {
     }
 
     /// There is a durable snapshot at `index`; entries up to `compact` need not be kept. Whether that dropped any.
-    pub(super) fn snapshot_saved(&self, index: u64, term: u64, compact: u64) -> bool {
+    pub(super) fn snapshot_saved(&self, index: u64, term: u64, conf_state: ConfState, compact: u64) -> bool {
         let state = &mut *self.0.borrow_mut();
         state.snapshot = (index, term);
+        state.conf_state = conf_state;
         if compact <= state.base_index {
             return false;
         }
@@ -129,7 +132,7 @@ impl State {
 impl Storage for Log {
     fn initial_state(&self) -> raft::Result<RaftState> {
         let state = self.0.borrow();
-        Ok(RaftState::new(state.hard_state.clone(), ConfState::from((state.voters.clone(), vec![]))))
+        Ok(RaftState::new(state.hard_state.clone(), state.conf_state.clone()))
     }
 
     fn entries(
@@ -175,7 +178,7 @@ impl Storage for Log {
         let mut snapshot = Snapshot::new();
         let metadata = snapshot.mut_metadata();
         (metadata.index, metadata.term) = (index, term);
-        metadata.set_conf_state(ConfState::from((state.voters.clone(), vec![])));
+        metadata.set_conf_state(state.conf_state.clone());
         Ok(snapshot)
     }
 }

@@ -7,15 +7,22 @@ use vertebra_sim::{Node, record, sometimes};
 
 use super::kv::{self, Kv, KvError};
 use super::log::Log;
-use super::{number, snapshots};
+use super::membership::Membership;
+use super::{bootstrap, machine_number, snapshots};
 use crate::backend::{self, Backend, BackendError};
+use crate::cluster::{MemberId, Shown};
 use crate::failpoints;
+use crate::inventory::Inventory;
 use crate::observer::Observer;
 use crate::options::Options;
-use crate::wal::{Recovered as Logged, Wal, WalError};
+use crate::wal::{RecordedSnapshot, Recovered as Logged, Wal, WalError};
 
 /// What a member starts with.
 pub(super) struct Recovered {
+    /// Which member it is.
+    pub(super) member: MemberId,
+    /// That of the backend, as far as that has come.
+    pub(super) membership: Membership,
     pub(super) kv: Rc<Kv>,
     /// Whether the store is that of some entry. Otherwise it is empty, and the leader must send another.
     pub(super) whole: bool,
@@ -31,22 +38,27 @@ pub(super) async fn recover(
     node: &Node,
     options: &Options,
     observer: &Observer,
+    inventory: &Inventory,
 ) -> Result<Recovered, String> {
-    let member = number(node.id());
     let disk = node.disk();
+    let member = match Wal::exists(&disk).await.map_err(|error| error.to_string())? {
+        true => u64::from(machine_number(node.id())),
+        false => bootstrap::identify(node, options, inventory).await?,
+    };
     snapshots::prepare(&disk).await.map_err(|error| error.to_string())?;
-    let opened = Wal::open(disk.clone(), member, options.wal_segment_bytes).await;
+    let opened = Wal::open(node, member, options.wal_segment_bytes, options.skipped_syncs()).await;
     if let Err(WalError::Damaged { .. } | WalError::Gap { .. }) = &opened {
-        observer.found_damage(member, "log");
+        observer.found_damage(node.id(), "log");
     }
     let (wal, logged) = opened.map_err(|error| error.to_string())?;
-    let Logged { mut hard_state, snapshots: recorded, mut entries } = logged;
+    let Logged { member, mut hard_state, snapshots: recorded, mut entries } = logged;
+    inventory.has_log(node.id());
     let (newest, damaged) = snapshots::newest(node, &recorded).await.map_err(|error| error.to_string())?;
     if damaged {
-        observer.found_damage(member, "snapshot");
+        observer.found_damage(node.id(), "snapshot");
     }
-    let newest = newest.map_or((0, 0), |newest| (newest.index, newest.term));
-    let (index, term) = base(newest, &recorded, &entries);
+    let base = base(newest.map_or((0, 0), |newest| (newest.index, newest.term)), &recorded, &entries);
+    let (index, term) = base;
     // The commit in the hard state is written lazily; what a snapshot holds was committed.
     hard_state.commit = hard_state.commit.max(index);
     if term > hard_state.term {
@@ -61,10 +73,18 @@ pub(super) async fn recover(
     }
     let (kv, whole) = open(node, options, observer, index).await?;
     let kv = Rc::new(kv);
+    // Raft begins with the configuration that the backend has. Changes that come before are passed over, as etcd does
+    // it: whether they were allowed cannot be told any more.
+    let mut membership = kv.read(|_, tx| Membership::load(tx, options.members))?;
+    if let (false, Some(recorded)) = (whole, recorded.iter().find(|at| (at.index, at.term) == base)) {
+        membership.set_conf_state(recorded.conf_state.clone());
+    }
+    let configured = (kv.visible_index(), membership.conf_state());
     record!(
         node,
         "member",
-        "recovers term {} vote {} commit {}, snapshot {}, log to {}, store to {}",
+        "{} recovers term {} vote {} commit {}, snapshot {}, log to {}, store to {}",
+        Shown(member),
         hard_state.term,
         hard_state.vote,
         hard_state.commit,
@@ -104,14 +124,13 @@ pub(super) async fn recover(
     );
     let voted = hard_state.vote != 0 && hard_state.vote != member;
     sometimes!(node, "a member recovers a vote for another", voted, when = |run| run.members > 1);
-    observer.restarted(member, &hard_state, (index, term), &entries, &kv);
+    observer.restarted(member, &hard_state, (index, term), configured, &entries, &kv);
     if kv.visible_index() > last {
         return Err(format!("the log ends at {last}, and entry {} was applied", kv.visible_index()));
     }
     node.failpoint(failpoints::RECOVERY_BEFORE_START).await;
-    let voters = (1..=u64::from(options.members)).collect();
-    let log = Log::new(voters, hard_state, (index, term), entries);
-    Ok(Recovered { kv, whole, snapshot: (index, term), log, wal })
+    let log = Log::new(membership.conf_state().clone(), hard_state, (index, term), entries);
+    Ok(Recovered { member, membership, kv, whole, snapshot: (index, term), log, wal })
 }
 
 /// Opens the backend: the member's own, or the one that came with the newest snapshot if the crash came before it took
@@ -120,7 +139,7 @@ pub(super) async fn recover(
 /// A damaged backend is set aside. The log and the votes are whole, and the member takes part with them; the store must
 /// come from the leader. While there is no snapshot, the log itself has everything.
 async fn open(node: &Node, options: &Options, observer: &Observer, index: u64) -> Result<(Kv, bool), String> {
-    let (disk, member) = (node.disk(), number(node.id()));
+    let disk = node.disk();
     let (mut kv, mut is_other) = open_own(node, options, observer).await?;
     let waits = disk.exists(&snapshots::database_path(index));
     if kv.visible_index() < index && waits {
@@ -140,9 +159,9 @@ async fn open(node: &Node, options: &Options, observer: &Observer, index: u64) -
     snapshots::release_databases(&disk, u64::MAX).await.map_err(|error| error.to_string())?;
     let whole = kv.visible_index() >= index;
     match whole {
-        true if is_other => observer.replaced_backend(member),
+        true if is_other => observer.replaced_backend(node.id()),
         true => {}
-        false => observer.found_damage(member, "backend"),
+        false => observer.found_damage(node.id(), "backend"),
     }
     Ok((kv, whole))
 }
@@ -158,7 +177,7 @@ async fn open_own(node: &Node, options: &Options, observer: &Observer) -> Result
     match opened {
         Ok(kv) => Ok((kv, false)),
         Err(KvError::Backend(BackendError::Damaged { .. }) | KvError::Restore(_)) => {
-            observer.found_damage(number(node.id()), "backend");
+            observer.found_damage(node.id(), "backend");
             backend::set_aside(node, kv::PATH).await.map_err(|error| error.to_string())?;
             let backend = own().await.map_err(|error| error.to_string())?;
             Ok((Kv::restore(node, backend).map_err(|error| error.to_string())?, true))
@@ -169,8 +188,8 @@ async fn open_own(node: &Node, options: &Options, observer: &Observer) -> Result
 
 /// The snapshot from which on the log is applied: the newest that there is a file of. If the log does not reach back to
 /// it, since files were damaged, the last that the log has a record of, which says as much.
-fn base(newest: (u64, u64), recorded: &[(u64, u64)], entries: &[Entry]) -> (u64, u64) {
-    let last = recorded.last().copied().unwrap_or_default();
+fn base(newest: (u64, u64), recorded: &[RecordedSnapshot], entries: &[Entry]) -> (u64, u64) {
+    let last = recorded.last().map_or((0, 0), |last| (last.index, last.term));
     let reaches = match entries.first() {
         Some(first) => first.index <= newest.0 + 1,
         None => last.0 <= newest.0,

@@ -12,8 +12,8 @@ use tokio::sync::oneshot;
 use vertebra_sim::network::Connection;
 use vertebra_sim::{before, sometimes};
 
-use super::Member;
 use super::raft_loop::Input;
+use super::{Member, Proposal};
 use crate::api::{
     CompactionRequest, InternalRaftRequest, RangeRequest, RequestHeader, ResponseHeader, TxnRequest,
 };
@@ -79,6 +79,8 @@ async fn serve(member: &Member, connection: Connection<ClientReply, ClientReques
 async fn answer(member: &Member, request: ClientRequest) -> ClientReply {
     let ClientRequest { number, operation, request } = request;
     let mut result = match request {
+        Request::Range(read) if member.is_learner() && read.serializable => member.range(&read).await,
+        _ if member.is_learner() => Err(Error::NotSupportedForLearner),
         Request::Range(read) => member.range(&read).await,
         Request::Put(put) => match validate::put(&put) {
             Ok(()) => {
@@ -180,8 +182,8 @@ impl Member {
             self.waiting.borrow_mut().insert(id, result);
             let _guard = StopWaiting(self, id);
             let _ = match self.is_leader() {
-                true => self.raft.send(Input::Propose(data)).is_ok(),
-                false => self.forward.send(data).is_ok(),
+                true => self.raft.send(Input::Propose(Proposal::Request(data))).is_ok(),
+                false => self.forward.send(Proposal::Request(data)).is_ok(),
             };
             waiting.await.unwrap_or(Err(Error::Stopped))
         };
@@ -191,7 +193,7 @@ impl Member {
         })
     }
 
-    async fn wait_for_leader(&self) {
+    pub(super) async fn wait_for_leader(&self) {
         loop {
             let changed = self.leader_changed.notified();
             if self.status.get().leader != 0 {

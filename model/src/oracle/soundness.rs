@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 
+use vertebra_sim::NodeId;
 use vertebra_sim::verdict::Violation;
 
 use super::raft_safety::MemberId;
@@ -25,11 +26,11 @@ const ORACLE: &str = "soundness";
 /// # Errors
 ///
 /// There was no such fault.
-pub fn damage(member: MemberId, what: &'static str, faults: bool) -> Result<(), Violation> {
+pub fn damage(member: NodeId, what: &'static str, faults: bool) -> Result<(), Violation> {
     if faults {
         return Ok(());
     }
-    let detail = format!("member {member} found its {what} damaged or missing, and no fault did that");
+    let detail = format!("{member} found its {what} damaged or missing, and no fault did that");
     Err(Violation::new(ORACLE, "damage", what, detail))
 }
 
@@ -72,8 +73,9 @@ mod tests {
 
     #[test]
     fn damage_and_corruption_need_a_fault() {
-        assert!(damage(1, "backend", true).is_ok() && corruption(0, true).is_ok());
-        assert_eq!(damage(1, "backend", false).unwrap_err().signature(), "soundness/damage: backend");
+        let member = NodeId::Member(1);
+        assert!(damage(member, "backend", true).is_ok() && corruption(0, true).is_ok());
+        assert_eq!(damage(member, "backend", false).unwrap_err().signature(), "soundness/damage: backend");
         assert_eq!(corruption(0, false).unwrap_err().clause, "corruption");
     }
 

@@ -15,9 +15,12 @@ mod record;
 
 pub use record::{Decoder, Encoder, Record};
 
-use raft::eraftpb::{Entry, HardState};
+use raft::eraftpb::{ConfState, Entry, HardState};
 use thiserror::Error;
-use vertebra_sim::{DiskError, File, NodeDisk, OpenMode, sometimes};
+use vertebra_sim::{DiskError, File, Node, NodeDisk, OpenMode, sometimes};
+
+use crate::failpoints;
+use crate::syncs::{SkippedSyncs, Sync};
 
 const DIRECTORY: &str = "wal";
 const NEXT: &str = "wal/next.tmp";
@@ -54,20 +57,35 @@ pub enum WalError {
     },
 }
 
+/// A snapshot that a log has a record of.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RecordedSnapshot {
+    /// Index of the last entry in it.
+    pub index: u64,
+    /// Term of that entry.
+    pub term: u64,
+    /// The configuration at that index.
+    pub conf_state: ConfState,
+}
+
 /// What a log said when it was opened.
 #[derive(Debug, Default)]
 pub struct Recovered {
+    /// Whose log it is.
+    pub member: u64,
     /// Term, vote and commit, as last written.
     pub hard_state: HardState,
-    /// The snapshots that were recorded, oldest first: index and term.
-    pub snapshots: Vec<(u64, u64)>,
+    /// The snapshots that were recorded, oldest first.
+    pub snapshots: Vec<RecordedSnapshot>,
     /// The entries, without gaps.
     pub entries: Vec<Entry>,
 }
 
 /// A log that can be appended to.
 pub struct Wal {
+    node: Node,
     disk: NodeDisk,
+    skipped: SkippedSyncs,
     member: u64,
     segment_bytes: u64,
     file: File,
@@ -100,7 +118,20 @@ impl Segment {
 }
 
 impl Wal {
-    /// Opens the log on `disk`, or makes an empty one where there is none.
+    /// Whether there is a log on `disk`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk.
+    pub async fn exists(disk: &NodeDisk) -> Result<bool, WalError> {
+        if !disk.exists(DIRECTORY) {
+            return Ok(false);
+        }
+        Ok(disk.list(DIRECTORY).await?.iter().any(|name| Segment::parse(name).is_some()))
+    }
+
+    /// Opens the log on `disk`, or makes an empty one for `member` where there is none. A log that is there may be
+    /// that of any member on the same machine, which is to say, whose low 16 bits are those of `member`.
     ///
     /// What was written but never synced is synced before this returns: from here on, everything that was read is
     /// as durable as what the member is about to say on its strength.
@@ -109,10 +140,12 @@ impl Wal {
     ///
     /// Those of [`WalError`].
     pub async fn open(
-        disk: NodeDisk,
+        node: &Node,
         member: u64,
         segment_bytes: u64,
+        skipped: SkippedSyncs,
     ) -> Result<(Self, Recovered), WalError> {
+        let disk = node.disk();
         if !disk.exists(DIRECTORY) {
             disk.create_directory(DIRECTORY).await?;
         }
@@ -137,21 +170,32 @@ impl Wal {
             disk.remove(&stale.path()).await?;
         }
         if segments.is_empty() {
-            let wal = Self::create(disk, member, segment_bytes).await?;
-            return Ok((wal, Recovered::default()));
+            let wal = Self::create(node.clone(), disk, member, segment_bytes, skipped).await?;
+            return Ok((wal, Recovered { member, ..Recovered::default() }));
         }
-        Self::recover(disk, member, segment_bytes, segments).await
+        Self::recover(node.clone(), disk, member, segment_bytes, segments, skipped).await
     }
 
-    async fn create(disk: NodeDisk, member: u64, segment_bytes: u64) -> Result<Self, WalError> {
+    async fn create(
+        node: Node,
+        disk: NodeDisk,
+        member: u64,
+        segment_bytes: u64,
+        skipped: SkippedSyncs,
+    ) -> Result<Self, WalError> {
         let mut encoder = Encoder::new(0);
         let hard_state = HardState::default();
         let segment = Segment { sequence: 0, first_index: 0 };
-        let (file, file_bytes) = begin_segment(&disk, &mut encoder, member, &hard_state, &segment).await?;
-        disk.sync_directory("").await?;
+        let (file, file_bytes) =
+            begin_segment(&disk, &mut encoder, member, &hard_state, &segment, skipped).await?;
+        if !skipped.contains(Sync::LogDirectory) {
+            disk.sync_directory("").await?;
+        }
         let segments = vec![segment];
         Ok(Self {
+            node,
             disk,
+            skipped,
             member,
             segment_bytes,
             file,
@@ -164,12 +208,15 @@ impl Wal {
     }
 
     async fn recover(
+        node: Node,
         disk: NodeDisk,
         member: u64,
         segment_bytes: u64,
         segments: Vec<Segment>,
+        skipped: SkippedSyncs,
     ) -> Result<(Self, Recovered), WalError> {
-        let mut log = Gathering { member, last_index: 0, recovered: Recovered::default() };
+        let recovered = Recovered { member, ..Recovered::default() };
+        let mut log = Gathering { last_index: 0, recovered };
         let mut checksum = None;
         let mut valid_bytes = 0;
         for (number, segment) in segments.iter().enumerate() {
@@ -187,7 +234,8 @@ impl Wal {
             }
             (checksum, valid_bytes) = (Some(decoder.checksum()), decoder.offset());
         }
-        let Gathering { last_index, recovered, .. } = log;
+        let Gathering { last_index, recovered } = log;
+        let member = recovered.member;
 
         let last = segments.last().map(Segment::path).unwrap_or_default();
         let file = disk.open(&last, OpenMode::Existing).await?;
@@ -206,13 +254,28 @@ impl Wal {
             );
             file.truncate(file_bytes).await?;
         }
-        file.sync().await?;
-        disk.sync_directory(DIRECTORY).await?;
-        disk.sync_directory("").await?;
+        if !skipped.contains(Sync::LogOpenFile) {
+            file.sync().await?;
+        }
+        if !skipped.contains(Sync::LogOpenDirectory) {
+            disk.sync_directory(DIRECTORY).await?;
+            disk.sync_directory("").await?;
+        }
         let encoder = Encoder::new(checksum.unwrap_or(0));
         let hard_state = recovered.hard_state.clone();
-        let wal =
-            Self { disk, member, segment_bytes, file, file_bytes, encoder, segments, last_index, hard_state };
+        let wal = Self {
+            node,
+            disk,
+            skipped,
+            member,
+            segment_bytes,
+            file,
+            file_bytes,
+            encoder,
+            segments,
+            last_index,
+            hard_state,
+        };
         Ok((wal, recovered))
     }
 
@@ -235,7 +298,7 @@ impl Wal {
             self.encoder.put_hard_state(state);
             self.hard_state = state.clone();
         }
-        self.write(sync).await
+        self.write(sync.then_some(Sync::LogAppend)).await
     }
 
     /// Records that a snapshot file exists, durably.
@@ -243,23 +306,33 @@ impl Wal {
     /// # Errors
     ///
     /// As [`save`](Self::save).
-    pub async fn save_snapshot(&mut self, index: u64, term: u64, installed: bool) -> Result<(), WalError> {
-        self.encoder.put_snapshot(index, term, installed);
+    pub async fn save_snapshot(
+        &mut self,
+        index: u64,
+        term: u64,
+        conf_state: &ConfState,
+        installed: bool,
+    ) -> Result<(), WalError> {
+        self.encoder.put_snapshot(index, term, installed, conf_state);
         if installed {
             self.last_index = index;
         }
         self.last_index = self.last_index.max(index);
-        self.write(true).await
+        self.write(Some(Sync::LogSnapshot)).await
     }
 
-    async fn write(&mut self, sync: bool) -> Result<(), WalError> {
+    async fn write(&mut self, sync: Option<Sync>) -> Result<(), WalError> {
         if !self.encoder.bytes().is_empty() {
             self.file.append(self.encoder.bytes()).await?;
             self.file_bytes += self.encoder.bytes().len() as u64;
             self.encoder.clear();
         }
-        if sync {
-            self.file.sync().await?;
+        if let Some(sync) = sync {
+            self.node.failpoint(failpoints::WAL_BEFORE_SYNC).await;
+            if !self.skipped.contains(sync) {
+                self.file.sync().await?;
+            }
+            self.node.failpoint(failpoints::WAL_AFTER_SYNC).await;
         }
         if self.file_bytes >= self.segment_bytes { self.cut().await } else { Ok(()) }
     }
@@ -267,11 +340,20 @@ impl Wal {
     /// Begins the next segment.
     async fn cut(&mut self) -> Result<(), WalError> {
         sometimes!(self.disk, "a log begins another segment");
-        self.file.sync().await?;
+        if !self.skipped.contains(Sync::LogSegmentEnd) {
+            self.file.sync().await?;
+        }
         let sequence = self.segments.last().map_or(0, |last| last.sequence + 1);
         let segment = Segment { sequence, first_index: self.last_index + 1 };
-        (self.file, self.file_bytes) =
-            begin_segment(&self.disk, &mut self.encoder, self.member, &self.hard_state, &segment).await?;
+        (self.file, self.file_bytes) = begin_segment(
+            &self.disk,
+            &mut self.encoder,
+            self.member,
+            &self.hard_state,
+            &segment,
+            self.skipped,
+        )
+        .await?;
         self.segments.push(segment);
         Ok(())
     }
@@ -309,15 +391,20 @@ async fn begin_segment(
     member: u64,
     hard_state: &HardState,
     segment: &Segment,
+    skipped: SkippedSyncs,
 ) -> Result<(File, u64), WalError> {
     encoder.put_checksum();
     encoder.put_metadata(member);
     encoder.put_hard_state(hard_state);
     let next = disk.open(NEXT, OpenMode::CreateNew).await?;
     next.append(encoder.bytes()).await?;
-    next.sync().await?;
+    if !skipped.contains(Sync::LogSegmentBegin) {
+        next.sync().await?;
+    }
     disk.rename(NEXT, &segment.path()).await?;
-    disk.sync_directory(DIRECTORY).await?;
+    if !skipped.contains(Sync::LogDirectory) {
+        disk.sync_directory(DIRECTORY).await?;
+    }
     let bytes = encoder.bytes().len() as u64;
     encoder.clear();
     Ok((disk.open(&segment.path(), OpenMode::Existing).await?, bytes))
@@ -325,7 +412,6 @@ async fn begin_segment(
 
 /// Puts the records of a log together.
 struct Gathering {
-    member: u64,
     /// Index of the last entry, or of the snapshot that replaced all before it.
     last_index: u64,
     recovered: Recovered,
@@ -337,13 +423,13 @@ impl Gathering {
         let recovered = &mut self.recovered;
         match record {
             Record::Checksum(checksum) => return Ok(checksum == segment_checksum),
-            Record::Metadata { member: found } if found != self.member => {
-                return Err(WalError::Foreign { found, expected: self.member });
+            Record::Metadata { member: found } if (found ^ recovered.member) & 0xffff != 0 => {
+                return Err(WalError::Foreign { found, expected: recovered.member });
             }
-            Record::Metadata { .. } => {}
+            Record::Metadata { member } => recovered.member = member,
             Record::HardState(state) => recovered.hard_state = state,
-            Record::Snapshot { index, term, installed } => {
-                recovered.snapshots.push((index, term));
+            Record::Snapshot { index, term, installed, conf_state } => {
+                recovered.snapshots.push(RecordedSnapshot { index, term, conf_state });
                 if installed {
                     recovered.entries.clear();
                     self.last_index = index;

@@ -4,6 +4,7 @@
 mod damage;
 mod defects;
 mod determinism;
+mod membership;
 mod scripted;
 mod told;
 mod wal;

@@ -7,8 +7,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
-use raft::eraftpb::{Entry, HardState};
+use raft::eraftpb::{ConfState, Entry, HardState};
 use serde::{Deserialize, Serialize};
+use vertebra_model::syncs::SkippedSyncs;
 use vertebra_model::wal::Wal;
 use vertebra_sim::random::Streams;
 use vertebra_sim::schedule::Shape;
@@ -90,7 +91,7 @@ impl System for Writer {
 
     async fn member(self: Rc<Self>, node: Node) -> Result<(), String> {
         let mut stream = node.stream("workload");
-        let opened = Wal::open(node.disk(), 1, self.options.segment_bytes).await;
+        let opened = Wal::open(&node, 1, self.options.segment_bytes, SkippedSyncs::NONE).await;
         let (mut wal, recovered) = match opened {
             Ok(opened) => opened,
             Err(error @ vertebra_model::wal::WalError::Disk(_)) => return Err(error.to_string()),
@@ -143,7 +144,9 @@ impl System for Writer {
                 known.written[..known.synced].last().copied().unwrap_or_default()
             };
             if sync && synced_last > 0 && stream.chance(100_000) {
-                wal.save_snapshot(synced_last, term, false).await.map_err(|error| error.to_string())?;
+                wal.save_snapshot(synced_last, term, &ConfState::new(), false)
+                    .await
+                    .map_err(|error| error.to_string())?;
                 self.known.borrow_mut().released = synced_last;
                 wal.release(synced_last).await.map_err(|error| error.to_string())?;
             }
