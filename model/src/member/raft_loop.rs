@@ -75,6 +75,8 @@ struct RaftLoop {
     role: (u64, StateRole),
     /// Index of the last entry that the apply loop was given.
     handed_over: u64,
+    /// Index of the snapshot with which the member started.
+    began_at: u64,
     /// Changes of the configuration that the apply loop has come to.
     conf_changes: queue::Receiver<Applying>,
     /// How many of those that the apply loop was given it has not come to.
@@ -111,6 +113,7 @@ pub(super) async fn run(
         next_read,
         role,
         handed_over,
+        began_at: handed_over,
         conf_changes,
         conf_changes_pending: 0,
         batches,
@@ -191,7 +194,9 @@ impl RaftLoop {
     /// Asks the leader for its store, if this member's is lost.
     fn ask_for_store(&mut self) {
         let raft = &self.raft.raft;
-        if !self.member.is_whole() && raft.state == StateRole::Follower && raft.leader_id != 0 {
+        // Once one is accepted, Raft would take another in place of what has come to the log since.
+        let is_coming = self.log.snapshot().0 > self.began_at;
+        if !self.member.is_whole() && !is_coming && raft.state == StateRole::Follower && raft.leader_id != 0 {
             // Raft refuses while it has nothing of the leader's in its log, and when it has been asked already.
             let _ = self.raft.request_snapshot();
         }
