@@ -50,8 +50,6 @@ pub(super) async fn run(member: Rc<Member>, mut batches: queue::Receiver<Batch>,
 impl ApplyLoop {
     async fn take(&mut self, batch: Batch) -> Result<(), String> {
         match batch {
-            // The store that the log goes on from is lost, and on its way from the leader.
-            Batch::Entries(_) if !self.member.is_whole() => return Ok(()),
             Batch::Entries(entries) => {
                 let terms = entries.first().map(|entry| entry.term) != entries.last().map(|entry| entry.term);
                 sometimes!(self.member.node, "entries of several terms are applied at once", terms);
@@ -97,7 +95,9 @@ impl ApplyLoop {
                 when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
             );
             record!(member.node, "apply", "entry {}/{}: passed over", entry.index, entry.term);
-            member.observer.passed_over(member.id, entry, || request_in(entry));
+            // What a member published of itself does not concern the store.
+            let request = || request_of(entry).filter(|request| request.cluster_member_attr_set.is_none());
+            member.observer.passed_over(member.id, entry, request);
         }
         member.applied.set(entry.index);
         self.term = entry.term;
@@ -106,8 +106,7 @@ impl ApplyLoop {
 
     async fn apply_new(&self, entry: &Entry) -> Result<(), BackendError> {
         let member = &self.member;
-        // A new leader's first entry has no request, and what changes the configuration is applied already.
-        let mut request = request_in(entry);
+        let mut request = request_of(entry);
         if let Some(published) = &request
             && conf_change::apply_published(member, published).await?
         {
@@ -250,12 +249,15 @@ impl ApplyLoop {
     }
 }
 
-fn request_in(entry: &Entry) -> Option<InternalRaftRequest> {
-    if entry.data.is_empty() || changes_configuration(entry) {
-        return None;
-    }
+/// The request in an entry. A new leader's first entry has none, nor has one that changes the configuration.
+fn request_of(entry: &Entry) -> Option<InternalRaftRequest> {
+    let has_request = !entry.data.is_empty() && !changes_configuration(entry);
+    has_request.then(|| decode(entry))
+}
+
+fn decode(entry: &Entry) -> InternalRaftRequest {
     match InternalRaftRequest::decode(&entry.data[..]) {
-        Ok(request) => Some(request),
+        Ok(request) => request,
         Err(error) => panic!("entry {} cannot be decoded: {error}", entry.index),
     }
 }

@@ -191,12 +191,16 @@ impl RaftLoop {
         self.member.is_whole() || raft.election_elapsed + 1 < raft.randomized_election_timeout()
     }
 
+    /// Whether the store is lost, and no other has come from the leader. Once one is accepted, Raft would take another in
+    /// place of what has come to the log since.
+    fn lacks_store(&self) -> bool {
+        !self.member.is_whole() && self.log.snapshot().0 <= self.began_at
+    }
+
     /// Asks the leader for its store, if this member's is lost.
     fn ask_for_store(&mut self) {
         let raft = &self.raft.raft;
-        // Once one is accepted, Raft would take another in place of what has come to the log since.
-        let is_coming = self.log.snapshot().0 > self.began_at;
-        if !self.member.is_whole() && !is_coming && raft.state == StateRole::Follower && raft.leader_id != 0 {
+        if self.lacks_store() && raft.state == StateRole::Follower && raft.leader_id != 0 {
             // Raft refuses while it has nothing of the leader's in its log, and when it has been asked already.
             let _ = self.raft.request_snapshot();
         }
@@ -585,6 +589,10 @@ impl RaftLoop {
         entries.drain(..given);
         if let Some(last) = entries.last() {
             self.handed_over = last.index;
+            if self.lacks_store() {
+                // There is nothing to apply them to, and the snapshot has what they do.
+                return;
+            }
             self.conf_changes_pending += entries.iter().filter(|entry| changes_configuration(entry)).count();
             // The apply loop ends only with the process.
             let _ = self.apply.send(Batch::Entries(entries));
@@ -707,7 +715,8 @@ impl RaftLoop {
         let raft = &mut self.raft.raft;
         if raft.state == StateRole::Leader && raft.prs().get(raft.id).is_none() {
             // etcd's leaders go on until they stop. This Raft cannot commit any more when its leader is not in the
-            // configuration (it panics); what it has committed is on its way to the others.
+            // configuration (it panics). It tells the others once more what it has committed.
+            raft.bcast_heartbeat();
             raft.become_follower(raft.term, INVALID_ID);
         }
         self.role_may_have_changed();

@@ -73,13 +73,15 @@ pub(super) async fn recover(
     }
     let (kv, whole) = open(node, options, observer, index).await?;
     let kv = Rc::new(kv);
+    // What the backend has was committed, though the hard state may not tell.
+    hard_state.commit = hard_state.commit.max(kv.visible_index().min(last));
     // Raft begins with the configuration that the backend has. Changes that come before are passed over, as etcd does
     // it: whether they were allowed cannot be told any more.
     let mut membership = kv.read(|_, tx| Membership::load(tx, options.members))?;
     if let (false, Some(recorded)) = (whole, recorded.iter().find(|at| (at.index, at.term) == base)) {
         membership.set_conf_state(recorded.conf_state.clone());
     }
-    let configured = (kv.visible_index(), membership.conf_state());
+    let configured = (kv.visible_index().max(index), membership.conf_state());
     record!(
         node,
         "member",

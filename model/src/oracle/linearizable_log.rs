@@ -196,9 +196,6 @@ fn served_reads(
             continue;
         }
         match (witness.trace(id).served_at, &operation.outcome) {
-            // What is refused without a look at the state has no place among the writes, and may come from a member that
-            // lags.
-            (Some(_), Outcome::Failed(error)) if !tells_of_state(*error) => {}
             (Some(index), _) => {
                 reads.push((index, id));
                 places[id.index()] = Some(2 * index + 1);
@@ -211,10 +208,6 @@ fn served_reads(
     }
     reads.sort_unstable();
     Ok(reads)
-}
-
-fn tells_of_state(error: Error) -> bool {
-    matches!(error, Error::KeyNotFound | Error::FutureRevision | Error::Compacted)
 }
 
 fn check_entry(entry: &LogEntry, operation: &Operation) -> Result<(), Violation> {
