@@ -9,6 +9,7 @@ use vertebra_sim::schedule::Shape;
 use vertebra_sim::{Node, NodeId, System, Violation, World};
 
 use crate::client::Client;
+use crate::load::Loads;
 use crate::member::Member;
 use crate::observer::Observer;
 use crate::options::Options;
@@ -25,6 +26,7 @@ const LOOK: Duration = Duration::from_millis(20);
 pub struct Etcd {
     options: Rc<Options>,
     observer: Rc<Observer>,
+    loads: Rc<Loads>,
     /// Clients that the cluster has answered since all faults were healed.
     answered: Cell<u16>,
 }
@@ -47,7 +49,7 @@ impl System for Etcd {
 
     fn new(world: &World, options: Options) -> Self {
         let observer = Rc::new(Observer::new(world, &options));
-        Self { options: Rc::new(options), observer, answered: Cell::new(0) }
+        Self { options: Rc::new(options), observer, loads: Rc::default(), answered: Cell::new(0) }
     }
 
     async fn member(self: Rc<Self>, node: Node) -> Result<(), String> {
@@ -58,12 +60,16 @@ impl System for Etcd {
         let endpoints = Workload::endpoints(node.id(), self.options.members);
         let client =
             Client::new(node.clone(), Rc::clone(&self.observer), endpoints, Rc::clone(&self.options));
-        Workload::new(node, client, &self.options).run().await;
+        Workload::new(node, client, &self.options, Rc::clone(&self.loads)).run().await;
         self.answered.set(self.answered.get() + 1);
     }
 
     fn leader(&self) -> Option<NodeId> {
         self.observer.leader()
+    }
+
+    fn load(&self, world: &World, load: &str, targets: &[NodeId], amount: u32, lasts: Duration) -> bool {
+        self.loads.begin(load, targets, amount, world.now(), lasts)
     }
 
     async fn settle(self: Rc<Self>, world: World) {

@@ -27,6 +27,7 @@ pub mod error;
 mod etcd;
 pub mod failpoints;
 pub mod history;
+mod load;
 mod member;
 pub mod mvcc;
 mod observer;

@@ -11,6 +11,8 @@ use vertebra_sim::time::text;
 
 use crate::defect::Defect;
 use crate::failpoints::{FAILPOINTS, RECOVERY_FAILPOINTS};
+use crate::load::LOADS;
+use crate::mvcc::validate::TXN_OPS_MAX;
 use crate::syncs::{SkippedSyncs, Sync};
 use crate::{oracle, wire};
 
@@ -56,6 +58,15 @@ pub struct Options {
     pub message_bytes_max: u64,
     /// Messages with entries to one member that may wait for their acknowledgement.
     pub messages_inflight_max: u16,
+    /// Bytes of a request at most. etcd: 1.5 MiB.
+    #[serde(default = "request_bytes_max")]
+    pub request_bytes_max: usize,
+    /// Operations of a transaction at most. etcd: 128.
+    #[serde(default = "txn_ops_max")]
+    pub txn_ops_max: usize,
+    /// Committed entries that may wait to be applied before requests are refused. etcd: 5,000.
+    #[serde(default = "backlog_max")]
+    pub backlog_max: u64,
     /// What the clients do.
     pub traffic: Traffic,
 }
@@ -111,6 +122,7 @@ impl Options {
         let mut size = streams.stream("options/size", 0);
         let mut raft = streams.stream("options/raft", 0);
         let mut storage = streams.stream("options/storage", 0);
+        let mut limits = streams.stream("options/limits", 0);
         let mut backend = streams.stream("options/backend", 0);
         let millis = Duration::from_millis;
         Self {
@@ -136,6 +148,18 @@ impl Options {
             wal_segment_bytes: storage.magnitude(1 << 10, 64 << 10),
             message_bytes_max: *storage.weighted(&[(6, 1 << 20), (2, 256), (2, 0)]),
             messages_inflight_max: *storage.weighted(&[(6, 512), (2, 2), (2, 16)]),
+            request_bytes_max: match limits.chance(700_000) {
+                true => request_bytes_max(),
+                false => limits.magnitude(8 << 10, 64 << 10) as usize,
+            },
+            txn_ops_max: match limits.chance(700_000) {
+                true => txn_ops_max(),
+                false => limits.between(4, 12) as usize,
+            },
+            backlog_max: match limits.chance(600_000) {
+                true => backlog_max(),
+                false => limits.magnitude(1, 64),
+            },
             traffic: Traffic::draw(streams),
         }
     }
@@ -180,10 +204,17 @@ impl Options {
         if self.messages_inflight_max == 0 {
             return refuse("messages_inflight_max: it must be at least 1");
         }
+        if self.request_bytes_max < 4 << 10 {
+            return refuse("request_bytes_max: it must be at least 4,096");
+        }
+        if self.txn_ops_max < 4 {
+            return refuse("txn_ops_max: it must be at least 4");
+        }
         self.traffic.check()?;
         Ok(Shape {
             failpoints: FAILPOINTS,
             recovery_failpoints: RECOVERY_FAILPOINTS,
+            loads: LOADS,
             messages: wire::MESSAGES,
             ..Shape::new(self.members, self.clients)
         })
@@ -210,6 +241,21 @@ impl Options {
 /// etcd's default, for schedules from before this could be chosen.
 fn backend_batch_interval() -> Duration {
     Duration::from_millis(100)
+}
+
+/// As above.
+fn request_bytes_max() -> usize {
+    3 << 19
+}
+
+/// As above.
+fn txn_ops_max() -> usize {
+    TXN_OPS_MAX
+}
+
+/// As above.
+fn backlog_max() -> u64 {
+    5_000
 }
 
 /// As above.
