@@ -174,6 +174,20 @@ impl Client {
         }
     }
 
+    /// Moves to the members that can be counted on, if none of its own can: what an operator does for clients of a
+    /// member that is gone for good.
+    pub(crate) fn leave_broken_endpoints(&mut self) {
+        let world = self.node.world();
+        if self.endpoints.iter().any(|member| world.expected(*member)) {
+            return;
+        }
+        let left: Vec<NodeId> = world.members().filter(|member| world.expected(*member)).collect();
+        if !left.is_empty() {
+            record!(self.node, "client", "moves to other members");
+            (self.endpoints, self.endpoint, self.connection) = (left, 0, None);
+        }
+    }
+
     fn next_endpoint(&mut self) {
         if self.endpoints.len() > 1 {
             self.endpoint = (self.endpoint + 1) % self.endpoints.len();

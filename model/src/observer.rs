@@ -262,12 +262,14 @@ impl Observer {
         leaders.max_by_key(|(_, view)| view.term).map(|(number, _)| member_id(number))
     }
 
-    /// Whether all members run and have applied the same.
+    /// Whether all members that can be counted on run and have applied the same.
     pub(crate) fn members_agree(&self) -> bool {
         let members = self.members.borrow();
-        let first = members.first().map_or(0, |view| view.applied);
-        self.world.members().all(|id| self.world.is_running(id))
-            && members.iter().all(|view| view.applied == first)
+        let mut first = None;
+        let mut expected =
+            self.world.members().zip(members.iter()).filter(|(id, _)| self.world.expected(*id));
+        expected
+            .all(|(id, view)| self.world.is_running(id) && *first.get_or_insert(view.applied) == view.applied)
     }
 
     /// Where each member stands, for a report.
@@ -297,7 +299,8 @@ impl Observer {
         self.overrule(commit_window::check(history, witness))?;
         self.overrule(revisions::check(history))?;
         for (number, view) in (1..).zip(self.members.borrow().iter()) {
-            if let Some(kv) = &view.kv {
+            let caught_up = self.world.has_settled() && self.world.expected(member_id(number));
+            if let Some(kv) = view.kv.as_ref().filter(|_| caught_up) {
                 self.overrule(durability::check(history, number, &**kv))?;
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use vertebra_sim::random::Streams;
-use vertebra_sim::schedule::Shape;
+use vertebra_sim::schedule::{FileClass, Shape};
 use vertebra_sim::time::text;
 
 use crate::defect::Defect;
@@ -15,6 +15,13 @@ use crate::load::LOADS;
 use crate::mvcc::validate::TXN_OPS_MAX;
 use crate::syncs::{SkippedSyncs, Sync};
 use crate::{oracle, wire};
+
+/// What a member keeps on its disk, by purpose. The names of snapshots begin with their terms, in 16 hexadecimal digits.
+const FILES: &[FileClass] = &[
+    FileClass { name: "log", prefix: "wal/" },
+    FileClass { name: "snapshot", prefix: "snap/0" },
+    FileClass { name: "backend", prefix: "snap/db" },
+];
 
 /// The options of one run. In a schedule they are the table `[options]`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -216,6 +223,7 @@ impl Options {
             recovery_failpoints: RECOVERY_FAILPOINTS,
             loads: LOADS,
             messages: wire::MESSAGES,
+            files: FILES,
             ..Shape::new(self.members, self.clients)
         })
     }

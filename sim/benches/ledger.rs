@@ -116,6 +116,9 @@ fn record(path: &Path, seeds: Seeds, kind: impl Fn(u64) -> Option<u64>) {
             events: 11_000,
             operations: 380,
             faults: 6,
+            spared: 0,
+            excused: Vec::new(),
+            unsettled: None,
             reached: Reached::default(),
             verdict,
         };

@@ -11,17 +11,22 @@ use madsim::Config;
 use madsim::runtime::Runtime;
 use tracing::Dispatch;
 
+use crate::atlas::{Excuse, Reason};
 use crate::coverage::{Profile, Reached};
 use crate::nemesis::{Cluster, Nemesis};
 use crate::panics;
 use crate::plugin::{self, Plugin};
 use crate::random::Streams;
+use crate::record;
 use crate::schedule::{self, Fault, Schedule, Shape};
 use crate::system::System;
 use crate::time::Instant;
 use crate::trace::Digest;
 use crate::verdict::Verdict;
 use crate::world::{Setup, World};
+
+/// How long a system may try to recover that cannot be asked to.
+const HOPELESS: Duration = Duration::from_secs(5);
 
 /// What came of one run.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,6 +43,12 @@ pub struct Report {
     pub operations: u64,
     /// How many faults met somebody.
     pub faults: u64,
+    /// How often a fault spared somebody, since too many voters would have had damaged data.
+    pub spared: u64,
+    /// How long progress could not be asked of the cluster, for each reason that there was.
+    pub excused: Vec<(Reason, Duration)>,
+    /// Why it was not asked to recover at the end, where it had to be and did not.
+    pub unsettled: Option<Excuse>,
     /// Which marks, failpoints and kinds of faults it came by. Unlike all the rest, this may differ from one version of
     /// the code to another that has the same runs.
     pub reached: Reached,
@@ -155,9 +166,11 @@ async fn run_inside<S: System>(schedule: &Schedule<S::Options>, shape: &Shape, t
 
     // A panic here is one of an oracle or of the simulator: it ends the run as a panic of a process does.
     let judged = AssertUnwindSafe(judge(&world, &system, &nemesis, schedule)).catch_unwind().await;
-    if let Err(payload) = judged {
+    let unsettled = judged.unwrap_or_else(|payload| {
         world.fail(panics::violation(&*payload));
-    }
+        None
+    });
+    world.assess_finally();
 
     let report = Report {
         verdict: match world.take_violation() {
@@ -169,6 +182,9 @@ async fn run_inside<S: System>(schedule: &Schedule<S::Options>, shape: &Shape, t
         events: world.trace().events(),
         operations: system.operations(),
         faults: nemesis.met(),
+        spared: world.atlas().spared(),
+        excused: world.atlas().excused(),
+        unsettled,
         reached: reached::<S>(&world, schedule, shape, &nemesis),
     };
     world.dismantle().await;
@@ -219,8 +235,14 @@ impl Drop for Aborting {
     }
 }
 
-/// The phases of a run: faults, then none and time to recover, then the oracles that need the whole.
-async fn judge<S: System>(world: &World, system: &Rc<S>, nemesis: &Nemesis, schedule: &Schedule<S::Options>) {
+/// The phases of a run: faults, then none and time to recover, then the oracles that need the whole. Returns why the
+/// system was not asked to recover, where it did not.
+async fn judge<S: System>(
+    world: &World,
+    system: &Rc<S>,
+    nemesis: &Nemesis,
+    schedule: &Schedule<S::Options>,
+) -> Option<Excuse> {
     world.set_main({
         let system = Rc::clone(system);
         Rc::new(move |node| {
@@ -235,11 +257,12 @@ async fn judge<S: System>(world: &World, system: &Rc<S>, nemesis: &Nemesis, sche
     for node in world.nodes() {
         world.start(node);
     }
+    world.atlas().set_cluster(Some(Rc::clone(system) as Rc<dyn Cluster>));
     let (healed, given_up) =
         (Instant::START + schedule.duration, Instant::START + schedule.duration + schedule.settle_max);
     world.drive(healed).await;
     if world.has_ended() {
-        return;
+        return None;
     }
 
     nemesis.heal(world);
@@ -247,18 +270,30 @@ async fn judge<S: System>(world: &World, system: &Rc<S>, nemesis: &Nemesis, sche
         let (system, world) = (Rc::clone(system), world.clone());
         async move {
             match AssertUnwindSafe(system.settle(world.clone())).catch_unwind().await {
-                Ok(()) => world.end(),
+                Ok(()) => world.settle(),
                 Err(payload) => world.fail(panics::violation(&*payload)),
             }
         }
     };
     let settling = Aborting(madsim::task::spawn_local(settle));
-    world.drive(given_up).await;
+    // Without hope it may recover all the same, as damaged members do that the rest can make whole.
+    if world.hope().is_err() {
+        world.drive(given_up.min(healed + HOPELESS)).await;
+    }
+    if !world.has_ended() && world.hope().is_ok() {
+        world.drive(given_up).await;
+    }
     drop(settling);
+    let mut unsettled = None;
     if !world.has_ended() {
-        world.fail(system.unsettled());
+        unsettled = world.hope().err();
+        match &unsettled {
+            Some(excuse) => record!(world, "atlas", "recovery is not asked for: {}", excuse),
+            None => world.fail(system.unsettled()),
+        }
     }
     if !world.has_failed() {
         world.check(system.finish(world));
     }
+    unsettled
 }

@@ -39,6 +39,7 @@ compile_error!(
      Unset RUSTFLAGS, or add the flag to it: RUSTFLAGS=\"$RUSTFLAGS --cfg madsim\"."
 );
 
+pub mod atlas;
 mod clock;
 pub mod coverage;
 pub mod disk;

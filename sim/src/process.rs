@@ -19,6 +19,7 @@ use crate::node::Node;
 use crate::node_id::NodeId;
 use crate::panics;
 use crate::record;
+use crate::schedule::How;
 use crate::storage::Drive;
 use crate::time::Instant;
 use crate::world::World;
@@ -87,6 +88,10 @@ impl Holds {
         self.count.get() == 0
     }
 
+    fn is_held(&self) -> bool {
+        self.count.get() > 0
+    }
+
     /// Whether there was one.
     fn lift_all(&self) -> bool {
         self.epoch.set(self.epoch.get() + 1);
@@ -109,6 +114,10 @@ impl Process {
             down: Holds::default(),
             paused: Holds::default(),
         }
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.is_held()
     }
 
     /// Gives it the clock that it has when no fault drives it.
@@ -196,6 +205,7 @@ impl World {
             let link = self.network().borrow().link_index(other, index);
             self.send_stalled(link);
         }
+        self.assess();
     }
 
     /// Runs a task of a process; a panic in it is a violation.
@@ -252,6 +262,7 @@ impl World {
         // madsim drops the tasks, some of them at once: what they still hold of the world is dead by now.
         self.runtime().kill(process.madsim_id);
         self.something_woke();
+        self.assess();
     }
 
     /// A dead process loses its sockets and its ends of connections, and its disk what the crash takes.
@@ -270,6 +281,7 @@ impl World {
         let epoch = process.paused.take();
         record!(self.node_by_index(index), "process", "is paused");
         self.runtime().pause(process.madsim_id);
+        self.assess();
         self.call_after(lasts, move |world| {
             if world.process(index).paused.let_go(epoch) {
                 world.resume(index);
@@ -280,16 +292,31 @@ impl World {
     fn resume(&self, index: usize) {
         record!(self.node_by_index(index), "process", "resumes");
         self.runtime().resume(self.process(index).madsim_id);
+        self.assess();
     }
 
-    /// Ends what any fault does to processes: all run again.
+    /// Keeps the process of a node down for good.
+    pub(crate) fn keep_down(&self, index: usize) {
+        self.process(index).down.take();
+        self.crash(index, Crash::Process);
+    }
+
+    /// Keeps the process of a node paused for good.
+    pub(crate) fn keep_paused(&self, index: usize) {
+        let process = self.process(index);
+        process.paused.take();
+        record!(self.node_by_index(index), "process", "is paused");
+        self.runtime().pause(process.madsim_id);
+    }
+
+    /// Ends what any fault does to processes: all run again, but for those that shall stay down.
     pub(crate) fn heal_processes(&self) {
         for index in 0..self.processes().len() {
             let process = self.process(index);
             if process.paused.lift_all() {
                 self.resume(index);
             }
-            if process.down.lift_all() {
+            if process.down.lift_all() && self.atlas().how_broken(process.id) != Some(How::Down) {
                 self.start(process.id);
             }
         }

@@ -7,27 +7,25 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use crate::disk::{Disk, DiskError, FileHandle, IoKind, OpenMode, SyncTicket};
+use crate::disk::{Disk, DiskError, FileHandle, OpenMode, SyncTicket};
 use crate::node::Node;
-use crate::node_id::NodeId;
 use crate::process::Crash;
 use crate::random::{Stream, Streams};
 use crate::record;
 use crate::schedule;
-use crate::time::nanos;
 use crate::timer::Sleep;
 use crate::world::World;
 
 /// The disk of one node, and how fast it is.
 pub(crate) struct Drive {
-    disk: RefCell<Disk>,
+    pub(crate) disk: RefCell<Disk>,
     latencies: RefCell<Stream>,
     fates: RefCell<Stream>,
     profile: schedule::Disk,
-    /// By the number of the stall; they add up to the time that each operation takes longer.
-    stalls: RefCell<Vec<Duration>>,
+    /// They add up to the time that each operation takes longer.
+    pub(crate) stalls: RefCell<Vec<Duration>>,
     /// Faults that keep it full.
-    full: Cell<u32>,
+    pub(crate) full: Cell<u32>,
 }
 
 impl Drive {
@@ -43,7 +41,7 @@ impl Drive {
         }
     }
 
-    fn stalled_for(&self) -> Duration {
+    pub(crate) fn stalled_for(&self) -> Duration {
         self.stalls.borrow().iter().sum()
     }
 
@@ -57,7 +55,11 @@ impl Drive {
         latencies.duration(sync_latency_min, max) + self.stalled_for()
     }
 
-    fn set_full(&self, full: bool) {
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.get() > 0
+    }
+
+    pub(crate) fn set_full(&self, full: bool) {
         let disk = &mut *self.disk.borrow_mut();
         let capacity = if full { disk.bytes_used() } else { crate::disk::CAPACITY_BYTES_DEFAULT };
         disk.set_capacity(capacity);
@@ -311,54 +313,7 @@ impl World {
         }
     }
 
-    pub(crate) fn stall_disk(&self, id: NodeId, extra_latency: Duration, lasts: Duration) {
-        let index = self.index(id);
-        self.drive_of(index).stalls.borrow_mut().push(extra_latency);
-        self.undo_after(lasts, move |world| {
-            let stalls = &mut *world.drive_of(index).stalls.borrow_mut();
-            if let Some(position) = stalls.iter().position(|stall| nanos(*stall) == nanos(extra_latency)) {
-                stalls.remove(position);
-            }
-        });
-    }
-
-    pub(crate) fn fail_disk(&self, id: NodeId, operation: schedule::Operation, count: u32) {
-        let kind = match operation {
-            schedule::Operation::Read => IoKind::Read,
-            schedule::Operation::Write => IoKind::Write,
-            schedule::Operation::Sync => IoKind::Sync,
-        };
-        self.drive_of(self.index(id)).disk.borrow_mut().fail_next(kind, count);
-    }
-
-    pub(crate) fn fill_disk(&self, id: NodeId, lasts: Duration) {
-        let index = self.index(id);
-        let drive = self.drive_of(index);
-        drive.full.set(drive.full.get() + 1);
-        drive.set_full(true);
-        self.undo_after(lasts, move |world| {
-            let drive = world.drive_of(index);
-            drive.full.set(drive.full.get() - 1);
-            if drive.full.get() == 0 {
-                drive.set_full(false);
-            }
-        });
-    }
-
-    /// Ends what any fault does to disks.
-    pub(crate) fn heal_disks(&self) {
-        for index in 0..self.processes().len() {
-            let drive = self.drive_of(index);
-            drive.stalls.borrow_mut().clear();
-            drive.full.set(0);
-            drive.set_full(false);
-            for kind in [IoKind::Read, IoKind::Write, IoKind::Sync] {
-                drive.disk.borrow_mut().fail_next(kind, 0);
-            }
-        }
-    }
-
-    fn drive_of(&self, index: usize) -> &Drive {
+    pub(crate) fn drive_of(&self, index: usize) -> &Drive {
         &self.process(index).drive
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::atlas::Damage;
 use crate::node::Node;
 use crate::node_id::NodeId;
 use crate::random::Streams;
@@ -75,14 +76,26 @@ pub trait System: Sized + 'static {
         false
     }
 
-    /// Starts when all faults are healed, and ends when the system has recovered: it answers its clients, and its
-    /// members agree.
+    /// The members without a quorum of which nothing is decided now. Spares and members that do not vote are none.
+    fn voters(&self, world: &World) -> Vec<NodeId> {
+        world.members().collect()
+    }
+
+    /// Whether what was damaged of a member's data has been made good since: its files were written anew from
+    /// undamaged ones, or the member was replaced. Asked again each time it matters, until it is so.
+    fn is_sound(&self, _damage: &Damage) -> bool {
+        false
+    }
+
+    /// Starts when all faults are healed, and ends when the system has recovered: it answers its clients, and those
+    /// of its members agree that are to be [expected](World::expected): some may stay broken for good.
     fn settle(self: Rc<Self>, world: World) -> impl Future<Output = ()>;
 
     /// What to report when the system did not recover in time.
     fn unsettled(&self) -> Violation;
 
-    /// The oracles that need the whole run.
+    /// The oracles that need the whole run. It may not have [settled](World::has_settled): when too much stays broken
+    /// for that, no recovery is asked for.
     ///
     /// # Errors
     ///

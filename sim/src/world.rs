@@ -11,6 +11,7 @@ use std::time::Duration;
 use madsim::runtime::Handle;
 use madsim::time::TimeHandle;
 
+use crate::atlas::Atlas;
 use crate::clock::Clock;
 use crate::coverage::Counters;
 use crate::failpoint::Armed;
@@ -60,6 +61,7 @@ struct Inner {
     network: RefCell<Network>,
     processes: Vec<Process>,
     failpoints: RefCell<Vec<Armed>>,
+    atlas: Atlas,
     trace: Trace,
     counters: Counters,
     runtime: Handle,
@@ -67,6 +69,7 @@ struct Inner {
     /// Whether the occurrence at hand may have woken a task.
     woke: Cell<bool>,
     healed: Cell<bool>,
+    settled: Cell<bool>,
     ended: Cell<bool>,
     violation: RefCell<Option<(Violation, Instant)>>,
 }
@@ -98,12 +101,14 @@ impl World {
                 .map(|(index, id)| Process::new(id, &runtime, Drive::new(disk, &streams, index)))
                 .collect(),
             failpoints: RefCell::default(),
+            atlas: Atlas::default(),
             trace: Trace::new(told),
             counters: Counters::new(failpoints),
             runtime,
             main: RefCell::default(),
             woke: Cell::new(false),
             healed: Cell::new(false),
+            settled: Cell::new(false),
             ended: Cell::new(false),
             violation: RefCell::default(),
         }))
@@ -163,7 +168,8 @@ impl World {
         self.0.processes.iter().map(|process| process.id)
     }
 
-    /// Whether the faults are over and everything they broke is whole again.
+    /// Whether the faults are over and everything they broke is whole again, but for what
+    /// [is not to be expected](Self::expected).
     #[must_use]
     pub fn is_healed(&self) -> bool {
         self.0.healed.get()
@@ -185,6 +191,17 @@ impl World {
         if let Err(violation) = result {
             self.fail(violation);
         }
+    }
+
+    /// Whether the system has recovered when faults were over; see [`System::settle`](crate::System::settle).
+    #[must_use]
+    pub fn has_settled(&self) -> bool {
+        self.0.settled.get()
+    }
+
+    pub(crate) fn settle(&self) {
+        self.0.settled.set(true);
+        self.end();
     }
 
     /// Ends the run: nothing more is taken from the queue.
@@ -234,6 +251,10 @@ impl World {
 
     pub(crate) fn failpoints(&self) -> &RefCell<Vec<Armed>> {
         &self.0.failpoints
+    }
+
+    pub(crate) fn atlas(&self) -> &Atlas {
+        &self.0.atlas
     }
 
     pub(crate) fn process(&self, index: usize) -> &Process {
@@ -332,6 +353,7 @@ impl World {
         // Killed tasks are dropped when the executor comes by them.
         madsim::time::sleep(Duration::from_millis(1)).await;
         self.0.main.borrow_mut().take();
+        self.atlas().set_cluster(None);
         let occurrences = self.queue().borrow_mut().clear();
         drop(occurrences);
     }

@@ -3,10 +3,17 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use vertebra_sim::NodeId;
 use vertebra_sim::random::Streams;
-use vertebra_sim::schedule::{Fault, Generated, Schedule, ScheduleError, Shape, TimedFault, generate};
+use vertebra_sim::schedule::{
+    Broken, DamageMax, Fault, FileClass, Generated, How, Schedule, ScheduleError, Shape, TimedFault, generate,
+};
 
-const SHAPE: Shape = Shape { failpoints: &["beforeSave", "afterSave"], ..Shape::new(3, 2) };
+const SHAPE: Shape = Shape {
+    failpoints: &["beforeSave", "afterSave"],
+    files: &[FileClass { name: "log", prefix: "wal/" }, FileClass { name: "snapshot", prefix: "snap/" }],
+    ..Shape::new(3, 2)
+};
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -322,7 +329,7 @@ fn what_is_missing_is_named() {
 fn what_is_unknown_is_named_together_with_what_is_known() {
     insta::assert_snapshot!(
         error_with("seed = 7", "sead = 7"),
-        @"schedule.toml:4: unknown field `sead`; known fields: format, system, seed, interleaving, duration, settle_max, options, network, disk, clock, fault"
+        @"schedule.toml:4: unknown field `sead`; known fields: format, system, seed, interleaving, duration, settle_max, damage, options, network, disk, clock, fault, broken"
     );
     insta::assert_snapshot!(
         error_with("loss_ppm", "lost_ppm"),
@@ -564,4 +571,133 @@ fn a_schedule_changed_in_memory_can_be_checked() {
     assert!(schedule.validate(&SHAPE).unwrap_err().to_string().starts_with("fault 3: it begins at "));
     let Generated { duration, .. } = generate(&Streams::new(1), &SHAPE);
     assert!(duration >= Duration::from_secs(5));
+}
+
+/// What a disk may do to data, how much of that is allowed, and who stays broken.
+const DAMAGE: &str = r#"
+[[fault]]
+at = "6s"
+kind = "bit-rot"
+target = "leader"
+files = "log"
+bits = 3
+
+[[fault]]
+at = "6s"
+kind = "disk-error"
+target = "member 1"
+operation = "sync"
+count = 1
+after = "clean"
+
+[[fault]]
+at = "6s"
+kind = "misdirected-write"
+target = "member 1"
+files = "log"
+count = 1
+
+[[fault]]
+at = "6s"
+kind = "phantom-write"
+target = "member 1"
+files = "snapshot"
+count = 1
+
+[[fault]]
+at = "6s"
+kind = "read-error"
+target = "member 1"
+files = "log"
+sectors = 5
+
+[[fault]]
+at = "6s"
+kind = "wipe"
+target = "member 1"
+down = "1s"
+
+[[broken]]
+member = "member 2"
+how = "cut-off"
+"#;
+
+/// `FILE` and `DAMAGE`, with any damage allowed, when the first `from` of them is `to`.
+fn damaging(from: &str, to: &str) -> String {
+    let file = format!("{FILE}{DAMAGE}")
+        .replace("settle_max = \"30s\"\n", "settle_max = \"30s\"\ndamage = \"any\"\n");
+    assert!(file.contains(from), "the file has no {from}");
+    file.replacen(from, to, 1)
+}
+
+#[test]
+fn damage_and_the_ending_are_read_back_as_they_were_written() {
+    let schedule = read(damaging("", "").as_bytes()).unwrap();
+    assert_eq!(schedule.damage, DamageMax::Any);
+    assert_eq!(schedule.broken, [Broken { member: NodeId::Member(2), how: How::CutOff }]);
+    let shown = schedule.faults.iter().rev().take(6).map(|timed| timed.fault.to_string());
+    let shown: Vec<String> = shown.collect();
+    assert_eq!(
+        shown,
+        [
+            r#"wipe, target = "member 1", down = "1s""#,
+            r#"read-error, target = "member 1", files = "log", sectors = 5"#,
+            r#"phantom-write, target = "member 1", files = "snapshot", count = 1"#,
+            r#"misdirected-write, target = "member 1", files = "log", count = 1"#,
+            r#"disk-error, target = "member 1", operation = "sync", count = 1, after = "clean""#,
+            r#"bit-rot, target = "leader", files = "log", bits = 3"#,
+        ]
+    );
+    assert_eq!(read(schedule.write().unwrap().as_bytes()), Ok(schedule));
+    let without = read(FILE.as_bytes()).unwrap();
+    assert_eq!((without.damage, without.broken.len()), (DamageMax::Minority, 0));
+    assert!(!without.write().unwrap().contains("damage"));
+}
+
+#[test]
+fn damage_and_endings_that_cannot_be_are_refused() {
+    let error_with = |from, to| error(damaging(from, to).as_bytes());
+    let line = |text: &str| text.split_once(": ").map(|(_, message)| message.to_owned()).unwrap();
+    for (from, to, message) in [
+        (
+            "files = \"log\"",
+            "files = \"database\"",
+            "fault 7: this system has no class of files `database`; it has log, snapshot",
+        ),
+        ("bits = 3", "bits = 0", "fault 7: bits is counted from 1"),
+        ("sectors = 5", "sectors = 0", "fault 11: sectors is counted from 1"),
+        (
+            "operation = \"sync\"\ncount = 1\nafter",
+            "operation = \"read\"\ncount = 1\nafter",
+            "fault 8: only after a sync can data be taken for clean",
+        ),
+        (
+            "after = \"clean\"",
+            "after = \"lost\"",
+            "fault 8: unknown value `lost`; known values: dirty, clean",
+        ),
+        ("damage = \"any\"", "damage = \"all\"", "unknown value `all`; known values: minority, any"),
+        (
+            "member = \"member 2\"",
+            "member = \"member 4\"",
+            "broken 1: member `member 4` does not exist; this cluster has 3 members",
+        ),
+        (
+            "member = \"member 2\"",
+            "member = \"client 1\"",
+            "broken 1: `client 1` is no member; members stay broken, and nobody else",
+        ),
+        (
+            "how = \"cut-off\"",
+            "how = \"gone\"",
+            "broken 1: unknown value `gone`; known values: down, cut-off, paused, stalled",
+        ),
+        (
+            "how = \"cut-off\"",
+            "how = \"down\"\n[[broken]]\nmember = \"member 2\"\nhow = \"down\"",
+            "broken 2: `member 2` is broken already",
+        ),
+    ] {
+        assert_eq!(line(&error_with(from, to)), message);
+    }
 }

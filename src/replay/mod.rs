@@ -48,8 +48,10 @@ With --json, each line is an object. Its `type` is one of:
                sweeps must reach; it is no event of the run, and has the number and the digest of
                the event before it
   verdict      the last line: verdict (pass or violation), seed, digest, virtual_time_ns, events,
-               operations, faults; with a violation also signature, oracle, clause, shape, detail,
-               at_ns, command, schedule
+               operations, faults, excused_ns (time without a quorum, by reason), spared (targets
+               whose data a fault had to spare); unsettled (why) when it did not recover and was not
+               asked to; with a violation also signature, oracle, clause, shape, detail, at_ns,
+               command, schedule
   comparison   with --twice, instead of events: equal, events, digest; or, where the runs differ,
                the lines before the difference, and those of each run from there on: before,
                first, second"

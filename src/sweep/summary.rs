@@ -10,6 +10,7 @@ use vertebra_sim::coverage::Coverage;
 use vertebra_sim::ledger::Sums;
 use vertebra_sim::seeds::Seeds;
 
+use super::excuses::Excuses;
 use super::record::Standing;
 use crate::coverage::judgement::Judgement;
 use crate::coverage::table::CoverageLine;
@@ -90,6 +91,8 @@ impl Kind {
 pub struct Summary {
     /// Over what this sweep ran.
     pub sums: Sums,
+    /// When progress could not be asked of the clusters.
+    pub excuses: Excuses,
     /// Seeds that were left out, for an earlier sweep did them.
     pub seeds_before: u64,
     /// What those reached.
@@ -107,6 +110,7 @@ impl Summary {
     /// Adds a run.
     pub fn add(&mut self, report: &Report, members: u16) {
         self.sums.add_run(report, members);
+        self.excuses.add(report);
     }
 
     /// Adds a failure of a run that was added. `keep` keeps its schedule, and is called for the first few of a kind.
@@ -194,7 +198,7 @@ impl Summary {
             ("events", Count(*events).to_string()),
             ("members", members.join(", ")),
         ];
-        for (name, value) in lines {
+        for (name, value) in lines.into_iter().chain(self.excuses.lines()) {
             out.line(format_args!("{name:<12}  {value}"));
         }
         judgement.tell(out);
@@ -252,6 +256,9 @@ impl Summary {
             events: self.sums.events,
             operations: self.sums.operations,
             faults: self.sums.faults,
+            excused_ns: self.excuses.excused_ns(),
+            unsettled: self.excuses.unsettled(),
+            spared: self.excuses.spared,
             members: &self.sums.members,
             coverage: CoverageLine::new(&coverage),
             jobs,
@@ -277,6 +284,9 @@ struct SummaryLine<'a> {
     events: u64,
     operations: u64,
     faults: u64,
+    excused_ns: BTreeMap<&'static str, u64>,
+    unsettled: BTreeMap<&'static str, u64>,
+    spared: u64,
     members: &'a BTreeMap<u16, u64>,
     coverage: CoverageLine<'a>,
     jobs: usize,

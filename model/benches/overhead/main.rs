@@ -21,7 +21,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use vertebra_model::{Options, Traffic, Weights};
-use vertebra_sim::schedule::{Disk, Link, Network, Schedule};
+use vertebra_sim::schedule::{DamageMax, Disk, Link, Network, Schedule};
 use vertebra_sim::time::text;
 
 use callgrind::Profile;
@@ -172,6 +172,7 @@ fn schedule(seed: u64, duration: Duration) -> Schedule<Options> {
         interleaving: None,
         duration,
         settle_max: Duration::from_secs(30),
+        damage: DamageMax::Minority,
         options: options(),
         network: Network { peers: link(10_000), clients: link(0) },
         disk: Disk {
@@ -182,6 +183,7 @@ fn schedule(seed: u64, duration: Duration) -> Schedule<Options> {
         },
         clocks: Vec::new(),
         faults: Vec::new(),
+        broken: Vec::new(),
     }
 }
 

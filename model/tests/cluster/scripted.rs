@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use vertebra_model::{Etcd, Options};
-use vertebra_sim::schedule::{Action, Direction, Fault, Operation, Packets, Schedule, Target, TimedFault};
+use vertebra_sim::schedule::{
+    Action, After, Direction, Fault, Operation, Packets, Schedule, Target, TimedFault,
+};
 use vertebra_sim::{NodeId, Verdict, schedule_of};
 
 use crate::told::tell;
@@ -115,7 +117,12 @@ fn a_member_whose_disk_is_full_gives_up_and_comes_back() {
 
 #[test]
 fn a_member_never_goes_on_after_a_sync_that_failed() {
-    let error = Fault::DiskError { target: Target::Leader, operation: Operation::Sync, count: 1 };
+    let error = Fault::DiskError {
+        target: Target::Leader,
+        operation: Operation::Sync,
+        count: 1,
+        after: After::Dirty,
+    };
     let (report, lines) = tell(&schedule(5, 3, vec![(3_000, error)]));
     assert_eq!(report.verdict, Verdict::Pass);
     assert_eq!(count(&lines, ": exits: "), 1);

@@ -1,12 +1,13 @@
 //! The content of one file: what the process sees, what is on the medium, and the changes between the two.
 
 use super::SECTOR_BYTES;
+use super::damage::{Damage, Strayed};
 use super::mood::{Fate, Mood, Tally};
 use crate::random::Stream;
 
 /// One unsynced change. The bytes of writes stand in [`Content::unsynced_bytes`], in the same order.
 #[derive(Clone, Copy, Debug)]
-enum Change {
+pub(super) enum Change {
     Write { offset: usize, length: usize },
     Resize { size: usize },
 }
@@ -17,12 +18,14 @@ enum Change {
 /// (a bit that rots, a write that goes astray) have a place to be that the page cache does not show.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Content {
-    cache: Vec<u8>,
-    medium: Vec<u8>,
-    unsynced: Vec<Change>,
-    unsynced_bytes: Vec<u8>,
+    pub(super) cache: Vec<u8>,
+    pub(super) medium: Vec<u8>,
+    pub(super) unsynced: Vec<Change>,
+    pub(super) unsynced_bytes: Vec<u8>,
     /// How many changes have ever been synced, which makes a mark of [`Content::mark`] good for ever.
-    synced: u64,
+    pub(super) synced: u64,
+    /// Where the medium is not what it should be; nothing for most files, and for most runs.
+    pub(super) damage: Option<Box<Damage>>,
 }
 
 impl Content {
@@ -65,19 +68,39 @@ impl Content {
         self.synced + self.unsynced.len() as u64
     }
 
-    /// Brings every change before `mark` to the medium.
-    pub(super) fn persist(&mut self, mark: u64) {
-        let covered = (mark.saturating_sub(self.synced) as usize).min(self.unsynced.len());
+    /// How many of the unsynced changes came before `mark`.
+    pub(super) fn covered(&self, mark: u64) -> usize {
+        (mark.saturating_sub(self.synced) as usize).min(self.unsynced.len())
+    }
+
+    /// Brings every change before `mark` to the medium; what does not land there is added to `strayed`.
+    pub(super) fn persist(&mut self, mark: u64, strayed: &mut Vec<Strayed>) {
+        let covered = self.covered(mark);
         let mut bytes = 0;
-        for change in &self.unsynced[..covered] {
-            match *change {
-                Change::Write { offset, length } => {
-                    overlay(&mut self.medium, offset, &self.unsynced_bytes[bytes..bytes + length]);
-                    bytes += length;
+        if let Some(mut damage) = self.damage.take() {
+            self.persist_damaged(covered, &mut damage, strayed);
+            self.damage = Some(damage);
+            let written = |change: &Change| match *change {
+                Change::Write { length, .. } => length,
+                Change::Resize { .. } => 0,
+            };
+            bytes = self.unsynced[..covered].iter().map(written).sum();
+        } else {
+            for change in &self.unsynced[..covered] {
+                match *change {
+                    Change::Write { offset, length } => {
+                        overlay(&mut self.medium, offset, &self.unsynced_bytes[bytes..bytes + length]);
+                        bytes += length;
+                    }
+                    Change::Resize { size } => self.medium.resize(size, 0),
                 }
-                Change::Resize { size } => self.medium.resize(size, 0),
             }
         }
+        self.drop_covered(covered, bytes);
+    }
+
+    /// Takes the first `covered` changes, whose writes have so many `bytes`, for synced.
+    pub(super) fn drop_covered(&mut self, covered: usize, bytes: usize) {
         self.synced += covered as u64;
         if covered == self.unsynced.len() {
             self.unsynced.clear();
@@ -88,9 +111,19 @@ impl Content {
         }
     }
 
-    /// Loses, keeps and tears the unsynced changes; what is left is on the medium and in the page cache.
-    pub(super) fn lose_power(&mut self, mood: Mood, stream: &mut Stream, tally: &mut Tally) {
+    /// Loses, keeps and tears the unsynced changes; what is left is on the medium and in the page cache. What was to
+    /// survive and does not land where it should is added to `strayed`.
+    pub(super) fn lose_power(
+        &mut self,
+        mood: Mood,
+        stream: &mut Stream,
+        tally: &mut Tally,
+        strayed: &mut Vec<Strayed>,
+    ) {
         if self.unsynced.is_empty() {
+            if self.damage.is_some() {
+                self.drop_cache();
+            }
             return;
         }
         let remains = self.draw_remains(mood, stream, tally);
@@ -98,41 +131,56 @@ impl Content {
         let sized = remains.iter().rposition(|remains| remains.size.is_some());
         let size = sized.and_then(|index| remains[index].size).unwrap_or(self.medium.len());
 
+        let mut damage = self.damage.take();
         let mut image = self.medium.clone();
-        let history = &mut self.medium;
+        let mut history = match &mut damage {
+            Some(damage) => std::mem::take(&mut damage.believed),
+            None => std::mem::take(&mut self.medium),
+        };
         let mut bytes = &self.unsynced_bytes[..];
-        for (index, (change, remains)) in self.unsynced.iter().zip(&remains).enumerate() {
+        for ((index, change), remains) in (0..).zip(&self.unsynced).zip(&remains) {
             match *change {
                 Change::Resize { size } => {
                     history.resize(size, 0);
                     if sized.is_some_and(|sized| index <= sized) {
                         image.truncate(size);
+                        damage.iter_mut().for_each(|damage| damage.cut(size));
                     }
                 }
                 Change::Write { offset, length } => {
                     let (written, rest) = bytes.split_at(length);
                     bytes = rest;
-                    overlay(history, offset, written);
+                    overlay(&mut history, offset, written);
+                    let stray =
+                        damage.as_mut().and_then(|damage| damage.take_stray(self.synced + index as u64));
+                    if let Some(fault) = stray {
+                        if !matches!(remains.sectors, Sectors::None) {
+                            strayed.push(Strayed::new(&history, offset, length, fault));
+                        }
+                        continue;
+                    }
                     for (position, sector) in sectors(offset, length).enumerate() {
                         if remains.sectors.contains(position, stream) {
-                            copy_sector(history, &mut image, sector);
+                            copy_sector(&history, &mut image, sector);
+                            damage.iter_mut().for_each(|damage| damage.written(sector..sector + 1));
                         }
                     }
                 }
             }
         }
         image.resize(size, 0);
-        self.cache.clear();
-        self.cache.extend_from_slice(&image);
+        damage.iter_mut().for_each(|damage| damage.cut(size));
+        self.damage = damage;
         self.medium = image;
         self.synced += self.unsynced.len() as u64;
         self.unsynced.clear();
         self.unsynced_bytes.clear();
+        self.drop_cache();
     }
 
     fn draw_remains(&self, mood: Mood, stream: &mut Stream, tally: &mut Tally) -> Vec<Remains> {
         let fates = mood.fates(self.unsynced.len(), stream);
-        let mut size = self.medium.len();
+        let mut size = self.damage.as_ref().map_or(self.medium.len(), |damage| damage.believed.len());
         let draw = |(change, fate): (&Change, Fate)| {
             let before = size;
             let (fate, remains) = match *change {
@@ -234,12 +282,12 @@ impl Remains {
 }
 
 /// The sectors of the file that hold the `length` bytes from `offset` on.
-fn sectors(offset: usize, length: usize) -> std::ops::Range<usize> {
+pub(super) fn sectors(offset: usize, length: usize) -> std::ops::Range<usize> {
     offset / SECTOR_BYTES..(offset + length).div_ceil(SECTOR_BYTES)
 }
 
 /// Puts `bytes` into `image` at `offset`; what lies between its end and `offset` becomes zeros.
-fn overlay(image: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+pub(super) fn overlay(image: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
     if offset == image.len() {
         image.extend_from_slice(bytes);
         return;
@@ -252,7 +300,7 @@ fn overlay(image: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
 }
 
 /// Writes `sector` of `image` as `history` has it: whole, so zeros follow where `history` ends.
-fn copy_sector(history: &[u8], image: &mut Vec<u8>, sector: usize) {
+pub(super) fn copy_sector(history: &[u8], image: &mut Vec<u8>, sector: usize) {
     let start = sector * SECTOR_BYTES;
     let end = start + SECTOR_BYTES;
     if image.len() < end {

@@ -35,8 +35,19 @@ impl Disk {
         self.names.clear();
 
         let files = self.inodes.reload();
+        let mut all_strayed = Vec::new();
         for file in &files {
-            self.inodes.content_mut(*file).lose_power(of_contents, stream, &mut failure.contents);
+            let mut strayed = Vec::new();
+            let content = self.inodes.content_mut(*file);
+            content.lose_power(of_contents, stream, &mut failure.contents, &mut strayed);
+            if !strayed.is_empty() {
+                all_strayed.push((*file, strayed));
+            }
+        }
+        for (file, strayed) in all_strayed {
+            for struck in self.land(file, strayed) {
+                self.inodes.content_mut(struck).drop_cache();
+            }
         }
         self.inodes.recount(&files);
         failure

@@ -1,6 +1,7 @@
 //! Operations on names.
 
 use super::error::{DiskError, Operation};
+use super::faults::IoKind;
 use super::inodes::{InodeId, ROOT};
 use super::names::{NameChange, Unit};
 use super::{Disk, path};
@@ -11,7 +12,7 @@ impl Disk {
     /// # Errors
     ///
     /// [`AlreadyExists`](DiskError::AlreadyExists), [`NotFound`](DiskError::NotFound) (the parent),
-    /// [`NotADirectory`](DiskError::NotADirectory), [`InvalidPath`](DiskError::InvalidPath).
+    /// [`NotADirectory`](DiskError::NotADirectory), [`InvalidPath`](DiskError::InvalidPath), [`Io`](DiskError::Io).
     pub fn create_directory(&mut self, path: &str) -> Result<(), DiskError> {
         let operation = Operation::CreateDirectory;
         match self.find(operation, path) {
@@ -20,6 +21,7 @@ impl Disk {
             Err(error) => return Err(error),
         }
         let (directory, name) = self.find_place(operation, path)?;
+        self.check_names(operation, path)?;
         let inode = self.inodes.create_directory();
         self.inodes.link(inode);
         self.inodes.directory_mut(directory).cache.insert(name.into(), inode);
@@ -58,12 +60,14 @@ impl Disk {
     /// # Errors
     ///
     /// [`NotFound`](DiskError::NotFound), [`DirectoryNotEmpty`](DiskError::DirectoryNotEmpty),
-    /// [`NotADirectory`](DiskError::NotADirectory); [`InvalidPath`](DiskError::InvalidPath), which the root is too.
+    /// [`NotADirectory`](DiskError::NotADirectory); [`InvalidPath`](DiskError::InvalidPath), which the root is too;
+    /// [`Io`](DiskError::Io).
     pub fn remove(&mut self, path: &str) -> Result<(), DiskError> {
         let operation = Operation::Remove;
         let inode = self.find(operation, path)?;
         let (directory, name) = self.find_place(operation, path)?;
         let emptied = self.check_empty(operation, path, inode)?;
+        self.check_names(operation, path)?;
         self.inodes.directory_mut(directory).cache.remove(name);
         let change = NameChange { directory, name: name.into(), target: None };
         self.names.push(Unit { emptied, ..Unit::new(change) }, &mut self.inodes);
@@ -80,7 +84,8 @@ impl Disk {
     /// [`NotFound`](DiskError::NotFound) (`from`, or the parent of `to`);
     /// [`IsADirectory`](DiskError::IsADirectory) or [`NotADirectory`](DiskError::NotADirectory) if `to` is a directory
     /// and `from` a file, or the reverse; [`DirectoryNotEmpty`](DiskError::DirectoryNotEmpty) (`to`);
-    /// [`InvalidPath`](DiskError::InvalidPath), which the root is, and a path `to` within the directory `from`.
+    /// [`InvalidPath`](DiskError::InvalidPath), which the root is, and a path `to` within the directory `from`;
+    /// [`Io`](DiskError::Io).
     pub fn rename(&mut self, from: &str, to: &str) -> Result<(), DiskError> {
         let operation = Operation::Rename;
         let inode = self.find(operation, from)?;
@@ -104,6 +109,7 @@ impl Disk {
                 _ => emptied = self.check_empty(operation, to, replaced)?,
             }
         }
+        self.check_names(operation, from)?;
 
         self.inodes.directory_mut(old_directory).cache.remove(old_name);
         self.inodes.directory_mut(new_directory).cache.insert(new_name.into(), inode);
@@ -136,6 +142,14 @@ impl Disk {
             None => Ok(None),
             Some(directory) if directory.cache.is_empty() => Ok(Some(inode)),
             Some(_) => Err(DiskError::DirectoryNotEmpty { operation, path: path.to_owned() }),
+        }
+    }
+
+    /// Whether the device lets a name change now.
+    pub(super) fn check_names(&mut self, operation: Operation, path: &str) -> Result<(), DiskError> {
+        match self.faults.strikes(IoKind::Names) {
+            true => Err(DiskError::Io { operation, path: path.to_owned() }),
+            false => Ok(()),
         }
     }
 

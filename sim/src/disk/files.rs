@@ -41,7 +41,7 @@ impl Disk {
     /// # Errors
     ///
     /// [`NotFound`](DiskError::NotFound) if there is no file, or no parent to create it in;
-    /// [`AlreadyExists`](DiskError::AlreadyExists) if it was to be new;
+    /// [`AlreadyExists`](DiskError::AlreadyExists) if it was to be new; [`Io`](DiskError::Io) if it was to be created;
     /// [`IsADirectory`](DiskError::IsADirectory), [`NotADirectory`](DiskError::NotADirectory),
     /// [`InvalidPath`](DiskError::InvalidPath).
     pub fn open(&mut self, path: &str, mode: OpenMode) -> Result<FileHandle, DiskError> {
@@ -56,6 +56,7 @@ impl Disk {
             Ok(inode) => inode,
             Err(DiskError::NotFound { .. }) if mode != OpenMode::Existing => {
                 let (directory, name) = self.find_place(operation, path)?;
+                self.check_names(operation, path)?;
                 let inode = self.inodes.create_file();
                 self.inodes.link(inode);
                 self.inodes.directory_mut(directory).cache.insert(name.into(), inode);
@@ -126,11 +127,20 @@ impl Disk {
         }
         let size = self.inodes.content(inode).len() as u64;
         let offset = offset.unwrap_or(size);
+        if self.inodes.content(inode).fails_to_write(offset, bytes.len()) {
+            return Err(self.io_error(operation, handle));
+        }
         let size_max = size.saturating_add(self.faults.capacity_bytes.saturating_sub(self.bytes_used()));
         // As a write of the machine's would: an offset that no file can have is like one that does not fit.
         let end = offset.saturating_add(bytes.len() as u64);
         if end <= size_max || bytes.is_empty() {
             self.change(inode, |content| content.write(offset as usize, bytes));
+            let path = &self.opens[handle.slot as usize].path;
+            if !bytes.is_empty()
+                && let Some(fault) = self.faults.meets_write(path)
+            {
+                self.inodes.content_mut(inode).lead_astray(fault);
+            }
             return Ok(offset);
         }
         // A full disk can leave a short write: the kernel copies page after page until one has no place.
@@ -156,7 +166,11 @@ impl Disk {
         if self.faults.strikes(IoKind::Read) {
             return Err(self.io_error(Operation::Read, handle));
         }
-        Ok(self.inodes.content(inode).read(offset, buffer))
+        let content = self.inodes.content(inode);
+        if content.fails_to_read(offset, buffer.len()) {
+            return Err(self.io_error(Operation::Read, handle));
+        }
+        Ok(content.read(offset, buffer))
     }
 
     /// The size of the file in bytes.
@@ -179,6 +193,9 @@ impl Disk {
         let operation = Operation::Truncate;
         let inode = self.open_file(operation, handle)?.inode;
         if self.faults.strikes(IoKind::Write) {
+            return Err(self.io_error(operation, handle));
+        }
+        if self.inodes.content(inode).fails_to_resize(size) {
             return Err(self.io_error(operation, handle));
         }
         let growth = size.saturating_sub(self.inodes.content(inode).len() as u64);

@@ -20,7 +20,7 @@
 //! The content and size of a file, as of the start of a sync of *that file* that completed; the names in a
 //! directory, as of the start of a sync of *that directory* that completed. Nothing else: a synced file in an unsynced
 //! directory can lose its name, and a directory its own name in its parent. A failed sync leaves everything as
-//! unsynced as it was, and a later one that succeeds covers it.
+//! unsynced as it was, and a later one that succeeds covers it; unless the fault says otherwise.
 //!
 //! # What a power failure can leave of a file
 //!
@@ -64,11 +64,17 @@
 //! # What is not modelled
 //!
 //! Links made by the process, permissions, times, holes that take no space (each byte up to the size of a file counts)
-//! and the space of directories and names. Faults of the medium itself belong between the two images of a file
-//! (`content.rs`), those of a sync into [`Disk::complete_sync`].
+//! and the space of directories and names.
+//!
+//! # Faults of the medium
+//!
+//! All of the above holds for a disk that does what it says. One that does not ([`Disk::rot`], [`Disk::spoil`],
+//! [`Disk::lead_astray`], [`IoKind::SyncForgets`]) breaks the promises to what a fault struck, and to nothing else:
+//! `damage.rs` has the rules. Names are never struck.
 
 mod content;
 mod crash;
+mod damage;
 mod directories;
 mod error;
 mod faults;
@@ -81,6 +87,7 @@ mod sync;
 
 use std::sync::Arc;
 
+pub use damage::Stray;
 pub use error::{DiskError, Operation};
 pub use faults::{CAPACITY_BYTES_DEFAULT, IoKind};
 pub use files::{FileHandle, OpenMode};
@@ -146,6 +153,12 @@ impl Disk {
     /// outlives crashes.
     pub fn fail_next(&mut self, kind: IoKind, count: u32) {
         self.faults.arm(kind, count);
+    }
+
+    /// How many syncs failed and took for clean what they should have made durable; see [`IoKind::SyncForgets`].
+    #[must_use]
+    pub fn syncs_forgotten(&self) -> u32 {
+        self.faults.forgotten
     }
 
     /// The sum of the sizes of all files that the process can reach, in bytes.

@@ -64,7 +64,8 @@ impl Disk {
     /// # Errors
     ///
     /// [`StaleHandle`](DiskError::StaleHandle) if the process or the power went since it began;
-    /// [`Io`](DiskError::Io) if it failed. Either way it made nothing durable.
+    /// [`Io`](DiskError::Io) if it failed. Either way it made nothing durable; what becomes of the data after a
+    /// failure, [`IoKind`] says.
     pub fn complete_sync(&mut self, ticket: SyncTicket) -> Result<(), DiskError> {
         let SyncTicket { operation, path, incarnation, inode, generation, mark } = ticket;
         if incarnation != self.incarnation {
@@ -74,10 +75,23 @@ impl Disk {
             return Err(DiskError::Io { operation, path: path.as_ref().to_owned() });
         }
         // Without its inode, what was to be synced is gone, and there is nothing left to lose.
-        if self.inodes.generation(inode) == generation {
+        let exists = self.inodes.generation(inode) == generation;
+        if self.faults.strikes(IoKind::SyncForgets) {
+            if exists && operation == Operation::Sync && self.inodes.content_mut(inode).forget(mark) {
+                self.faults.forgotten += 1;
+            }
+            return Err(DiskError::Io { operation, path: path.as_ref().to_owned() });
+        }
+        if exists {
             match operation {
                 Operation::SyncDirectory => self.names.persist(inode, mark, &mut self.inodes),
-                _ => self.inodes.content_mut(inode).persist(mark),
+                _ => {
+                    let mut strayed = Vec::new();
+                    self.inodes.content_mut(inode).persist(mark, &mut strayed);
+                    if !strayed.is_empty() {
+                        self.land(inode, strayed);
+                    }
+                }
             }
         }
         Ok(())

@@ -1,6 +1,8 @@
 //! Lets the faults of a schedule happen. The name is Jepsen's.
 
 mod clocks;
+mod disk;
+mod ending;
 mod links;
 
 use std::cell::RefCell;
@@ -8,6 +10,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::atlas::Damage;
 use crate::clock::Clock;
 use crate::coverage::FaultTally;
 use crate::failpoint::{Armed, Strike};
@@ -15,7 +18,9 @@ use crate::network::{Filter, Link, LinkProfile, Shown};
 use crate::node_id::NodeId;
 use crate::process;
 use crate::record;
-use crate::schedule::{self, Action, Aim, Fault, Packets, Schedule, Shape, TimedFault, resolve_sides};
+use crate::schedule::{
+    self, Action, After, Aim, Broken, DamageMax, Fault, Packets, Schedule, Shape, TimedFault, resolve_sides,
+};
 use crate::system::System;
 use crate::world::World;
 
@@ -26,6 +31,8 @@ struct Inner {
     shape: Shape,
     faults: Vec<TimedFault>,
     clocks: Vec<(NodeId, Clock)>,
+    damage_max: DamageMax,
+    broken: Vec<Broken>,
     cluster: Rc<dyn Cluster>,
     /// Which of the faults met somebody.
     met: RefCell<Vec<bool>>,
@@ -34,6 +41,8 @@ struct Inner {
 /// The system, as far as faults need to know it.
 pub(crate) trait Cluster {
     fn leader(&self) -> Option<NodeId>;
+    fn voters(&self, world: &World) -> Vec<NodeId>;
+    fn is_sound(&self, damage: &Damage) -> bool;
     fn operate(&self, world: &World, operation: &str, targets: &[NodeId]) -> bool;
     fn load(&self, world: &World, load: &str, targets: &[NodeId], amount: u32, lasts: Duration) -> bool;
 }
@@ -41,6 +50,14 @@ pub(crate) trait Cluster {
 impl<S: System> Cluster for S {
     fn leader(&self) -> Option<NodeId> {
         System::leader(self)
+    }
+
+    fn voters(&self, world: &World) -> Vec<NodeId> {
+        System::voters(self, world)
+    }
+
+    fn is_sound(&self, damage: &Damage) -> bool {
+        System::is_sound(self, damage)
     }
 
     fn operate(&self, world: &World, operation: &str, targets: &[NodeId]) -> bool {
@@ -61,6 +78,8 @@ impl Nemesis {
             clocks: clocks
                 .map(|clock| (clock.node, Clock::new(clock.offset.nanos, clock.drift_ppm)))
                 .collect(),
+            damage_max: schedule.damage,
+            broken: schedule.broken.clone(),
             cluster,
             met: RefCell::new(vec![false; schedule.faults.len()]),
         }))
@@ -94,17 +113,6 @@ impl Nemesis {
             world.call_after(fault.at, move |world| nemesis.strike(world, number));
         }
     }
-
-    /// Ends all faults: every process runs, every link and every disk works, every clock keeps its own pace.
-    pub(crate) fn heal(&self, world: &World) {
-        record!(world, "fault", "all faults are healed");
-        world.set_healed();
-        world.failpoints().borrow_mut().clear();
-        world.heal_links();
-        world.heal_disks();
-        world.heal_clocks();
-        world.heal_processes();
-    }
 }
 
 impl Inner {
@@ -114,6 +122,7 @@ impl Inner {
         record!(world, "fault", "{}: {}{}", number + 1, Shown(fault), Struck(fault.aim(), &nodes, &others));
         let met = self.happen(world, number, &nodes, &others);
         self.met.borrow_mut()[number] = met;
+        world.assess();
     }
 
     /// Whom `fault` meets now; those of its other side, too, where it has one.
@@ -227,6 +236,12 @@ impl Inner {
             Fault::DiskStall { extra_latency, lasts, .. } => {
                 each(&|node| world.stall_disk(node, *extra_latency, *lasts))
             }
+            Fault::DiskError { after: After::Clean, .. }
+            | Fault::BitRot { .. }
+            | Fault::MisdirectedWrite { .. }
+            | Fault::PhantomWrite { .. }
+            | Fault::ReadError { .. }
+            | Fault::Wipe { .. } => self.damage(world, number, nodes),
             Fault::DiskError { operation, count, .. } => {
                 each(&|node| world.fail_disk(node, *operation, *count))
             }
@@ -303,6 +318,7 @@ impl World {
         self.call_after(lasts, |world| {
             if !world.is_healed() {
                 undo(world);
+                world.assess();
             }
         });
     }

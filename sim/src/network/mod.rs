@@ -107,6 +107,11 @@ impl Network {
         from * self.nodes + to
     }
 
+    /// Whether packets from one node reach the other, given by index.
+    pub(crate) fn is_up(&self, from: usize, to: usize) -> bool {
+        self.links[self.link_index(from, to)].is_up()
+    }
+
     pub(crate) fn link_count(&self) -> usize {
         self.links.len()
     }

@@ -54,11 +54,13 @@
 //! | the kinds of faults | [`Fault`] |
 //! | whom they meet, and what a cluster has for them | [`Target`], [`Shape`] |
 //! | links, disks and clocks between faults | [`Network`], [`Disk`], [`Clock`] |
+//! | what stays broken at the end, and how much may be damaged | [`Broken`], [`DamageMax`] |
 //! | a file's text, and what can be wrong with it | [`Schedule::read`], [`Schedule::write`], [`ScheduleError`] |
 //! | from a seed to a schedule | [`generate`] |
 
 use std::time::Duration;
 
+mod ending;
 mod environment;
 mod fault;
 mod generate;
@@ -67,8 +69,9 @@ mod shape;
 mod target;
 mod text;
 
+pub use ending::{Broken, DamageMax, How};
 pub use environment::{Clock, ClockOffset, Disk, Link, Network};
-pub use fault::{Action, Aim, Crash, Direction, Fault, Operation, Packets, TimedFault};
+pub use fault::{Action, After, Aim, Crash, Direction, Fault, Operation, Packets, TimedFault};
 pub use generate::{Generated, generate};
 pub use problem::{Problem, ScheduleError};
 pub use shape::{FileClass, Shape};
@@ -93,6 +96,8 @@ pub struct Schedule<O> {
     pub duration: Duration,
     /// How long after that the system has to recover, in virtual time.
     pub settle_max: Duration,
+    /// How many voters may have damaged data at the same time.
+    pub damage: DamageMax,
     /// The system's own options.
     pub options: O,
     /// The links between faults.
@@ -104,6 +109,8 @@ pub struct Schedule<O> {
     /// What goes wrong. The order is without meaning, except that of two faults at the same time the first one
     /// begins first.
     pub faults: Vec<TimedFault>,
+    /// The members that stay broken for good when everything else is healed, one entry at most for each.
+    pub broken: Vec<Broken>,
 }
 
 impl<O> Schedule<O> {
@@ -127,6 +134,15 @@ impl<O> Schedule<O> {
             };
             nodes.push(clock.node);
             repeated.and(clock.check(shape)).map_err(|problem| problem.in_entry(index, "clock"))?;
+        }
+        let mut members = Vec::with_capacity(self.broken.len());
+        for (index, broken) in self.broken.iter().enumerate() {
+            let repeated = match members.contains(&broken.member) {
+                true => Err(Problem::new(format!("`{}` is broken already", broken.member)).under("member")),
+                false => Ok(()),
+            };
+            members.push(broken.member);
+            repeated.and(broken.check(shape)).map_err(|problem| problem.in_entry(index, "broken"))?;
         }
         for (index, TimedFault { at, fault }) in self.faults.iter().enumerate() {
             let early = match *at < self.duration {

@@ -64,6 +64,12 @@ impl Shape {
         (1..=self.clients).map(NodeId::Client)
     }
 
+    /// The class of files of that name.
+    #[must_use]
+    pub fn file_class(&self, name: &str) -> Option<&'static FileClass> {
+        self.files.iter().find(|class| class.name == name)
+    }
+
     /// `noun` is what the file calls the node here.
     pub(super) fn check_node(&self, node: NodeId, noun: &str) -> Result<(), Problem> {
         let (number, count, name) = match node {

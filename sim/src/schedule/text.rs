@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::ending::DamageMax;
 use super::environment::{Clock, Disk, Network};
 use super::fault::{Fault, TimedFault};
 use super::problem::{Problem, ScheduleError, Step};
@@ -31,14 +32,16 @@ const FIELDS: &[&str] = &[
     "interleaving",
     "duration",
     "settle_max",
+    "damage",
     "options",
     "network",
     "disk",
     "clock",
     "fault",
+    "broken",
 ];
 
-/// All but the faults, in the order of the file.
+/// All but the lists behind the clocks, in the order of the file.
 #[derive(Serialize)]
 struct Head<'a, O> {
     format: u32,
@@ -48,6 +51,8 @@ struct Head<'a, O> {
     interleaving: Option<u64>,
     duration: Text,
     settle_max: Text,
+    #[serde(skip_serializing_if = "DamageMax::is_default")]
+    damage: DamageMax,
     options: &'a O,
     network: &'a Network,
     disk: &'a Disk,
@@ -77,6 +82,7 @@ impl<O: Serialize> Schedule<O> {
             interleaving: self.interleaving,
             duration: Text(self.duration),
             settle_max: Text(self.settle_max),
+            damage: self.damage,
             options: &self.options,
             network: &self.network,
             disk: &self.disk,
@@ -87,6 +93,10 @@ impl<O: Serialize> Schedule<O> {
         for TimedFault { at, fault } in &self.faults {
             let (at, kind, fields) = (text::format(*at), fault.kind(), fields(fault).map_err(refused)?);
             file.push_str(&format!("\n[[fault]]\nat = \"{at}\"\nkind = \"{kind}\"\n{fields}"));
+        }
+        for broken in &self.broken {
+            let fields = toml::to_string(broken).map_err(refused)?;
+            file.push_str(&format!("\n[[broken]]\n{fields}"));
         }
         Ok(file)
     }
@@ -136,11 +146,13 @@ impl<O: DeserializeOwned> Schedule<O> {
             interleaving: rest.take_if_there("interleaving")?,
             duration: rest.take::<Text>("duration")?.0,
             settle_max: rest.take::<Text>("settle_max")?.0,
+            damage: rest.take_if_there("damage")?.unwrap_or_default(),
             options,
             network: rest.take_table("network")?,
             disk: rest.take_table("disk")?,
             clocks: rest.take_list("clock", |table| table.all())?,
             faults: rest.take_list("fault", timed_fault)?,
+            broken: rest.take_list("broken", |table| table.all())?,
         };
         schedule.validate(&shape).map_err(|problem: Problem| {
             source.error(place(&document, problem.steps()), &problem.to_string())

@@ -1,6 +1,7 @@
 //! The virtual disk: each operation and error, and what crashes leave, against a naive reference.
 
 mod crashes;
+mod damage;
 mod driver;
 mod exhaustive;
 mod faults;

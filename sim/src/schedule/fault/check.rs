@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Fault;
+use super::{After, Fault, Operation};
 use crate::node_id::NodeId;
 use crate::schedule::environment::{check_drift, check_ppm, check_range};
 use crate::schedule::problem::Problem;
@@ -23,9 +23,27 @@ impl Fault {
             | Self::PowerFailure { target, .. }
             | Self::Pause { target, .. }
             | Self::DiskStall { target, .. }
-            | Self::DiskFull { target, .. } => check_members(*target, shape),
-            Self::DiskError { target, count, .. } => {
+            | Self::DiskFull { target, .. }
+            | Self::Wipe { target, .. } => check_members(*target, shape),
+            Self::DiskError { target, operation, count, after } => {
                 check_members(*target, shape)?;
+                check_counted("count", *count)?;
+                match (operation, after) {
+                    (Operation::Sync, _) | (_, After::Dirty) => Ok(()),
+                    _ => Err(Problem::new("only after a sync can data be taken for clean".to_owned())
+                        .under("after")),
+                }
+            }
+            Self::BitRot { target, files, bits: count } => {
+                check_files(*target, files, shape)?;
+                check_counted("bits", *count)
+            }
+            Self::ReadError { target, files, sectors: count } => {
+                check_files(*target, files, shape)?;
+                check_counted("sectors", *count)
+            }
+            Self::MisdirectedWrite { target, files, count } | Self::PhantomWrite { target, files, count } => {
+                check_files(*target, files, shape)?;
                 check_counted("count", *count)
             }
             Self::ClockDrift { target, drift_ppm, .. } => {
@@ -153,6 +171,12 @@ fn check_members(target: Target, shape: &Shape) -> Result<(), Problem> {
         target => check_target(target, shape),
     }
     .map_err(|problem| problem.under("target"))
+}
+
+fn check_files(target: Target, files: &str, shape: &Shape) -> Result<(), Problem> {
+    let classes: Vec<&str> = shape.files.iter().map(|class| class.name).collect();
+    check_name(files, &classes, "class of files").map_err(|problem| problem.under("files"))?;
+    check_members(target, shape)
 }
 
 fn check_clients(target: Target, shape: &Shape) -> Result<(), Problem> {

@@ -237,6 +237,9 @@ pub enum Fault {
         operation: Operation,
         /// How many of them.
         count: u32,
+        /// What becomes of the data of a sync that fails.
+        #[serde(default, skip_serializing_if = "After::is_default")]
+        after: After,
     },
     /// Writes that need more room fail.
     DiskFull {
@@ -245,6 +248,53 @@ pub enum Fault {
         /// Until there is room again.
         #[serde(with = "text")]
         lasts: Duration,
+    },
+    /// Bits flip in data that was synced. What the page cache has of it is dropped, so that the next read sees it.
+    BitRot {
+        /// Members.
+        target: Target,
+        /// The class of files that it happens to.
+        files: String,
+        /// How many bits of each member.
+        bits: u32,
+    },
+    /// The next writes land at other sectors, of the same file or of another one of the class, and not where they
+    /// should. They are acknowledged, and so are their syncs; the page cache shows them where they should be, until
+    /// the power fails.
+    MisdirectedWrite {
+        /// Members.
+        target: Target,
+        /// The class of files that it happens to.
+        files: String,
+        /// How many writes of each member.
+        count: u32,
+    },
+    /// The next writes land nowhere. They are acknowledged, and so are their syncs; the page cache shows them, until
+    /// the power fails.
+    PhantomWrite {
+        /// Members.
+        target: Target,
+        /// The class of files that it happens to.
+        files: String,
+        /// How many writes of each member.
+        count: u32,
+    },
+    /// Sectors with data that was synced cannot be read any more, until they are written again.
+    ReadError {
+        /// Members.
+        target: Target,
+        /// The class of files that it happens to.
+        files: String,
+        /// How many sectors of each member.
+        sectors: u32,
+    },
+    /// The process dies, and finds an empty disk when it starts again after `down`.
+    Wipe {
+        /// Members.
+        target: Target,
+        /// Until it starts again.
+        #[serde(with = "text")]
+        down: Duration,
     },
     /// The clock runs fast or slow, instead of as it did. It keeps what it gained or lost.
     ClockDrift {
@@ -365,11 +415,31 @@ pub enum Operation {
     Write,
     /// Data is made durable.
     Sync,
+    /// A file or directory is created, renamed or removed.
+    Name,
+}
+
+/// What becomes of data after its sync has failed.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum After {
+    /// It is as unsynced as before, and a later sync covers it.
+    #[default]
+    Dirty,
+    /// The page cache takes it for clean: reads show it, later syncs succeed without writing it, and it is gone when
+    /// the power fails. That counts as damage.
+    Clean,
+}
+
+impl After {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Fault {
     /// The kinds as files name them, in the order of the variants.
-    pub const KINDS: [&'static str; 20] = [
+    pub const KINDS: [&'static str; 25] = [
         "kill",
         "power-failure",
         "pause",
@@ -385,6 +455,11 @@ impl Fault {
         "disk-stall",
         "disk-error",
         "disk-full",
+        "bit-rot",
+        "misdirected-write",
+        "phantom-write",
+        "read-error",
+        "wipe",
         "clock-drift",
         "clock-jump",
         "clock-strobe",
@@ -411,6 +486,11 @@ impl Fault {
             Self::DiskStall { .. } => "disk-stall",
             Self::DiskError { .. } => "disk-error",
             Self::DiskFull { .. } => "disk-full",
+            Self::BitRot { .. } => "bit-rot",
+            Self::MisdirectedWrite { .. } => "misdirected-write",
+            Self::PhantomWrite { .. } => "phantom-write",
+            Self::ReadError { .. } => "read-error",
+            Self::Wipe { .. } => "wipe",
             Self::ClockDrift { .. } => "clock-drift",
             Self::ClockJump { .. } => "clock-jump",
             Self::ClockStrobe { .. } => "clock-strobe",
@@ -439,6 +519,11 @@ impl Fault {
             | Self::DiskStall { target, .. }
             | Self::DiskError { target, .. }
             | Self::DiskFull { target, .. }
+            | Self::BitRot { target, .. }
+            | Self::MisdirectedWrite { target, .. }
+            | Self::PhantomWrite { target, .. }
+            | Self::ReadError { target, .. }
+            | Self::Wipe { target, .. }
             | Self::ClockDrift { target, .. }
             | Self::ClockJump { target, .. }
             | Self::ClockStrobe { target, .. }
@@ -470,13 +555,19 @@ impl Fault {
             | Self::Degrade { lasts, .. }
             | Self::DiskStall { lasts, .. }
             | Self::DiskFull { lasts, .. }
+            | Self::Wipe { down: lasts, .. }
             | Self::ClockDrift { lasts, .. }
             | Self::Load { lasts, .. } => Some(*lasts),
             Self::CrashLoop { times, down, up, .. } => {
                 Some((*down).saturating_add(*up).saturating_mul(*times).saturating_sub(*up))
             }
-            Self::Reset { .. } | Self::Operate { .. } => Some(Duration::ZERO),
-            Self::Failpoint { .. } | Self::DiskError { .. } => None,
+            Self::BitRot { .. } | Self::ReadError { .. } | Self::Reset { .. } | Self::Operate { .. } => {
+                Some(Duration::ZERO)
+            }
+            Self::Failpoint { .. }
+            | Self::DiskError { .. }
+            | Self::MisdirectedWrite { .. }
+            | Self::PhantomWrite { .. } => None,
         }
     }
 }

@@ -11,6 +11,7 @@
 //! | `schedule/disk` | the disks between faults |
 //! | `schedule/clocks` | 0: how wrong clocks are; then one for each member and client |
 //! | `schedule/swarm` | 0: how dense faults are; then for each kind whether it happens, and how often |
+//! | `schedule/broken` | who stays broken when faults are over |
 //! | `schedule/slots` | when each fault begins, of which kind it is, and which of them have one target |
 //! | `schedule/fault/<kind>` | the parameters of that kind's faults, one index for each of them |
 //!
@@ -19,13 +20,14 @@
 //! second never gets as far as a slow disk could delay it. Many bugs take two faults at once, so in many seeds
 //! faults come in bursts that share a target.
 
+mod ending;
 mod environment;
 mod kinds;
 
 use std::time::Duration;
 
 use self::kinds::KINDS;
-use super::{Clock, Disk, Network, Schedule, Shape, Target, TimedFault};
+use super::{Broken, Clock, DamageMax, Disk, Network, Schedule, Shape, Target, TimedFault};
 use crate::node_id::NodeId;
 use crate::random::{Stream, Streams};
 
@@ -42,13 +44,15 @@ pub struct Generated {
     pub clocks: Vec<Clock>,
     /// What goes wrong: at least 2 faults, in order of their beginnings, none lasting beyond `duration`.
     pub faults: Vec<TimedFault>,
+    /// Who stays broken: nobody in most seeds, and never more than a minority of the members.
+    pub broken: Vec<Broken>,
 }
 
 impl Generated {
     /// The schedule of `system` with this, its own `options` and `settle_max` to recover.
     #[must_use]
     pub fn into_schedule<O>(self, system: &str, seed: u64, settle_max: Duration, options: O) -> Schedule<O> {
-        let Self { duration, network, disk, clocks, faults } = self;
+        let Self { duration, network, disk, clocks, faults, broken } = self;
         let system = system.to_owned();
         Schedule {
             system,
@@ -56,11 +60,13 @@ impl Generated {
             interleaving: None,
             duration,
             settle_max,
+            damage: DamageMax::Minority,
             options,
             network,
             disk,
             clocks,
             faults,
+            broken,
         }
     }
 }
@@ -80,6 +86,7 @@ pub fn generate(streams: &Streams, shape: &Shape) -> Generated {
         disk: environment::disk(&mut streams.stream("schedule/disk", 0)),
         clocks: environment::clocks(streams, shape),
         faults: faults(streams, shape, duration),
+        broken: ending::broken(&mut streams.stream("schedule/broken", 0), shape),
     }
 }
 
@@ -136,7 +143,9 @@ fn swarm(streams: &Streams, shape: &Shape, duration: Duration) -> (Vec<Weighted>
         }
     }
     if kinds.is_empty() {
-        let possible: Vec<usize> = (0..KINDS.len()).filter(|index| (KINDS[*index].possible)(shape)).collect();
+        let possible: Vec<usize> = (0..KINDS.len())
+            .filter(|index| KINDS[*index].enabled_ppm > 0 && (KINDS[*index].possible)(shape))
+            .collect();
         kinds.push((1, *stream.pick(&possible)));
     }
     let millis_between_faults = stream.magnitude(1_024, 8_191);

@@ -70,9 +70,16 @@ impl Kind {
     }
 }
 
+/// How many seeds of a million have damage of one kind that members notice. None yet: they do not repair it.
+const DAMAGE_PPM: u32 = 0;
+
+/// The same for data that the disk acknowledged and does not have, which nobody can notice who has nothing else to
+/// compare it with: a member that forgets what it acknowledged is one that Raft does not survive.
+const DAMAGE_UNNOTICED_PPM: u32 = 0;
+
 /// Every kind, and what is made of several faults. A seed has some eight of them. Disks that fail or fill stop a member
 /// for good until faults are over, so they are rarer.
-pub(super) static KINDS: [Kind; 29] = [
+pub(super) static KINDS: [Kind; 35] = [
     Kind::new("schedule/fault/kill", 350_000, process::kill),
     Kind::new("schedule/fault/power-failure", 350_000, process::power_failure),
     Kind::new("schedule/fault/pause", 500_000, process::pause),
@@ -104,6 +111,14 @@ pub(super) static KINDS: [Kind; 29] = [
     Kind::new("schedule/fault/disk-stall", 300_000, disk::disk_stall),
     Kind::new("schedule/fault/disk-error", 200_000, disk::disk_error),
     Kind::new("schedule/fault/disk-full", 150_000, disk::disk_full),
+    Kind::new("schedule/fault/sync-lie", DAMAGE_UNNOTICED_PPM, disk::sync_lie).only_if(disk::can_damage),
+    Kind::new("schedule/fault/bit-rot", DAMAGE_PPM, disk::bit_rot).only_if(disk::can_damage),
+    Kind::new("schedule/fault/misdirected-write", DAMAGE_UNNOTICED_PPM, disk::misdirected_write)
+        .only_if(disk::can_damage),
+    Kind::new("schedule/fault/phantom-write", DAMAGE_UNNOTICED_PPM, disk::phantom_write)
+        .only_if(disk::can_damage),
+    Kind::new("schedule/fault/read-error", DAMAGE_PPM, disk::read_error).only_if(disk::can_damage),
+    Kind::new("schedule/fault/wipe", DAMAGE_PPM, disk::wipe).only_if(disk::can_damage),
     Kind::new("schedule/fault/clock-drift", 200_000, clock::clock_drift),
     Kind::new("schedule/fault/clock-jump", 200_000, clock::clock_jump),
     Kind::new("schedule/fault/clock-strobe", 120_000, clock::clock_strobe),
