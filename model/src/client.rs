@@ -59,6 +59,12 @@ impl Client {
             before(deadline, self.try_to(operation, &request)).await.unwrap_or((Outcome::Unknown, None));
         self.end(operation, &outcome, applied_index);
         if outcome == Outcome::Unknown {
+            sometimes!(
+                self.node,
+                "a client does not learn what became of its write",
+                !request.is_read_only()
+            );
+            sometimes!(self.node, "a client does not get its read", request.is_read_only());
             // The operation may still take effect, so its session has no order any more.
             self.session = self.observer.new_session();
             self.next_endpoint();
@@ -142,9 +148,14 @@ impl Client {
                         return (Outcome::Unknown, None);
                     }
                 }
-                Attempt::Lost if !request.is_read_only() => return (Outcome::Unknown, None),
+                Attempt::Lost if !request.is_read_only() => {
+                    sometimes!(self.node, "a connection breaks under a write");
+                    return (Outcome::Unknown, None);
+                }
                 Attempt::Lost | Attempt::NotSent => {}
             }
+            sometimes!(self.node, "a read is sent again", request.is_read_only());
+            sometimes!(self.node, "a write is tried again, for it did not leave", !request.is_read_only());
             self.next_endpoint();
             self.node.sleep(BACKOFF).await;
         }
@@ -165,7 +176,7 @@ impl Client {
             match connection.receive().await {
                 Ok(reply) if reply.number == number => return Attempt::Replied(reply),
                 // An answer to a request that was given up.
-                Ok(_) => {}
+                Ok(_) => sometimes!(self.node, "an answer comes to a request that was given up"),
                 Err(_) => {
                     self.connection = None;
                     return Attempt::Lost;
@@ -228,7 +239,7 @@ impl std::fmt::Display for Told<'_> {
                     Response::Txn(txn) => {
                         write!(f, ", {}", if txn.succeeded { "succeeded" } else { "failed" })
                     }
-                    Response::Put(_) => Ok(()),
+                    Response::Put(_) | Response::Compact(_) => Ok(()),
                 }
             }
             Outcome::Failed(error) => write!(f, "{error}"),

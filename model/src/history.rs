@@ -8,7 +8,8 @@ use std::fmt;
 
 use crate::api::request_op::Request as Op;
 use crate::api::{
-    DeleteRangeRequest, InternalRaftRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, compare,
+    CompactionRequest, DeleteRangeRequest, InternalRaftRequest, PutRequest, RangeRequest, RequestOp,
+    TxnRequest, compare,
 };
 use crate::error::Error;
 use crate::response::Response;
@@ -24,6 +25,8 @@ pub enum Request {
     DeleteRange(DeleteRangeRequest),
     /// A transaction.
     Txn(TxnRequest),
+    /// A compaction.
+    Compact(CompactionRequest),
 }
 
 impl Request {
@@ -35,6 +38,7 @@ impl Request {
             Self::Put(_) => "Put",
             Self::DeleteRange(_) => "DeleteRange",
             Self::Txn(_) => "Txn",
+            Self::Compact(_) => "Compact",
         }
     }
 
@@ -45,7 +49,7 @@ impl Request {
     pub fn is_read_only(&self) -> bool {
         match self {
             Self::Range(_) => true,
-            Self::Put(_) | Self::DeleteRange(_) => false,
+            Self::Put(_) | Self::DeleteRange(_) | Self::Compact(_) => false,
             Self::Txn(txn) => reads(txn).all(|read| read.is_some()),
         }
     }
@@ -56,7 +60,7 @@ impl Request {
     pub fn is_serializable(&self) -> bool {
         match self {
             Self::Range(read) => read.serializable,
-            Self::Put(_) | Self::DeleteRange(_) => false,
+            Self::Put(_) | Self::DeleteRange(_) | Self::Compact(_) => false,
             Self::Txn(txn) => reads(txn).all(|read| read.is_some_and(|read| read.serializable)),
         }
     }
@@ -70,6 +74,7 @@ impl Request {
             Self::Put(put) => proposal.put = Some(put.clone()),
             Self::DeleteRange(delete) => proposal.delete_range = Some(delete.clone()),
             Self::Txn(txn) => proposal.txn = Some(txn.clone()),
+            Self::Compact(compaction) => proposal.compaction = Some(*compaction),
         }
         Some(proposal)
     }
@@ -152,6 +157,10 @@ impl fmt::Display for Request {
             Self::Put(put) => write_put(f, put),
             Self::DeleteRange(delete) => write_delete(f, delete),
             Self::Txn(txn) => write_txn(f, txn),
+            Self::Compact(compaction) => {
+                let how = if compaction.physical { " physically" } else { "" };
+                write!(f, "Compact at {}{how}", compaction.revision)
+            }
         }
     }
 }

@@ -20,12 +20,14 @@ pub(crate) enum Load {
     HugeValues,
     /// Transactions with as many operations as the limit allows, or one more.
     LargeTxns,
+    /// Compactions, as fast as they are answered.
+    Compactions,
     /// Reads and writes, all at once on one connection.
     Flood,
 }
 
 /// The names of all loads, as a schedule has them.
-pub(crate) const LOADS: &[&str] = &["burst", "hot-keys", "huge-values", "large-txns", "flood"];
+pub(crate) const LOADS: &[&str] = &["burst", "hot-keys", "huge-values", "large-txns", "compactions", "flood"];
 
 impl Load {
     fn named(name: &str) -> Option<Self> {
@@ -34,6 +36,7 @@ impl Load {
             "hot-keys" => Self::HotKeys,
             "huge-values" => Self::HugeValues,
             "large-txns" => Self::LargeTxns,
+            "compactions" => Self::Compactions,
             "flood" => Self::Flood,
             _ => return None,
         })
@@ -46,6 +49,7 @@ impl Load {
             Self::Flood => 32,
             Self::HugeValues => 6,
             Self::LargeTxns => 8,
+            Self::Compactions => 12,
         }
     }
 }

@@ -59,6 +59,12 @@ pub struct Options {
     /// How many changes do not wait. etcd: 10,000.
     #[serde(default = "backend_batch_limit")]
     pub backend_batch_limit: usize,
+    /// How many records a compaction looks at before it lets others write. etcd: 1,000.
+    #[serde(default = "compaction_batch_limit")]
+    pub compaction_batch_limit: usize,
+    /// How long it rests then. etcd: 10 ms.
+    #[serde(with = "text", default = "compaction_sleep_interval")]
+    pub compaction_sleep_interval: Duration,
     /// Size at which a segment of the write-ahead log is full.
     pub wal_segment_bytes: u64,
     /// Bytes of entries in one message at most. etcd: 1 MiB.
@@ -120,6 +126,9 @@ pub struct Weights {
     pub multi_op_txn: u32,
     /// Reads of several keys at once.
     pub read_txn: u32,
+    /// Compactions.
+    #[serde(default)]
+    pub compact: u32,
 }
 
 impl Options {
@@ -131,6 +140,7 @@ impl Options {
         let mut storage = streams.stream("options/storage", 0);
         let mut limits = streams.stream("options/limits", 0);
         let mut backend = streams.stream("options/backend", 0);
+        let mut compaction = streams.stream("options/compaction", 0);
         let millis = Duration::from_millis;
         Self {
             members: *size.weighted(&[(2, 1), (7, 3), (1, 5)]),
@@ -152,6 +162,12 @@ impl Options {
                 true => backend_batch_limit(),
                 false => backend.magnitude(2, 1_000) as usize,
             },
+            compaction_batch_limit: compaction.magnitude(2, 1_000) as usize,
+            compaction_sleep_interval: *compaction.weighted(&[
+                (7, millis(10)),
+                (2, millis(1)),
+                (1, millis(100)),
+            ]),
             wal_segment_bytes: storage.magnitude(1 << 10, 64 << 10),
             message_bytes_max: *storage.weighted(&[(6, 1 << 20), (2, 256), (2, 0)]),
             messages_inflight_max: *storage.weighted(&[(6, 512), (2, 2), (2, 16)]),
@@ -205,6 +221,9 @@ impl Options {
         if self.backend_batch_limit == 0 {
             return refuse("backend_batch_limit: it must be at least 1");
         }
+        if self.compaction_batch_limit == 0 {
+            return refuse("compaction_batch_limit: it must be at least 1");
+        }
         if self.wal_segment_bytes < 512 {
             return refuse("wal_segment_bytes: a segment must hold at least 512");
         }
@@ -247,6 +266,16 @@ impl Options {
 }
 
 /// etcd's default, for schedules from before this could be chosen.
+fn compaction_batch_limit() -> usize {
+    1_000
+}
+
+/// As above.
+fn compaction_sleep_interval() -> Duration {
+    Duration::from_millis(10)
+}
+
+/// As above.
 fn backend_batch_interval() -> Duration {
     Duration::from_millis(100)
 }
@@ -309,6 +338,7 @@ impl Weights {
         let (stale_get, stale_list, serializable_get) = (weight(5), weight(3), weight(5));
         let (delete, delete_range) = (weight(5), weight(2));
         let (compare_and_set, multi_op_txn, read_txn) = (weight(8), weight(10), weight(4));
+        let compact = *streams.stream("options/compact", 0).weighted(&[(3, 0), (5, 1), (3, 2), (1, 5)]);
         Self {
             get: 20,
             list: 6,
@@ -321,6 +351,7 @@ impl Weights {
             compare_and_set,
             multi_op_txn,
             read_txn,
+            compact,
         }
     }
 
@@ -337,6 +368,7 @@ impl Weights {
             self.compare_and_set,
             self.multi_op_txn,
             self.read_txn,
+            self.compact,
         ]
         .into_iter()
         .map(u64::from)

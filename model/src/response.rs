@@ -18,6 +18,8 @@ pub enum Response {
     DeleteRange(api::DeleteRangeResponse),
     /// To a transaction.
     Txn(api::TxnResponse),
+    /// To a compaction.
+    Compact(api::CompactionResponse),
 }
 
 impl Response {
@@ -29,6 +31,7 @@ impl Response {
             Self::Put(response) => response.header,
             Self::DeleteRange(response) => response.header,
             Self::Txn(response) => response.header,
+            Self::Compact(response) => response.header,
         };
         header.map_or(0, |header| header.revision)
     }

@@ -246,6 +246,7 @@ impl ClientRequest {
             Request::Put(request) => pass_through_bytes(request),
             Request::DeleteRange(request) => pass_through_bytes(request),
             Request::Txn(request) => pass_through_bytes(request),
+            Request::Compact(request) => pass_through_bytes(request),
         }
         self
     }
@@ -263,6 +264,7 @@ impl Hash for ClientRequest {
             Request::Put(request) => hash_message(2, request, state),
             Request::DeleteRange(request) => hash_message(3, request, state),
             Request::Txn(request) => hash_message(4, request, state),
+            Request::Compact(request) => hash_message(5, request, state),
         }
     }
 }
@@ -312,6 +314,7 @@ fn hash_response<H: Hasher>(response: &Response, state: &mut H) {
         Response::Put(response) => hash_message(2, response, state),
         Response::DeleteRange(response) => hash_message(3, response, state),
         Response::Txn(response) => hash_message(4, response, state),
+        Response::Compact(response) => hash_message(5, response, state),
     }
 }
 
@@ -324,6 +327,7 @@ impl ClientReply {
             Ok(Response::Put(response)) => pass_through_bytes(response),
             Ok(Response::DeleteRange(response)) => pass_through_bytes(response),
             Ok(Response::Txn(response)) => pass_through_bytes(response),
+            Ok(Response::Compact(response)) => pass_through_bytes(response),
             Err(_) => {}
         }
         self

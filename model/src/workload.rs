@@ -12,7 +12,8 @@ use vertebra_sim::{Node, NodeId};
 
 use crate::api::compare::{CompareResult, CompareTarget, TargetUnion};
 use crate::api::{
-    Compare, DeleteRangeRequest, KeyValue, PutRequest, RangeRequest, RequestOp, TxnRequest, request_op,
+    CompactionRequest, Compare, DeleteRangeRequest, KeyValue, PutRequest, RangeRequest, RequestOp,
+    TxnRequest, request_op,
 };
 use crate::client::Client;
 use crate::history::{Outcome, Request};
@@ -49,6 +50,8 @@ pub struct Requests {
     values: u64,
     /// The highest revision that it was told of.
     revision: i64,
+    /// The last revision at which it compacted.
+    compacted: i64,
     /// The keys as last seen.
     seen: Vec<KeyValue>,
     /// From which the requests of loads are drawn.
@@ -71,6 +74,7 @@ enum Kind {
     CompareAndSet,
     MultiOpTxn,
     ReadTxn,
+    Compact,
 }
 
 impl Workload {
@@ -164,6 +168,7 @@ impl Requests {
             stream,
             values: 0,
             revision: 1,
+            compacted: 0,
             seen: Vec::new(),
             load_stream,
             hot_keys: None,
@@ -200,6 +205,7 @@ impl Requests {
             (weights.compare_and_set, Kind::CompareAndSet),
             (weights.multi_op_txn, Kind::MultiOpTxn),
             (weights.read_txn, Kind::ReadTxn),
+            (weights.compact, Kind::Compact),
         ];
         match *self.stream.weighted(&kinds) {
             Kind::Get => Request::Range(self.get()),
@@ -231,6 +237,7 @@ impl Requests {
                 let success = (0..3).map(|_| range_op(self.get())).collect();
                 Request::Txn(TxnRequest { success, ..TxnRequest::default() })
             }
+            Kind::Compact => Request::Compact(self.compact()),
         }
     }
 
@@ -255,6 +262,7 @@ impl Requests {
             }
             Load::HugeValues => Request::Put(self.huge_put(limits.request_bytes_max)),
             Load::LargeTxns => self.large_txn(limits.txn_ops_max),
+            Load::Compactions => Request::Compact(self.compact()),
         }
     }
 
@@ -288,6 +296,15 @@ impl Requests {
         let place = self.stream.below(ops as u64) as usize;
         success.insert(place, put_op(self.put()));
         Request::Txn(TxnRequest { success, ..TxnRequest::default() })
+    }
+
+    /// Etcd's robustness tests choose so: some compactions are of the past, some of the future.
+    fn compact(&mut self) -> CompactionRequest {
+        let span = (self.revision + 5 - self.compacted).max(1);
+        let revision = self.compacted + self.stream.below(span as u64) as i64;
+        // What is refused as past is not tried again.
+        self.compacted = self.compacted.max(revision.min(self.revision));
+        CompactionRequest { revision, physical: self.stream.chance(200_000) }
     }
 
     fn key(&mut self) -> Bytes {

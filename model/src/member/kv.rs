@@ -6,8 +6,9 @@ use std::rc::Rc;
 use futures_util::future::{Either, select};
 use thiserror::Error;
 use tokio::sync::oneshot;
-use vertebra_sim::Node;
+use vertebra_sim::{Node, record};
 
+use super::compaction::{Compactions, Job};
 use super::consistent_index::{self, ConsistentIndex};
 use crate::api::{InternalRaftRequest, KeyValue};
 use crate::backend::{Backend, BackendError, BatchTx, Limits, ReadTx};
@@ -36,8 +37,11 @@ pub(crate) struct Kv {
     state: Rc<State>,
     /// Index of the last entry whose changes readers see.
     visible: Cell<u64>,
+    compactions: Compactions,
     /// Ends the commits of the backend at intervals.
     closing: RefCell<Option<oneshot::Sender<()>>>,
+    /// How often the backend was replaced by that of a snapshot. What goes on over awaits must see that.
+    generation: Cell<u32>,
 }
 
 /// What commits need to know.
@@ -47,8 +51,8 @@ struct State {
 }
 
 impl Kv {
-    /// The store of an open backend, and a compaction that must be carried out.
-    pub(super) fn restore(node: &Node, backend: Backend) -> Result<(Self, Option<i64>), KvError> {
+    /// The store of an open backend.
+    pub(super) fn restore(node: &Node, backend: Backend) -> Result<Self, KvError> {
         let Restored { store, unfinished, .. } = restore(&backend)?;
         let state = Rc::new(State { store: RefCell::new(store), index: ConsistentIndex::default() });
         state.index.load(&backend.read());
@@ -57,24 +61,39 @@ impl Kv {
             backend: RefCell::new(backend),
             visible: Cell::new(state.index.get()),
             state,
+            compactions: Compactions::default(),
             closing: RefCell::default(),
+            generation: Cell::new(0),
         };
         kv.attach();
-        Ok((kv, unfinished))
+        kv.resume(unfinished);
+        Ok(kv)
     }
 
-    /// Puts the backend of a snapshot in the place of the old one. Returns a compaction that must be carried out.
+    /// Puts the backend of a snapshot in the place of the old one.
     ///
     /// What is derived from the backend is recovered here, each part from the new one: the consistent index first,
     /// since a commit would write the old one into the new backend.
-    pub(super) fn replace(&self, backend: Backend) -> Result<Option<i64>, KvError> {
+    pub(super) fn replace(&self, backend: Backend) -> Result<(), KvError> {
         self.state.index.load(&backend.read());
         let Restored { store, unfinished, .. } = restore(&backend)?;
         *self.state.store.borrow_mut() = store;
         self.visible.set(self.state.index.get());
         *self.backend.borrow_mut() = backend;
+        self.generation.set(self.generation.get() + 1);
         self.attach();
-        Ok(unfinished)
+        self.resume(unfinished);
+        Ok(())
+    }
+
+    /// Carries on with a compaction that the backend says was scheduled and not finished.
+    fn resume(&self, unfinished: Option<i64>) {
+        self.compactions.note_finished(Store::finished_compaction(&self.backend().read()));
+        if let Some(main) = unfinished {
+            record!(self.node, "compaction", "at {} is carried on with", main);
+            let before = self.change(|store| store.resume_compaction(main));
+            self.compactions.push(Job { main, before, generation: self.generation.get(), hashes: false });
+        }
     }
 
     /// Lets the commits of the backend know how far the store has come, and starts to commit at intervals.
@@ -100,6 +119,14 @@ impl Kv {
         self.backend.borrow().clone()
     }
 
+    pub(super) fn generation(&self) -> u32 {
+        self.generation.get()
+    }
+
+    pub(super) fn compactions(&self) -> &Compactions {
+        &self.compactions
+    }
+
     pub(super) fn consistent_index(&self) -> &ConsistentIndex {
         &self.state.index
     }
@@ -109,8 +136,23 @@ impl Kv {
         read(&self.state.store.borrow(), &self.backend.borrow().read())
     }
 
+    /// Changes the store in memory alone.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Store) -> T) -> T {
+        change(&mut self.state.store.borrow_mut())
+    }
+
     /// Changes store and backend for the entry that is being applied, as one.
     pub(super) async fn write<T>(
+        &self,
+        write: impl FnOnce(&mut Store, &mut BatchTx) -> T,
+    ) -> Result<T, BackendError> {
+        let result = self.write_unseen(write).await?;
+        self.publish();
+        Ok(result)
+    }
+
+    /// The same, but readers see nothing of it yet.
+    pub(super) async fn write_unseen<T>(
         &self,
         write: impl FnOnce(&mut Store, &mut BatchTx) -> T,
     ) -> Result<T, BackendError> {
@@ -118,9 +160,13 @@ impl Kv {
         self.state.index.locked_inside_apply();
         let result = write(&mut self.state.store.borrow_mut(), &mut tx);
         tx.unlock().await?;
+        Ok(result)
+    }
+
+    /// Lets readers see what was written.
+    pub(super) fn publish(&self) {
         self.state.store.borrow_mut().publish();
         self.visible.set(self.state.index.get());
-        Ok(result)
     }
 
     /// Goes on to an entry that changes nothing.

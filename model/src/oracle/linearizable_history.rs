@@ -15,10 +15,11 @@
 //! | `real-time order` | an operation does not see one that was over before it began |
 //! | `write reply`, `read reply` | a reply other than the store gives at that revision |
 //! | `unfounded error` | a refusal for which there was no reason at any moment of the operation |
+//! | `compaction` | a compaction out of order, or a revision that was read after it was compacted |
 //!
 //! Does NOT verify: serializable reads (see `serializable`) or which member answered; errors that tell of other
-//! things than keys and revisions (`Compacted`, `LeaseNotFound`); leases and compaction, which the requests do not
-//! have yet; histories that begin with a store that is not empty.
+//! things than keys and revisions (`LeaseNotFound`); leases, which the requests do not have yet; histories that begin
+//! with a store that is not empty.
 //!
 //! # How
 //!
@@ -35,6 +36,7 @@
 //! will do. What is left is searched, and a failure leads back to a choice that it depends on (module `search`). A
 //! search that tries too much gives up and says so.
 
+mod compaction;
 mod evidence;
 #[cfg(test)]
 mod fuzz;
@@ -56,7 +58,7 @@ use crate::api::{TxnRequest, TxnResponse};
 use crate::error::Error;
 use crate::history::{Event, History, Operation, Outcome, Request};
 use crate::response::Response;
-pub(super) use replies::{each_delete, each_key, each_put, has_empty_operation};
+pub(super) use replies::{each_delete, each_key, each_put, each_revision, has_empty_operation};
 use search::Search;
 
 const ORACLE: &str = "linearizable history";
@@ -85,6 +87,7 @@ pub enum Conclusion {
 /// The clause that no order can keep. Where choices were left, it is the one that the search came to last.
 pub fn check(history: &History) -> Result<Conclusion, Violation> {
     let places = Places::of(history)?;
+    compaction::check(history)?;
     Search::new(&places).run()
 }
 
@@ -137,6 +140,8 @@ impl<'a> Places<'a> {
                     writes_count += u64::from(place % 2 == 0);
                 }
                 Outcome::Unknown if operation.request.is_read_only() => {}
+                // It makes no revision.
+                Outcome::Unknown if matches!(operation.request, Request::Compact(_)) => {}
                 Outcome::Unknown => unknown.push(number as u32),
                 // A server refuses these without a look at the state.
                 Outcome::Failed(Error::KeyNotFound) if has_empty_operation(&operation.request) => {}
@@ -218,6 +223,7 @@ pub(super) fn changes(request: &Request, reply: &Response) -> Option<bool> {
         (Request::Put(_), Response::Put(_)) => Some(true),
         (Request::DeleteRange(_), Response::DeleteRange(reply)) => Some(reply.deleted > 0),
         (Request::Txn(txn), Response::Txn(reply)) => txn_changes(txn, reply),
+        (Request::Compact(_), Response::Compact(_)) => Some(false),
         _ => None,
     }
 }

@@ -148,6 +148,9 @@ impl Replay {
             (Request::DeleteRange(delete), None) => self.delete(delete, None),
             (Request::Txn(txn), Some(Response::Txn(reply))) => self.txn(txn, Some(reply)),
             (Request::Txn(txn), None) => self.txn(txn, None),
+            // All history is kept: what a compaction makes unreadable is judged apart.
+            (Request::Compact(_), Some(Response::Compact(reply))) => self.same_header(reply.header.as_ref()),
+            (Request::Compact(_), None) => Ok(()),
             (request, Some(reply)) => Err(different("kind of reply", &request.kind(), reply)),
         };
         match result {
@@ -166,6 +169,9 @@ impl Replay {
             Request::Put(put) => self.misses(put).then_some(Error::KeyNotFound),
             Request::DeleteRange(_) => None,
             Request::Txn(txn) => self.txn_refused(txn),
+            Request::Compact(compaction) => {
+                (compaction.revision > self.revision).then_some(Error::FutureRevision)
+            }
         }
     }
 

@@ -170,6 +170,7 @@ impl<'a> Evidence<'a> {
             }
             Request::DeleteRange(delete) => (3, delete.encode_to_vec()),
             Request::Txn(txn) => (4, txn.encode_to_vec()),
+            Request::Compact(compaction) => (5, compaction.encode_to_vec()),
         }
     }
 

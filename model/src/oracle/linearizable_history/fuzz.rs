@@ -90,6 +90,7 @@ fn falsify(stream: &mut Stream, reply: &mut Response) {
             Response::Put(reply) => &mut reply.header,
             Response::DeleteRange(reply) => &mut reply.header,
             Response::Txn(reply) => &mut reply.header,
+            Response::Compact(reply) => &mut reply.header,
         };
         header.as_mut().expect("every reply has a header").revision += shift(stream);
         return;
@@ -105,6 +106,9 @@ fn falsify(stream: &mut Stream, reply: &mut Response) {
             None => reply.deleted = (reply.deleted + shift(stream)).max(0),
         },
         Response::Txn(reply) => falsify_txn(stream, reply),
+        Response::Compact(reply) => {
+            reply.header.as_mut().expect("every reply has a header").revision += shift(stream);
+        }
     }
 }
 
