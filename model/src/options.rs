@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use vertebra_sim::random::Streams;
-use vertebra_sim::schedule::{FileClass, Shape};
+use vertebra_sim::schedule::{FileClass, Operations, Shape};
 use vertebra_sim::time::text;
 
 use crate::defect::Defect;
@@ -82,6 +82,9 @@ pub struct Options {
     pub backlog_max: u64,
     /// What the clients do.
     pub traffic: Traffic,
+    /// Which of their operations clients perform; those of a client that is not named, all.
+    #[serde(default, skip_serializing_if = "Operations::is_empty")]
+    pub operations: Operations,
 }
 
 /// What the clients do.
@@ -184,6 +187,42 @@ impl Options {
                 false => limits.magnitude(1, 64),
             },
             traffic: Traffic::draw(streams),
+            operations: Operations::default(),
+        }
+    }
+
+    /// The options of a plain run: etcd's own defaults where it has any, and no bug switched on.
+    #[must_use]
+    pub fn usual() -> Self {
+        let millis = Duration::from_millis;
+        Self {
+            members: 3,
+            clients: 3,
+            defects: Vec::new(),
+            without_oracles: Vec::new(),
+            without_sync: Vec::new(),
+            encode_messages: false,
+            heartbeat_interval: millis(100),
+            election_ticks: 10,
+            snapshot_count: 10_000,
+            snapshot_catchup_entries: 5_000,
+            backend_batch_interval: backend_batch_interval(),
+            backend_batch_limit: backend_batch_limit(),
+            compaction_batch_limit: compaction_batch_limit(),
+            compaction_sleep_interval: compaction_sleep_interval(),
+            wal_segment_bytes: 64 << 20,
+            message_bytes_max: 1 << 20,
+            messages_inflight_max: 512,
+            request_bytes_max: request_bytes_max(),
+            txn_ops_max: txn_ops_max(),
+            backlog_max: backlog_max(),
+            traffic: Traffic {
+                request_timeout: millis(1_000),
+                think_time_max: millis(250),
+                keys: 10,
+                weights: Weights::usual(),
+            },
+            operations: Operations::default(),
         }
     }
 
@@ -237,6 +276,7 @@ impl Options {
             return refuse("txn_ops_max: it must be at least 4");
         }
         self.traffic.check()?;
+        self.operations.check(self.clients).map_err(|problem| format!("operations: {problem}"))?;
         Ok(Shape {
             failpoints: FAILPOINTS,
             recovery_failpoints: RECOVERY_FAILPOINTS,
@@ -331,27 +371,40 @@ impl Traffic {
 }
 
 impl Weights {
-    /// The mix of etcd's robustness tests, with what they lack; some seeds leave out a part of it.
-    fn draw(streams: &Streams) -> Self {
-        let mut stream = streams.stream("options/weights", 0);
-        let mut weight = |usual: u32| if stream.chance(150_000) { 0 } else { usual };
-        let (stale_get, stale_list, serializable_get) = (weight(5), weight(3), weight(5));
-        let (delete, delete_range) = (weight(5), weight(2));
-        let (compare_and_set, multi_op_txn, read_txn) = (weight(8), weight(10), weight(4));
-        let compact = *streams.stream("options/compact", 0).weighted(&[(3, 0), (5, 1), (3, 2), (1, 5)]);
+    /// The mix of etcd's robustness tests, with what they lack.
+    fn usual() -> Self {
         Self {
             get: 20,
             list: 6,
-            stale_get,
-            stale_list,
-            serializable_get,
+            stale_get: 5,
+            stale_list: 3,
+            serializable_get: 5,
             put: 35,
-            delete,
-            delete_range,
-            compare_and_set,
-            multi_op_txn,
-            read_txn,
-            compact,
+            delete: 5,
+            delete_range: 2,
+            compare_and_set: 8,
+            multi_op_txn: 10,
+            read_txn: 4,
+            compact: 0,
+        }
+    }
+
+    /// The usual mix; some seeds leave out a part of it.
+    fn draw(streams: &Streams) -> Self {
+        let mut stream = streams.stream("options/weights", 0);
+        let mut weight = |usual: u32| if stream.chance(150_000) { 0 } else { usual };
+        let usual = Self::usual();
+        Self {
+            stale_get: weight(usual.stale_get),
+            stale_list: weight(usual.stale_list),
+            serializable_get: weight(usual.serializable_get),
+            delete: weight(usual.delete),
+            delete_range: weight(usual.delete_range),
+            compare_and_set: weight(usual.compare_and_set),
+            multi_op_txn: weight(usual.multi_op_txn),
+            read_txn: weight(usual.read_txn),
+            compact: *streams.stream("options/compact", 0).weighted(&[(3, 0), (5, 1), (3, 2), (1, 5)]),
+            ..usual
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use vertebra_sim::random::Stream;
+use vertebra_sim::schedule::Numbers;
 use vertebra_sim::{Node, NodeId};
 
 use crate::api::compare::{CompareResult, CompareTarget, TargetUnion};
@@ -29,6 +30,8 @@ pub(crate) struct Workload {
     node: Node,
     client: Client,
     requests: Requests,
+    /// The operations that it performs, where these are not all that it draws.
+    only: Option<Numbers>,
     loads: Rc<Loads>,
     limits: Limits,
 }
@@ -82,7 +85,9 @@ impl Workload {
         let mut requests = Requests::new(node.id(), options.traffic.clone(), node.stream("workload"));
         requests.load_stream = node.stream("workload/load");
         let Options { request_bytes_max, txn_ops_max, .. } = *options;
-        Self { node, client, requests, loads, limits: Limits { request_bytes_max, txn_ops_max } }
+        let limits = Limits { request_bytes_max, txn_ops_max };
+        let only = options.operations.only(node.id()).cloned();
+        Self { node, client, requests, only, loads, limits }
     }
 
     /// The members that a client talks to. Most are bound to one, as in etcd's robustness tests: what a member tells
@@ -105,7 +110,25 @@ impl Workload {
                 break;
             }
             let request = match self.load() {
-                None => self.requests.draw(),
+                None => {
+                    let (number, request) = (self.node.draw_operation(), self.requests.draw());
+                    if let Some(only) = &self.only {
+                        if !only.contains(number) {
+                            continue;
+                        }
+                        let now = self.node.world().now().since_start();
+                        if let Some(wait) =
+                            only.at(number).and_then(|at| at.checked_sub(now)).filter(|it| !it.is_zero())
+                        {
+                            self.node.world().sleep(wait).await;
+                            if self.node.world().is_healed() {
+                                break;
+                            }
+                        }
+                    }
+                    request
+                }
+                // What a load asks for belongs to its fault, and is not numbered among the client's own.
                 Some((Load::Flood, left)) => {
                     self.loads.done(self.node.id(), left);
                     let requests =

@@ -64,6 +64,8 @@ pub(crate) struct Process {
     /// Faults that keep it down, and how often these were all lifted at once.
     down: Holds,
     paused: Holds,
+    /// Of a client: when it drew each of its operations.
+    drawn: RefCell<Vec<Instant>>,
 }
 
 /// How many faults hold something, so that it is free when the last one lets go.
@@ -114,7 +116,20 @@ impl Process {
             status: Cell::new(Status::Down),
             down: Holds::default(),
             paused: Holds::default(),
+            drawn: RefCell::default(),
         }
+    }
+
+    /// The number of the operation that is drawn now.
+    pub(crate) fn draw_operation(&self, now: Instant) -> u64 {
+        let drawn = &mut *self.drawn.borrow_mut();
+        drawn.push(now);
+        drawn.len() as u64 - 1
+    }
+
+    /// When each operation was drawn.
+    pub(crate) fn take_drawn(&self) -> Vec<Instant> {
+        self.drawn.take()
     }
 
     pub(crate) fn is_paused(&self) -> bool {

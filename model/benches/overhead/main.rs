@@ -21,7 +21,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use vertebra_model::{Options, Traffic, Weights};
-use vertebra_sim::schedule::{DamageMax, Disk, Link, Network, Schedule};
+use vertebra_sim::schedule::{DamageMax, Disk, Link, Network, Operations, Schedule};
 use vertebra_sim::time::text;
 
 use callgrind::Profile;
@@ -210,6 +210,7 @@ fn options() -> Options {
         request_bytes_max: 3 << 19,
         txn_ops_max: 128,
         backlog_max: 5_000,
+        operations: Operations::default(),
         traffic: Traffic {
             request_timeout: Duration::from_secs(1),
             think_time_max: Duration::from_millis(100),

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use tokio::sync::OwnedMutexGuard;
+use vertebra_sim::sometimes;
 
 use super::buffer::WriteBuffer;
 use super::database::Database;
@@ -103,7 +104,10 @@ impl BatchTx {
         shared.view.borrow_mut().write_back(&mut self.writer_mut().buffer);
         shared.node.failpoint(failpoints::AFTER_WRITEBACK_BUF).await;
         let writer = self.writer();
-        if writer.pending >= shared.limits.batch_limit || writer.deletions > 0 {
+        let is_full = writer.pending >= shared.limits.batch_limit;
+        sometimes!(shared.node, "a batch is committed because it is full", is_full);
+        sometimes!(shared.node, "a batch is committed because something was deleted", writer.deletions > 0);
+        if is_full || writer.deletions > 0 {
             self.commit().await?;
         }
         Ok(())

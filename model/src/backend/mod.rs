@@ -50,7 +50,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Mutex, Notify};
-use vertebra_sim::{DiskError, Node};
+use vertebra_sim::{DiskError, Node, sometimes};
 
 pub use batch::BatchTx;
 use batch::Writer;
@@ -166,6 +166,7 @@ impl Backend {
 
     /// Waits for the right to write.
     pub async fn lock(&self) -> BatchTx {
+        sometimes!(self.0.node, "a writer waits for a commit", self.0.busy.get() > 0);
         let lock = Arc::clone(&self.0.lock).lock_owned().await;
         BatchTx { shared: Rc::clone(&self.0), writer: self.0.writer.take(), _lock: lock }
     }
@@ -173,6 +174,7 @@ impl Backend {
     /// The database as it is now, committed or not.
     #[must_use]
     pub fn read(&self) -> ReadTx {
+        sometimes!(self.0.node, "a database is read while it is committed", self.0.busy.get() > 0);
         self.0.view.borrow().clone()
     }
 

@@ -32,7 +32,10 @@ struct Collector(Arc<Mutex<Vec<String>>>);
 
 impl<S: Subscriber> Layer<S> for Collector {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        if let Some(topic) = event.metadata().target().strip_prefix("vertebra::") {
+        // A mark is told too, and is no event of the run.
+        if let Some(topic) = event.metadata().target().strip_prefix("vertebra::")
+            && topic != "mark"
+        {
             let mut line = Line::default();
             event.record(&mut line);
             self.0.lock().unwrap().push(format!("{topic}{}: {}", line.node, line.message));
