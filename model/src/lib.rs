@@ -22,15 +22,18 @@
 pub mod api;
 pub mod backend;
 mod client;
+pub mod cluster;
 mod defect;
 pub mod error;
 mod etcd;
 pub mod failpoints;
 pub mod history;
+mod inventory;
 mod load;
 mod member;
 pub mod mvcc;
 mod observer;
+mod operator;
 mod options;
 pub mod oracle;
 pub mod response;

@@ -6,17 +6,18 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use raft::eraftpb::{Entry, HardState, Message, MessageType};
+use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Message, MessageType, SnapshotMetadata};
 use vertebra_sim::{NodeId, Violation, World, record};
 
 use crate::api::InternalRaftRequest;
+use crate::cluster::{MemberId, Shown, machine};
 use crate::history::{History, OperationId, Outcome, Request};
 use crate::member::{Kv, member_id};
 use crate::options::Options;
 use crate::oracle::agreement::Agreement;
 use crate::oracle::linearizable_history::{self, Conclusion};
 use crate::oracle::linearizable_log::{self, LogEntry, Witness};
-use crate::oracle::raft_safety::{self, Durable, RaftSafety, Recovered};
+use crate::oracle::raft_safety::{self, Configuration, Durable, RaftSafety, Recovered};
 use crate::oracle::revisions::{self, Revisions};
 use crate::oracle::{self, commit_window, durability, serializable};
 
@@ -41,11 +42,16 @@ pub(crate) struct Observer {
     raft: RefCell<RaftSafety>,
     revisions: RefCell<Revisions>,
     agreement: RefCell<Agreement>,
+    /// By machine.
     members: RefCell<Vec<View>>,
+    /// The newest configuration that holds for anybody, and the entry from which it does.
+    configuration: RefCell<(u64, Configuration)>,
 }
 
 /// A member as the observer last saw it.
 struct View {
+    /// The member that was started last on this machine; 0 for none.
+    id: MemberId,
     term: u64,
     role: Role,
     applied: u64,
@@ -55,7 +61,7 @@ struct View {
 impl Observer {
     pub(crate) fn new(world: &World, options: &Options) -> Self {
         let voters: Vec<_> = (1..=u64::from(options.members)).collect();
-        let view = || View { term: 0, role: Role::Other, applied: 0, kv: None };
+        let view = |_| View { id: 0, term: 0, role: Role::Other, applied: 0, kv: None };
         Self {
             world: world.clone(),
             without_oracles: options.without_oracles.clone(),
@@ -67,7 +73,8 @@ impl Observer {
             raft: RefCell::new(RaftSafety::new(&voters)),
             revisions: RefCell::default(),
             agreement: RefCell::default(),
-            members: RefCell::new(voters.iter().map(|_| view()).collect()),
+            members: RefCell::new(world.machines().map(view).collect()),
+            configuration: RefCell::new((0, Configuration::of(&voters))),
         }
     }
 
@@ -127,6 +134,7 @@ impl Observer {
         member: u64,
         state: &HardState,
         (snapshot_index, snapshot_term): (u64, u64),
+        (configured, conf_state): (u64, &ConfState),
         entries: &[Entry],
         kv: &Rc<Kv>,
     ) {
@@ -139,11 +147,13 @@ impl Observer {
             snapshot_term,
         };
         self.raft(|raft| raft.restarted(member, recovered, entries.iter().map(observed)));
+        self.configured(member, configured, conf_state);
         // The log is synced before it is read, whoever wrote what is in it.
         let last = entries.last().map_or((snapshot_index, snapshot_term), |entry| (entry.index, entry.term));
         self.persisted(member, state, last.0, last.1);
         self.view(member, |view| {
             *view = View {
+                id: member,
                 term: state.term,
                 role: Role::Other,
                 applied: snapshot_index,
@@ -159,6 +169,26 @@ impl Observer {
             Role::Leader => self.raft(|raft| raft.became_leader(member, term)),
             Role::Other => self.raft.borrow_mut().stepped_down(member),
         }
+    }
+
+    /// From entry `index` on, this configuration holds for a member.
+    pub(crate) fn configured(&self, member: MemberId, index: u64, conf_state: &ConfState) {
+        let in_order = |members: &[MemberId]| {
+            let mut members = members.to_vec();
+            members.sort_unstable();
+            members
+        };
+        let configuration = Configuration {
+            voters: in_order(&conf_state.voters),
+            outgoing: in_order(&conf_state.voters_outgoing),
+            learners: in_order(&conf_state.learners),
+            learners_next: in_order(&conf_state.learners_next),
+        };
+        let newest = &mut *self.configuration.borrow_mut();
+        if index > newest.0 {
+            *newest = (index, configuration.clone());
+        }
+        self.raft(|raft| raft.configured(member, index, configuration));
     }
 
     pub(crate) fn proposed(&self, operation: OperationId, proposal: u64) {
@@ -232,8 +262,10 @@ impl Observer {
     }
 
     /// A member took a snapshot from the leader in place of its log.
-    pub(crate) fn installed_snapshot(&self, member: u64, index: u64, term: u64) {
+    pub(crate) fn installed_snapshot(&self, member: u64, metadata: &SnapshotMetadata) {
+        let SnapshotMetadata { index, term, .. } = *metadata;
         self.raft(|raft| raft.installed_snapshot(member, index, term));
+        self.configured(member, index, metadata.get_conf_state());
     }
 
     /// And then in place of its store.
@@ -259,7 +291,9 @@ impl Observer {
     }
 
     fn view(&self, member: u64, change: impl FnOnce(&mut View)) {
-        change(&mut self.members.borrow_mut()[member as usize - 1]);
+        let view = &mut self.members.borrow_mut()[usize::from(machine(member)) - 1];
+        // A member that comes back on a machine is told of by its restart.
+        change(view);
     }
 
     // What the harness asks.
@@ -273,23 +307,42 @@ impl Observer {
         leaders.max_by_key(|(_, view)| view.term).map(|(number, _)| member_id(number))
     }
 
-    /// Whether all members that can be counted on run and have applied the same.
+    /// Whether all who take part and can be counted on run and have applied the same, and no change is half done.
     pub(crate) fn members_agree(&self) -> bool {
+        let (_, configuration) = &*self.configuration.borrow();
         let members = self.members.borrow();
+        let view = |id: MemberId| &members[usize::from(machine(id)) - 1];
+        let mut expected = configuration.members().filter(|id| self.world.expected(member_id(*id)));
         let mut first = None;
-        let mut expected =
-            self.world.members().zip(members.iter()).filter(|(id, _)| self.world.expected(*id));
-        expected
-            .all(|(id, view)| self.world.is_running(id) && *first.get_or_insert(view.applied) == view.applied)
+        configuration.outgoing.is_empty()
+            && expected.all(|id| {
+                let applied = view(id).applied;
+                self.world.is_running(member_id(id))
+                    && view(id).id == id
+                    && *first.get_or_insert(applied) == applied
+            })
+    }
+
+    /// The machines of those who vote.
+    pub(crate) fn voters(&self) -> Vec<NodeId> {
+        let (_, configuration) = &*self.configuration.borrow();
+        let mut machines: Vec<_> =
+            configuration.voters.iter().chain(&configuration.outgoing).map(|id| member_id(*id)).collect();
+        machines.sort_unstable();
+        machines.dedup();
+        machines
     }
 
     /// Where each member stands, for a report.
     pub(crate) fn standing(&self) -> String {
         let members = self.members.borrow();
-        let each = (1..).zip(members.iter()).map(|(number, view)| {
+        let (_, configuration) = &*self.configuration.borrow();
+        let each = (1..).zip(members.iter()).filter(|(_, view)| view.id != 0).map(|(number, view)| {
             let id = member_id(number);
             let state = if self.world.is_running(id) { "runs" } else { "is down" };
-            format!("{id} {state} in term {} and has applied {}", view.term, view.applied)
+            let part = if configuration.members().any(|member| member == view.id) { "" } else { " no more" };
+            let name = Shown(view.id);
+            format!("{id} {state} as {name}{part} in term {} and has applied {}", view.term, view.applied)
         });
         each.collect::<Vec<_>>().join("; ")
     }
@@ -310,7 +363,8 @@ impl Observer {
         self.overrule(commit_window::check(history, witness))?;
         self.overrule(revisions::check(history))?;
         for (number, view) in (1..).zip(self.members.borrow().iter()) {
-            let caught_up = self.world.has_settled() && self.world.expected(member_id(number));
+            let takes_part = self.configuration.borrow().1.members().any(|member| member == view.id);
+            let caught_up = takes_part && self.world.has_settled() && self.world.expected(member_id(number));
             if let Some(kv) = view.kv.as_ref().filter(|_| caught_up) {
                 self.overrule(durability::check(history, number, &**kv))?;
             }
@@ -320,5 +374,6 @@ impl Observer {
 }
 
 fn observed(entry: &Entry) -> raft_safety::Entry<'_> {
-    raft_safety::Entry { index: entry.index, term: entry.term, data: &entry.data }
+    let reconfigures = entry.entry_type != EntryType::EntryNormal;
+    raft_safety::Entry { index: entry.index, term: entry.term, data: &entry.data, reconfigures }
 }

@@ -13,6 +13,7 @@ use crate::defect::Defect;
 use crate::failpoints::{FAILPOINTS, RECOVERY_FAILPOINTS};
 use crate::load::LOADS;
 use crate::mvcc::validate::TXN_OPS_MAX;
+use crate::operator::OPERATIONS;
 use crate::syncs::{SkippedSyncs, Sync};
 use crate::{oracle, wire};
 
@@ -31,6 +32,13 @@ pub struct Options {
     pub members: u16,
     /// Clients, each with one operation under way at a time.
     pub clients: u16,
+    /// Machines that stand by, for members that are added.
+    #[serde(default)]
+    pub spares: u16,
+    /// Whether a change of the membership is refused when it could leave the cluster without a quorum (etcd:
+    /// `--strict-reconfig-check`).
+    #[serde(default = "yes")]
+    pub strict_reconfiguration: bool,
     /// The bugs that are switched on.
     #[serde(default)]
     pub defects: Vec<Defect>,
@@ -141,11 +149,14 @@ impl Options {
         let mut size = streams.stream("options/size", 0);
         let mut raft = streams.stream("options/raft", 0);
         let mut storage = streams.stream("options/storage", 0);
+        let mut membership = streams.stream("options/membership", 0);
         let mut limits = streams.stream("options/limits", 0);
         let mut backend = streams.stream("options/backend", 0);
         let mut compaction = streams.stream("options/compaction", 0);
         let millis = Duration::from_millis;
         Self {
+            spares: *membership.weighted(&[(3, 0), (4, 1), (3, 2)]),
+            strict_reconfiguration: !membership.chance(250_000),
             members: *size.weighted(&[(2, 1), (7, 3), (1, 5)]),
             clients: size.between(3, 8) as u16,
             defects: Vec::new(),
@@ -197,6 +208,8 @@ impl Options {
         let millis = Duration::from_millis;
         Self {
             members: 3,
+            spares: 0,
+            strict_reconfiguration: true,
             clients: 3,
             defects: Vec::new(),
             without_oracles: Vec::new(),
@@ -276,8 +289,13 @@ impl Options {
             return refuse("txn_ops_max: it must be at least 4");
         }
         self.traffic.check()?;
+        if self.spares > 8 {
+            return refuse("spares: there may be 8 at most");
+        }
         self.operations.check(self.clients).map_err(|problem| format!("operations: {problem}"))?;
         Ok(Shape {
+            spares: self.spares,
+            operations: OPERATIONS,
             failpoints: FAILPOINTS,
             recovery_failpoints: RECOVERY_FAILPOINTS,
             loads: LOADS,
@@ -303,6 +321,10 @@ impl Options {
     pub fn election_timeout(&self) -> Duration {
         self.heartbeat_interval * u32::from(self.election_ticks)
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// etcd's default, for schedules from before this could be chosen.

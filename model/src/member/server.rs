@@ -12,8 +12,8 @@ use tokio::sync::oneshot;
 use vertebra_sim::network::Connection;
 use vertebra_sim::{before, sometimes};
 
-use super::Member;
 use super::raft_loop::Input;
+use super::{Member, Proposal};
 use crate::api::{
     CompactionRequest, InternalRaftRequest, RangeRequest, RequestHeader, ResponseHeader, TxnRequest,
 };
@@ -73,6 +73,8 @@ async fn serve(member: &Member, connection: Connection<ClientReply, ClientReques
 async fn answer(member: &Member, request: ClientRequest) -> ClientReply {
     let ClientRequest { number, operation, request } = request;
     let mut result = match request {
+        Request::Range(read) if member.is_learner() && read.serializable => member.range(&read).await,
+        _ if member.is_learner() => Err(Error::NotSupportedForLearner),
         Request::Range(read) => member.range(&read).await,
         Request::Put(put) => match validate::put(&put) {
             Ok(()) => {
@@ -150,7 +152,7 @@ impl Member {
     }
 
     /// Waits until everything is applied that was committed when this was called.
-    async fn become_up_to_date(&self) -> Result<(), Error> {
+    pub(super) async fn become_up_to_date(&self) -> Result<(), Error> {
         let (waiting, result) = oneshot::channel();
         let _ = self.reads.send(waiting);
         // The read loop answers everyone, and ends only with the process.
@@ -182,8 +184,8 @@ impl Member {
             self.waiting.borrow_mut().insert(id, result);
             let _guard = StopWaiting(self, id);
             let _ = match self.is_leader() {
-                true => self.raft.send(Input::Propose(data)).is_ok(),
-                false => self.forward.send(data).is_ok(),
+                true => self.raft.send(Input::Propose(Proposal::Request(data))).is_ok(),
+                false => self.forward.send(Proposal::Request(data)).is_ok(),
             };
             waiting.await.unwrap_or(Err(Error::Stopped))
         };
@@ -193,7 +195,7 @@ impl Member {
         })
     }
 
-    async fn wait_for_leader(&self) {
+    pub(super) async fn wait_for_leader(&self) {
         loop {
             let changed = self.leader_changed.notified();
             if self.status.get().leader != 0 {

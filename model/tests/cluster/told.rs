@@ -32,8 +32,8 @@ struct Collector(Arc<Mutex<Vec<String>>>);
 
 impl<S: Subscriber> Layer<S> for Collector {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        // A mark is told too, and is no event of the run.
         if let Some(topic) = event.metadata().target().strip_prefix("vertebra::")
+            // What was reached is told beside the events.
             && topic != "mark"
         {
             let mut line = Line::default();
