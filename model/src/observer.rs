@@ -243,7 +243,9 @@ impl Observer {
             return;
         }
         let committed = self.committed.borrow().get(entry.index as usize).copied();
-        if let (Some(committed), Some(request)) = (committed, request()) {
+        // What a member publishes of itself is no operation of a client.
+        let request = request().filter(|request| request.cluster_member_attr_set.is_none());
+        if let (Some(committed), Some(request)) = (committed, request) {
             self.witness.borrow_mut().committed(LogEntry { index: entry.index, request, committed });
         }
     }
