@@ -90,7 +90,9 @@ impl ApplyLoop {
                 when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
             );
             record!(member.node, "apply", "entry {}/{}: passed over", entry.index, entry.term);
-            member.observer.passed_over(member.id, entry, || (!entry.data.is_empty()).then(|| decode(entry)));
+            // What a member published of itself does not concern the store.
+            let request = || request_of(entry).filter(|request| request.cluster_member_attr_set.is_none());
+            member.observer.passed_over(member.id, entry, request);
         }
         member.applied.set(entry.index);
         self.term = entry.term;
@@ -99,9 +101,7 @@ impl ApplyLoop {
 
     async fn apply_new(&self, entry: &Entry) -> Result<(), BackendError> {
         let member = &self.member;
-        // A new leader's first entry has no request, and what changes the configuration is applied already.
-        let has_request = !entry.data.is_empty() && !changes_configuration(entry);
-        let mut request = has_request.then(|| decode(entry));
+        let mut request = request_of(entry);
         if let Some(published) = &request
             && conf_change::apply_published(member, published).await?
         {
@@ -223,6 +223,12 @@ impl ApplyLoop {
         metadata.set_conf_state(self.member.membership.borrow().conf_state().clone());
         metadata
     }
+}
+
+/// The request in an entry. A new leader's first entry has none, nor has one that changes the configuration.
+fn request_of(entry: &Entry) -> Option<InternalRaftRequest> {
+    let has_request = !entry.data.is_empty() && !changes_configuration(entry);
+    has_request.then(|| decode(entry))
 }
 
 fn decode(entry: &Entry) -> InternalRaftRequest {
