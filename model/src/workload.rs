@@ -298,13 +298,13 @@ impl Requests {
         }
     }
 
-    /// A value of some kilobytes; at times one with which the request is just short enough, or too long.
+    /// A value of one to 16 KiB; at times one with which the request is just short enough, or too long.
     fn huge_put(&mut self, request_bytes_max: usize) -> PutRequest {
         let mut put = self.put();
         let at_limit_ppm = if request_bytes_max > 1 << 20 { 10_000 } else { 250_000 };
         let length = match self.stream.chance(at_limit_ppm) {
             true => request_bytes_max - 128 + self.stream.below(256) as usize,
-            false => self.stream.magnitude(4 << 10, 64 << 10) as usize,
+            false => self.stream.magnitude(1 << 10, 16 << 10) as usize,
         };
         let mut value = put.value.to_vec();
         value.resize(length.max(value.len()), b'.');
