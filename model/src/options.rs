@@ -11,6 +11,8 @@ use vertebra_sim::time::text;
 
 use crate::defect::Defect;
 use crate::failpoints::{FAILPOINTS, RECOVERY_FAILPOINTS};
+use crate::load::LOADS;
+use crate::mvcc::validate::TXN_OPS_MAX;
 use crate::operator::OPERATIONS;
 use crate::syncs::{SkippedSyncs, Sync};
 use crate::{oracle, wire};
@@ -92,6 +94,15 @@ pub struct Options {
     pub message_bytes_max: u64,
     /// Messages with entries to one member that may wait for their acknowledgement.
     pub messages_inflight_max: u16,
+    /// Bytes of a request at most. etcd: 1.5 MiB.
+    #[serde(default = "request_bytes_max")]
+    pub request_bytes_max: usize,
+    /// Operations of a transaction at most. etcd: 128.
+    #[serde(default = "txn_ops_max")]
+    pub txn_ops_max: usize,
+    /// Committed entries that may wait to be applied before requests are refused. etcd: 5,000.
+    #[serde(default = "backlog_max")]
+    pub backlog_max: u64,
     /// What the clients do.
     pub traffic: Traffic,
     /// Which of their operations clients perform; those of a client that is not named, all.
@@ -154,6 +165,7 @@ impl Options {
         let mut raft = streams.stream("options/raft", 0);
         let mut storage = streams.stream("options/storage", 0);
         let mut membership = streams.stream("options/membership", 0);
+        let mut limits = streams.stream("options/limits", 0);
         let mut backend = streams.stream("options/backend", 0);
         let mut maintenance = streams.stream("options/maintenance", 0);
         let never = Duration::ZERO;
@@ -198,6 +210,18 @@ impl Options {
             wal_segment_bytes: storage.magnitude(1 << 10, 64 << 10),
             message_bytes_max: *storage.weighted(&[(6, 1 << 20), (2, 256), (2, 0)]),
             messages_inflight_max: *storage.weighted(&[(6, 512), (2, 2), (2, 16)]),
+            request_bytes_max: match limits.chance(700_000) {
+                true => request_bytes_max(),
+                false => limits.magnitude(8 << 10, 64 << 10) as usize,
+            },
+            txn_ops_max: match limits.chance(700_000) {
+                true => txn_ops_max(),
+                false => limits.between(4, 12) as usize,
+            },
+            backlog_max: match limits.chance(600_000) {
+                true => backlog_max(),
+                false => limits.magnitude(1, 64),
+            },
             traffic: Traffic::draw(streams),
             operations: Operations::default(),
         }
@@ -231,6 +255,9 @@ impl Options {
             wal_segment_bytes: 64 << 20,
             message_bytes_max: 1 << 20,
             messages_inflight_max: 512,
+            request_bytes_max: request_bytes_max(),
+            txn_ops_max: txn_ops_max(),
+            backlog_max: backlog_max(),
             traffic: Traffic {
                 request_timeout: millis(1_000),
                 think_time_max: millis(250),
@@ -284,6 +311,12 @@ impl Options {
         if self.messages_inflight_max == 0 {
             return refuse("messages_inflight_max: it must be at least 1");
         }
+        if self.request_bytes_max < 4 << 10 {
+            return refuse("request_bytes_max: it must be at least 4,096");
+        }
+        if self.txn_ops_max < 4 {
+            return refuse("txn_ops_max: it must be at least 4");
+        }
         self.traffic.check()?;
         if self.spares > 8 {
             return refuse("spares: there may be 8 at most");
@@ -294,6 +327,7 @@ impl Options {
             operations: OPERATIONS,
             failpoints: FAILPOINTS,
             recovery_failpoints: RECOVERY_FAILPOINTS,
+            loads: LOADS,
             messages: wire::MESSAGES,
             files: FILES,
             ..Shape::new(self.members, self.clients)
@@ -335,6 +369,21 @@ fn compaction_sleep_interval() -> Duration {
 /// As above.
 fn backend_batch_interval() -> Duration {
     Duration::from_millis(100)
+}
+
+/// As above.
+fn request_bytes_max() -> usize {
+    3 << 19
+}
+
+/// As above.
+fn txn_ops_max() -> usize {
+    TXN_OPS_MAX
+}
+
+/// As above.
+fn backlog_max() -> u64 {
+    5_000
 }
 
 /// As above.

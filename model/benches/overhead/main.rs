@@ -213,6 +213,9 @@ fn options() -> Options {
         wal_segment_bytes: 64 << 20,
         message_bytes_max: 1 << 20,
         messages_inflight_max: 512,
+        request_bytes_max: 3 << 19,
+        txn_ops_max: 128,
+        backlog_max: 5_000,
         operations: Operations::default(),
         traffic: Traffic {
             request_timeout: Duration::from_secs(1),
