@@ -29,6 +29,8 @@ mod etcd;
 pub mod failpoints;
 pub mod history;
 mod inventory;
+mod load;
+pub mod maintenance;
 mod member;
 pub mod mvcc;
 mod observer;

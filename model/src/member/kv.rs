@@ -8,6 +8,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 use vertebra_sim::{Node, record, sometimes};
 
+use super::alarms::Alarms;
 use super::compaction::{Compactions, Job};
 use super::consistent_index::{self, ConsistentIndex};
 use super::watches::{Held, Watches};
@@ -15,7 +16,7 @@ use crate::api::{Event, InternalRaftRequest, KeyValue};
 use crate::backend::{Backend, BackendError, BatchTx, Limits, ReadTx};
 use crate::error::Error;
 use crate::failpoints;
-use crate::mvcc::{RestoreError, Restored, Store};
+use crate::mvcc::{KvHash, RestoreError, Restored, Store};
 use crate::options::Options;
 use crate::oracle::durability;
 use crate::response::Response;
@@ -41,23 +42,25 @@ pub(crate) struct Kv {
     visible: Cell<u64>,
     compactions: Compactions,
     watches: Watches,
+    alarms: Alarms,
     /// Ends the commits of the backend at intervals.
     closing: RefCell<Option<oneshot::Sender<()>>>,
-    /// How often the backend was replaced by that of a snapshot. What goes on over awaits must see that.
-    generation: Cell<u32>,
 }
 
 /// What commits need to know.
 struct State {
     store: RefCell<Store>,
     index: ConsistentIndex,
+    /// How often the backend was replaced by that of a snapshot. What goes on over awaits must see that.
+    generation: Cell<u32>,
 }
 
 impl Kv {
     /// The store of an open backend.
     pub(super) fn restore(node: &Node, backend: Backend, options: &Options) -> Result<Self, KvError> {
         let Restored { store, unfinished, .. } = restore(&backend)?;
-        let state = Rc::new(State { store: RefCell::new(store), index: ConsistentIndex::default() });
+        let index = ConsistentIndex::default();
+        let state = Rc::new(State { store: RefCell::new(store), index, generation: Cell::new(0) });
         state.index.load(&backend.read());
         let kv = Self {
             node: node.clone(),
@@ -66,10 +69,11 @@ impl Kv {
             state,
             compactions: Compactions::default(),
             watches: Watches::new(options),
+            alarms: Alarms::default(),
             closing: RefCell::default(),
-            generation: Cell::new(0),
         };
         kv.attach();
+        kv.alarms.restore(&kv.backend().read());
         kv.resume(unfinished);
         Ok(kv)
     }
@@ -87,8 +91,9 @@ impl Kv {
         *self.state.store.borrow_mut() = store;
         self.visible.set(self.state.index.get());
         *self.backend.borrow_mut() = backend;
-        self.generation.set(self.generation.get() + 1);
+        self.state.generation.set(self.generation() + 1);
         self.attach();
+        self.alarms.restore(&self.backend().read());
         self.resume(unfinished);
         let restored = self.watches.watchers().borrow_mut().restore();
         sometimes!(self.node, "a snapshot from the leader comes while watches are synced", restored > 0);
@@ -102,14 +107,18 @@ impl Kv {
         if let Some(main) = unfinished {
             record!(self.node, "compaction", "at {} is carried on with", main);
             let before = self.change(|store| store.resume_compaction(main));
-            self.compactions.push(Job { main, before, generation: self.generation.get(), hashes: false });
+            self.compactions.push(Job { main, before, generation: self.generation(), hashes: false });
         }
     }
 
     /// Lets the commits of the backend know how far the store has come, and starts to commit at intervals.
     fn attach(&self) {
-        let (backend, state) = (self.backend(), Rc::clone(&self.state));
+        let (backend, state, generation) = (self.backend(), Rc::clone(&self.state), self.generation());
         backend.set_pre_commit_hook(move |tx| {
+            // A commit of an old backend must not pass for one of that which took its place.
+            if state.generation.get() != generation {
+                return;
+            }
             let hash = state.store.borrow().state_hash();
             state.index.save(tx, hash);
         });
@@ -125,12 +134,21 @@ impl Kv {
         });
     }
 
+    /// Ends the commits at intervals.
+    pub(super) fn close(&self) {
+        self.closing.borrow_mut().take();
+    }
+
     pub(super) fn backend(&self) -> Backend {
         self.backend.borrow().clone()
     }
 
     pub(super) fn generation(&self) -> u32 {
-        self.generation.get()
+        self.state.generation.get()
+    }
+
+    pub(super) fn alarms(&self) -> &Alarms {
+        &self.alarms
     }
 
     pub(super) fn watches(&self) -> &Watches {
@@ -234,6 +252,11 @@ impl Kv {
     /// Makes everything durable that was applied.
     pub(super) async fn commit(&self) -> Result<(), BackendError> {
         self.backend().force_commit().await
+    }
+
+    /// The hash of all records, and where it was taken.
+    pub(crate) fn hash(&self) -> Option<KvHash> {
+        self.read(|store, tx| store.hash_by_revision(tx, 0)).ok().map(|(hash, _)| hash)
     }
 
     pub(crate) fn revision(&self) -> i64 {
