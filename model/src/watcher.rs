@@ -33,6 +33,10 @@ use plan::Action;
 /// What a client waits before it opens another stream.
 const BACKOFF: Duration = Duration::from_millis(50);
 
+/// Times that a client asks for the last of the news, before it asks another member: this one may have been removed, and
+/// not know.
+const ASKS_MAX: u32 = 10;
+
 /// The names that a client gives come after this one: a member that chooses begins at 0.
 const NAMES_FROM: i64 = 1_000;
 
@@ -55,6 +59,9 @@ pub(crate) struct Watcher {
     known_revision: Rc<Cell<i64>>,
     /// The last name that it gave to a watch.
     named: i64,
+    /// How far all of its watches had come when it last looked, in the end, and how often it asked since.
+    seen: i64,
+    asks: u32,
 }
 
 /// A watch that the client wants to have, over whichever stream.
@@ -116,6 +123,8 @@ impl Watcher {
             wanted: Vec::new(),
             known_revision,
             named: NAMES_FROM,
+            seen: 0,
+            asks: 0,
         }
     }
 
@@ -203,8 +212,12 @@ impl Watcher {
 
     /// Tells how far all of its watches have come.
     fn report(&self) {
-        let least = self.wanted.iter().map(|wanted| wanted.next - 1).min();
-        self.observer.watched_to(self.number, least.unwrap_or(i64::MAX));
+        self.observer.watched_to(self.number, self.told());
+    }
+
+    /// The revision up to which all of its watches were told everything.
+    fn told(&self) -> i64 {
+        self.wanted.iter().map(|wanted| wanted.next - 1).min().unwrap_or(i64::MAX)
     }
 
     fn begin(&mut self, session: &mut Session, place: usize) -> Result<(), Disconnected> {
@@ -371,7 +384,10 @@ impl Watcher {
     /// All faults are over: the client sees to it that it hears of everything, and asks until it has.
     fn come_to_the_end(&mut self, session: &mut Session) -> Result<(), Disconnected> {
         self.slow = false;
-        if !self.serves(self.endpoints[self.endpoint]) {
+        self.asks = if self.told() > self.seen { 0 } else { self.asks + 1 };
+        self.seen = self.told();
+        if self.asks >= ASKS_MAX || !self.serves(self.endpoints[self.endpoint]) {
+            self.asks = 0;
             return Err(Disconnected);
         }
         // A member does not tell of the progress of a stream that waits for what has not come.
