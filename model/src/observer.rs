@@ -5,8 +5,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use raft::eraftpb::{Entry, HardState, Message, MessageType};
+use vertebra_sim::time::Instant;
 use vertebra_sim::{NodeId, Violation, World, record};
 
 use crate::api::InternalRaftRequest;
@@ -14,6 +16,7 @@ use crate::history::{History, OperationId, Outcome, Request};
 use crate::member::{Kv, member_id};
 use crate::options::Options;
 use crate::oracle::agreement::Agreement;
+use crate::oracle::leases::{self, Bounds, Leases};
 use crate::oracle::linearizable_history::{self, Conclusion};
 use crate::oracle::linearizable_log::{self, LogEntry, Witness};
 use crate::oracle::raft_safety::{self, Durable, RaftSafety, Recovered};
@@ -41,6 +44,11 @@ pub(crate) struct Observer {
     raft: RefCell<RaftSafety>,
     revisions: RefCell<Revisions>,
     agreement: RefCell<Agreement>,
+    leases: RefCell<Leases>,
+    election_timeout: Duration,
+    request_timeout: Duration,
+    /// When the faults were over.
+    healed: Cell<Option<Instant>>,
     members: RefCell<Vec<View>>,
 }
 
@@ -61,12 +69,16 @@ impl Observer {
             without_oracles: options.without_oracles.clone(),
             history: RefCell::default(),
             next_session: Cell::new(0),
-            witness: RefCell::default(),
+            witness: RefCell::new(Witness::with_lease_ttl_min(options.lease_ttl_min())),
             committed: RefCell::new(vec![0]),
             applied: Cell::new(0),
             raft: RefCell::new(RaftSafety::new(&voters)),
             revisions: RefCell::default(),
             agreement: RefCell::default(),
+            leases: RefCell::default(),
+            election_timeout: options.election_timeout(),
+            request_timeout: options.request_timeout(),
+            healed: Cell::new(None),
             members: RefCell::new(voters.iter().map(|_| view()).collect()),
         }
     }
@@ -105,7 +117,9 @@ impl Observer {
     }
 
     pub(crate) fn invoked(&self, session: u32, request: &Request) -> OperationId {
-        self.history.borrow_mut().invoke(session, request.clone())
+        let operation = self.history.borrow_mut().invoke(session, request.clone());
+        self.leases.borrow_mut().invoked(operation, request, self.world.now());
+        operation
     }
 
     pub(crate) fn returned(&self, operation: OperationId, outcome: &Outcome, applied_index: Option<u64>) {
@@ -165,6 +179,20 @@ impl Observer {
         self.witness.borrow_mut().proposed(operation, proposal);
     }
 
+    /// The primary of `term` proposes something of its own.
+    pub(crate) fn proposed_by_leader(&self, member: u64, term: u64, proposal: u64) {
+        self.witness.borrow_mut().proposed_by_leader(proposal);
+        self.leases.borrow_mut().proposed(proposal, member, term, self.world.now());
+    }
+
+    pub(crate) fn lease_refreshed(&self, id: i64) {
+        self.leases.borrow_mut().refreshed(id, self.world.now());
+    }
+
+    pub(crate) fn lessor_promoted(&self) {
+        self.leases.borrow_mut().promoted(self.world.now());
+    }
+
     pub(crate) fn appended(&self, member: u64, entries: &[Entry]) {
         if !entries.is_empty() {
             self.raft(|raft| raft.appended(member, entries.iter().map(observed)));
@@ -206,6 +234,7 @@ impl Observer {
             let committed = self.committed.borrow().get(entry.index as usize).copied();
             if let (Some(request), Some(committed)) = (request, committed) {
                 let index = entry.index;
+                self.leases.borrow_mut().applied(index, entry.term, &request, self.world.now());
                 self.witness.borrow_mut().committed(LogEntry { index, request, committed });
             }
         }
@@ -272,6 +301,19 @@ impl Observer {
             .all(|(id, view)| self.world.is_running(id) && *first.get_or_insert(view.applied) == view.applied)
     }
 
+    /// The faults are over.
+    pub(crate) fn healed(&self) {
+        self.healed.set(Some(self.world.now()));
+    }
+
+    /// Whether no lease of less than `ttl` seconds is left on those members that can be counted on.
+    pub(crate) fn leases_have_expired(&self, ttl: i64) -> bool {
+        let members = self.members.borrow();
+        let mut expected =
+            self.world.members().zip(members.iter()).filter(|(id, _)| self.world.expected(*id));
+        expected.all(|(_, view)| view.kv.as_ref().is_none_or(|kv| kv.leases_have_expired(ttl)))
+    }
+
     /// Where each member stands, for a report.
     pub(crate) fn standing(&self) -> String {
         let members = self.members.borrow();
@@ -298,10 +340,19 @@ impl Observer {
         self.overrule(serializable::check(history, witness))?;
         self.overrule(commit_window::check(history, witness))?;
         self.overrule(revisions::check(history))?;
+        let bounds = Bounds {
+            drift_ppm: self.world.drift_range(),
+            election_timeout: self.election_timeout,
+            retry_interval: self.request_timeout,
+            healed: self.healed.get().filter(|_| self.world.has_settled()),
+            ended: self.world.now(),
+        };
+        self.overrule(leases::check(history, witness, &self.leases.borrow(), &bounds))?;
         for (number, view) in (1..).zip(self.members.borrow().iter()) {
             let caught_up = self.world.has_settled() && self.world.expected(member_id(number));
             if let Some(kv) = view.kv.as_ref().filter(|_| caught_up) {
                 self.overrule(durability::check(history, number, &**kv))?;
+                self.overrule(kv.check_attachments(number))?;
             }
         }
         Ok(())

@@ -2,6 +2,8 @@
 //!
 //! Each seed draws its own, so that small limits, at which the bugs were, occur as often as the defaults.
 
+mod leases;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -14,12 +16,17 @@ use crate::failpoints::{FAILPOINTS, RECOVERY_FAILPOINTS};
 use crate::syncs::{SkippedSyncs, Sync};
 use crate::{oracle, wire};
 
+pub use leases::{LeaseOptions, LeaseWeights};
+
 /// What a member keeps on its disk, by purpose. The names of snapshots begin with their terms, in 16 hexadecimal digits.
 const FILES: &[FileClass] = &[
     FileClass { name: "log", prefix: "wal/" },
     FileClass { name: "snapshot", prefix: "snap/0" },
     FileClass { name: "backend", prefix: "snap/db" },
 ];
+
+/// What a member adds to two election timeouts when it waits for a result. etcd: 5 s.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The options of one run. In a schedule they are the table `[options]`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -63,6 +70,9 @@ pub struct Options {
     pub message_bytes_max: u64,
     /// Messages with entries to one member that may wait for their acknowledgement.
     pub messages_inflight_max: u16,
+    /// What the lessors do.
+    #[serde(default)]
+    pub leases: LeaseOptions,
     /// What the clients do.
     pub traffic: Traffic,
 }
@@ -109,6 +119,9 @@ pub struct Weights {
     pub multi_op_txn: u32,
     /// Reads of several keys at once.
     pub read_txn: u32,
+    /// What is done with leases.
+    #[serde(default)]
+    pub leases: LeaseWeights,
 }
 
 impl Options {
@@ -143,6 +156,7 @@ impl Options {
             wal_segment_bytes: storage.magnitude(1 << 10, 64 << 10),
             message_bytes_max: *storage.weighted(&[(6, 1 << 20), (2, 256), (2, 0)]),
             messages_inflight_max: *storage.weighted(&[(6, 512), (2, 2), (2, 16)]),
+            leases: LeaseOptions::draw(streams),
             traffic: Traffic::draw(streams),
         }
     }
@@ -187,6 +201,7 @@ impl Options {
         if self.messages_inflight_max == 0 {
             return refuse("messages_inflight_max: it must be at least 1");
         }
+        self.leases.check()?;
         self.traffic.check()?;
         Ok(Shape {
             failpoints: FAILPOINTS,
@@ -212,6 +227,18 @@ impl Options {
     #[must_use]
     pub fn election_timeout(&self) -> Duration {
         self.heartbeat_interval * u32::from(self.election_ticks)
+    }
+
+    /// How long a request may take before a member gives up on it.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        PATIENCE + 2 * self.election_timeout()
+    }
+
+    /// The shortest TTL of a lease, in seconds: one and a half election timeouts, in whole ticks.
+    #[must_use]
+    pub fn lease_ttl_min(&self) -> i64 {
+        let timeout = self.heartbeat_interval * (3 * u32::from(self.election_ticks) / 2);
+        timeout.as_secs() as i64 + i64::from(timeout.subsec_nanos() > 0)
     }
 }
 
@@ -275,6 +302,7 @@ impl Weights {
             compare_and_set,
             multi_op_txn,
             read_txn,
+            leases: LeaseWeights::draw(streams),
         }
     }
 
@@ -294,6 +322,7 @@ impl Weights {
         ]
         .into_iter()
         .map(u64::from)
-        .sum()
+        .sum::<u64>()
+            + self.leases.total()
     }
 }

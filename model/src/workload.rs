@@ -3,6 +3,8 @@
 //! Every put carries a value of its own, so that each can be told wherever it is seen. After an operation with an
 //! unknown outcome a client reads everything, which keeps such operations from following one upon another.
 
+mod leases;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +19,7 @@ use crate::client::Client;
 use crate::history::{Outcome, Request};
 use crate::options::{Options, Traffic};
 use crate::response::Response;
+use leases::Leases;
 
 /// Operations in a transaction of several.
 const MULTI_OP_TXN_OPS: usize = 4;
@@ -40,6 +43,7 @@ pub struct Requests {
     revision: i64,
     /// The keys as last seen.
     seen: Vec<KeyValue>,
+    leases: Leases,
 }
 
 /// The kinds of operations that are drawn.
@@ -56,6 +60,11 @@ enum Kind {
     CompareAndSet,
     MultiOpTxn,
     ReadTxn,
+    LeaseGrant,
+    LeasePut,
+    LeaseRevoke,
+    LeaseKeepAlive,
+    LeaseTimeToLive,
 }
 
 impl Workload {
@@ -102,13 +111,19 @@ impl Workload {
 
     /// Sends a request; nothing when its outcome is unknown.
     async fn call(&mut self, request: Request) -> Option<()> {
-        match self.client.call(request).await {
+        match self.client.call(request.clone()).await {
             Outcome::Ok(response) => {
                 self.requests.learn(response);
                 Some(())
             }
-            Outcome::Failed(_) => Some(()),
-            Outcome::Unknown => None,
+            Outcome::Failed(error) => {
+                self.requests.leases.refused(error);
+                Some(())
+            }
+            Outcome::Unknown => {
+                self.requests.leases.lost(&request);
+                None
+            }
         }
     }
 }
@@ -117,7 +132,7 @@ impl Requests {
     /// The requests of `client`, drawn from `stream`.
     #[must_use]
     pub fn new(client: NodeId, traffic: Traffic, stream: Stream) -> Self {
-        Self { client, traffic, stream, values: 0, revision: 1, seen: Vec::new() }
+        Self { client, traffic, stream, values: 0, revision: 1, seen: Vec::new(), leases: Leases::new(client) }
     }
 
     /// How long the client rests before its next request.
@@ -128,6 +143,7 @@ impl Requests {
     /// Takes in what the client was told: later requests refer to it.
     pub fn learn(&mut self, response: Response) {
         self.revision = self.revision.max(response.revision());
+        self.leases.learn(&response);
         if let Response::Range(range) = response
             && !range.kvs.is_empty()
         {
@@ -150,6 +166,11 @@ impl Requests {
             (weights.compare_and_set, Kind::CompareAndSet),
             (weights.multi_op_txn, Kind::MultiOpTxn),
             (weights.read_txn, Kind::ReadTxn),
+            (weights.leases.grant, Kind::LeaseGrant),
+            (weights.leases.put, Kind::LeasePut),
+            (weights.leases.revoke, Kind::LeaseRevoke),
+            (weights.leases.keep_alive, Kind::LeaseKeepAlive),
+            (weights.leases.time_to_live, Kind::LeaseTimeToLive),
         ];
         match *self.stream.weighted(&kinds) {
             Kind::Get => Request::Range(self.get()),
@@ -181,6 +202,33 @@ impl Requests {
                 let success = (0..3).map(|_| range_op(self.get())).collect();
                 Request::Txn(TxnRequest { success, ..TxnRequest::default() })
             }
+            Kind::LeasePut if self.stream.chance(100_000) => {
+                Request::Put(PutRequest { ignore_lease: true, ..self.put() })
+            }
+            Kind::LeasePut => match self.leases.pick(&mut self.stream) {
+                0 => self.leases.grant(&mut self.stream),
+                lease => Request::Put(PutRequest { lease, ..self.put() }),
+            },
+            // What needs a lease asks for one where the client has none.
+            kind => {
+                let (leases, stream) = (&mut self.leases, &mut self.stream);
+                let request = match kind {
+                    Kind::LeaseRevoke => leases.revoke(stream),
+                    Kind::LeaseKeepAlive => leases.keep_alive(stream),
+                    Kind::LeaseTimeToLive => leases.time_to_live(stream),
+                    _ => None,
+                };
+                request.unwrap_or_else(|| leases.grant(stream))
+            }
+        }
+    }
+
+    /// A lease for a put that need not have one.
+    fn some_lease(&mut self) -> i64 {
+        if self.traffic.weights.leases.put > 0 && self.stream.chance(200_000) {
+            self.leases.pick(&mut self.stream)
+        } else {
+            0
         }
     }
 
@@ -215,7 +263,7 @@ impl Requests {
     }
 
     fn compare_and_set(&mut self) -> Request {
-        let put = self.put();
+        let put = PutRequest { lease: self.some_lease(), ..self.put() };
         let last = self.seen.iter().find(|kv| kv.key == put.key);
         let by_version = self.stream.chance(300_000);
         let (target, union) = match (by_version, last) {
@@ -246,7 +294,10 @@ impl Requests {
             let key = key(number);
             let choice = self.stream.below(10);
             success.push(match choice {
-                _ if place == 0 => put_op(PutRequest { key, value: self.value(), ..PutRequest::default() }),
+                _ if place == 0 => {
+                    let (value, lease) = (self.value(), self.some_lease());
+                    put_op(PutRequest { key, value, lease, ..PutRequest::default() })
+                }
                 0 => delete_op(DeleteRangeRequest { key, ..DeleteRangeRequest::default() }),
                 1..=4 => range_op(RangeRequest { key, ..RangeRequest::default() }),
                 _ => put_op(PutRequest { key, value: self.value(), ..PutRequest::default() }),

@@ -16,7 +16,7 @@ use raft::{
 };
 use vertebra_model::api::{InternalRaftRequest, RequestHeader, ResponseHeader};
 use vertebra_model::history::Request;
-use vertebra_model::mvcc::{self, Memory, Store, validate};
+use vertebra_model::mvcc::{self, AnyLease, Memory, Store, validate};
 use vertebra_model::wal::Encoder;
 use vertebra_model::{Error, Options, Requests, Response};
 use vertebra_sim::NodeId;
@@ -561,7 +561,7 @@ impl Cluster {
                 continue;
             }
             let request = InternalRaftRequest::decode(&entry.data[..]).expect("what was encoded");
-            let result = this.store.apply(&mut this.buckets, &request);
+            let result = this.store.apply(&mut this.buckets, &mut AnyLease, &request);
             this.store.publish();
             if let Some(asked) = this.waiting.remove(&request.header.map_or(0, |header| header.id)) {
                 self.reply(member, asked, result);

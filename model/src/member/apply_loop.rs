@@ -92,7 +92,10 @@ impl ApplyLoop {
             Some(request) => {
                 Some((request.header.map_or(0, |header| header.id), self.execute(request).await?))
             }
-            None => None,
+            None => {
+                member.promote_lessor(entry.term);
+                None
+            }
         };
         if member.kv.consistent_index().get() < entry.index {
             member.kv.pass(entry.index, entry.term);

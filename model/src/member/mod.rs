@@ -15,11 +15,13 @@
 //! | the backend's own | commits what was applied, again and again |
 //! | `server` | answers clients |
 //! | `read_loop` | finds the index at which linearizable reads are up to date |
+//! | `leases` | answers clients and other members about leases; as the leader, lets leases expire |
 //! | `peers` | passes proposals on to the leader, sends and receives snapshots |
 
 mod apply_loop;
 mod consistent_index;
 mod kv;
+mod leases;
 mod log;
 mod peers;
 mod queue;
@@ -115,6 +117,8 @@ impl Member {
         node.spawn(read_loop::run(Rc::clone(&member), waiting_reads));
         node.spawn(peers::forward(Rc::clone(&member), forwarded));
         node.spawn(peers::listen(Rc::clone(&member)));
+        node.spawn(leases::listen(Rc::clone(&member)));
+        node.spawn(leases::run(Rc::clone(&member)));
         node.spawn(server::listen(Rc::clone(&member)));
         raft_loop::run(Rc::clone(&member), recovered.log, recovered.wal, raft_inputs, apply).await
     }

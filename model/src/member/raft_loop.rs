@@ -29,6 +29,8 @@ use crate::wire::{PEER_PORT, PeerMessage};
 pub(super) enum Input {
     /// Propose an encoded request.
     Propose(Vec<u8>),
+    /// Propose an encoded request if this member leads in `term`: nobody else may.
+    ProposeInTerm { term: u64, data: Vec<u8> },
     /// Find an index from which a read is up to date. The context is unique to the attempt; the answer is the
     /// index. No answer means no.
     ReadIndex { context: u64, answer: oneshot::Sender<u64> },
@@ -189,6 +191,7 @@ impl RaftLoop {
         let status = Status { term: raft.term, leader: raft.leader_id, commit: raft.raft_log.committed };
         let before = self.member.status.replace(status);
         if (before.leader, before.term) != (status.leader, status.term) {
+            self.member.kv.demote();
             self.member.leader_changed.notify_waiters();
         }
     }
@@ -199,6 +202,12 @@ impl RaftLoop {
                 // A follower would pass it on in a datagram, which may be duplicated: `peers` does that over a
                 // connection. Refusals end in the proposer's timeout, as in etcd.
                 if self.raft.raft.state == StateRole::Leader {
+                    let _ = self.raft.propose(Vec::new(), data);
+                }
+            }
+            Input::ProposeInTerm { term, data } => {
+                let raft = &self.raft.raft;
+                if raft.state == StateRole::Leader && raft.term == term {
                     let _ = self.raft.propose(Vec::new(), data);
                 }
             }
@@ -381,6 +390,8 @@ impl RaftLoop {
         entries.drain(..given);
         if let Some(last) = entries.last() {
             self.handed_over = last.index;
+            // Whoever applies the first entry of a term must know whether this member leads in it.
+            self.publish_status();
             // The apply loop ends only with the process.
             let _ = self.apply.send(Batch::Entries(entries));
         }

@@ -90,7 +90,7 @@ async fn open(node: &Node, options: &Options, newest: Option<&SnapshotMetadata>)
         assert!(consistent >= index, "the backend of snapshot {index} ends at {consistent}");
     }
     snapshots::release_databases(&disk, u64::MAX).await.map_err(|error| error.to_string())?;
-    let (kv, _) = Kv::restore(node, backend).map_err(|error| error.to_string())?;
+    let (kv, _) = Kv::restore(node, options, backend).map_err(|error| error.to_string())?;
     Ok(kv)
 }
 

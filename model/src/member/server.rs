@@ -27,9 +27,6 @@ const REQUEST_BYTES_MAX: usize = 3 << 19;
 /// Committed entries that may wait to be applied before requests are refused. etcd: 5,000.
 const BACKLOG_MAX: u64 = 5_000;
 
-/// What a member adds to two election timeouts when it waits for a result. etcd: 5 s.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// The identifier of every simulated cluster.
 const CLUSTER_ID: u64 = 0x7665_7274_6562_7261;
 
@@ -89,6 +86,13 @@ async fn answer(member: &Member, request: ClientRequest) -> ClientReply {
             Err(error) => Err(error),
         },
         Request::Txn(txn) => member.txn(operation, txn).await,
+        Request::LeaseGrant(grant) => member.lease_grant(operation, grant).await,
+        Request::LeaseRevoke(revoke) => {
+            let lease_revoke = Some(revoke);
+            member.propose(operation, InternalRaftRequest { lease_revoke, ..Default::default() }).await
+        }
+        Request::LeaseKeepAlive(keep_alive) => member.lease_keep_alive(keep_alive.id).await,
+        Request::LeaseTimeToLive(question) => member.lease_time_to_live(question).await,
     };
     if let Ok(response) = &mut result {
         member.complete_header(response);
@@ -100,7 +104,7 @@ async fn answer(member: &Member, request: ClientRequest) -> ClientReply {
 impl Member {
     /// How long a request may take before the member gives up on it.
     pub(super) fn request_timeout(&self) -> Duration {
-        PATIENCE + 2 * self.options.election_timeout()
+        self.options.request_timeout()
     }
 
     async fn range(&self, read: &RangeRequest) -> Result<Response, Error> {
@@ -123,17 +127,34 @@ impl Member {
     }
 
     /// Waits until everything is applied that was committed when this was called.
-    async fn become_up_to_date(&self) -> Result<(), Error> {
+    pub(super) async fn become_up_to_date(&self) -> Result<(), Error> {
         let (waiting, result) = oneshot::channel();
         let _ = self.reads.send(waiting);
         // The read loop answers everyone, and ends only with the process.
         result.await.unwrap_or(Err(Error::Stopped))
     }
 
-    /// Proposes a request, and waits for its result.
-    async fn propose(
+    /// Proposes a client's request, and waits for its result.
+    pub(super) async fn propose(
         &self,
         operation: OperationId,
+        request: InternalRaftRequest,
+    ) -> Result<Response, Error> {
+        self.propose_of(Proposer::Client(operation), request).await
+    }
+
+    /// Proposes a request of the member's own, which counts only if it leads in `term`, and waits for its result.
+    pub(super) async fn propose_in_term(
+        &self,
+        term: u64,
+        request: InternalRaftRequest,
+    ) -> Result<Response, Error> {
+        self.propose_of(Proposer::Leader { term }, request).await
+    }
+
+    async fn propose_of(
+        &self,
+        proposer: Proposer,
         mut request: InternalRaftRequest,
     ) -> Result<Response, Error> {
         if self.status.get().commit > self.applied.get() + BACKLOG_MAX {
@@ -148,20 +169,26 @@ impl Member {
         let (result, waiting) = oneshot::channel();
         let deadline = self.node.sleep(self.request_timeout());
         let proposed = async {
-            self.wait_for_leader().await;
-            self.observer.proposed(operation, id);
+            match proposer {
+                Proposer::Client(operation) => {
+                    self.wait_for_leader().await;
+                    self.observer.proposed(operation, id);
+                }
+                Proposer::Leader { term } => self.observer.proposed_by_leader(self.id, term, id),
+            }
             self.waiting.borrow_mut().insert(id, result);
             let _guard = StopWaiting(self, id);
-            let _ = match self.is_leader() {
-                true => self.raft.send(Input::Propose(data)).is_ok(),
-                false => self.forward.send(data).is_ok(),
+            let _ = match proposer {
+                Proposer::Leader { term } => self.raft.send(Input::ProposeInTerm { term, data }).is_ok(),
+                Proposer::Client(_) if self.is_leader() => self.raft.send(Input::Propose(data)).is_ok(),
+                Proposer::Client(_) => self.forward.send(data).is_ok(),
             };
             waiting.await.unwrap_or(Err(Error::Stopped))
         };
         before(deadline, proposed).await.unwrap_or(Err(Error::TimedOut))
     }
 
-    async fn wait_for_leader(&self) {
+    pub(super) async fn wait_for_leader(&self) {
         loop {
             let changed = self.leader_changed.notified();
             if self.status.get().leader != 0 {
@@ -173,16 +200,21 @@ impl Member {
 
     /// The store knows only the revision.
     fn complete_header(&self, response: &mut Response) {
-        let header = match response {
-            Response::Range(response) => &mut response.header,
-            Response::Put(response) => &mut response.header,
-            Response::DeleteRange(response) => &mut response.header,
-            Response::Txn(response) => &mut response.header,
-        };
+        let header = response.header_mut();
         let revision = header.map_or(0, |header| header.revision);
         let (member_id, raft_term) = (self.id, self.status.get().term);
         *header = Some(ResponseHeader { cluster_id: CLUSTER_ID, member_id, revision, raft_term });
     }
+}
+
+/// Who proposes.
+#[derive(Clone, Copy)]
+enum Proposer {
+    Client(OperationId),
+    /// This member, as the leader of a term.
+    Leader {
+        term: u64,
+    },
 }
 
 /// Takes a proposal off the list of those that are waited for, also when the one who waited is cancelled.

@@ -7,8 +7,8 @@ use super::linearizable_log::{LogEntry, Witness};
 use crate::api::compare::{CompareResult, CompareTarget, TargetUnion};
 use crate::api::request_op::Request as Op;
 use crate::api::{
-    Compare, DeleteRangeRequest, InternalRaftRequest, PutRequest, RangeRequest, RequestHeader, RequestOp,
-    TxnRequest,
+    Compare, DeleteRangeRequest, InternalRaftRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest,
+    RangeRequest, RequestHeader, RequestOp, TxnRequest,
 };
 use crate::error::Error;
 use crate::history::{History, OperationId, Outcome, Request};
@@ -25,6 +25,18 @@ pub(crate) fn put(key: &'static str, value: &'static str) -> Request {
 
 pub(crate) fn delete(key: &'static str, range_end: &'static str) -> Request {
     Request::DeleteRange(DeleteRangeRequest { key: key.into(), range_end: range_end.into(), prev_kv: false })
+}
+
+pub(crate) fn grant(id: i64) -> Request {
+    Request::LeaseGrant(LeaseGrantRequest { id, ttl: 5 })
+}
+
+pub(crate) fn revoke(id: i64) -> Request {
+    Request::LeaseRevoke(LeaseRevokeRequest { id })
+}
+
+pub(crate) fn put_with(key: &'static str, value: &'static str, lease: i64) -> Request {
+    Request::Put(PutRequest { key: key.into(), value: value.into(), lease, ..Default::default() })
 }
 
 /// The result of `request` on `specification`, by the path that a server takes.
@@ -49,7 +61,7 @@ impl Script {
         Self {
             history: History::new(),
             witness: Witness::new(),
-            specification: Specification::new(),
+            specification: Specification::with_leases(0),
             index: 0,
         }
     }
@@ -79,6 +91,21 @@ impl Script {
             Ok(reply) => Outcome::Ok(reply),
             Err(error) => Outcome::Failed(error),
         }
+    }
+
+    /// The leader finds that a lease has expired, and revokes it.
+    pub(crate) fn expire(&mut self, id: i64) {
+        self.index += 1;
+        let proposal = 1_000_000 + self.index;
+        self.witness.proposed_by_leader(proposal);
+        let request = InternalRaftRequest {
+            header: Some(RequestHeader { id: proposal }),
+            lease_revoke: Some(LeaseRevokeRequest { id }),
+            ..Default::default()
+        };
+        let _ = self.specification.apply(&request);
+        let committed = self.history.clock();
+        self.witness.committed(LogEntry { index: self.index, request, committed });
     }
 
     /// A whole operation, from invocation to return.
@@ -111,6 +138,8 @@ pub(crate) struct Traffic {
     pub(crate) unique_values: bool,
     /// At the end, one more client reads everything.
     pub(crate) final_read: bool,
+    /// There are leases, which expire.
+    pub(crate) leases: bool,
 }
 
 /// A step of a run.
@@ -119,12 +148,16 @@ pub(crate) enum Step {
     Invoke(usize),
     Apply(usize),
     Return(usize),
+    /// A lease expires.
+    Expire(i64),
 }
 
 impl Step {
+    /// The operation of the step; none has the number that is given for a step without one.
     pub(crate) fn operation(self) -> usize {
         match self {
             Self::Invoke(operation) | Self::Apply(operation) | Self::Return(operation) => operation,
+            Self::Expire(_) => usize::MAX,
         }
     }
 }
@@ -161,6 +194,14 @@ impl Run {
                 if stream.chance(500_000) {
                     run.steps.push(Step::Apply(operation));
                     let _ = execute(&mut specification, &run.operations[operation].1);
+                }
+            }
+            if traffic.leases && stream.chance(60_000) {
+                let leases: Vec<_> = specification.leases().collect();
+                if !leases.is_empty() {
+                    let id = *stream.pick(&leases);
+                    run.steps.push(Step::Expire(id));
+                    let _ = execute(&mut specification, &revoke(id));
                 }
             }
             let busy = clients.iter().any(|(_, client)| !matches!(client, Client::Idle));
@@ -219,6 +260,10 @@ impl Run {
         let mut script = Script::new();
         let mut ids = vec![None; self.operations.len()];
         for step in &self.steps {
+            if let Step::Expire(id) = step {
+                script.expire(*id);
+                continue;
+            }
             let (session, request, outcome) = &self.operations[step.operation()];
             let id = &mut ids[step.operation()];
             match (step, *id) {
@@ -245,10 +290,14 @@ fn request(stream: &mut Stream, traffic: Traffic, revision: i64, serial: usize) 
             Bytes::from(format!("w{}", stream.below(2)))
         }
     };
+    if traffic.leases && stream.chance(200_000) {
+        let id = *stream.pick(&[7, 7, 8]);
+        return if stream.chance(700_000) { grant(id) } else { revoke(id) };
+    }
     match stream.below(100) {
         0..35 => {
             let key = key(stream.below(traffic.keys));
-            Request::Put(put_of(stream, key, value))
+            Request::Put(put_of(stream, traffic, key, value))
         }
         35..48 => {
             let delete = delete_of(stream, traffic);
@@ -264,13 +313,19 @@ fn request(stream: &mut Stream, traffic: Traffic, revision: i64, serial: usize) 
     }
 }
 
-fn put_of(stream: &mut Stream, key: Bytes, value: impl Fn(&mut Stream) -> Bytes) -> PutRequest {
+fn put_of(
+    stream: &mut Stream,
+    traffic: Traffic,
+    key: Bytes,
+    value: impl Fn(&mut Stream) -> Bytes,
+) -> PutRequest {
     let ignore_value = stream.chance(80_000);
     let ignore_lease = stream.chance(30_000);
+    let lease = if traffic.leases && !ignore_lease { *stream.pick(&[0, 0, 7, 7, 8]) } else { 0 };
     PutRequest {
         key,
         value: if ignore_value { Bytes::new() } else { value(stream) },
-        lease: if ignore_lease { 0 } else { i64::from(stream.chance(100_000)) * 7 },
+        lease,
         prev_kv: stream.chance(250_000),
         ignore_value,
         ignore_lease,
@@ -330,7 +385,7 @@ fn txn_of(
             let op = match (stream.below(8), rest) {
                 (0..4, [first, others @ ..]) => {
                     rest = others;
-                    Op::RequestPut(put_of(stream, key(*first), value))
+                    Op::RequestPut(put_of(stream, traffic, key(*first), value))
                 }
                 (4, [first, others @ ..]) => {
                     rest = others;
