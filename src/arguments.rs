@@ -6,13 +6,16 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::exit::Outcome;
-use crate::{Subject, bisect, completions, coverage, diff, failures, merge, replay, sweep, version};
+use crate::{
+    Subject, bisect, completions, corpus, coverage, diff, failures, merge, replay, shrink, sweep, version,
+};
 
 /// Deterministic simulation of an etcd cluster.
 ///
 /// One seed is one execution, to the byte: it decides the size of the cluster, its traffic, and the faults that
-/// meet it. `sweep` looks for seeds at which a guarantee breaks; `replay` tells one of them event by event; `diff`
-/// says where two runs part; `bisect` finds the commit that broke one.
+/// meet it. `sweep` looks for seeds at which a guarantee breaks; `replay` tells one of them event by event; `shrink`
+/// takes out of it what it does not need to fail; `diff` says where two runs part; `bisect` finds the commit that
+/// broke one.
 #[derive(Parser, Debug)]
 #[command(
     name = "vertebra",
@@ -24,6 +27,7 @@ use crate::{Subject, bisect, completions, coverage, diff, failures, merge, repla
 Examples:
   vertebra sweep                   run the default seeds on all cores
   vertebra replay 4711             tell the run of seed 4711 as a timeline
+  vertebra shrink 4711             find the smallest schedule that fails as it does
   vertebra diff 4711 4712          tell where two runs part
   vertebra bisect 4711 --good v1   find the commit since v1 that broke seed 4711
   vertebra failures                list what sweeps found, and how it stands
@@ -48,6 +52,10 @@ pub enum Verb {
     Sweep(sweep::Flags),
     /// Run one seed or schedule file, and tell what happens
     Replay(replay::Flags),
+    /// Take out of a failing schedule what it does not need to fail
+    Shrink(shrink::Flags),
+    /// Check that kept schedules give the verdicts that they must
+    Corpus(corpus::Flags),
     /// Tell where two runs part: of two schedules, or of two builds
     Diff(diff::Flags),
     /// Find the commit that broke a seed or schedule
@@ -68,7 +76,7 @@ pub fn command<S: Subject>() -> Command {
         let values = S::defects().into_iter().map(|(name, summary)| PossibleValue::new(name).help(summary));
         PossibleValuesParser::new(values)
     };
-    ["sweep", "replay", "diff", "bisect"].into_iter().fold(Arguments::command(), |command, verb| {
+    ["sweep", "replay", "shrink", "diff", "bisect"].into_iter().fold(Arguments::command(), |command, verb| {
         command.mut_subcommand(verb, |verb| verb.mut_arg("defects", |arg| arg.value_parser(defects())))
     })
 }

@@ -2,6 +2,7 @@
 
 use vertebra_model::{Defect, Etcd, Options};
 use vertebra_sim::ledger::Version;
+use vertebra_sim::schedule::Operations;
 
 use crate::{Subject, version};
 
@@ -20,6 +21,18 @@ impl Subject for Etcd {
 
     fn set_members(options: &mut Options, members: u16) {
         options.members = members;
+    }
+
+    fn set_clients(options: &mut Options, clients: u16) {
+        options.clients = clients;
+    }
+
+    fn usual() -> Option<Options> {
+        Some(Options::usual())
+    }
+
+    fn performed(options: &mut Options) -> Option<&mut Operations> {
+        Some(&mut options.operations)
     }
 
     fn version() -> Version {

@@ -5,8 +5,8 @@
 //!
 //! | | where |
 //! | --- | --- |
-//! | the verbs | `sweep`, `replay`, `failures`, `coverage`, `merge`, `diff`, `bisect`, `completions` |
-//! | what they share of the command line | `arguments`, `changes`, `source` |
+//! | the verbs | `sweep`, `replay`, `shrink`, `corpus`, `failures`, `coverage`, `merge`, `diff`, `bisect`, `completions` |
+//! | what they share of the command line | `arguments`, `changes`, `source`, `jobs` |
 //! | how the command ends | [`exit`] |
 //! | where two runs part | `divergence` |
 //! | a violation, as text, JSON and a file | `failure` |
@@ -21,6 +21,7 @@ mod arguments;
 mod bisect;
 mod changes;
 mod completions;
+pub mod corpus;
 mod coverage;
 mod diff;
 mod divergence;
@@ -31,10 +32,12 @@ mod failure;
 mod failures;
 mod git;
 mod interrupt;
+mod jobs;
 mod ledger;
 mod merge;
 mod output;
 mod replay;
+mod shrink;
 mod source;
 mod subject;
 mod sweep;
@@ -53,6 +56,8 @@ pub fn main<S: Subject>() -> ExitCode {
     let ended = match verb {
         arguments::Verb::Sweep(flags) => sweep::sweep::<S>(&flags),
         arguments::Verb::Replay(flags) => replay::replay::<S>(&flags),
+        arguments::Verb::Shrink(flags) => shrink::shrink::<S>(&flags),
+        arguments::Verb::Corpus(flags) => corpus::corpus::<S>(&flags),
         arguments::Verb::Diff(flags) => diff::diff::<S>(&flags),
         arguments::Verb::Bisect(flags) => bisect::bisect::<S>(&flags),
         arguments::Verb::Failures(flags) => failures::failures::<S>(&flags),

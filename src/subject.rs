@@ -2,6 +2,7 @@
 
 use vertebra_sim::System;
 use vertebra_sim::ledger::Version;
+use vertebra_sim::schedule::Operations;
 
 use crate::version;
 
@@ -19,6 +20,21 @@ pub trait Subject: System {
 
     /// Gives the cluster this many members. Whether that makes sense is for [`System::shape`] to say.
     fn set_members(options: &mut Self::Options, members: u16);
+
+    /// Gives the cluster this many clients, as above.
+    fn set_clients(options: &mut Self::Options, clients: u16);
+
+    /// The options of a plain run, to which shrinking puts back what it can, field by field: as a real cluster has
+    /// them where nobody has changed anything. Without them, no option is put back.
+    fn usual() -> Option<Self::Options> {
+        None
+    }
+
+    /// Which operations clients perform, where the options say so and clients number their operations
+    /// ([`vertebra_sim::Node::draw_operation`]). Without that, no operation is taken out.
+    fn performed(_options: &mut Self::Options) -> Option<&mut Operations> {
+        None
+    }
 
     /// Which code this is, for the ledger: two versions have the same `build` exactly where each seed is the same run
     /// in both. Unless a system knows better, its program is its build.

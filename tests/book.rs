@@ -50,7 +50,8 @@ fn output(folder: &Path, command: &str, code: i32) -> String {
 
 /// A line as far as it does not depend on how fast the machine is.
 fn lasting(line: &str) -> &str {
-    let end = line.find(" in ").filter(|_| line.contains("seeds/s"));
+    let is_timed = line.contains("seeds/s") || line.contains(" candidates in ");
+    let end = line.find(" in ").filter(|_| is_timed);
     let end = end.or_else(|| line.find(" (").filter(|_| line.contains("times real time")));
     // Nor on the commit that was built, and the day.
     let end = end.or_else(|| line.find(" at commit ").or_else(|| line.find(" at an unknown commit")));

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use vertebra_sim::network::Connection;
-use vertebra_sim::{Node, NodeId, before, record};
+use vertebra_sim::{Node, NodeId, before, record, sometimes};
 
 use crate::history::{OperationId, Outcome, Request};
 use crate::observer::Observer;
@@ -59,6 +59,12 @@ impl Client {
         record!(self.node, "client", "{}: {}", operation.index(), Told(&outcome));
         self.observer.returned(operation, &outcome, applied_index);
         if outcome == Outcome::Unknown {
+            sometimes!(
+                self.node,
+                "a client does not learn what became of its write",
+                !request.is_read_only()
+            );
+            sometimes!(self.node, "a client does not get its read", request.is_read_only());
             // The operation may still take effect, so its session has no order any more.
             self.session = self.observer.new_session();
             self.next_endpoint();
@@ -80,9 +86,14 @@ impl Client {
                         return (Outcome::Unknown, None);
                     }
                 }
-                Attempt::Lost if !request.is_read_only() => return (Outcome::Unknown, None),
+                Attempt::Lost if !request.is_read_only() => {
+                    sometimes!(self.node, "a connection breaks under a write");
+                    return (Outcome::Unknown, None);
+                }
                 Attempt::Lost | Attempt::NotSent => {}
             }
+            sometimes!(self.node, "a read is sent again", request.is_read_only());
+            sometimes!(self.node, "a write is tried again, for it did not leave", !request.is_read_only());
             self.next_endpoint();
             self.node.sleep(BACKOFF).await;
         }
@@ -105,7 +116,7 @@ impl Client {
             match connection.receive().await {
                 Ok(reply) if reply.number == number => return Attempt::Replied(reply),
                 // An answer to a request that was given up.
-                Ok(_) => {}
+                Ok(_) => sometimes!(self.node, "an answer comes to a request that was given up"),
                 Err(_) => {
                     self.connection = None;
                     return Attempt::Lost;
@@ -171,7 +182,10 @@ impl std::fmt::Display for Told<'_> {
                     Response::LeaseGrant(grant) => write!(f, ", lease {} for {} s", grant.id, grant.ttl),
                     Response::LeaseKeepAlive(kept) => write!(f, ", TTL {}", kept.ttl),
                     Response::LeaseTimeToLive(lives) => write!(f, ", TTL {}", lives.ttl),
-                    Response::Put(_) | Response::LeaseRevoke(_) | Response::LeaseCheckpoint(_) => Ok(()),
+                    Response::Put(_)
+                    | Response::Compact(_)
+                    | Response::LeaseRevoke(_)
+                    | Response::LeaseCheckpoint(_) => Ok(()),
                 }
             }
             Outcome::Failed(error) => write!(f, "{error}"),

@@ -35,9 +35,39 @@ pub const SNAPSHOT_BEFORE_RENAME: &str = "snapshotBeforeRename";
 /// Before a member starts Raft on what it recovered.
 pub const RECOVERY_BEFORE_START: &str = "recoveryBeforeStart";
 
+// Compaction.
+
+/// When a compaction is scheduled, and the backend's commit of it has not begun.
+pub const COMPACT_BEFORE_COMMIT_SCHEDULED: &str = "compactBeforeCommitScheduledCompact";
+/// When it is durable that a compaction is scheduled.
+pub const COMPACT_AFTER_COMMIT_SCHEDULED: &str = "compactAfterCommitScheduledCompact";
+/// When a compaction has locked the backend for a batch.
+pub const COMPACT_AFTER_ACQUIRED_BATCH_TX_LOCK: &str = "compactAfterAcquiredBatchTxLock";
+/// When nothing is left to be removed, and the backend does not know yet.
+pub const COMPACT_BEFORE_SET_FINISHED: &str = "compactBeforeSetFinishedCompact";
+/// When it does, durable or not.
+pub const COMPACT_AFTER_SET_FINISHED: &str = "compactAfterSetFinishedCompact";
+/// Between a batch and its commit.
+pub const COMPACT_BEFORE_COMMIT_BATCH: &str = "compactBeforeCommitBatch";
+/// When a batch is durable.
+pub const COMPACT_AFTER_COMMIT_BATCH: &str = "compactAfterCommitBatch";
+
+/// Those of a compaction.
+const COMPACTION: &[&str] = &[
+    COMPACT_BEFORE_COMMIT_SCHEDULED,
+    COMPACT_AFTER_COMMIT_SCHEDULED,
+    COMPACT_AFTER_ACQUIRED_BATCH_TX_LOCK,
+    COMPACT_BEFORE_SET_FINISHED,
+    COMPACT_AFTER_SET_FINISHED,
+    COMPACT_BEFORE_COMMIT_BATCH,
+    COMPACT_AFTER_COMMIT_BATCH,
+];
+
 /// All of them, part by part.
 pub const FAILPOINTS: &[&str] =
-    &join::<{ MEMBER.len() + COMMIT.len() + LEASES.len() }>(&[MEMBER, COMMIT, LEASES]);
+    &join::<{ MEMBER.len() + COMMIT.len() + COMPACTION.len() + LEASES.len() }>(&[
+        MEMBER, COMMIT, COMPACTION, LEASES,
+    ]);
 
 /// The lists as one.
 const fn join<const COUNT: usize>(lists: &[&[&'static str]]) -> [&'static str; COUNT] {

@@ -8,8 +8,8 @@ use std::fmt;
 
 use crate::api::request_op::Request as Op;
 use crate::api::{
-    DeleteRangeRequest, InternalRaftRequest, LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest,
-    LeaseTimeToLiveRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, compare,
+    CompactionRequest, DeleteRangeRequest, InternalRaftRequest, LeaseGrantRequest, LeaseKeepAliveRequest,
+    LeaseRevokeRequest, LeaseTimeToLiveRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, compare,
 };
 use crate::error::Error;
 use crate::response::Response;
@@ -25,6 +25,8 @@ pub enum Request {
     DeleteRange(DeleteRangeRequest),
     /// A transaction.
     Txn(TxnRequest),
+    /// A compaction.
+    Compact(CompactionRequest),
     /// The grant of a lease.
     LeaseGrant(LeaseGrantRequest),
     /// The revocation of a lease, which deletes the keys attached to it.
@@ -44,6 +46,7 @@ impl Request {
             Self::Put(_) => "Put",
             Self::DeleteRange(_) => "DeleteRange",
             Self::Txn(_) => "Txn",
+            Self::Compact(_) => "Compact",
             Self::LeaseGrant(_) => "LeaseGrant",
             Self::LeaseRevoke(_) => "LeaseRevoke",
             Self::LeaseKeepAlive(_) => "LeaseKeepAlive",
@@ -59,7 +62,11 @@ impl Request {
     pub fn is_read_only(&self) -> bool {
         match self {
             Self::Range(_) | Self::LeaseKeepAlive(_) | Self::LeaseTimeToLive(_) => true,
-            Self::Put(_) | Self::DeleteRange(_) | Self::LeaseGrant(_) | Self::LeaseRevoke(_) => false,
+            Self::Put(_)
+            | Self::DeleteRange(_)
+            | Self::Compact(_)
+            | Self::LeaseGrant(_)
+            | Self::LeaseRevoke(_) => false,
             Self::Txn(txn) => reads(txn).all(|read| read.is_some()),
         }
     }
@@ -72,7 +79,11 @@ impl Request {
         match self {
             Self::Range(read) => read.serializable,
             Self::LeaseKeepAlive(_) | Self::LeaseTimeToLive(_) => true,
-            Self::Put(_) | Self::DeleteRange(_) | Self::LeaseGrant(_) | Self::LeaseRevoke(_) => false,
+            Self::Put(_)
+            | Self::DeleteRange(_)
+            | Self::Compact(_)
+            | Self::LeaseGrant(_)
+            | Self::LeaseRevoke(_) => false,
             Self::Txn(txn) => reads(txn).all(|read| read.is_some_and(|read| read.serializable)),
         }
     }
@@ -86,6 +97,7 @@ impl Request {
             Self::Put(put) => proposal.put = Some(put.clone()),
             Self::DeleteRange(delete) => proposal.delete_range = Some(delete.clone()),
             Self::Txn(txn) => proposal.txn = Some(txn.clone()),
+            Self::Compact(compaction) => proposal.compaction = Some(*compaction),
             Self::LeaseGrant(grant) => proposal.lease_grant = Some(*grant),
             Self::LeaseRevoke(revoke) => proposal.lease_revoke = Some(*revoke),
         }
@@ -170,6 +182,10 @@ impl fmt::Display for Request {
             Self::Put(put) => write_put(f, put),
             Self::DeleteRange(delete) => write_delete(f, delete),
             Self::Txn(txn) => write_txn(f, txn),
+            Self::Compact(compaction) => {
+                let how = if compaction.physical { " physically" } else { "" };
+                write!(f, "Compact at {}{how}", compaction.revision)
+            }
             Self::LeaseGrant(grant) => write!(f, "LeaseGrant {} for {} s", grant.id, grant.ttl),
             Self::LeaseRevoke(revoke) => write!(f, "LeaseRevoke {}", revoke.id),
             Self::LeaseKeepAlive(keep_alive) => write!(f, "LeaseKeepAlive {}", keep_alive.id),

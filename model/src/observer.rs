@@ -229,23 +229,34 @@ impl Observer {
 
     pub(crate) fn applied(&self, member: u64, entry: &Entry, request: Option<InternalRaftRequest>, kv: &Kv) {
         self.raft(|raft| raft.applied(member, observed(entry)));
-        if entry.index > self.applied.get() {
-            self.applied.set(entry.index);
-            let committed = self.committed.borrow().get(entry.index as usize).copied();
-            if let (Some(request), Some(committed)) = (request, committed) {
-                let index = entry.index;
-                self.leases.borrow_mut().applied(index, entry.term, &request, self.world.now());
-                self.witness.borrow_mut().committed(LogEntry { index, request, committed });
-            }
-        }
+        self.witness(entry, || request);
         self.view(member, |view| view.applied = entry.index);
         self.check(self.revisions.borrow_mut().applied(member, entry.index, kv.revision()));
         self.agrees(member, kv);
     }
 
-    /// An entry that the member's store has had since before its start went through its apply loop again.
-    pub(crate) fn passed_over(&self, member: u64, entry: &Entry) {
+    /// Tells the witness of an entry that no member has applied before.
+    fn witness(&self, entry: &Entry, request: impl FnOnce() -> Option<InternalRaftRequest>) {
+        if entry.index <= self.applied.replace(entry.index.max(self.applied.get())) {
+            return;
+        }
+        let committed = self.committed.borrow().get(entry.index as usize).copied();
+        if let (Some(committed), Some(request)) = (committed, request()) {
+            self.leases.borrow_mut().applied(entry.index, entry.term, &request, self.world.now());
+            self.witness.borrow_mut().committed(LogEntry { index: entry.index, request, committed });
+        }
+    }
+
+    /// An entry that the member's store has had since before its start went through its apply loop again. Nobody may have
+    /// been told of the first time: a crash can come between the commit of the backend and that.
+    pub(crate) fn passed_over(
+        &self,
+        member: u64,
+        entry: &Entry,
+        request: impl FnOnce() -> Option<InternalRaftRequest>,
+    ) {
         self.raft(|raft| raft.applied(member, observed(entry)));
+        self.witness(entry, request);
         self.view(member, |view| view.applied = entry.index);
     }
 

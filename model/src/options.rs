@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use vertebra_sim::random::Streams;
-use vertebra_sim::schedule::{FileClass, Shape};
+use vertebra_sim::schedule::{FileClass, Operations, Shape};
 use vertebra_sim::time::text;
 
 use crate::defect::Defect;
@@ -64,6 +64,12 @@ pub struct Options {
     /// How many changes do not wait. etcd: 10,000.
     #[serde(default = "backend_batch_limit")]
     pub backend_batch_limit: usize,
+    /// How many records a compaction looks at before it lets others write. etcd: 1,000.
+    #[serde(default = "compaction_batch_limit")]
+    pub compaction_batch_limit: usize,
+    /// How long it rests then. etcd: 10 ms.
+    #[serde(with = "text", default = "compaction_sleep_interval")]
+    pub compaction_sleep_interval: Duration,
     /// Size at which a segment of the write-ahead log is full.
     pub wal_segment_bytes: u64,
     /// Bytes of entries in one message at most. etcd: 1 MiB.
@@ -75,6 +81,9 @@ pub struct Options {
     pub leases: LeaseOptions,
     /// What the clients do.
     pub traffic: Traffic,
+    /// Which of their operations clients perform; those of a client that is not named, all.
+    #[serde(default, skip_serializing_if = "Operations::is_empty")]
+    pub operations: Operations,
 }
 
 /// What the clients do.
@@ -119,6 +128,9 @@ pub struct Weights {
     pub multi_op_txn: u32,
     /// Reads of several keys at once.
     pub read_txn: u32,
+    /// Compactions.
+    #[serde(default)]
+    pub compact: u32,
     /// What is done with leases.
     #[serde(default)]
     pub leases: LeaseWeights,
@@ -132,6 +144,7 @@ impl Options {
         let mut raft = streams.stream("options/raft", 0);
         let mut storage = streams.stream("options/storage", 0);
         let mut backend = streams.stream("options/backend", 0);
+        let mut compaction = streams.stream("options/compaction", 0);
         let millis = Duration::from_millis;
         Self {
             members: *size.weighted(&[(2, 1), (7, 3), (1, 5)]),
@@ -153,11 +166,51 @@ impl Options {
                 true => backend_batch_limit(),
                 false => backend.magnitude(2, 1_000) as usize,
             },
+            compaction_batch_limit: compaction.magnitude(2, 1_000) as usize,
+            compaction_sleep_interval: *compaction.weighted(&[
+                (7, millis(10)),
+                (2, millis(1)),
+                (1, millis(100)),
+            ]),
             wal_segment_bytes: storage.magnitude(1 << 10, 64 << 10),
             message_bytes_max: *storage.weighted(&[(6, 1 << 20), (2, 256), (2, 0)]),
             messages_inflight_max: *storage.weighted(&[(6, 512), (2, 2), (2, 16)]),
             leases: LeaseOptions::draw(streams),
             traffic: Traffic::draw(streams),
+            operations: Operations::default(),
+        }
+    }
+
+    /// The options of a plain run: etcd's own defaults where it has any, and no bug switched on.
+    #[must_use]
+    pub fn usual() -> Self {
+        let millis = Duration::from_millis;
+        Self {
+            members: 3,
+            clients: 3,
+            defects: Vec::new(),
+            without_oracles: Vec::new(),
+            without_sync: Vec::new(),
+            encode_messages: false,
+            heartbeat_interval: millis(100),
+            election_ticks: 10,
+            snapshot_count: 10_000,
+            snapshot_catchup_entries: 5_000,
+            backend_batch_interval: backend_batch_interval(),
+            backend_batch_limit: backend_batch_limit(),
+            compaction_batch_limit: compaction_batch_limit(),
+            compaction_sleep_interval: compaction_sleep_interval(),
+            wal_segment_bytes: 64 << 20,
+            message_bytes_max: 1 << 20,
+            messages_inflight_max: 512,
+            leases: LeaseOptions::default(),
+            traffic: Traffic {
+                request_timeout: millis(1_000),
+                think_time_max: millis(250),
+                keys: 10,
+                weights: Weights::usual(),
+            },
+            operations: Operations::default(),
         }
     }
 
@@ -195,6 +248,9 @@ impl Options {
         if self.backend_batch_limit == 0 {
             return refuse("backend_batch_limit: it must be at least 1");
         }
+        if self.compaction_batch_limit == 0 {
+            return refuse("compaction_batch_limit: it must be at least 1");
+        }
         if self.wal_segment_bytes < 512 {
             return refuse("wal_segment_bytes: a segment must hold at least 512");
         }
@@ -203,6 +259,7 @@ impl Options {
         }
         self.leases.check()?;
         self.traffic.check()?;
+        self.operations.check(self.clients).map_err(|problem| format!("operations: {problem}"))?;
         Ok(Shape {
             failpoints: FAILPOINTS,
             recovery_failpoints: RECOVERY_FAILPOINTS,
@@ -243,6 +300,16 @@ impl Options {
 }
 
 /// etcd's default, for schedules from before this could be chosen.
+fn compaction_batch_limit() -> usize {
+    1_000
+}
+
+/// As above.
+fn compaction_sleep_interval() -> Duration {
+    Duration::from_millis(10)
+}
+
+/// As above.
 fn backend_batch_interval() -> Duration {
     Duration::from_millis(100)
 }
@@ -283,26 +350,42 @@ impl Traffic {
 }
 
 impl Weights {
-    /// The mix of etcd's robustness tests, with what they lack; some seeds leave out a part of it.
-    fn draw(streams: &Streams) -> Self {
-        let mut stream = streams.stream("options/weights", 0);
-        let mut weight = |usual: u32| if stream.chance(150_000) { 0 } else { usual };
-        let (stale_get, stale_list, serializable_get) = (weight(5), weight(3), weight(5));
-        let (delete, delete_range) = (weight(5), weight(2));
-        let (compare_and_set, multi_op_txn, read_txn) = (weight(8), weight(10), weight(4));
+    /// The mix of etcd's robustness tests, with what they lack.
+    fn usual() -> Self {
         Self {
             get: 20,
             list: 6,
-            stale_get,
-            stale_list,
-            serializable_get,
+            stale_get: 5,
+            stale_list: 3,
+            serializable_get: 5,
             put: 35,
-            delete,
-            delete_range,
-            compare_and_set,
-            multi_op_txn,
-            read_txn,
+            delete: 5,
+            delete_range: 2,
+            compare_and_set: 8,
+            multi_op_txn: 10,
+            read_txn: 4,
+            compact: 0,
+            leases: LeaseWeights::default(),
+        }
+    }
+
+    /// The usual mix; some seeds leave out a part of it.
+    fn draw(streams: &Streams) -> Self {
+        let mut stream = streams.stream("options/weights", 0);
+        let mut weight = |usual: u32| if stream.chance(150_000) { 0 } else { usual };
+        let usual = Self::usual();
+        Self {
+            stale_get: weight(usual.stale_get),
+            stale_list: weight(usual.stale_list),
+            serializable_get: weight(usual.serializable_get),
+            delete: weight(usual.delete),
+            delete_range: weight(usual.delete_range),
+            compare_and_set: weight(usual.compare_and_set),
+            multi_op_txn: weight(usual.multi_op_txn),
+            read_txn: weight(usual.read_txn),
+            compact: *streams.stream("options/compact", 0).weighted(&[(3, 0), (5, 1), (3, 2), (1, 5)]),
             leases: LeaseWeights::draw(streams),
+            ..usual
         }
     }
 
@@ -319,6 +402,7 @@ impl Weights {
             self.compare_and_set,
             self.multi_op_txn,
             self.read_txn,
+            self.compact,
         ]
         .into_iter()
         .map(u64::from)

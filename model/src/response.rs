@@ -18,6 +18,8 @@ pub enum Response {
     DeleteRange(api::DeleteRangeResponse),
     /// To a transaction.
     Txn(api::TxnResponse),
+    /// To a compaction.
+    Compact(api::CompactionResponse),
     /// To the grant of a lease.
     LeaseGrant(api::LeaseGrantResponse),
     /// To the revocation of a lease.
@@ -45,6 +47,7 @@ impl Response {
             Self::Put(response) => response.header,
             Self::DeleteRange(response) => response.header,
             Self::Txn(response) => response.header,
+            Self::Compact(response) => response.header,
             Self::LeaseGrant(response) => response.header,
             Self::LeaseRevoke(response) => response.header,
             Self::LeaseCheckpoint(response) => response.header,
@@ -60,6 +63,7 @@ impl Response {
             Self::Put(response) => &mut response.header,
             Self::DeleteRange(response) => &mut response.header,
             Self::Txn(response) => &mut response.header,
+            Self::Compact(response) => &mut response.header,
             Self::LeaseGrant(response) => &mut response.header,
             Self::LeaseRevoke(response) => &mut response.header,
             Self::LeaseCheckpoint(response) => &mut response.header,

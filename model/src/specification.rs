@@ -5,8 +5,9 @@
 //! tombstones, here a key is the list of the values that it had. One request costs time linear in the keys that it
 //! reads.
 //!
-//! A request is taken as one that a server let pass: what its gRPC layer refuses never gets here. Time
-//! is not known: that a lease has expired is somebody's request to revoke it. Nothing is ever compacted.
+//! A request is taken as one that a server let pass: what its gRPC layer refuses never gets here. Time is not known:
+//! that a lease has expired is somebody's request to revoke it. A compaction takes nothing away here: it says which
+//! revisions can no more be asked for.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -16,19 +17,24 @@ use bytes::Bytes;
 use crate::api::compare::{CompareResult, CompareTarget, TargetUnion};
 use crate::api::range_request::{SortOrder, SortTarget};
 use crate::api::{
-    Compare, DeleteRangeRequest, DeleteRangeResponse, InternalRaftRequest, KeyValue, PutRequest, PutResponse,
+    CompactionResponse, Compare, DeleteRangeRequest, DeleteRangeResponse, InternalRaftRequest, KeyValue,
     LeaseCheckpointResponse, LeaseGrantRequest, LeaseGrantResponse, LeaseRevokeRequest, LeaseRevokeResponse,
-    RangeRequest, RangeResponse, RequestOp, ResponseHeader, ResponseOp, TxnRequest, TxnResponse, request_op,
-    response_op,
+    PutRequest, PutResponse, RangeRequest, RangeResponse, RequestOp, ResponseHeader, ResponseOp, TxnRequest,
+    TxnResponse, request_op, response_op,
 };
 use crate::error::Error;
 use crate::response::Response;
+
+/// What etcd says before the first compaction.
+const NEVER_COMPACTED: i64 = -1;
 
 /// The keys, each with what it was from a revision on (nothing while it did not exist), and the current revision.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Specification {
     keys: BTreeMap<Bytes, Vec<(i64, Option<KeyValue>)>>,
     revision: i64,
+    /// The oldest revision that can be asked for; -1 before the first compaction.
+    compacted: i64,
     leases: Leases,
 }
 
@@ -65,7 +71,7 @@ impl Specification {
     /// An empty store, at revision 1, which takes every lease as given.
     #[must_use]
     pub fn new() -> Self {
-        Self { keys: BTreeMap::new(), revision: 1, leases: Leases::Any }
+        Self { keys: BTreeMap::new(), revision: 1, compacted: NEVER_COMPACTED, leases: Leases::Any }
     }
 
     /// An empty store, at revision 1, and no leases. Those that are granted live for at least `ttl_min` seconds.
@@ -87,6 +93,9 @@ impl Specification {
     /// `KeyNotFound`, `FutureRevision`, `Compacted`, `InvalidSortOption`, `UnknownMethod`; `LeaseNotFound`,
     /// `LeaseExists`, `LeaseTtlTooLarge`. Nothing changes then.
     pub fn apply(&mut self, request: &InternalRaftRequest) -> Result<Response, Error> {
+        if let Some(compaction) = &request.compaction {
+            return self.compact(compaction.revision);
+        }
         if let Some(grant) = &request.lease_grant {
             return self.grant(grant).map(Response::LeaseGrant);
         }
@@ -106,7 +115,7 @@ impl Specification {
             (_, Some(deletion), _) => Ok(Response::DeleteRange(self.delete(deletion, &mut changed))),
             (_, _, Some(txn)) => {
                 let decided = self.decide(txn, self.revision);
-                self.check(&decided, self.revision).and_then(|()| {
+                self.check(&decided, self.revision, self.compacted).and_then(|()| {
                     let mut response = self.execute(&decided, &mut changed)?;
                     response.header = header(if changed.is_empty() { self.revision } else { next });
                     Ok(Response::Txn(response))
@@ -123,6 +132,24 @@ impl Specification {
             self.revision = next;
         }
         result
+    }
+
+    /// Makes all revisions before `revision` unreadable.
+    fn compact(&mut self, revision: i64) -> Result<Response, Error> {
+        if revision <= self.compacted {
+            return Err(Error::Compacted);
+        }
+        if revision > self.revision {
+            return Err(Error::FutureRevision);
+        }
+        self.compacted = revision;
+        Ok(Response::Compact(CompactionResponse { header: header(self.revision) }))
+    }
+
+    /// The oldest revision that can be asked for; -1 before the first compaction.
+    #[must_use]
+    pub fn compacted(&self) -> i64 {
+        self.compacted
     }
 
     fn grant(&mut self, request: &LeaseGrantRequest) -> Result<LeaseGrantResponse, Error> {
@@ -185,12 +212,18 @@ impl Specification {
     ///
     /// # Errors
     ///
-    /// `FutureRevision`, `InvalidSortOption`.
+    /// `FutureRevision`, `Compacted`, `InvalidSortOption`.
     pub fn read(&self, request: &RangeRequest) -> Result<RangeResponse, Error> {
+        let sorted = SortOrder::try_from(request.sort_order).is_ok()
+            && SortTarget::try_from(request.sort_target).is_ok();
+        if sorted && request.revision > 0 && request.revision < self.compacted {
+            return Err(Error::Compacted);
+        }
         self.read_at(request, self.revision)
     }
 
-    /// Answers a read as it would have been answered when the current revision was `moment`.
+    /// Answers a read as it would have been answered when the current revision was `moment`, if nothing was
+    /// compacted by then.
     ///
     /// # Errors
     ///
@@ -254,10 +287,13 @@ impl Specification {
     ///
     /// `FutureRevision`, `Compacted`, `InvalidSortOption`.
     pub fn read_txn(&self, request: &TxnRequest) -> Result<TxnResponse, Error> {
+        let decided = self.decide(request, self.revision);
+        self.check(&decided, self.revision, self.compacted)?;
         self.read_txn_at(request, self.revision)
     }
 
-    /// Answers a transaction of reads as it would have been answered when the current revision was `moment`.
+    /// Answers a transaction of reads as it would have been answered when the current revision was `moment`, if nothing
+    /// was compacted by then.
     /// An operation that is no read has an empty response.
     ///
     /// # Errors
@@ -265,7 +301,7 @@ impl Specification {
     /// `FutureRevision`, `Compacted`, `InvalidSortOption`.
     pub fn read_txn_at(&self, request: &TxnRequest, moment: i64) -> Result<TxnResponse, Error> {
         let decided = self.decide(request, moment);
-        self.check(&decided, moment)?;
+        self.check(&decided, moment, NEVER_COMPACTED)?;
         let mut responses = Vec::new();
         for op in &decided.ops {
             let response = match op {
@@ -318,7 +354,7 @@ impl Specification {
     }
 
     /// What can be wrong with operations before any of them is executed.
-    fn check(&self, decided: &Decided<'_>, moment: i64) -> Result<(), Error> {
+    fn check(&self, decided: &Decided<'_>, moment: i64, compacted: i64) -> Result<(), Error> {
         for op in &decided.ops {
             match op {
                 Op::Range(range) => {
@@ -331,7 +367,7 @@ impl Specification {
                         return Err(Error::FutureRevision);
                     }
                     // Never compacted is to etcd compacted at -1, and here it looks at negative revisions too.
-                    if range.revision < -1 {
+                    if range.revision != 0 && range.revision < compacted {
                         return Err(Error::Compacted);
                     }
                 }
@@ -341,7 +377,7 @@ impl Specification {
                         return Err(Error::KeyNotFound);
                     }
                 }
-                Op::Txn(nested) => self.check(nested, moment)?,
+                Op::Txn(nested) => self.check(nested, moment, compacted)?,
                 Op::Delete(_) | Op::Empty => {}
             }
         }

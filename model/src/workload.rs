@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use vertebra_sim::random::Stream;
+use vertebra_sim::schedule::Numbers;
 use vertebra_sim::{Node, NodeId};
 
 use crate::api::compare::{CompareResult, CompareTarget, TargetUnion};
 use crate::api::{
-    Compare, DeleteRangeRequest, KeyValue, PutRequest, RangeRequest, RequestOp, TxnRequest, request_op,
+    CompactionRequest, Compare, DeleteRangeRequest, KeyValue, PutRequest, RangeRequest, RequestOp,
+    TxnRequest, request_op,
 };
 use crate::client::Client;
 use crate::history::{Outcome, Request};
@@ -29,6 +31,8 @@ pub(crate) struct Workload {
     node: Node,
     client: Client,
     requests: Requests,
+    /// The operations that it performs, where these are not all that it draws.
+    only: Option<Numbers>,
 }
 
 /// The requests of one client, each drawn when its turn comes.
@@ -41,6 +45,8 @@ pub struct Requests {
     values: u64,
     /// The highest revision that it was told of.
     revision: i64,
+    /// The last revision at which it compacted.
+    compacted: i64,
     /// The keys as last seen.
     seen: Vec<KeyValue>,
     leases: Leases,
@@ -60,6 +66,7 @@ enum Kind {
     CompareAndSet,
     MultiOpTxn,
     ReadTxn,
+    Compact,
     LeaseGrant,
     LeasePut,
     LeaseRevoke,
@@ -70,7 +77,8 @@ enum Kind {
 impl Workload {
     pub(crate) fn new(node: Node, client: Client, options: &Options) -> Self {
         let requests = Requests::new(node.id(), options.traffic.clone(), node.stream("workload"));
-        Self { node, client, requests }
+        let only = options.operations.only(node.id()).cloned();
+        Self { node, client, requests, only }
     }
 
     /// The members that a client talks to. Most are bound to one, as in etcd's robustness tests: what a member tells
@@ -90,7 +98,21 @@ impl Workload {
             if self.node.world().is_healed() {
                 break;
             }
-            let request = self.requests.draw();
+            let (number, request) = (self.node.draw_operation(), self.requests.draw());
+            if let Some(only) = &self.only {
+                if !only.contains(number) {
+                    continue;
+                }
+                let now = self.node.world().now().since_start();
+                if let Some(wait) =
+                    only.at(number).and_then(|at| at.checked_sub(now)).filter(|it| !it.is_zero())
+                {
+                    self.node.world().sleep(wait).await;
+                    if self.node.world().is_healed() {
+                        break;
+                    }
+                }
+            }
             if self.call(request).await.is_none() {
                 self.call(list(0)).await;
             }
@@ -132,7 +154,8 @@ impl Requests {
     /// The requests of `client`, drawn from `stream`.
     #[must_use]
     pub fn new(client: NodeId, traffic: Traffic, stream: Stream) -> Self {
-        Self { client, traffic, stream, values: 0, revision: 1, seen: Vec::new(), leases: Leases::new(client) }
+        let leases = Leases::new(client);
+        Self { client, traffic, stream, values: 0, revision: 1, compacted: 0, seen: Vec::new(), leases }
     }
 
     /// How long the client rests before its next request.
@@ -166,6 +189,7 @@ impl Requests {
             (weights.compare_and_set, Kind::CompareAndSet),
             (weights.multi_op_txn, Kind::MultiOpTxn),
             (weights.read_txn, Kind::ReadTxn),
+            (weights.compact, Kind::Compact),
             (weights.leases.grant, Kind::LeaseGrant),
             (weights.leases.put, Kind::LeasePut),
             (weights.leases.revoke, Kind::LeaseRevoke),
@@ -202,6 +226,7 @@ impl Requests {
                 let success = (0..3).map(|_| range_op(self.get())).collect();
                 Request::Txn(TxnRequest { success, ..TxnRequest::default() })
             }
+            Kind::Compact => Request::Compact(self.compact()),
             Kind::LeasePut if self.stream.chance(100_000) => {
                 Request::Put(PutRequest { ignore_lease: true, ..self.put() })
             }
@@ -230,6 +255,15 @@ impl Requests {
         } else {
             0
         }
+    }
+
+    /// Etcd's robustness tests choose so: some compactions are of the past, some of the future.
+    fn compact(&mut self) -> CompactionRequest {
+        let span = (self.revision + 5 - self.compacted).max(1);
+        let revision = self.compacted + self.stream.below(span as u64) as i64;
+        // What is refused as past is not tried again.
+        self.compacted = self.compacted.max(revision.min(self.revision));
+        CompactionRequest { revision, physical: self.stream.chance(200_000) }
     }
 
     fn key(&mut self) -> Bytes {

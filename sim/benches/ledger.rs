@@ -116,6 +116,7 @@ fn record(path: &Path, seeds: Seeds, kind: impl Fn(u64) -> Option<u64>) {
             events: 11_000,
             operations: 380,
             faults: 6,
+            drawn: Vec::new(),
             spared: 0,
             excused: Vec::new(),
             unsettled: None,

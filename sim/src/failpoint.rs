@@ -6,6 +6,7 @@ use crate::node::Node;
 use crate::node_id::NodeId;
 use crate::process::Crash;
 use crate::record;
+use crate::sometimes;
 use crate::world::World;
 
 /// What happens to the process at an armed failpoint.
@@ -46,10 +47,23 @@ impl Node {
         self.world().counters().strikes(name, matches!(strike, Strike::Crash(..)));
         match strike {
             Strike::Crash(crash, down) => {
+                sometimes!(
+                    self,
+                    "the power fails at a failpoint",
+                    crash == Crash::Power,
+                    when = |run| run.fault("failpoint")
+                );
+                sometimes!(
+                    self,
+                    "a process is killed at a failpoint",
+                    crash == Crash::Process,
+                    when = |run| run.fault("failpoint")
+                );
                 self.world().crash_for(self.id(), crash, down);
                 std::future::pending().await
             }
             Strike::Pause(lasts) => {
+                sometimes!(self, "a process is paused at a failpoint", when = |run| run.fault("failpoint"));
                 self.world().pause_for(self.id(), lasts);
                 // The pause takes hold at the next time the task would run.
                 self.yield_now().await;

@@ -43,6 +43,9 @@ pub struct Report {
     pub operations: u64,
     /// How many faults met somebody.
     pub faults: u64,
+    /// When each client drew each of its operations, performed or not, client 1 first; nothing of clients that do not
+    /// number them.
+    pub drawn: Vec<Vec<Instant>>,
     /// How often a fault spared somebody, since too many voters would have had damaged data.
     pub spared: u64,
     /// How long progress could not be asked of the cluster, for each reason that there was.
@@ -182,6 +185,7 @@ async fn run_inside<S: System>(schedule: &Schedule<S::Options>, shape: &Shape, t
         events: world.trace().events(),
         operations: system.operations(),
         faults: nemesis.met(),
+        drawn: world.take_drawn_operations(),
         spared: world.atlas().spared(),
         excused: world.atlas().excused(),
         unsettled,

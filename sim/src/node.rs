@@ -123,6 +123,15 @@ impl Node {
         self.world.streams().stream(purpose, (self.index as u64) << 32 | u64::from(self.incarnation))
     }
 
+    /// The number of the operation that this client draws now, counted from 0.
+    ///
+    /// For clients whose operations can be taken out of a schedule: see
+    /// [`Operations`](crate::schedule::Operations).
+    #[must_use]
+    pub fn draw_operation(&self) -> u64 {
+        self.world.process(self.index).draw_operation(self.world.now())
+    }
+
     /// Lets other ready tasks run.
     pub async fn yield_now(&self) {
         let mut yielded = false;

@@ -20,6 +20,7 @@ use crate::node_id::NodeId;
 use crate::panics;
 use crate::record;
 use crate::schedule::How;
+use crate::sometimes;
 use crate::storage::Drive;
 use crate::time::Instant;
 use crate::world::World;
@@ -65,6 +66,8 @@ pub(crate) struct Process {
     /// Faults that keep it down, and how often these were all lifted at once.
     down: Holds,
     paused: Holds,
+    /// Of a client: when it drew each of its operations.
+    drawn: RefCell<Vec<Instant>>,
 }
 
 /// How many faults hold something, so that it is free when the last one lets go.
@@ -116,7 +119,20 @@ impl Process {
             status: Cell::new(Status::Down),
             down: Holds::default(),
             paused: Holds::default(),
+            drawn: RefCell::default(),
         }
+    }
+
+    /// The number of the operation that is drawn now.
+    pub(crate) fn draw_operation(&self, now: Instant) -> u64 {
+        let drawn = &mut *self.drawn.borrow_mut();
+        drawn.push(now);
+        drawn.len() as u64 - 1
+    }
+
+    /// When each operation was drawn.
+    pub(crate) fn take_drawn(&self) -> Vec<Instant> {
+        self.drawn.take()
     }
 
     pub(crate) fn is_paused(&self) -> bool {
@@ -244,6 +260,13 @@ impl World {
     /// Crashes a node, and starts it again after `down`, unless another fault keeps it down by then.
     pub(crate) fn crash_for(&self, id: NodeId, crash: Crash, down: Duration) {
         let index = self.index(id);
+        let is_down = self.process(index).status.get() != Status::Running;
+        sometimes!(
+            self,
+            "a fault meets a process that is down",
+            is_down,
+            when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+        );
         self.crash(index, crash);
         let epoch = self.process(index).down.take();
         self.call_after(down, move |world| {
@@ -261,6 +284,19 @@ impl World {
             return;
         }
         let node = self.node_by_index(index);
+        sometimes!(
+            node,
+            "the power fails while the process is down",
+            before == Status::Down,
+            when = |run| { run.any_fault(&["power-failure", "failpoint"]) }
+        );
+        sometimes!(
+            node,
+            "a process crashes while it is paused",
+            process.paused.count.get() > 0,
+            when =
+                |run| { run.any_fault(&["kill", "power-failure"]) && run.any_fault(&["pause", "failpoint"]) }
+        );
         record!(
             node,
             "process",
@@ -269,6 +305,14 @@ impl World {
         );
         process.status.set(after);
         process.paused.lift_all();
+        let (all, running) =
+            (self.members().count(), self.members().filter(|id| self.is_running(*id)).count());
+        sometimes!(
+            self,
+            "all of several members are down at once",
+            all > 1 && running == 0,
+            when = |run| { run.members > 1 && run.any_fault(&["kill", "power-failure", "failpoint"]) }
+        );
         self.process_is_gone(index, crash);
         // madsim drops the tasks, some of them at once: what they still hold of the world is dead by now.
         self.runtime().kill(process.madsim_id);
@@ -290,11 +334,23 @@ impl World {
             return;
         }
         let epoch = process.paused.take();
+        sometimes!(
+            self,
+            "a process is paused by two faults at once",
+            process.paused.count.get() > 1,
+            when = |run| { run.any_fault(&["pause", "failpoint"]) }
+        );
         record!(self.node_by_index(index), "process", "is paused");
         self.runtime().pause(process.madsim_id);
         self.assess();
         self.call_after(lasts, move |world| {
             if world.process(index).paused.let_go(epoch) {
+                sometimes!(
+                    world,
+                    "a process resumes after seconds",
+                    lasts.as_secs() >= 2,
+                    when = |run| { run.any_fault(&["pause", "failpoint"]) }
+                );
                 world.resume(index);
             }
         });
@@ -328,6 +384,11 @@ impl World {
                 self.resume(index);
             }
             if process.down.lift_all() && self.atlas().how_broken(process.id) != Some(How::Down) {
+                sometimes!(
+                    self,
+                    "a process is down until all faults are healed",
+                    when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+                );
                 self.start(process.id);
             }
         }

@@ -13,6 +13,7 @@ use crate::process::Crash;
 use crate::random::{Stream, Streams};
 use crate::record;
 use crate::schedule;
+use crate::sometimes;
 use crate::timer::Sleep;
 use crate::world::World;
 
@@ -91,6 +92,18 @@ impl Node {
 }
 
 impl NodeDisk {
+    /// For [`record!`](crate::record) and [`sometimes!`](crate::sometimes).
+    #[must_use]
+    pub fn world(&self) -> &World {
+        self.node.world()
+    }
+
+    /// For [`record!`](crate::record) and [`sometimes!`](crate::sometimes).
+    #[must_use]
+    pub fn trace_node(&self) -> Option<crate::NodeId> {
+        self.node.trace_node()
+    }
+
     fn drive(&self) -> &Drive {
         self.node.world().drive_of(self.node.index())
     }
@@ -106,6 +119,20 @@ impl NodeDisk {
         let result = operation(&mut self.drive().disk.borrow_mut());
         if let Err(error) = &result {
             record!(self.node, "disk", "{}", error.to_string());
+            let is_full = matches!(error, DiskError::NoSpace { .. });
+            sometimes!(
+                self.node,
+                "a disk is full",
+                is_full,
+                when = |run| run.disks && run.fault("disk-full")
+            );
+            let has_failed = matches!(error, DiskError::Io { .. });
+            sometimes!(
+                self.node,
+                "a disk fails",
+                has_failed,
+                when = |run| run.disks && run.fault("disk-error")
+            );
         }
         result
     }
@@ -119,6 +146,7 @@ impl NodeDisk {
         self.wait(self.drive().sync_latency()).await;
         let result = self.drive().disk.borrow_mut().complete_sync(ticket);
         if let Err(error) = &result {
+            sometimes!(self.node, "a sync fails", when = |run| run.disks && run.fault("disk-error"));
             record!(self.node, "disk", "{}", error.to_string());
         }
         result
@@ -299,6 +327,42 @@ impl World {
             Crash::Power => {
                 let failure = disk.power_failure(&mut drive.fates.borrow_mut());
                 let (contents, names) = (failure.contents, failure.names);
+                sometimes!(
+                    self,
+                    "a power failure loses writes",
+                    contents.lost > 0,
+                    when = |run| run.disks && run.any_fault(&["power-failure", "failpoint"])
+                );
+                sometimes!(
+                    self,
+                    "a power failure loses some writes and keeps others",
+                    contents.lost.min(contents.kept) > 0,
+                    when = |run| run.disks && run.any_fault(&["power-failure", "failpoint"])
+                );
+                sometimes!(
+                    self,
+                    "a power failure tears a write",
+                    contents.torn > 0,
+                    when = |run| run.disks && run.any_fault(&["power-failure", "failpoint"])
+                );
+                sometimes!(
+                    self,
+                    "a power failure undoes names",
+                    names.lost > 0,
+                    when = |run| run.disks && run.any_fault(&["power-failure", "failpoint"])
+                );
+                sometimes!(
+                    self,
+                    "a power failure keeps writes and undoes names",
+                    contents.lost == 0 && contents.kept > 0 && names.lost > 0,
+                    when = |run| run.disks && run.any_fault(&["power-failure", "failpoint"])
+                );
+                sometimes!(
+                    self,
+                    "a power failure loses writes and keeps names",
+                    names.lost == 0 && names.kept > 0 && contents.lost > 0,
+                    when = |run| run.disks && run.any_fault(&["power-failure", "failpoint"])
+                );
                 record!(
                     self.node_by_index(index),
                     "disk",

@@ -118,6 +118,11 @@ impl World {
         WeakWorld(Rc::downgrade(&self.0))
     }
 
+    /// When each client drew each of its operations.
+    pub(crate) fn take_drawn_operations(&self) -> Vec<Vec<Instant>> {
+        self.0.processes[usize::from(self.0.members)..].iter().map(Process::take_drawn).collect()
+    }
+
     /// For [`record!`](crate::record).
     #[must_use]
     pub fn world(&self) -> &Self {

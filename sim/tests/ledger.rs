@@ -59,6 +59,7 @@ fn report(seed: u64, clause: Option<&'static str>) -> Report {
         events: 1_000,
         operations: seed % 1_000,
         faults: 2,
+        drawn: Vec::new(),
         spared: 0,
         excused: Vec::new(),
         unsettled: None,

@@ -51,9 +51,7 @@ fn percent(part: u64, whole: u64) -> String {
 
 fn tables(coverage: &Coverage) -> [Table; 3] {
     let Coverage { seeds, marks, failpoints, faults } = coverage;
-    let of = |count: usize, noun: &str| {
-        format!("{} in {}; numbers are per 1,000 seeds", counted(count as u64, noun), counted(*seeds, "seed"))
-    };
+    let title = |what: &str| format!("{what}, over {}; numbers are per 1,000 seeds", counted(*seeds, "seed"));
     let mark = |(name, tally): (_, &MarkTally)| {
         let MarkTally { possible, runs, hits } = *tally;
         let standing = tally.standing();
@@ -71,17 +69,17 @@ fn tables(coverage: &Coverage) -> [Table; 3] {
     };
     [
         Table {
-            title: of(marks.len(), "mark"),
+            title: title("Marks"),
             columns: &["possible", "seeds", "hits", "mark"],
             rows: sorted(marks.iter().map(|(name, tally)| mark((name.to_string(), tally)))),
         },
         Table {
-            title: of(failpoints.len(), "failpoint"),
+            title: title("Failpoints"),
             columns: &["seeds", "passed", "struck", "crashed", "failpoint"],
             rows: sorted(failpoints.iter().map(|(name, tally)| failpoint((name.to_string(), tally)))),
         },
         Table {
-            title: of(faults.len(), "kind").replace("kind", "kind of fault").replace("faults in", "fault in"),
+            title: title("Kinds of faults"),
             columns: &["in seeds", "drawn", "met somebody", "kind"],
             rows: faults.iter().map(|(name, tally)| fault((name.to_string(), tally))).collect(),
         },

@@ -1,19 +1,16 @@
 //! `vertebra replay`: one run, told as a timeline.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::{Args, ValueHint};
 use serde::Serialize;
-use tracing::Dispatch;
-use tracing_subscriber::Registry;
-use tracing_subscriber::layer::SubscriberExt;
 use vertebra_sim::run;
 use vertebra_sim::schedule::Schedule;
 
 pub use self::ending::Ending;
 use self::filter::Filter;
-pub use self::timeline::EventLine;
-use self::timeline::{Telling, Timeline};
+use self::timeline::Telling;
+pub use self::timeline::{EventLine, listen};
 use crate::Subject;
 use crate::exit::{Outcome, Refusal};
 use crate::failure::Keeping;
@@ -102,13 +99,16 @@ pub fn replay<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
         let report = run::<S>(&schedule, None);
         return end(&mut out, flags, &schedule, Ending::new(schedule.seed, &report, &command));
     }
-    let (timeline, telling) = Timeline::new(out, flags.filter.clone(), flags.json);
-    let dispatch = Dispatch::new(Registry::default().with(timeline));
+    let telling = Arc::new(Mutex::new(Telling::new(out, flags.filter.clone(), flags.json)));
+    let dispatch = {
+        let telling = Arc::clone(&telling);
+        listen(move |line| telling.lock().unwrap_or_else(PoisonError::into_inner).hear(line))
+    };
     let report = run::<S>(&schedule, Some(&dispatch));
     let mut telling = telling.lock().unwrap_or_else(PoisonError::into_inner);
     let Telling { out, told, topics, .. } = &mut *telling;
     if *told == 0 && !flags.filter.is_empty() {
-        let topics: Vec<&str> = topics.iter().copied().collect();
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         complain(format_args!("note: no event is like that; the run has the topics {}", topics.join(", ")));
     }
     if !flags.json {

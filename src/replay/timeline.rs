@@ -5,15 +5,15 @@
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use anstyle::{AnsiColor, Color, Style};
 use serde::{Deserialize, Serialize};
 use tracing::field::{Field, Visit};
 use tracing::subscriber::Interest;
-use tracing::{Event, Metadata, Subscriber};
-use tracing_subscriber::Layer;
-use tracing_subscriber::layer::Context;
+use tracing::{Dispatch, Event, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::{Layer, Registry};
 use vertebra_sim::Instant;
 
 use super::filter::Filter;
@@ -73,36 +73,23 @@ fn style(node: &str) -> Style {
     }
 }
 
-/// The layer of `tracing-subscriber` that tells a run.
-pub struct Timeline {
-    telling: Arc<Mutex<Telling>>,
+/// Lets `hear` hear each event of a run.
+pub fn listen(hear: impl FnMut(&EventLine<&str>) + Send + 'static) -> Dispatch {
+    let hearing = Hearing { hear, events: 0, fields: Fields::default() };
+    Dispatch::new(Registry::default().with(Listener(Mutex::new(hearing))))
 }
 
-/// What of a run is told, and where to.
-pub struct Telling {
-    pub out: Output,
-    filter: Filter,
-    json: bool,
-    /// Events so far, told or not.
+/// A layer of `tracing-subscriber` over the events of a run.
+struct Listener<H>(Mutex<Hearing<H>>);
+
+struct Hearing<H> {
+    hear: H,
+    /// Events so far.
     events: u64,
-    /// Events that were told.
-    pub told: u64,
-    /// The topics that occurred, for whoever filters by one that did not.
-    pub topics: BTreeSet<&'static str>,
     fields: Fields,
 }
 
-impl Timeline {
-    /// A layer, and what it leaves behind after the run.
-    pub fn new(out: Output, filter: Filter, json: bool) -> (Self, Arc<Mutex<Telling>>) {
-        let fields = Fields::default();
-        let telling = Telling { out, filter, json, events: 0, told: 0, topics: BTreeSet::new(), fields };
-        let telling = Arc::new(Mutex::new(telling));
-        (Self { telling: Arc::clone(&telling) }, telling)
-    }
-}
-
-impl<S: Subscriber> Layer<S> for Timeline {
+impl<S: Subscriber, H: FnMut(&EventLine<&str>) + Send + 'static> Layer<S> for Listener<H> {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         if metadata.target().starts_with(TARGET) { Interest::always() } else { Interest::never() }
     }
@@ -112,35 +99,52 @@ impl<S: Subscriber> Layer<S> for Timeline {
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        self.telling.lock().unwrap_or_else(PoisonError::into_inner).hear(event);
-    }
-}
-
-impl Telling {
-    fn hear(&mut self, event: &Event<'_>) {
+        let Hearing { hear, events, fields } = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let topic = event.metadata().target().strip_prefix(TARGET).unwrap_or_default();
-        self.events += u64::from(topic != MARK);
-        self.topics.insert(topic);
-        let fields = &mut self.fields;
+        *events += u64::from(topic != MARK);
         fields.clear();
         event.record(fields);
-        let taken =
-            self.filter.takes_kind(topic, fields.at) && self.filter.takes_content(&fields.node, &fields.text);
-        if !taken {
-            return;
-        }
-        self.told += 1;
-        let line = EventLine {
+        hear(&EventLine {
             r#type: "event",
-            event: self.events,
+            event: *events,
             at_ns: fields.at,
             node: (!fields.node.is_empty()).then_some(fields.node.as_str()),
             topic,
             text: fields.text.as_str(),
             digest: fields.digest.as_str(),
-        };
+        });
+    }
+}
+
+/// What of a run is told, and where to.
+pub struct Telling {
+    pub out: Output,
+    filter: Filter,
+    json: bool,
+    /// Events that were told.
+    pub told: u64,
+    /// The topics that occurred, for whoever filters by one that did not.
+    pub topics: BTreeSet<String>,
+}
+
+impl Telling {
+    /// Nothing told yet.
+    pub fn new(out: Output, filter: Filter, json: bool) -> Self {
+        Self { out, filter, json, told: 0, topics: BTreeSet::new() }
+    }
+
+    /// Tells `line`, if the filter takes it.
+    pub fn hear(&mut self, line: &EventLine<&str>) {
+        if !self.topics.contains(line.topic) {
+            self.topics.insert(line.topic.to_owned());
+        }
+        let (filter, node) = (&self.filter, line.node.unwrap_or_default());
+        if !(filter.takes_kind(line.topic, line.at_ns) && filter.takes_content(node, line.text)) {
+            return;
+        }
+        self.told += 1;
         match self.json {
-            true => self.out.json(&line),
+            true => self.out.json(line),
             false => line.tell(&mut self.out),
         }
     }

@@ -28,6 +28,7 @@ use crate::coverage::{Requirement, table};
 use crate::exit::{Outcome, Refusal};
 use crate::failure::{Failure, Keeping};
 use crate::interrupt::stop_on_interrupt;
+use crate::jobs::Jobs;
 use crate::ledger::Place;
 use crate::output::{Output, complain};
 
@@ -40,9 +41,6 @@ mod plan;
 mod progress;
 mod record;
 mod summary;
-
-/// More threads than this are a slip of the finger, and starting them might fail.
-const JOBS_MAX: i64 = 512;
 
 /// Flags of `vertebra sweep`.
 #[derive(Args, Debug)]
@@ -87,9 +85,8 @@ Ctrl-C ends the sweep with the summary of what was run; a second one ends it at 
 pub struct Flags {
     #[command(flatten)]
     which: Which,
-    /// How many threads [default: one for each core]
-    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=JOBS_MAX))]
-    jobs: Option<u16>,
+    #[command(flatten)]
+    jobs: Jobs,
     /// End at the first failure
     #[arg(long)]
     fail_fast: bool,
@@ -120,7 +117,7 @@ pub struct Flags {
 
 /// Sweeps.
 pub fn sweep<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
-    let jobs = flags.jobs.map_or_else(cores, usize::from);
+    let jobs = flags.jobs.count();
     let version = S::version();
     if flags.which.goes_on() {
         // A sweep would begin a ledger, and there would be nothing in it to go on with.
@@ -336,8 +333,4 @@ struct FailureLine<'a> {
     digest: String,
     #[serde(flatten)]
     failure: &'a Failure,
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }

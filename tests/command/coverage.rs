@@ -174,9 +174,9 @@ fn the_tables_are_told_as_text_and_as_markdown() {
     };
     assert!(line(MISSING).starts_with("missing"), "{}", line(MISSING));
     assert!(line(REACHED).starts_with("reached"), "{}", line(REACHED));
-    assert!(text.contains(" in 40 seeds; numbers are per 1,000 seeds\n"), "{text}");
+    assert!(text.contains(", over 40 seeds; numbers are per 1,000 seeds\n"), "{text}");
     for (above, below) in
-        [(MISSING, REACHED), (REACHED, DORMANT), (DORMANT, "beforeAnswer"), ("beforeAnswer", "kill")]
+        [(MISSING, REACHED), (REACHED, DORMANT), (DORMANT, "beforeAnswer"), ("beforeAnswer", "clock-drift")]
     {
         assert!(text.find(above) < text.find(below), "{above} stands below {below}");
     }

@@ -1,11 +1,13 @@
 //! A system small enough that what the command says of it never has to change: members send back what they get.
 //!
-//! Its defects are one for each thing that the command must be able to tell: a violation, a panic, and two kinds
-//! of non-determinism.
+//! Its defects are one for each thing that the command must be able to tell: a violation, a panic, failures that
+//! take certain faults, and kinds of non-determinism.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +15,7 @@ use vertebra::Subject;
 use vertebra_sim::ledger::Version;
 use vertebra_sim::network::Socket;
 use vertebra_sim::random::Streams;
-use vertebra_sim::schedule::Shape;
+use vertebra_sim::schedule::{Operations, Shape};
 use vertebra_sim::{Node, NodeId, System, Violation, World, record, sometimes};
 
 const PORT: u16 = 1;
@@ -29,14 +31,29 @@ pub enum Defect {
     ProcessId,
     /// The same, where the text of the event does not show it.
     HiddenProcessId,
+    /// What an answer is depends on how many runs the process has had.
+    RunCount,
+    /// It is over when two members were restarted.
+    Pair,
+    /// It is over when a member was restarted often.
+    Worn,
 }
 
-const DEFECTS: [(Defect, &str, &str); 4] = [
+const DEFECTS: [(Defect, &str, &str); 7] = [
     (Defect::Lie, "lie", "a member sends something else back"),
     (Defect::Panic, "panic", "a member panics"),
     (Defect::ProcessId, "process-id", "an event shows the number of its process"),
     (Defect::HiddenProcessId, "hidden-process-id", "an event holds the number of its process"),
+    (Defect::RunCount, "run-count", "an event holds how many runs its process had"),
+    (Defect::Pair, "pair", "two members were restarted"),
+    (Defect::Worn, "worn", "a member was restarted 150 times"),
 ];
+
+/// Restarts that a worn member has had.
+const WORN: u32 = 150;
+
+/// How many runs this process has had.
+static RUNS: AtomicU32 = AtomicU32::new(0);
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,6 +62,8 @@ pub struct Options {
     clients: u16,
     #[serde(default)]
     defects: Vec<Defect>,
+    #[serde(default, skip_serializing_if = "Operations::is_empty")]
+    operations: Operations,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -78,9 +97,14 @@ pub struct Echo {
     options: Options,
     operations: Cell<u64>,
     recovered: Cell<u16>,
+    restarted: RefCell<BTreeSet<NodeId>>,
 }
 
 impl Echo {
+    fn fail(node: &Node, clause: &'static str) {
+        node.world().fail(Violation::new("echo", clause, "", format!("{} was the last", node.id())));
+    }
+
     /// A build whose name begins with `lie` has that defect without an option, as the code of a commit has its bugs.
     fn has(&self, defect: Defect) -> bool {
         let is_built_in = defect == Defect::Lie && build().starts_with("lie");
@@ -112,6 +136,18 @@ impl Subject for Echo {
         options.members = members;
     }
 
+    fn set_clients(options: &mut Options, clients: u16) {
+        options.clients = clients;
+    }
+
+    fn usual() -> Option<Options> {
+        Some(Options { members: 3, clients: 1, defects: Vec::new(), operations: Operations::default() })
+    }
+
+    fn performed(options: &mut Options) -> Option<&mut Operations> {
+        Some(&mut options.operations)
+    }
+
     fn version() -> Version {
         Version { build: build(), commit: Some(format!("of {}", build())) }
     }
@@ -124,7 +160,12 @@ impl System for Echo {
     fn options(streams: &Streams) -> Options {
         let mut stream = streams.stream("options/size", 0);
         let members = *stream.pick(&[1, 3]);
-        Options { members, clients: stream.between(1, 2) as u16, defects: Vec::new() }
+        Options {
+            members,
+            clients: stream.between(1, 2) as u16,
+            defects: Vec::new(),
+            operations: Operations::default(),
+        }
     }
 
     fn shape(options: &Options) -> Result<Shape, String> {
@@ -139,11 +180,25 @@ impl System for Echo {
     }
 
     fn new(_: &World, options: Options) -> Self {
-        Self { options, operations: Cell::new(0), recovered: Cell::new(0) }
+        if let Some(path) = std::env::var_os("ECHO_BEGAN") {
+            std::fs::write(path, "").expect("a file");
+        }
+        RUNS.fetch_add(1, Ordering::Relaxed);
+        let restarted = RefCell::default();
+        Self { options, operations: Cell::new(0), recovered: Cell::new(0), restarted }
     }
 
     async fn member(self: Rc<Self>, node: Node) -> Result<(), String> {
         let socket = node.socket::<Message>(PORT);
+        if node.incarnation() > 1 {
+            self.restarted.borrow_mut().insert(node.id());
+        }
+        if self.has(Defect::Pair) && self.restarted.borrow().len() == 2 {
+            Self::fail(&node, "one restart at most");
+        }
+        if self.has(Defect::Worn) && node.incarnation() > WORN {
+            Self::fail(&node, "few restarts");
+        }
         loop {
             let (from, Message::Ask(number)) = socket.receive().await else { continue };
             node.failpoint("beforeAnswer").await;
@@ -153,6 +208,9 @@ impl System for Echo {
                 }
                 if self.has(Defect::HiddenProcessId) {
                     record!(node, "echo", "knows {}", Hidden(std::process::id()));
+                }
+                if self.has(Defect::RunCount) {
+                    record!(node, "echo", "runs are {}", RUNS.load(Ordering::Relaxed));
                 }
                 assert!(!self.has(Defect::Panic), "a planted panic at number {number}");
             }
@@ -184,6 +242,12 @@ impl System for Echo {
         let members: Vec<NodeId> = node.world().members().collect();
         for number in u64::from(client) * 100.. {
             node.sleep(stream.duration(Duration::from_millis(10), Duration::from_millis(900))).await;
+            let operation = node.draw_operation();
+            if self.options.operations.only(node.id()).is_some_and(|only| !only.contains(operation))
+                && !node.world().is_healed()
+            {
+                continue;
+            }
             self.operations.set(self.operations.get() + 1);
             let is_healed = node.world().is_healed();
             let answer = loop {

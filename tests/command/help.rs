@@ -11,6 +11,8 @@ tests![
     the_help_of_replay_has_examples_and_the_shape_of_its_json,
     the_help_of_diff_has_examples_and_exit_codes,
     the_help_of_bisect_says_how_commits_are_judged,
+    the_help_of_shrink_has_examples_and_the_shape_of_its_json,
+    the_help_of_corpus_says_what_is_renewed,
     the_help_of_failures_says_what_the_states_are,
     the_help_of_merge_shows_where_ledgers_come_from,
     the_help_of_completions_says_where_they_go,
@@ -31,6 +33,14 @@ fn the_help_of_sweep_has_examples_and_the_shape_of_its_json() {
 
 fn the_help_of_replay_has_examples_and_the_shape_of_its_json() {
     assert_snapshot!("help_replay", help("help-replay", &["replay"]));
+}
+
+fn the_help_of_shrink_has_examples_and_the_shape_of_its_json() {
+    assert_snapshot!("help_shrink", help("help-shrink", &["shrink"]));
+}
+
+fn the_help_of_corpus_says_what_is_renewed() {
+    assert_snapshot!("help_corpus", help("help-corpus", &["corpus"]));
 }
 
 fn the_help_of_failures_says_what_the_states_are() {
@@ -64,6 +74,8 @@ fn completions_know_the_verbs_and_the_defects() {
             "merge",
             "diff",
             "bisect",
+            "shrink",
+            "corpus",
             "fail-fast",
             "twice",
             "nightly",

@@ -14,6 +14,7 @@ mod support;
 mod bad_input;
 mod bisect;
 mod bisect_refused;
+mod corpus;
 mod coverage;
 mod determinism;
 mod diff;
@@ -24,6 +25,7 @@ mod interrupt;
 mod ledger;
 mod replay;
 mod repository;
+mod shrink;
 mod streams;
 mod sweep;
 mod triage;
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         bad_input::tests(),
         bisect::tests(),
         bisect_refused::tests(),
+        corpus::tests(),
         coverage::tests(),
         determinism::tests(),
         diff::tests(),
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         interrupt::tests(),
         ledger::tests(),
         replay::tests(),
+        shrink::tests(),
         streams::tests(),
         sweep::tests(),
         triage::tests(),

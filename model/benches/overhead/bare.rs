@@ -316,6 +316,7 @@ impl Cluster {
             }
             Request::DeleteRange(delete) => validate::delete_range(&delete)
                 .map(|()| InternalRaftRequest { delete_range: Some(delete), ..Default::default() }),
+            _ => unreachable!("the options have none"),
         };
         let mut proposal = match proposal {
             Ok(proposal) => proposal,
@@ -368,19 +369,14 @@ impl Cluster {
         let result = match request {
             Request::Range(read) => store.range(buckets, read).map(Response::Range),
             Request::Txn(txn) => store.read_txn(buckets, txn).map(Response::Txn),
-            Request::Put(_) | Request::DeleteRange(_) => unreachable!("a write"),
+            _ => unreachable!("a write"),
         };
         self.reply(member, asked, result);
     }
 
     fn reply(&mut self, member: usize, asked: Asked, mut result: Result<Response>) {
         if let Ok(response) = &mut result {
-            let header = match response {
-                Response::Range(response) => &mut response.header,
-                Response::Put(response) => &mut response.header,
-                Response::DeleteRange(response) => &mut response.header,
-                Response::Txn(response) => &mut response.header,
-            };
+            let header = response.header_mut();
             let revision = header.map_or(0, |header| header.revision);
             let raft_term = self.members[member].raft.raft.term;
             *header =

@@ -20,8 +20,8 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use vertebra_model::{Options, Traffic, Weights};
-use vertebra_sim::schedule::{DamageMax, Disk, Link, Network, Schedule};
+use vertebra_model::{LeaseOptions, LeaseWeights, Options, Traffic, Weights};
+use vertebra_sim::schedule::{DamageMax, Disk, Link, Network, Operations, Schedule};
 use vertebra_sim::time::text;
 
 use callgrind::Profile;
@@ -202,9 +202,13 @@ fn options() -> Options {
         snapshot_catchup_entries: 5_000,
         backend_batch_interval: Duration::from_millis(100),
         backend_batch_limit: 10_000,
+        compaction_batch_limit: 1_000,
+        compaction_sleep_interval: Duration::from_millis(10),
         wal_segment_bytes: 64 << 20,
         message_bytes_max: 1 << 20,
         messages_inflight_max: 512,
+        leases: LeaseOptions::default(),
+        operations: Operations::default(),
         traffic: Traffic {
             request_timeout: Duration::from_secs(1),
             think_time_max: Duration::from_millis(100),
@@ -218,9 +222,11 @@ fn options() -> Options {
                 put: 35,
                 delete: 5,
                 delete_range: 2,
+                compact: 0,
                 compare_and_set: 8,
                 multi_op_txn: 10,
                 read_txn: 4,
+                leases: LeaseWeights::default(),
             },
         },
     }

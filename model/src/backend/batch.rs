@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use tokio::sync::OwnedMutexGuard;
+use vertebra_sim::sometimes;
 
 use super::buffer::WriteBuffer;
 use super::database::Database;
@@ -29,18 +30,18 @@ pub(super) struct Writer {
 #[must_use = "writes are seen by others when it is unlocked"]
 pub struct BatchTx {
     pub(super) shared: Rc<Shared>,
-    /// Taken out of `shared`, and put back when this is dropped.
+    /// Taken out of `shared`, and put back when this is dropped. None when the database is closed.
     pub(super) writer: Option<Box<Writer>>,
     pub(super) _lock: OwnedMutexGuard<()>,
 }
 
 impl BatchTx {
     pub(super) fn writer(&self) -> &Writer {
-        self.writer.as_ref().expect("the writer is here until the lock is given up")
+        self.writer.as_ref().expect("the database is not closed")
     }
 
     pub(super) fn writer_mut(&mut self) -> &mut Writer {
-        self.writer.as_mut().expect("the writer is here until the lock is given up")
+        self.writer.as_mut().expect("the database is not closed")
     }
 
     /// Sets the value of a key.
@@ -100,10 +101,13 @@ impl BatchTx {
         }
         let shared = Rc::clone(&self.shared);
         shared.node.failpoint(failpoints::BEFORE_WRITEBACK_BUF).await;
-        shared.view.borrow_mut().buffer.write_back(&mut self.writer_mut().buffer);
+        shared.view.borrow_mut().write_back(&mut self.writer_mut().buffer);
         shared.node.failpoint(failpoints::AFTER_WRITEBACK_BUF).await;
         let writer = self.writer();
-        if writer.pending >= shared.limits.batch_limit || writer.deletions > 0 {
+        let is_full = writer.pending >= shared.limits.batch_limit;
+        sometimes!(shared.node, "a batch is committed because it is full", is_full);
+        sometimes!(shared.node, "a batch is committed because something was deleted", writer.deletions > 0);
+        if is_full || writer.deletions > 0 {
             self.commit().await?;
         }
         Ok(())

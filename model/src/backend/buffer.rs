@@ -1,7 +1,5 @@
 //! What was written and not committed, as readers are to see it (etcd's `tx_buffer.go`).
 
-use std::rc::Rc;
-
 use bytes::Bytes;
 
 use super::Bucket;
@@ -44,7 +42,7 @@ impl WriteBuffer {
 /// The writes that were unlocked since the last commit: by bucket, sorted by key, each key once with its newest value.
 #[derive(Clone, Default)]
 pub(super) struct ReadBuffer {
-    buckets: [Rc<Vec<Write>>; Bucket::COUNT],
+    buckets: [Vec<Write>; Bucket::COUNT],
 }
 
 impl ReadBuffer {
@@ -52,9 +50,13 @@ impl ReadBuffer {
     pub(super) fn write_back(&mut self, writes: &mut WriteBuffer) {
         for (read, written) in self.buckets.iter_mut().zip(&mut writes.buckets) {
             if !written.is_empty() {
-                merge(Rc::make_mut(read), written);
+                merge(read, written);
             }
         }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.buckets.iter_mut().for_each(Vec::clear);
     }
 
     /// The writes to a bucket.

@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use vertebra_sim::sometimes;
+
 use super::{BackendError, BatchTx};
 use crate::failpoints;
 
@@ -28,6 +30,7 @@ impl BatchTx {
         let _busy = shared.busy();
         node.failpoint(failpoints::BEFORE_COMMIT).await;
         if let Err(error) = self.writer_mut().database.commit(node).await {
+            sometimes!(node, "a commit fails", when = |run| run.any_fault(&["disk-error", "disk-full"]));
             self.writer_mut().failed = Some(error.clone());
             return Err(error);
         }

@@ -6,6 +6,7 @@
 //! so that one sync before that does.
 
 use thiserror::Error;
+use vertebra_sim::sometimes;
 
 use super::database::{Database, temporary};
 use super::{Backend, BackendError, BatchTx, Bucket};
@@ -34,6 +35,7 @@ impl Backend {
     /// Those of [`DefragmentError`]; only after one of them can the database go on being used.
     pub async fn defragment(&self) -> Result<(), DefragmentError> {
         let mut batch = self.lock().await;
+        let before = self.size();
         let _busy = self.0.busy();
         let node = &self.0.node;
         node.failpoint(failpoints::DEFRAG_OPEN_FILE).await;
@@ -53,6 +55,11 @@ impl Backend {
         let new = match copied {
             Ok(new) => new,
             Err(error) => {
+                sometimes!(
+                    node,
+                    "a defragmentation fails and the old file stays",
+                    when = |run| run.any_fault(&["disk-error", "disk-full"])
+                );
                 // What is left of it goes at the next start at the latest.
                 let _ = disk.remove(&temporary).await;
                 return Err(DefragmentError::NotDone(error));
@@ -67,6 +74,7 @@ impl Backend {
             }
         }
         self.0.show(batch.writer_mut());
+        sometimes!(node, "a defragmentation gives space back", self.size() < before);
         Ok(())
     }
 }

@@ -1,4 +1,35 @@
-//! The database of a member, as etcd keeps it with bbolt.
+//! The database of a member: etcd's `server/storage/backend` over what bbolt is to it.
+//!
+//! ```text
+//!   BatchTx::put ──> write buffer ──unlock──> read buffer ──commit──> (empty)
+//!        │                                        │ on top of
+//!        └─────────> trees of the writer ─────────┼─────commit──────> committed trees ──> pages of the file
+//!                                                 └──> ReadTx ─────────────┘
+//! ```
+//!
+//! Writes are gathered. They are seen by others when the lock is given up, and are durable with the next commit: after
+//! [`Limits::batch_interval`], at [`Limits::batch_limit`], at once if one of them was a deletion
+//! (etcd-io/etcd#17119), or when someone asks for it. A commit begins with the pre-commit hook, which writes the
+//! consistent index, and keeps the lock until the meta page is synced. Whoever is asked for a lock gives it in the order
+//! of the asking.
+//!
+//! | part | file |
+//! | --- | --- |
+//! | buckets, reading, writing, what is not committed | `bucket.rs`, `read.rs`, `batch.rs`, `buffer.rs` |
+//! | a commit; defragmentation | `commit.rs`, `defragment.rs` |
+//! | the file: its commits, its opening, and what counts as damage | `database.rs` |
+//! | its bytes, its free pages, its nodes in memory | `page.rs`, `free_pages.rs`, `tree.rs` |
+//!
+//! # What is simpler than in bbolt
+//!
+//! - The nodes of a file are all in memory from its opening on, where bbolt maps the file. So readers keep no pages from
+//!   being used again, and what rots in a file that is open is found when it is opened the next time, or when a peer
+//!   opens a snapshot of it.
+//! - A page has 1 KiB, so that databases of this size have more than one, and two sectors, so that it can be torn.
+//! - The buckets are those of the schema, and there from the start; the meta page has their roots. bbolt has a tree of
+//!   buckets.
+//! - Nodes split while they grow, not at the commit, and pages of a file are not allocated ahead.
+//! - Pages have checksums, which bbolt's do not.
 
 mod batch;
 mod bucket;
@@ -19,12 +50,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Mutex, Notify};
-use vertebra_sim::{DiskError, Node};
+use vertebra_sim::{DiskError, Node, sometimes};
 
 pub use batch::BatchTx;
 use batch::Writer;
 pub use bucket::Bucket;
-use buffer::{ReadBuffer, WriteBuffer};
+use buffer::WriteBuffer;
 use database::Database;
 pub use defragment::DefragmentError;
 pub use error::BackendError;
@@ -60,8 +91,9 @@ struct Shared {
     limits: Limits,
     /// First come, first served. It is held during commits, so that they keep others from writing.
     lock: Arc<Mutex<()>>,
-    /// With whoever has the lock.
+    /// With whoever has the lock; gone when the database is closed.
     writer: Cell<Option<Box<Writer>>>,
+    closed: Cell<bool>,
     view: RefCell<ReadTx>,
     hook: RefCell<Option<PreCommitHook>>,
     bytes: Cell<u64>,
@@ -76,8 +108,7 @@ impl Shared {
     fn show(&self, writer: &mut Writer) {
         // Only the hook's writes are in there: they came after those of the transaction were shown.
         writer.buffer.clear();
-        let committed = writer.database.trees().clone();
-        *self.view.borrow_mut() = ReadTx { committed, buffer: ReadBuffer::default() };
+        self.view.borrow_mut().reset(writer.database.trees());
         self.bytes.set(writer.database.bytes());
         self.bytes_in_use.set(writer.database.bytes_in_use());
     }
@@ -113,7 +144,7 @@ impl Backend {
         skipped: SkippedSyncs,
     ) -> Result<Self, BackendError> {
         let database = Database::open(node, path, skipped).await?;
-        let view = ReadTx { committed: database.trees().clone(), buffer: ReadBuffer::default() };
+        let view = ReadTx::new(database.trees());
         let (bytes, bytes_in_use) = (database.bytes(), database.bytes_in_use());
         let buffer = WriteBuffer::default();
         let writer = Writer { database, buffer, pending: 0, deletions: 0, failed: None };
@@ -123,6 +154,7 @@ impl Backend {
             limits,
             lock: Arc::default(),
             writer: Cell::new(Some(Box::new(writer))),
+            closed: Cell::new(false),
             view: RefCell::new(view),
             hook: RefCell::default(),
             bytes: Cell::new(bytes),
@@ -134,6 +166,7 @@ impl Backend {
 
     /// Waits for the right to write.
     pub async fn lock(&self) -> BatchTx {
+        sometimes!(self.0.node, "a writer waits for a commit", self.0.busy.get() > 0);
         let lock = Arc::clone(&self.0.lock).lock_owned().await;
         BatchTx { shared: Rc::clone(&self.0), writer: self.0.writer.take(), _lock: lock }
     }
@@ -141,6 +174,7 @@ impl Backend {
     /// The database as it is now, committed or not.
     #[must_use]
     pub fn read(&self) -> ReadTx {
+        sometimes!(self.0.node, "a database is read while it is committed", self.0.busy.get() > 0);
         self.0.view.borrow().clone()
     }
 
@@ -154,6 +188,8 @@ impl Backend {
     }
 
     /// Sets what happens before each commit, as a part of it (etcd's `OnPreCommitUnsafe`).
+    ///
+    /// The database has the hook for as long as it lives: what the hook has must not have the database.
     pub fn set_pre_commit_hook(&self, hook: impl Fn(&mut BatchTx) + 'static) {
         *self.0.hook.borrow_mut() = Some(Rc::new(hook));
     }
@@ -169,7 +205,7 @@ impl Backend {
         batch.unlock().await
     }
 
-    /// Commits again and again, for as long as the disk does not fail. To be run as a task of its own.
+    /// Commits again and again, until the database is closed. To be run as a task of its own.
     ///
     /// # Errors
     ///
@@ -177,11 +213,30 @@ impl Backend {
     pub async fn commit_on_interval(self) -> Result<(), BackendError> {
         loop {
             self.0.node.sleep(self.0.limits.batch_interval).await;
-            let pending = self.lock().await.pending();
-            if pending != 0 {
-                self.force_commit().await?;
+            let mut batch = self.lock().await;
+            if self.0.closed.get() {
+                return Ok(());
+            }
+            if batch.pending() != 0 {
+                batch.commit().await?;
             }
         }
+    }
+
+    /// Commits, and lets go of the file. Readers keep what they have.
+    ///
+    /// To write after that, or to defragment, is a bug, and panics: another database may have the name of this one by
+    /// then.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk. The process must end then.
+    pub async fn close(&self) -> Result<(), BackendError> {
+        let mut batch = self.lock().await;
+        batch.commit().await?;
+        self.0.closed.set(true);
+        batch.writer = None;
+        Ok(())
     }
 
     /// Commits, and gives a consistent copy of the file.
@@ -214,7 +269,7 @@ impl Backend {
         let mut hash = 0;
         for bucket in Bucket::ALL {
             hash = crc32c::crc32c_append(hash, bucket.name().as_bytes());
-            for (key, value) in view.committed[bucket.number()].iter_from(b"") {
+            for (key, value) in view.committed()[bucket.number()].iter_from(b"") {
                 if !is_ignored(bucket, key) {
                     hash = crc32c::crc32c_append(hash, key);
                     hash = crc32c::crc32c_append(hash, value);

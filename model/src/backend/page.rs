@@ -13,7 +13,7 @@
 //! in the meta page, whose own is at its end. So a page that was written elsewhere or never is found as well as one
 //! that has rotted: what is there instead may be a node, but not the one that was meant.
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes};
 
 use super::Bucket;
 use super::tree::{Entries, Node};
@@ -45,9 +45,9 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn put(self, bytes: &mut Vec<u8>) {
+    fn put(self, bytes: &mut impl BufMut) {
         for field in [self.page, self.pages, self.checksum] {
-            bytes.extend_from_slice(&field.to_le_bytes());
+            bytes.put_u32_le(field);
         }
     }
 
@@ -73,18 +73,19 @@ impl Meta {
         (self.transaction % u64::from(META_PAGES)) as u32
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(META_BYTES);
-        bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&(PAGE_BYTES as u32).to_le_bytes());
-        bytes.extend_from_slice(&self.transaction.to_le_bytes());
-        bytes.extend_from_slice(&self.pages.to_le_bytes());
+    pub(super) fn encode(&self) -> [u8; META_BYTES] {
+        let mut sector = [0; META_BYTES];
+        let mut bytes = &mut sector[..];
+        bytes.put_slice(MAGIC);
+        bytes.put_u32_le(PAGE_BYTES as u32);
+        bytes.put_u64_le(self.transaction);
+        bytes.put_u32_le(self.pages);
         for root in self.roots {
             root.unwrap_or_default().put(&mut bytes);
         }
-        bytes.resize(META_BYTES - 4, 0);
-        bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
-        bytes
+        let value = crc32c::crc32c(&sector[..META_BYTES - 4]);
+        sector[META_BYTES - 4..].copy_from_slice(&value.to_le_bytes());
+        sector
     }
 
     /// What the meta page `page` says, or what is wrong with it.

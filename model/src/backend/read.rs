@@ -2,37 +2,67 @@
 
 use std::cmp::Ordering;
 use std::iter::Peekable;
+use std::rc::Rc;
 
 use bytes::Bytes;
 
 use super::Bucket;
-use super::buffer::{ReadBuffer, Write};
+use super::buffer::{ReadBuffer, Write, WriteBuffer};
 use super::database::{Database, Trees};
 
 /// The database as it was when this was made (etcd's `ConcurrentReadTx`). To have it and to copy it costs next to
 /// nothing, and keeps nobody from writing.
 #[derive(Clone)]
-pub struct ReadTx {
-    pub(super) committed: Trees,
-    pub(super) buffer: ReadBuffer,
+pub struct ReadTx(Rc<View>);
+
+#[derive(Clone)]
+struct View {
+    committed: Trees,
+    buffer: ReadBuffer,
 }
 
 impl ReadTx {
+    /// What is committed, with nothing on top.
+    pub(super) fn new(committed: &Trees) -> Self {
+        Self(Rc::new(View { committed: committed.clone(), buffer: ReadBuffer::default() }))
+    }
+
+    /// Becomes what is committed, with nothing on top.
+    pub(super) fn reset(&mut self, committed: &Trees) {
+        match Rc::get_mut(&mut self.0) {
+            Some(view) => {
+                view.committed.clone_from(committed);
+                view.buffer.clear();
+            }
+            None => *self = Self::new(committed),
+        }
+    }
+
+    /// Takes over what `writes` holds, and leaves it empty. Copies of this do not see it.
+    pub(super) fn write_back(&mut self, writes: &mut WriteBuffer) {
+        Rc::make_mut(&mut self.0).buffer.write_back(writes);
+    }
+
+    /// The trees below the buffer.
+    pub(super) fn committed(&self) -> &Trees {
+        &self.0.committed
+    }
+
     /// The value of a key.
     #[must_use]
     pub fn get(&self, bucket: Bucket, key: &[u8]) -> Option<&Bytes> {
-        match self.buffer.get(bucket, key) {
+        match self.0.buffer.get(bucket, key) {
             Some(written) => written.as_ref(),
-            None => self.committed[bucket.number()].get(key),
+            None => self.0.committed[bucket.number()].get(key),
         }
     }
 
     /// Keys and values from `key` on, sorted.
     pub fn iter_from(&self, bucket: Bucket, key: &[u8]) -> impl Iterator<Item = (&Bytes, &Bytes)> + use<'_> {
-        let writes = self.buffer.bucket(bucket);
+        let writes = self.0.buffer.bucket(bucket);
         let first = writes.partition_point(|(written, _)| written[..] < *key);
         Merged {
-            committed: self.committed[bucket.number()].iter_from(key).peekable(),
+            committed: self.0.committed[bucket.number()].iter_from(key).peekable(),
             writes: writes[first..].iter().peekable(),
         }
     }
@@ -51,11 +81,11 @@ impl ReadTx {
     /// If it is not: readers saw something that was not written, or did not see what was.
     pub(super) fn assert_equal_to(&self, database: &Database) {
         for bucket in Bucket::ALL {
-            for (key, read) in self.buffer.bucket(bucket) {
-                let written = database.tree(bucket).get(key);
+            for (key, read) in self.0.buffer.bucket(bucket) {
+                let is_equal = read.as_ref() == database.tree(bucket).get(key);
                 assert!(
-                    read.as_ref() == written,
-                    "bucket data mismatch: {key:?} in {bucket:?} reads as {read:?}, and was written as {written:?}"
+                    is_equal,
+                    "bucket data mismatch: {key:?} of {bucket:?} is not read as it was written"
                 );
             }
         }

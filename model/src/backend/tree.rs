@@ -38,11 +38,25 @@ pub(super) struct Node {
 }
 
 /// Sorted by key, each key once.
-#[derive(Clone)]
 pub(super) enum Entries {
     Leaf(Vec<(Bytes, Bytes)>),
     /// Each node with a key that is not greater than any in it, and greater than all before it.
     Branch(Vec<(Bytes, Rc<Node>)>),
+}
+
+impl Clone for Entries {
+    /// With room for another: a node is copied in order to be changed.
+    fn clone(&self) -> Self {
+        fn copy<T: Clone>(entries: &[T]) -> Vec<T> {
+            let mut copy = Vec::with_capacity(entries.len() + 4);
+            copy.extend_from_slice(entries);
+            copy
+        }
+        match self {
+            Self::Leaf(entries) => Self::Leaf(copy(entries)),
+            Self::Branch(children) => Self::Branch(copy(children)),
+        }
+    }
 }
 
 impl Node {
@@ -265,13 +279,14 @@ fn shrink(children: &mut Vec<(Bytes, Rc<Node>)>, child: usize, freed: &mut Vec<P
     if changed.len() == 0 {
         return branch_entry_bytes(&children.remove(child));
     }
-    let first = if child + 1 < children.len() { child } else { child.saturating_sub(1) };
-    if changed.bytes >= NODE_BYTES_MIN || first + 1 >= children.len() {
+    if changed.bytes >= NODE_BYTES_MIN {
         return 0;
     }
-    if children[first].1.bytes + children[first + 1].1.bytes - HEADER_BYTES > NODE_BYTES_MAX {
-        return 0;
-    }
+    let fits = |first: &usize| match children.get(*first..first + 2) {
+        Some([(_, one), (_, next)]) => one.bytes + next.bytes - HEADER_BYTES <= NODE_BYTES_MAX,
+        _ => false,
+    };
+    let Some(first) = child.checked_sub(1).into_iter().chain([child]).find(fits) else { return 0 };
     let next = children.remove(first + 1);
     freed.extend(next.1.place);
     change(&mut children[first].1, freed).append(&next.1);
@@ -311,5 +326,131 @@ impl<'a> Iterator for Iter<'a> {
                 }
             };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use vertebra_sim::random::Streams;
+
+    use super::*;
+
+    /// The depth below a node, whose keys must be at least `low`, and smaller than `high`.
+    fn depth(node: &Node, low: &[u8], high: Option<&[u8]>) -> usize {
+        let anew = Node::new(None, node.entries.clone());
+        assert_eq!(node.bytes, anew.bytes, "it knows its size");
+        assert!(node.len() > 0, "no node is empty");
+        let is_inside = |key: &Bytes| low <= &key[..] && high.is_none_or(|high| &key[..] < high);
+        match &node.entries {
+            Entries::Leaf(entries) => {
+                assert!(entries.is_sorted_by(|(one, _), (other, _)| one < other));
+                assert!(entries.iter().all(|(key, _)| is_inside(key)));
+                1
+            }
+            Entries::Branch(children) => {
+                assert!(children.iter().all(|(key, _)| is_inside(key)));
+                let depths = children.iter().enumerate().map(|(number, (key, child))| {
+                    let next = children.get(number + 1).map(|(key, _)| &key[..]).or(high);
+                    depth(child, key, next)
+                });
+                let depths: Vec<_> = depths.collect();
+                assert!(depths.windows(2).all(|pair| pair[0] == pair[1]), "all leaves are equally deep");
+                depths[0] + 1
+            }
+        }
+    }
+
+    fn nodes(node: &Node) -> usize {
+        match &node.entries {
+            Entries::Leaf(_) => 1,
+            Entries::Branch(children) => 1 + children.iter().map(|(_, child)| nodes(child)).sum::<usize>(),
+        }
+    }
+
+    /// Gives the nodes that have none a place, as a commit does.
+    fn place(node: &mut Rc<Node>, next: &mut u32) {
+        if node.place.is_none() {
+            let node = Rc::make_mut(node);
+            *next += 1;
+            node.place = Some(Place { page: *next, pages: 1, checksum: 0 });
+            if let Entries::Branch(children) = &mut node.entries {
+                children.iter_mut().for_each(|(_, child)| place(child, next));
+            }
+        }
+    }
+
+    fn places(node: &Node, found: &mut Vec<u32>) {
+        found.extend(node.place.map(|place| place.page));
+        if let Entries::Branch(children) = &node.entries {
+            children.iter().for_each(|(_, child)| places(child, found));
+        }
+    }
+
+    #[test]
+    fn a_tree_is_a_sorted_map_and_knows_which_of_its_pages_it_leaves() {
+        let mut deepest = 0;
+        for seed in 0..40 {
+            let stream = &mut Streams::new(seed).stream("tree", 0);
+            let (mut tree, mut map, mut next) = (Tree::default(), BTreeMap::new(), 0);
+            let keys = stream.magnitude(5, 3_000);
+            for round in 0..60 {
+                let (before, expected_before) = (tree.clone(), map.clone());
+                let (mut held, mut freed) = (Vec::new(), Vec::new());
+                tree.root.iter().for_each(|root| places(root, &mut held));
+                // It grows in the first rounds, and shrinks in the last.
+                let removal = if round < 30 { 200_000 } else { 700_000 };
+                for _ in 0..stream.magnitude(1, keys) {
+                    let key = Bytes::from(format!("{:04}", stream.below(keys)));
+                    if stream.chance(removal) {
+                        map.remove(&key);
+                        tree.remove(&key, &mut freed);
+                    } else {
+                        let length = if stream.chance(20_000) { 3_000 } else { stream.below(100) };
+                        let value = Bytes::from(vec![7; length as usize]);
+                        map.insert(key.clone(), value.clone());
+                        tree.insert(key, value, &mut freed);
+                    }
+                }
+                deepest = deepest.max(tree.root.as_ref().map_or(0, |root| depth(root, b"", None)));
+                assert!(tree.iter_from(b"").eq(&map), "seed {seed}, round {round}");
+                for _ in 0..5 {
+                    let key = Bytes::from(format!("{:03}", stream.below(keys)));
+                    assert!(tree.iter_from(&key).eq(map.range(key.clone()..)));
+                    assert_eq!(tree.get(&key), map.get(&key));
+                }
+                assert!(before.iter_from(b"").eq(&expected_before), "a copy does not change");
+                let mut kept: Vec<_> = freed.iter().map(|place| place.page).collect();
+                tree.root.iter().for_each(|root| places(root, &mut kept));
+                held.sort_unstable();
+                kept.sort_unstable();
+                assert_eq!(kept, held, "each place is left or kept, and that once");
+                tree.root.iter_mut().for_each(|root| place(root, &mut next));
+            }
+            for key in map.keys() {
+                tree.remove(key, &mut Vec::new());
+            }
+            assert!(tree.root.is_none(), "what is empty has no node");
+        }
+        assert!(deepest > 2, "only {deepest} deep");
+    }
+
+    #[test]
+    fn keys_that_grow_leave_full_nodes_behind_them_and_removed_ones_no_small_ones() {
+        let mut tree = Tree::default();
+        let freed = &mut Vec::new();
+        for key in 0..1_000_u32 {
+            tree.insert(Bytes::copy_from_slice(&key.to_be_bytes()), Bytes::from_static(&[0; 50]), freed);
+        }
+        let entries = PAGE_BYTES / (LEAF_ENTRY_BYTES + 54);
+        let leaves = 1_000_usize.div_ceil(entries);
+        let full = tree.root.as_deref().map_or(0, nodes);
+        assert!((leaves..leaves + 5).contains(&full), "{full} nodes for {leaves} leaves");
+        for key in (0..1_000_u32).filter(|key| key % 20 != 0) {
+            tree.remove(&key.to_be_bytes(), freed);
+        }
+        let left = tree.root.as_deref().map_or(0, nodes);
+        assert!(left <= 1_000_usize.div_ceil(20 * entries) * 4 + 1, "{left} nodes for 50 entries");
     }
 }

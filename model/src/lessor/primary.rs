@@ -80,7 +80,8 @@ impl Lessor {
                 continue;
             }
             // If leases are extended by some seconds, those that are as far ahead of the others need one alone.
-            let delay = Duration::from_secs(1).mul_f64(expires as f64 / target as f64).saturating_sub(left - base);
+            let delay =
+                Duration::from_secs(1).mul_f64(expires as f64 / target as f64).saturating_sub(left - base);
             next = base + delay;
             self.refresh(id, delay + extend, now);
             self.schedule_checkpoint(id, now);

@@ -8,8 +8,8 @@ use vertebra_sim::time::Instant;
 
 use super::{Lessor, Renewal, TTL_MAX, Terms};
 use crate::api::{
-    DeleteRangeRequest, InternalRaftRequest, KeyValue, LeaseCheckpoint, LeaseGrantRequest, LeaseRevokeRequest,
-    PutRequest, RangeRequest, TxnRequest, request_op,
+    DeleteRangeRequest, InternalRaftRequest, KeyValue, LeaseCheckpoint, LeaseGrantRequest,
+    LeaseRevokeRequest, PutRequest, RangeRequest, TxnRequest, request_op,
 };
 use crate::api::{RequestOp, leasepb};
 use crate::backend::Bucket;
@@ -106,7 +106,8 @@ fn a_revocation_deletes_the_keys_of_the_lease_in_one_revision_and_no_others() {
     let left: Vec<_> = member.keys().iter().map(|kv| (kv.key.clone(), kv.lease)).collect();
     let expected = [("b", 8), ("d", 8), ("e", 0), ("f", 0)];
     assert_eq!(left, expected.map(|(key, lease)| (Bytes::from(key), lease)));
-    let deleted: Vec<_> = Store::records(&member.buckets, before + 1).into_iter().map(|record| record.kv.key).collect();
+    let deleted: Vec<_> =
+        Store::records(&member.buckets, before + 1).into_iter().map(|record| record.kv.key).collect();
     assert_eq!(deleted, ["a", "c"].map(Bytes::from));
     assert_eq!(member.revoke(7), Err(Error::LeaseNotFound));
     // A lease without keys makes no revision.
@@ -168,7 +169,7 @@ fn a_checkpoint_shortens_what_the_next_primary_gives_and_is_cleared_before_a_ren
 #[test]
 fn leases_that_would_expire_at_once_are_spread() {
     let mut member = Member::new(Terms { revoke_rate: 4, ..terms() });
-    (1..=12).for_each(|id| drop(member.grant(id, 5, at(0))));
+    (1..=12).for_each(|id| assert_eq!(member.grant(id, 5, at(0)), Ok(5)));
     assert!(member.lessor.promote(3, SECOND, at(0)));
     let mut each_second = Vec::new();
     for second in 0..20 {
@@ -179,7 +180,7 @@ fn leases_that_would_expire_at_once_are_spread() {
     assert!(each_second.iter().all(|count| *count <= 4), "{each_second:?}");
     // A few do not need it, and no more expire at a time than may be revoked.
     let mut few = Member::new(Terms { revoke_rate: 4, ..terms() });
-    (1..=3).for_each(|id| drop(few.grant(id, 5, at(0))));
+    (1..=3).for_each(|id| assert_eq!(few.grant(id, 5, at(0)), Ok(5)));
     assert!(!few.lessor.promote(3, SECOND, at(0)));
     assert_eq!(few.lessor.expired(at(10)), [1, 2]);
     assert_eq!(few.lessor.expired(at(10)), [3]);
@@ -227,7 +228,7 @@ fn request(stream: &mut Stream) -> InternalRaftRequest {
     match stream.below(10) {
         0..4 => InternalRaftRequest { put: Some(put(stream)), ..none },
         4 => {
-            let (key, range_end) = (key(stream), Bytes::from_static(*stream.pick(&[b"", b"c"])));
+            let (key, range_end) = (key(stream), Bytes::from_static(stream.pick(&["", "c"]).as_bytes()));
             let delete_range = Some(DeleteRangeRequest { key, range_end, prev_kv: true });
             InternalRaftRequest { delete_range, ..none }
         }
@@ -235,8 +236,10 @@ fn request(stream: &mut Stream) -> InternalRaftRequest {
             let deletion = DeleteRangeRequest { key: "d".into(), ..DeleteRangeRequest::default() };
             let mut put = put(stream);
             put.key = Bytes::from_static(*stream.pick(&[b"a", b"b"]));
-            let success =
-                vec![op(request_op::Request::RequestDeleteRange(deletion)), op(request_op::Request::RequestPut(put))];
+            let success = vec![
+                op(request_op::Request::RequestDeleteRange(deletion)),
+                op(request_op::Request::RequestPut(put)),
+            ];
             InternalRaftRequest { txn: Some(TxnRequest { success, ..TxnRequest::default() }), ..none }
         }
         6..8 => {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use prost::Message as _;
 use raft::eraftpb::{ConfState, Entry, Message, SnapshotMetadata};
-use vertebra_sim::record;
+use vertebra_sim::{record, sometimes};
 
 use super::raft_loop::Input;
 use super::{Member, kv, peers, queue, snapshots};
@@ -49,6 +49,9 @@ impl ApplyLoop {
     async fn take(&mut self, batch: Batch) -> Result<(), String> {
         match batch {
             Batch::Entries(entries) => {
+                let terms = entries.first().map(|entry| entry.term) != entries.last().map(|entry| entry.term);
+                sometimes!(self.member.node, "entries of several terms are applied at once", terms);
+                sometimes!(self.member.node, "many entries are applied at once", entries.len() >= 16);
                 for entry in &entries {
                     self.apply(entry).await.map_err(|error| error.to_string())?;
                 }
@@ -76,8 +79,13 @@ impl ApplyLoop {
         if is_new {
             self.apply_new(entry).await?;
         } else {
+            sometimes!(
+                member.node,
+                "an entry is passed over, for the backend has it",
+                when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+            );
             record!(member.node, "apply", "entry {}/{}: passed over", entry.index, entry.term);
-            member.observer.passed_over(member.id, entry);
+            member.observer.passed_over(member.id, entry, || (!entry.data.is_empty()).then(|| decode(entry)));
         }
         member.applied.set(entry.index);
         self.term = entry.term;
@@ -103,24 +111,54 @@ impl ApplyLoop {
         let revision = member.kv.revision();
         record!(member.node, "apply", "entry {}/{}: revision {}", entry.index, entry.term, revision);
         member.observer.applied(member.id, entry, request, &member.kv);
-        if let Some((id, result)) = answer
-            && let Some(waiter) = member.waiting.borrow_mut().remove(&id)
-        {
-            // Who asked may have stopped waiting.
-            let _ = waiter.send(result);
+        if let Some((id, result)) = answer {
+            let waiter = member.waiting.borrow_mut().remove(&id);
+            let is_own = id >> 48 == member.id;
+            sometimes!(
+                member.node,
+                "a write takes effect for which nobody waits any more",
+                is_own && waiter.is_none()
+            );
+            if let Some(waiter) = waiter {
+                // Who asked may have stopped waiting.
+                let _ = waiter.send(result);
+            }
         }
         Ok(())
     }
 
     /// Lets the part of the member that a request is for execute it.
     async fn execute(&self, request: &InternalRaftRequest) -> Result<Result<Response, Error>, BackendError> {
-        self.member.kv.apply(request).await
+        match request.compaction {
+            Some(compaction) => self.member.kv.compact(&self.member, compaction).await,
+            None => self.member.kv.apply(request).await,
+        }
     }
 
     /// Puts the backend that came from the leader in the place of the member's own, and recovers everything from it.
     async fn open_snapshot(&mut self, metadata: &SnapshotMetadata) -> Result<(), String> {
         let member = Rc::clone(&self.member);
         let (index, term) = (metadata.index, metadata.term);
+        let waits = !member.waiting.borrow().is_empty();
+        sometimes!(member.node, "a snapshot is installed", when = |run| run.members > 1);
+        sometimes!(
+            member.node,
+            "a snapshot is installed while requests wait",
+            waits,
+            when = |run| run.members > 1
+        );
+        sometimes!(
+            member.node,
+            "a snapshot is installed in a new member",
+            member.applied.get() == 0,
+            when = |run| run.members > 1
+        );
+        sometimes!(
+            member.node,
+            "a snapshot is installed over entries",
+            member.applied.get() > 0,
+            when = |run| run.members > 1
+        );
         member.node.failpoint(failpoints::APPLY_BEFORE_OPEN_SNAPSHOT).await;
         // Nothing may be on its way to the old backend when another file gets its name.
         let old = member.kv.backend();

@@ -11,6 +11,7 @@ use thiserror::Error;
 use tokio::sync::{Notify, oneshot};
 use vertebra_sim::{Node, Violation, record, sometimes};
 
+use super::compaction::{Compactions, Job};
 use super::consistent_index::{self, ConsistentIndex};
 use crate::api::{
     InternalRaftRequest, KeyValue, LeaseCheckpointRequest, LeaseCheckpointResponse, LeaseGrantRequest,
@@ -48,8 +49,11 @@ pub(crate) struct Kv {
     leases_changed: Notify,
     /// Index of the last entry whose changes readers see.
     visible: Cell<u64>,
+    compactions: Compactions,
     /// Ends the commits of the backend at intervals.
     closing: RefCell<Option<oneshot::Sender<()>>>,
+    /// How often the backend was replaced by that of a snapshot. What goes on over awaits must see that.
+    generation: Cell<u32>,
 }
 
 /// What commits need to know.
@@ -59,12 +63,8 @@ struct State {
 }
 
 impl Kv {
-    /// The store of an open backend, and a compaction that must be carried out.
-    pub(super) fn restore(
-        node: &Node,
-        options: &Options,
-        backend: Backend,
-    ) -> Result<(Self, Option<i64>), KvError> {
+    /// The store of an open backend, and its leases.
+    pub(super) fn restore(node: &Node, options: &Options, backend: Backend) -> Result<Self, KvError> {
         let Restored { store, unfinished, leases } = restore(&backend)?;
         let state = Rc::new(State { store: RefCell::new(store), index: ConsistentIndex::default() });
         state.index.load(&backend.read());
@@ -75,18 +75,21 @@ impl Kv {
             state,
             lessor: RefCell::new(Lessor::new(terms(options))),
             leases_changed: Notify::new(),
+            compactions: Compactions::default(),
             closing: RefCell::default(),
+            generation: Cell::new(0),
         };
         kv.recover_leases(leases);
         kv.attach();
-        Ok((kv, unfinished))
+        kv.resume(unfinished);
+        Ok(kv)
     }
 
-    /// Puts the backend of a snapshot in the place of the old one. Returns a compaction that must be carried out.
+    /// Puts the backend of a snapshot in the place of the old one.
     ///
     /// What is derived from the backend is recovered here, each part from the new one: the consistent index first,
     /// since a commit would write the old one into the new backend.
-    pub(super) fn replace(&self, backend: Backend) -> Result<Option<i64>, KvError> {
+    pub(super) fn replace(&self, backend: Backend) -> Result<(), KvError> {
         self.state.index.load(&backend.read());
         let Restored { store, unfinished, leases } = restore(&backend)?;
         *self.state.store.borrow_mut() = store;
@@ -94,11 +97,26 @@ impl Kv {
         *self.backend.borrow_mut() = backend;
         self.recover_leases(leases);
         let attached = self.lessor.borrow().attached();
-        sometimes!(self.node, "leases come with a snapshot, and keys with them", attached > 0, when = |run| {
-            run.has("leases")
-        });
+        sometimes!(
+            self.node,
+            "leases come with a snapshot, and keys with them",
+            attached > 0,
+            when = |run| { run.has("leases") }
+        );
+        self.generation.set(self.generation.get() + 1);
         self.attach();
-        Ok(unfinished)
+        self.resume(unfinished);
+        Ok(())
+    }
+
+    /// Carries on with a compaction that the backend says was scheduled and not finished.
+    fn resume(&self, unfinished: Option<i64>) {
+        self.compactions.note_finished(Store::finished_compaction(&self.backend().read()));
+        if let Some(main) = unfinished {
+            record!(self.node, "compaction", "at {} is carried on with", main);
+            let before = self.change(|store| store.resume_compaction(main));
+            self.compactions.push(Job { main, before, generation: self.generation.get(), hashes: false });
+        }
     }
 
     /// Recovers the leases from the backend, and from the store which keys are attached to them.
@@ -108,17 +126,26 @@ impl Kv {
         if lessor.leases().next().is_some() {
             let (count, attached) = (lessor.leases().count() as u64, lessor.attached() as u64);
             record!(self.node, "lease", "{} leases are recovered, with {} keys", count, attached);
-            sometimes!(self.node, "leases are recovered with their keys", attached > 0, when = |run| {
-                run.has("leases")
-            });
+            sometimes!(
+                self.node,
+                "leases are recovered with their keys",
+                attached > 0,
+                when = |run| { run.has("leases") }
+            );
             let negative = lessor.leases().any(|(id, _)| id < 0);
-            sometimes!(self.node, "a lease with a negative number is recovered", negative, when = |run| {
-                run.has("leases")
-            });
+            sometimes!(
+                self.node,
+                "a lease with a negative number is recovered",
+                negative,
+                when = |run| { run.has("leases") }
+            );
             let shortened = lessor.leases().any(|(_, lease)| lease.remaining_ttl() > 0);
-            sometimes!(self.node, "a checkpoint of a lease is recovered", shortened, when = |run| {
-                run.has("lease checkpoints")
-            });
+            sometimes!(
+                self.node,
+                "a checkpoint of a lease is recovered",
+                shortened,
+                when = |run| { run.has("lease checkpoints") }
+            );
         }
         drop(lessor);
         self.leases_changed.notify_waiters();
@@ -147,6 +174,14 @@ impl Kv {
         self.backend.borrow().clone()
     }
 
+    pub(super) fn generation(&self) -> u32 {
+        self.generation.get()
+    }
+
+    pub(super) fn compactions(&self) -> &Compactions {
+        &self.compactions
+    }
+
     pub(super) fn consistent_index(&self) -> &ConsistentIndex {
         &self.state.index
     }
@@ -156,8 +191,23 @@ impl Kv {
         read(&self.state.store.borrow(), &self.backend.borrow().read())
     }
 
+    /// Changes the store in memory alone.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Store) -> T) -> T {
+        change(&mut self.state.store.borrow_mut())
+    }
+
     /// Changes store and backend for the entry that is being applied, as one.
     pub(super) async fn write<T>(
+        &self,
+        write: impl FnOnce(&mut Store, &mut BatchTx) -> T,
+    ) -> Result<T, BackendError> {
+        let result = self.write_unseen(write).await?;
+        self.publish();
+        Ok(result)
+    }
+
+    /// The same, but readers see nothing of it yet.
+    pub(super) async fn write_unseen<T>(
         &self,
         write: impl FnOnce(&mut Store, &mut BatchTx) -> T,
     ) -> Result<T, BackendError> {
@@ -165,9 +215,13 @@ impl Kv {
         self.state.index.locked_inside_apply();
         let result = write(&mut self.state.store.borrow_mut(), &mut tx);
         tx.unlock().await?;
+        Ok(result)
+    }
+
+    /// Lets readers see what was written.
+    pub(super) fn publish(&self) {
         self.state.store.borrow_mut().publish();
         self.visible.set(self.state.index.get());
-        Ok(result)
     }
 
     /// Goes on to an entry that changes nothing.
@@ -208,9 +262,8 @@ impl Kv {
         if let Err(error) = self.lessor.borrow().check_grant(request) {
             return Ok(Err(error));
         }
-        let ttl = self
-            .write(|_, tx| self.lessor.borrow_mut().grant(tx, request, self.node.monotonic()))
-            .await?;
+        let ttl =
+            self.write(|_, tx| self.lessor.borrow_mut().grant(tx, request, self.node.monotonic())).await?;
         self.leases_changed.notify_waiters();
         let (header, id, error) = (self.header(), request.id, String::new());
         Ok(Ok(Response::LeaseGrant(LeaseGrantResponse { header, id, ttl, error })))
@@ -220,12 +273,14 @@ impl Kv {
         if self.lessor.borrow().lookup(request.id).is_none() {
             return Ok(Err(Error::LeaseNotFound));
         }
-        let revoked =
-            self.write(|store, tx| self.lessor.borrow_mut().revoke(store, tx, request.id)).await?;
+        let revoked = self.write(|store, tx| self.lessor.borrow_mut().revoke(store, tx, request.id)).await?;
         self.leases_changed.notify_waiters();
-        sometimes!(self.node, "a lease takes several keys with it", revoked.is_ok_and(|keys| keys > 1), when = |run| {
-            run.has("leases")
-        });
+        sometimes!(
+            self.node,
+            "a lease takes several keys with it",
+            revoked.is_ok_and(|keys| keys > 1),
+            when = |run| { run.has("leases") }
+        );
         Ok(revoked.map(|_| Response::LeaseRevoke(LeaseRevokeResponse { header: self.header() })))
     }
 
@@ -260,16 +315,25 @@ impl Kv {
         if lessor.leases().next().is_some() {
             let count = lessor.leases().count() as u64;
             record!(self.node, "lease", "primary of {} leases in term {}", count, term);
-            sometimes!(self.node, "a member begins to lead with leases that have keys", lessor.attached() > 0, when = |run| {
-                run.has("leases")
-            });
-            sometimes!(self.node, "leases that would expire at once are spread", spread, when = |run| {
-                run.has("leases")
-            });
+            sometimes!(
+                self.node,
+                "a member begins to lead with leases that have keys",
+                lessor.attached() > 0,
+                when = |run| { run.has("leases") }
+            );
+            sometimes!(
+                self.node,
+                "leases that would expire at once are spread",
+                spread,
+                when = |run| { run.has("leases") }
+            );
             let shortened = lessor.leases().any(|(_, lease)| lease.remaining_ttl() > 0);
-            sometimes!(self.node, "a new leader gives a lease what its checkpoint left", shortened, when = |run| {
-                run.has("lease checkpoints")
-            });
+            sometimes!(
+                self.node,
+                "a new leader gives a lease what its checkpoint left",
+                shortened,
+                when = |run| { run.has("lease checkpoints") }
+            );
         }
         drop(lessor);
         self.leases_changed.notify_waiters();

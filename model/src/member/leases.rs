@@ -129,9 +129,11 @@ impl Member {
     /// Keeps a lease alive, which only the primary can; its TTL.
     async fn renew(&self, id: i64, forwarded: bool) -> Result<i64, Error> {
         let Some(term) = self.ensure_leadership().await else {
-            sometimes!(self.node, "a leader that was deposed keeps no lease alive", when = |run| {
-                run.has("leases") && run.members > 1
-            });
+            sometimes!(
+                self.node,
+                "a leader that was deposed keeps no lease alive",
+                when = |run| { run.has("leases") && run.members > 1 }
+            );
             return Err(Error::NotPrimary);
         };
         if forwarded {
@@ -148,9 +150,12 @@ impl Member {
                 Renewal::Expired => {
                     changed.await;
                     let found = self.kv.lessor().lookup(id).is_some();
-                    sometimes!(self.node, "a lease that was to be kept alive has expired", !found, when = |run| {
-                        run.has("leases")
-                    });
+                    sometimes!(
+                        self.node,
+                        "a lease that was to be kept alive has expired",
+                        !found,
+                        when = |run| { run.has("leases") }
+                    );
                 }
                 Renewal::Checkpointed | Renewal::Possible if !passed => {
                     passed = true;
@@ -158,9 +163,11 @@ impl Member {
                 }
                 Renewal::Checkpointed => {
                     self.clear_checkpoint(id, term).await?;
-                    sometimes!(self.node, "a lease is kept alive that a checkpoint had shortened", when = |run| {
-                        run.has("lease checkpoints")
-                    });
+                    sometimes!(
+                        self.node,
+                        "a lease is kept alive that a checkpoint had shortened",
+                        when = |run| { run.has("lease checkpoints") }
+                    );
                 }
                 Renewal::Possible => {
                     let ttl = self.kv.change_lessor(|lessor| {
@@ -202,9 +209,11 @@ impl Member {
                 if answer != LeaseAnswer::Refused {
                     return answer;
                 }
-                sometimes!(self.node, "a question about a lease is refused by who should lead", when = |run| {
-                    run.has("leases") && run.members > 1
-                });
+                sometimes!(
+                    self.node,
+                    "a question about a lease is refused by who should lead",
+                    when = |run| { run.has("leases") && run.members > 1 }
+                );
                 self.node.sleep(RETRY).await;
             }
         };
@@ -249,9 +258,11 @@ impl Member {
     async fn revoke(&self, expired: Vec<i64>) {
         self.node.failpoint(failpoints::LEASE_BEFORE_REVOKE_EXPIRED).await;
         let Some(term) = self.ensure_leadership().await else {
-            sometimes!(self.node, "a leader that was deposed revokes no lease", when = |run| {
-                run.has("leases") && run.members > 1
-            });
+            sometimes!(
+                self.node,
+                "a leader that was deposed revokes no lease",
+                when = |run| { run.has("leases") && run.members > 1 }
+            );
             return;
         };
         let mut expired = expired.into_iter();
@@ -267,9 +278,11 @@ impl Member {
                     let request = InternalRaftRequest { lease_revoke, ..Default::default() };
                     under_way.push(self.propose_in_term(term, request));
                 } else {
-                    sometimes!(self.node, "a lease that had expired is not revoked after all", when = |run| {
-                        run.has("leases")
-                    });
+                    sometimes!(
+                        self.node,
+                        "a lease that had expired is not revoked after all",
+                        when = |run| { run.has("leases") }
+                    );
                 }
             }
             if under_way.next().await.is_none() {

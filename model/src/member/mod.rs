@@ -13,12 +13,14 @@
 //! | `raft_loop` | owns Raft and the write-ahead log: persists, then sends |
 //! | `apply_loop` | applies committed entries to the store, takes snapshots, opens those from the leader |
 //! | the backend's own | commits what was applied, again and again |
+//! | `compaction` | removes what a compaction left no use for |
 //! | `server` | answers clients |
 //! | `read_loop` | finds the index at which linearizable reads are up to date |
 //! | `leases` | answers clients and other members about leases; as the leader, lets leases expire |
 //! | `peers` | passes proposals on to the leader, sends and receives snapshots |
 
 mod apply_loop;
+mod compaction;
 mod consistent_index;
 mod kv;
 mod leases;
@@ -114,6 +116,7 @@ impl Member {
         let node = &member.node;
         node.failpoint(failpoints::BEFORE_PUBLISHING).await;
         node.spawn(apply_loop::run(Rc::clone(&member), batches, recovered.snapshot));
+        node.spawn(compaction::run(Rc::clone(&member)));
         node.spawn(read_loop::run(Rc::clone(&member), waiting_reads));
         node.spawn(peers::forward(Rc::clone(&member), forwarded));
         node.spawn(peers::listen(Rc::clone(&member)));

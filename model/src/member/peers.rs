@@ -8,7 +8,7 @@ use futures_util::future::{Either, select};
 use protobuf::Message as _;
 use raft::eraftpb::Message;
 use vertebra_sim::network::Connection;
-use vertebra_sim::{NodeId, before, record};
+use vertebra_sim::{NodeId, before, record, sometimes};
 
 use super::raft_loop::Input;
 use super::snapshots::Receiving;
@@ -36,7 +36,14 @@ pub(super) async fn forward(member: Rc<Member>, mut proposals: queue::Receiver<V
     let mut connection: Option<(NodeId, Outgoing)> = None;
     while let Some(proposal) = proposals.recv().await {
         let leader = match member.status.get().leader {
-            0 => continue,
+            0 => {
+                sometimes!(
+                    member.node,
+                    "a proposal is dropped, for there is no leader",
+                    when = |run| run.members > 1
+                );
+                continue;
+            }
             leader if leader == member.id => {
                 let _ = member.raft.send(Input::Propose(proposal));
                 continue;
@@ -46,9 +53,16 @@ pub(super) async fn forward(member: Rc<Member>, mut proposals: queue::Receiver<V
         if connection.as_ref().is_none_or(|(to, _)| *to != leader) {
             connection = connect(&member, leader).await.map(|connection| (leader, connection));
         }
+        sometimes!(
+            member.node,
+            "a proposal is lost, for its leader is out of reach",
+            connection.is_none(),
+            when = |run| run.members > 1
+        );
         if let Some((_, open)) = &connection
             && open.send(PeerStream::Proposal(proposal.into())).is_err()
         {
+            sometimes!(member.node, "a proposal is lost with its connection", when = |run| run.members > 1);
             connection = None;
         }
     }
@@ -60,7 +74,14 @@ async fn connect(member: &Member, leader: NodeId) -> Option<Outgoing> {
     let leader_changed = std::pin::pin!(member.leader_changed.notified());
     match select(connecting, leader_changed).await {
         Either::Left((connection, _)) => connection.ok(),
-        Either::Right(_) => None,
+        Either::Right(_) => {
+            sometimes!(
+                member.node,
+                "the leader changes while a member connects to it",
+                when = |run| run.members > 1
+            );
+            None
+        }
     }
 }
 
@@ -82,6 +103,12 @@ async fn receive(member: &Member, connection: Incoming) {
             PeerStream::Proposal(data) => {
                 if member.is_leader() {
                     let _ = member.raft.send(Input::Propose(data.to_vec()));
+                } else {
+                    sometimes!(
+                        member.node,
+                        "a proposal is passed on to a member that does not lead",
+                        when = |run| run.members > 1
+                    );
                 }
             }
             PeerStream::Snapshot { message, length, checksum } => match Message::parse_from_bytes(&message) {

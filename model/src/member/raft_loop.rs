@@ -14,7 +14,7 @@ use raft::{Config, LightReady, RawNode, Ready, SnapshotStatus, StateRole};
 use tokio::sync::oneshot;
 use vertebra_sim::network::Socket;
 use vertebra_sim::random::Stream;
-use vertebra_sim::{NodeId, Ticker, record};
+use vertebra_sim::{NodeId, Ticker, record, sometimes};
 
 use super::apply_loop::Batch;
 use super::log::Log;
@@ -179,11 +179,62 @@ impl RaftLoop {
         if role == self.role {
             return;
         }
-        self.role = role;
+        let (_, before) = std::mem::replace(&mut self.role, role);
         let (term, state) = role;
+        self.mark_role(before, state);
         record!(self.member.node, "raft", "{} in term {}", RoleName(state), term);
         let role = if state == StateRole::Leader { Role::Leader } else { Role::Other };
         self.member.observer.role_changed(self.member.id, term, role);
+    }
+
+    /// Marks what a change of role means.
+    fn mark_role(&self, before: StateRole, now: StateRole) {
+        use StateRole::{Candidate, Follower, Leader, PreCandidate};
+        let node = &self.member.node;
+        let log = &self.raft.raft.raft_log;
+        let waits = !self.member.waiting.borrow().is_empty();
+        let (was_deposed, is_elected) =
+            (before == Leader && now != Leader, before != Leader && now == Leader);
+        sometimes!(node, "a leader is deposed", was_deposed, when = |run| run.members > 1);
+        sometimes!(
+            node,
+            "a leader is deposed while proposals wait for it",
+            was_deposed && waits,
+            when = |run| run.members > 1
+        );
+        sometimes!(
+            node,
+            "a candidate finds a leader",
+            before == Candidate && now == Follower,
+            when = |run| run.members > 1
+        );
+        sometimes!(
+            node,
+            "a pre-candidate gives way",
+            before == PreCandidate && now == Follower,
+            when = |run| run.members > 1
+        );
+        sometimes!(
+            node,
+            "an election ends without a leader",
+            before == Candidate && now == PreCandidate,
+            when = |run| run.members > 1
+        );
+        // The entry that begins its term is appended already.
+        let inherits = log.last_index() > log.committed + 1;
+        sometimes!(
+            node,
+            "a leader inherits entries that are not committed",
+            is_elected && inherits,
+            when = |run| run.members > 1
+        );
+        let lags = self.member.applied.get() < log.committed;
+        sometimes!(
+            node,
+            "a leader is elected before it has applied what is committed",
+            is_elected && lags,
+            when = |run| run.members > 1
+        );
     }
 
     fn publish_status(&self) {
@@ -201,8 +252,15 @@ impl RaftLoop {
             Input::Propose(data) => {
                 // A follower would pass it on in a datagram, which may be duplicated: `peers` does that over a
                 // connection. Refusals end in the proposer's timeout, as in etcd.
+                let node = &self.member.node;
                 if self.raft.raft.state == StateRole::Leader {
                     let _ = self.raft.propose(Vec::new(), data);
+                } else {
+                    sometimes!(
+                        node,
+                        "a proposal reaches a raft loop that no longer leads",
+                        when = |run| run.members > 1
+                    );
                 }
             }
             Input::ProposeInTerm { term, data } => {
@@ -214,6 +272,12 @@ impl RaftLoop {
             Input::ReadIndex { context, answer } => self.seek_read_index(Some(context), Reader::Here(answer)),
             Input::SnapshotArrived(message) => self.step(*message),
             Input::SnapshotSent { to, arrived } => {
+                sometimes!(
+                    self.member.node,
+                    "a snapshot does not arrive",
+                    !arrived,
+                    when = |run| run.members > 1
+                );
                 let status = if arrived { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
                 self.raft.report_snapshot(to, status);
             }
@@ -235,6 +299,11 @@ impl RaftLoop {
                 batch = *self.batches.pick(&[1, 1, 8, usize::MAX]);
             }
             if taken == batch {
+                sometimes!(
+                    self.member.node,
+                    "messages that wait are taken in parts",
+                    when = |run| run.members > 1
+                );
                 return self.member.node.yield_now().await;
             }
         }
@@ -248,7 +317,15 @@ impl RaftLoop {
             }
             PeerMessage::ReadIndexAnswer { attempt, index } => {
                 if let Some(Reader::Here(answer)) = self.readers.remove(&attempt) {
-                    let _ = answer.send(index);
+                    let is_late = answer.send(index).is_err();
+                    sometimes!(
+                        self.member.node,
+                        "a read index comes too late",
+                        is_late,
+                        when = |run| run.members > 1
+                    );
+                } else {
+                    sometimes!(self.member.node, "a read index comes twice", when = |run| run.members > 1);
                 }
             }
         }
@@ -278,6 +355,19 @@ impl RaftLoop {
         } else if let (Reader::Here(_), leader @ 1..) = (&reader, self.raft.raft.leader_id) {
             self.send(member_id(leader), PeerMessage::ReadIndex { attempt: context });
         } else {
+            let is_asked = matches!(reader, Reader::Peer { .. });
+            sometimes!(
+                self.member.node,
+                "a read index is asked of a member that does not lead",
+                is_asked,
+                when = |run| run.members > 1
+            );
+            sometimes!(
+                self.member.node,
+                "a read index is sought while there is no leader",
+                !is_asked,
+                when = |run| run.members > 1
+            );
             return;
         }
         if self.readers.len() >= READS_MAX {
@@ -346,6 +436,10 @@ impl RaftLoop {
             self.apply_installed_snapshot(&ready).await?;
         }
         let synced = ready.must_sync() || installs;
+        let last = raft::Storage::last_index(&self.log).unwrap_or(0);
+        let replaces = entries.first().is_some_and(|first| first.index <= last);
+        sometimes!(node, "entries of a deposed leader are replaced", replaces, when = |run| run.members > 1);
+        sometimes!(node, "many entries are appended at once", entries.len() >= 16);
         self.log.append(entries);
         if synced {
             self.observe_durable();
@@ -427,6 +521,11 @@ impl RaftLoop {
     async fn snapshot_saved(&mut self, index: u64, term: u64) -> Result<(), String> {
         if index <= self.log.snapshot().0 {
             // The leader's was newer.
+            sometimes!(
+                self.member.node,
+                "an own snapshot is older than the leader's",
+                when = |run| run.members > 1
+            );
             return Ok(());
         }
         self.wal.save_snapshot(index, term, false).await.map_err(|error| error.to_string())?;
@@ -437,6 +536,7 @@ impl RaftLoop {
         };
         if self.log.snapshot_saved(index, term, compact) {
             self.member.observer.compacted(self.member.id, compact);
+            sometimes!(self.member.node, "the log of raft is compacted");
         }
         self.release().await
     }
@@ -455,6 +555,7 @@ impl RaftLoop {
         for message in messages {
             self.member.observer.sends(self.member.id, &message);
             if message.msg_type == MessageType::MsgSnapshot {
+                sometimes!(self.member.node, "a follower needs a snapshot", when = |run| run.members > 1);
                 // It is made where it is known what is applied.
                 let _ = self.apply.send(Batch::SendSnapshot(Box::new(message)));
             } else {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use tokio::sync::oneshot;
-use vertebra_sim::before;
+use vertebra_sim::{before, sometimes};
 
 use super::raft_loop::Input;
 use super::{Member, queue};
@@ -29,8 +29,12 @@ pub(super) async fn run(member: Rc<Member>, mut waiting: queue::Receiver<Waiting
         let deadline = member.node.sleep(member.request_timeout());
         let result = match before(deadline, up_to_date(&member, contexts)).await {
             Some(result) => result,
-            None => Err(Error::TimedOut),
+            None => {
+                sometimes!(member.node, "a read is given up by its member");
+                Err(Error::TimedOut)
+            }
         };
+        sometimes!(member.node, "reads share an index", batch.len() > 1);
         for read in batch {
             // A client that gave up has dropped its end.
             let _ = read.send(result);
@@ -56,11 +60,19 @@ async fn up_to_date(member: &Member, context: u64) -> Result<(), Error> {
         let found = select(Box::pin(index), leader_changed.as_mut());
         match before(member.node.sleep(RETRY), found).await {
             Some(Either::Left((index, _))) => {
+                sometimes!(
+                    member.node,
+                    "a read waits until entries are applied",
+                    member.applied.get() < index
+                );
                 member.wait_applied(index).await;
                 return Ok(());
             }
-            Some(Either::Right(_)) => return Err(Error::LeaderChanged),
-            None => {}
+            Some(Either::Right(_)) => {
+                sometimes!(member.node, "the leader changes under a read", when = |run| run.members > 1);
+                return Err(Error::LeaderChanged);
+            }
+            None => sometimes!(member.node, "a read index is sought again", when = |run| run.members > 1),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use raft::eraftpb::{Entry, SnapshotMetadata};
-use vertebra_sim::{Node, record};
+use vertebra_sim::{Node, record, sometimes};
 
 use super::kv::{self, Kv};
 use super::log::Log;
@@ -63,6 +63,38 @@ pub(super) async fn recover(
         last,
         kv.visible_index()
     );
+    sometimes!(
+        node,
+        "a member recovers from a snapshot",
+        index > 0,
+        when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+    );
+    sometimes!(
+        node,
+        "a member recovers without a snapshot",
+        index == 0 && last > 0,
+        when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+    );
+    sometimes!(
+        node,
+        "a member recovers entries that are not committed",
+        last > hard_state.commit,
+        when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+    );
+    sometimes!(
+        node,
+        "a member recovers a store ahead of its snapshot",
+        kv.visible_index() > index,
+        when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+    );
+    sometimes!(
+        node,
+        "a member recovers a store behind its log",
+        kv.visible_index() < last,
+        when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+    );
+    let voted = hard_state.vote != 0 && hard_state.vote != member;
+    sometimes!(node, "a member recovers a vote for another", voted, when = |run| run.members > 1);
     observer.restarted(member, &hard_state, (index, term), &entries, &kv);
     node.failpoint(failpoints::RECOVERY_BEFORE_START).await;
     let voters = (1..=u64::from(options.members)).collect();
@@ -80,6 +112,11 @@ async fn open(node: &Node, options: &Options, newest: Option<&SnapshotMetadata>)
     let index = newest.map_or(0, |newest| newest.index);
     let consistent = consistent_index::read(&backend.read());
     if consistent < index {
+        sometimes!(
+            node,
+            "a crash came before the backend of a snapshot was opened",
+            when = |run| run.members > 1
+        );
         record!(node, "member", "opens the backend of snapshot {}", index);
         let taken = snapshots::take_database(&disk, index, kv::PATH, skipped).await;
         taken.map_err(|error| {
@@ -90,8 +127,7 @@ async fn open(node: &Node, options: &Options, newest: Option<&SnapshotMetadata>)
         assert!(consistent >= index, "the backend of snapshot {index} ends at {consistent}");
     }
     snapshots::release_databases(&disk, u64::MAX).await.map_err(|error| error.to_string())?;
-    let (kv, _) = Kv::restore(node, options, backend).map_err(|error| error.to_string())?;
-    Ok(kv)
+    Kv::restore(node, options, backend).map_err(|error| error.to_string())
 }
 
 /// Leaves the entries behind `index`, which must join on to it.

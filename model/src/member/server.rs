@@ -9,12 +9,14 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use prost::Message;
 use tokio::sync::oneshot;
-use vertebra_sim::before;
 use vertebra_sim::network::Connection;
+use vertebra_sim::{before, sometimes};
 
 use super::Member;
 use super::raft_loop::Input;
-use crate::api::{InternalRaftRequest, RangeRequest, RequestHeader, ResponseHeader, TxnRequest};
+use crate::api::{
+    CompactionRequest, InternalRaftRequest, RangeRequest, RequestHeader, ResponseHeader, TxnRequest,
+};
 use crate::error::Error;
 use crate::history::{OperationId, Request};
 use crate::mvcc::{self, validate};
@@ -61,7 +63,10 @@ async fn serve(member: &Member, connection: Connection<ClientReply, ClientReques
         .await;
         // Without a connection there is nobody to answer: what is under way is cancelled, as etcd does when a
         // stream ends.
-        let Some(reply) = reply else { return };
+        let Some(reply) = reply else {
+            sometimes!(member.node, "a client goes while its request is under way", !under_way.is_empty());
+            return;
+        };
         if connection.send(reply).is_err() {
             return;
         }
@@ -86,6 +91,7 @@ async fn answer(member: &Member, request: ClientRequest) -> ClientReply {
             Err(error) => Err(error),
         },
         Request::Txn(txn) => member.txn(operation, txn).await,
+        Request::Compact(compaction) => member.compact(operation, compaction).await,
         Request::LeaseGrant(grant) => member.lease_grant(operation, grant).await,
         Request::LeaseRevoke(revoke) => {
             let lease_revoke = Some(revoke);
@@ -124,6 +130,27 @@ impl Member {
             return self.kv.read(|store, tx| store.read_txn(tx, &txn)).map(Response::Txn);
         }
         self.propose(operation, InternalRaftRequest { txn: Some(txn), ..Default::default() }).await
+    }
+
+    /// Compacts. A physical compaction is over when everything is removed, and that is durable.
+    async fn compact(
+        &self,
+        operation: OperationId,
+        compaction: CompactionRequest,
+    ) -> Result<Response, Error> {
+        let deadline = self.node.sleep(self.request_timeout());
+        let proposal = InternalRaftRequest { compaction: Some(compaction), ..Default::default() };
+        let response = self.propose(operation, proposal).await?;
+        if compaction.physical {
+            let removed = async {
+                self.kv.wait_compacted(compaction.revision).await;
+                if let Err(error) = self.kv.commit().await {
+                    self.node.exit(&error.to_string()).await;
+                }
+            };
+            before(deadline, removed).await.ok_or(Error::TimedOut)?;
+        }
+        Ok(response)
     }
 
     /// Waits until everything is applied that was committed when this was called.
@@ -185,7 +212,10 @@ impl Member {
             };
             waiting.await.unwrap_or(Err(Error::Stopped))
         };
-        before(deadline, proposed).await.unwrap_or(Err(Error::TimedOut))
+        before(deadline, proposed).await.unwrap_or_else(|| {
+            sometimes!(self.node, "a proposal is given up by its member");
+            Err(Error::TimedOut)
+        })
     }
 
     pub(super) async fn wait_for_leader(&self) {
@@ -194,6 +224,7 @@ impl Member {
             if self.status.get().leader != 0 {
                 return;
             }
+            sometimes!(self.node, "a request waits for a leader");
             changed.await;
         }
     }

@@ -16,7 +16,7 @@
 use protobuf::Message as _;
 use raft::eraftpb::SnapshotMetadata;
 use thiserror::Error;
-use vertebra_sim::{DiskError, File, Node, NodeDisk, OpenMode, record};
+use vertebra_sim::{DiskError, File, Node, NodeDisk, OpenMode, record, sometimes};
 
 use crate::failpoints;
 use crate::syncs::{SkippedSyncs, Sync};
@@ -61,6 +61,11 @@ pub(super) async fn prepare(disk: &NodeDisk) -> Result<(), DiskError> {
     }
     for name in disk.list(DIRECTORY).await? {
         if name.ends_with(".tmp") {
+            sometimes!(
+                disk,
+                "a crash left a snapshot half written",
+                when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+            );
             disk.remove(&format!("{DIRECTORY}/{name}")).await?;
         }
     }
@@ -82,7 +87,15 @@ pub(super) async fn newest(
     recorded: &[(u64, u64)],
 ) -> Result<Option<SnapshotMetadata>, DiskError> {
     let disk = node.disk();
-    for (index, term) in list(&disk).await?.into_iter().rev().filter(|file| recorded.contains(file)) {
+    let files = list(&disk).await?;
+    let is_unused = files.last().is_some_and(|file| !recorded.contains(file));
+    sometimes!(
+        node,
+        "a crash left a snapshot of which the log has no record",
+        is_unused,
+        when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+    );
+    for (index, term) in files.into_iter().rev().filter(|file| recorded.contains(file)) {
         let path = path(index, term);
         let metadata = decode(&disk.read(&path).await?);
         match metadata.filter(|metadata| (metadata.index, metadata.term) == (index, term)) {

@@ -10,7 +10,7 @@ use super::buckets::{Read, Write};
 use super::hash::{Hasher, KvHash};
 use super::index::Kept;
 use super::revision::Revision;
-use super::store::Store;
+use super::store::{NEVER_COMPACTED, Store};
 use crate::backend::Bucket;
 use crate::error::Error;
 
@@ -110,6 +110,21 @@ impl Store {
         self.note_compaction(main);
         set(tx, SCHEDULED, main);
         Ok(before)
+    }
+
+    /// Takes up a compaction again that a restart interrupted. Returns the compacted revision before.
+    pub fn resume_compaction(&mut self, main: i64) -> i64 {
+        let before = self.compact_revision();
+        // Its hash has been noted, and readers had been told.
+        self.written.compact_revision = main;
+        self.publish();
+        before
+    }
+
+    /// The revision of the last compaction that was finished, or -1.
+    #[must_use]
+    pub fn finished_compaction(tx: &impl Read) -> i64 {
+        finished(tx).unwrap_or(NEVER_COMPACTED)
     }
 
     /// Whether the last compaction that was scheduled is finished, so that the next one's hash covers everything

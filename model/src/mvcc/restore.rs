@@ -77,7 +77,7 @@ impl Store {
         // Everything up to the compaction may be gone, and with it the newest revisions (etcd-io/etcd#17780).
         let revision = last.max(finished).max(scheduled);
         // While nothing is compacted, the records themselves tell.
-        let hash = if finished.max(scheduled) > 0 { hash } else { recomputed };
+        let hash = if finished.max(scheduled) > NEVER_COMPACTED { hash } else { recomputed };
         let store = Self::restored(index, revision, finished, hash);
         Ok(Restored { store, unfinished: (scheduled > finished).then_some(scheduled), leases })
     }

@@ -83,7 +83,10 @@ impl LeaseWeights {
     }
 
     pub(super) fn total(self) -> u64 {
-        [self.grant, self.put, self.revoke, self.keep_alive, self.time_to_live].into_iter().map(u64::from).sum()
+        [self.grant, self.put, self.revoke, self.keep_alive, self.time_to_live]
+            .into_iter()
+            .map(u64::from)
+            .sum()
     }
 }
 

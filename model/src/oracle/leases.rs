@@ -188,7 +188,12 @@ impl Leases {
 /// # Errors
 ///
 /// The first broken clause.
-pub fn check(history: &History, witness: &Witness, leases: &Leases, bounds: &Bounds) -> Result<(), Violation> {
+pub fn check(
+    history: &History,
+    witness: &Witness,
+    leases: &Leases,
+    bounds: &Bounds,
+) -> Result<(), Violation> {
     if leases.entries.is_empty() && leases.invoked.is_empty() {
         return Ok(());
     }
@@ -253,7 +258,9 @@ fn check_answer(
             }
             check_end(operation, invoked, life, bounds)
         }
-        (Request::LeaseTimeToLive(request), Some(Response::LeaseTimeToLive(lives))) if lives.granted_ttl != 0 => {
+        (Request::LeaseTimeToLive(request), Some(Response::LeaseTimeToLive(lives)))
+            if lives.granted_ttl != 0 =>
+        {
             // Where many would expire at once, each gets a second at most for each of them.
             let extra = bounds.election_timeout.as_secs() as i64 + 1 + count as i64;
             let fits = |life: &Life| {
@@ -327,14 +334,17 @@ pub fn check_attachments(
         let known = lease_of(&kv.key);
         if known != kv.lease {
             let key = kv.key.escape_ascii();
-            let detail =
-                format!("member {member}: \"{key}\" has lease {}, and the lessor takes it for {known}", kv.lease);
+            let detail = format!(
+                "member {member}: \"{key}\" has lease {}, and the lessor takes it for {known}",
+                kv.lease
+            );
             return violation("attachment", "", detail);
         }
     }
     let expected = keys.iter().filter(|kv| kv.lease != 0).count();
     if expected != attached {
-        let detail = format!("member {member}: {expected} keys have a lease, and the lessor knows {attached}");
+        let detail =
+            format!("member {member}: {expected} keys have a lease, and the lessor knows {attached}");
         return violation("attachment", "", detail);
     }
     Ok(())

@@ -16,10 +16,11 @@
 //! | `write reply`, `read reply` | a reply other than the store gives at that revision |
 //! | `unfounded error` | a refusal for which there was no reason at any moment of the operation |
 //! | `lease order` | a key has a lease that was not granted yet, or was revoked |
+//! | `compaction` | a compaction out of order, or a revision that was read after it was compacted |
 //!
 //! Does NOT verify: serializable reads (see `serializable`) or which member answered; errors that tell of other
-//! things than keys, leases and revisions (`Compacted`); compaction, which the requests do not have yet; how long
-//! leases live, or that they are kept alive (see `leases`); histories that begin with a store that is not empty.
+//! things than keys, leases and revisions; how long leases live, or that they are kept alive (see `leases`); histories
+//! that begin with a store that is not empty.
 //!
 //! # How
 //!
@@ -37,6 +38,7 @@
 //! searched, and a failure leads back to a choice that it depends on (module `search`). A
 //! search that tries too much gives up and says so.
 
+mod compaction;
 mod evidence;
 #[cfg(test)]
 mod fuzz;
@@ -60,7 +62,7 @@ use crate::error::Error;
 use crate::history::{Event, History, Operation, Outcome, Request};
 use crate::response::Response;
 use leases::Leases;
-pub(super) use replies::{each_delete, each_key, each_put, has_empty_operation};
+pub(super) use replies::{each_delete, each_key, each_put, each_revision, has_empty_operation};
 use search::Search;
 
 const ORACLE: &str = "linearizable history";
@@ -90,6 +92,7 @@ pub enum Conclusion {
 pub fn check(history: &History) -> Result<Conclusion, Violation> {
     let leases = Leases::of(history)?;
     let places = Places::of(history, &leases)?;
+    compaction::check(history)?;
     Search::new(&places).run()
 }
 
@@ -150,6 +153,8 @@ impl<'a> Places<'a> {
                     writes_count += u64::from(place % 2 == 0);
                 }
                 Outcome::Unknown if operation.request.is_read_only() => {}
+                // It makes no revision.
+                Outcome::Unknown if matches!(operation.request, Request::Compact(_)) => {}
                 // The one makes no revision, and the other has its ghost.
                 Outcome::Unknown
                     if matches!(operation.request, Request::LeaseGrant(_) | Request::LeaseRevoke(_)) => {}
@@ -240,6 +245,7 @@ pub(super) fn changes(request: &Request, reply: &Response) -> Option<bool> {
         (Request::Put(_), Response::Put(_)) => Some(true),
         (Request::DeleteRange(_), Response::DeleteRange(reply)) => Some(reply.deleted > 0),
         (Request::Txn(txn), Response::Txn(reply)) => txn_changes(txn, reply),
+        (Request::Compact(_), Response::Compact(_)) => Some(false),
         (Request::LeaseGrant(_), Response::LeaseGrant(_)) => Some(false),
         // Whether there were keys the reply does not say. If there were, they are gone at the revision that it shows.
         (Request::LeaseRevoke(_), Response::LeaseRevoke(_)) => Some(false),

@@ -204,7 +204,11 @@ pub fn check(history: &History, witness: &Witness) -> Result<(), Violation> {
                 return violation("lost write", request.kind(), operation.to_string());
             }
             Outcome::Failed(
-                Error::KeyNotFound | Error::FutureRevision | Error::LeaseNotFound | Error::LeaseExists,
+                Error::KeyNotFound
+                | Error::FutureRevision
+                | Error::Compacted
+                | Error::LeaseNotFound
+                | Error::LeaseExists,
             ) if !has_empty_operation(request) => {
                 return violation("error without index", request.kind(), operation.to_string());
             }
@@ -259,6 +263,7 @@ fn check_entry(entry: &LogEntry, operation: &Operation) -> Result<(), Violation>
         Request::Put(put) => entry.request.put.as_ref() == Some(put),
         Request::DeleteRange(delete) => entry.request.delete_range.as_ref() == Some(delete),
         Request::Txn(txn) => entry.request.txn.as_ref() == Some(txn),
+        Request::Compact(compaction) => entry.request.compaction.as_ref() == Some(compaction),
         // Where the client names no number, the member chooses one.
         Request::LeaseGrant(grant) => entry.request.lease_grant.is_some_and(|entry| {
             entry.ttl == grant.ttl && (entry.id == grant.id || grant.id == 0 && entry.id > 0)
@@ -324,9 +329,10 @@ fn check_read(specification: &Specification, operation: &Operation) -> Result<()
             let detail = format!("{operation}: the state of revision {at} gives the error: {error}");
             violation("read reply", format!("{kind}: success instead of an error"), detail)
         }
-        (Outcome::Failed(found @ (Error::FutureRevision | Error::KeyNotFound)), result)
-            if result.as_ref().err() != Some(found) =>
-        {
+        (
+            Outcome::Failed(found @ (Error::FutureRevision | Error::KeyNotFound | Error::Compacted)),
+            result,
+        ) if result.as_ref().err() != Some(found) => {
             let detail = format!("{operation}: the state of revision {at} gives {result:?}");
             violation("read reply", format!("{kind}: error without a reason"), detail)
         }
@@ -363,6 +369,8 @@ pub(super) fn difference(expected: &Response, found: &Response) -> Option<&'stat
             let mut pairs = expected.responses.iter().zip(&found.responses);
             pairs.find_map(|(expected, found)| op_difference(expected, found))
         }
+        // There is nothing in it but its header.
+        (Response::Compact(_), Response::Compact(_)) => None,
         (Response::LeaseGrant(expected), Response::LeaseGrant(found)) => {
             if expected.id != found.id {
                 return Some("number of the lease");

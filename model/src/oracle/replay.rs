@@ -154,6 +154,9 @@ impl Replay {
             (Request::DeleteRange(delete), None) => self.delete(delete, None),
             (Request::Txn(txn), Some(Response::Txn(reply))) => self.txn(txn, Some(reply)),
             (Request::Txn(txn), None) => self.txn(txn, None),
+            // All history is kept: what a compaction makes unreadable is judged apart.
+            (Request::Compact(_), Some(Response::Compact(reply))) => self.same_header(reply.header.as_ref()),
+            (Request::Compact(_), None) => Ok(()),
             (Request::LeaseRevoke(revoke), Some(Response::LeaseRevoke(reply))) => {
                 self.revoked(revoke.id, reply)
             }
@@ -186,6 +189,9 @@ impl Replay {
             Request::Range(read) => self.read_refused(read),
             Request::Put(put) => self.put_refused(put),
             Request::Txn(txn) => self.txn_refused(txn),
+            Request::Compact(compaction) => {
+                (compaction.revision > self.revision).then_some(Error::FutureRevision)
+            }
             _ => None,
         }
     }

@@ -2,13 +2,15 @@
 //!
 //! Verifies that such a read shows the state that the store had at the revision in its header (`content`), that this
 //! revision existed (`unknown revision`), and that the write which made it was committed before the read returned
-//! (`future`).
+//! (`future`); that it shows no revision that the member had compacted (`content`), and is not refused as one that was
+//! compacted without a reason (`error without a reason`).
 //!
 //! Does NOT verify how old the state is: no age is too great. Nor that a client sees time go forward: it may ask
 //! another member the next time. The log is taken as the truth; `linearizable_log` and `raft_safety` check it.
 
 use vertebra_sim::verdict::Violation;
 
+use super::linearizable_history::each_revision;
 use super::linearizable_log::{Witness, difference};
 use crate::error::Error;
 use crate::history::{History, Outcome, Request};
@@ -30,17 +32,44 @@ pub fn check(history: &History, witness: &Witness) -> Result<(), Violation> {
     let first = specification.revision();
     // When each revision was committed, from the second on.
     let mut committed = Vec::new();
+    // From which entry on what is compacted.
+    let mut compacted = Vec::new();
     for entry in witness.entries() {
-        let before = specification.revision();
+        let before = (specification.revision(), specification.compacted());
         // An error changes nothing, and is the business of another oracle.
         let _ = specification.apply(&entry.request);
-        if specification.revision() > before {
+        if specification.revision() > before.0 {
             committed.push(entry.committed);
         }
+        if specification.compacted() > before.1 {
+            compacted.push((entry.index, specification.compacted()));
+        }
     }
-    for operation in history.operations().iter().filter(|operation| serializable(&operation.request)) {
+    let compacted_at = |index: u64| {
+        let later = compacted.partition_point(|&(from, _)| from <= index);
+        later.checked_sub(1).map(|last| compacted[last].1)
+    };
+    for (id, operation) in history.iter().filter(|(_, operation)| serializable(&operation.request)) {
         let (kind, at) = (operation.request.kind(), operation.reply().map_or(first, Response::revision));
+        let compacted = witness.trace(id).served_at.and_then(compacted_at);
+        let asks_before = |reply: Option<&Response>| {
+            let mut before = false;
+            let never = |revision: i64| compacted.is_none() && revision < -1;
+            let gone = |revision: i64| compacted.is_some_and(|compacted| revision < compacted);
+            each_revision(&operation.request, reply, &mut |revision| {
+                before |= never(revision) || gone(revision)
+            });
+            before
+        };
+        if operation.outcome == Outcome::Failed(Error::Compacted) && !asks_before(None) {
+            let detail = format!("{operation}: the member had compacted at {compacted:?}");
+            return violation("error without a reason", kind, detail);
+        }
         let Outcome::Ok(reply) = &operation.outcome else { continue };
+        if asks_before(Some(reply)) {
+            let detail = format!("{operation}: the member had compacted at {compacted:?}");
+            return violation("content", format!("{kind}: success instead of an error"), detail);
+        }
         if at < first || at > specification.revision() {
             let detail = format!("{operation}: the last revision is {}", specification.revision());
             return violation("unknown revision", kind, detail);
@@ -79,6 +108,7 @@ fn violation(clause: &'static str, shape: impl Into<String>, detail: String) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::{CompactionRequest, RangeRequest};
     use crate::oracle::testing::{Script, get, put};
 
     /// A put of `a` (revision 2), then a serializable read that returns `reply`.
@@ -116,6 +146,32 @@ mod tests {
         assert_eq!(clause(mixed), "content");
         let other = read(|_, reply| reply.kvs[0].value = "2".into());
         assert_eq!(clause(other), "content");
+    }
+
+    /// A serializable read of revision 2 at the entry `served_at`, where the fourth compacted at 3.
+    fn compacted(served_at: u64, outcome: impl FnOnce(&mut Script) -> Outcome) -> Result<(), Violation> {
+        let mut script = Script::new();
+        ["1", "2", "3"].into_iter().for_each(|value| script.write(1, put("a", value)));
+        let request = RangeRequest { revision: 2, serializable: true, ..get("a") };
+        let outcome = outcome(&mut script);
+        script.write(1, Request::Compact(CompactionRequest { revision: 3, physical: false }));
+        let id = script.history.invoke(2, Request::Range(request));
+        script.witness.served(id, served_at);
+        script.history.returned(id, outcome);
+        check(&script.history, &script.witness)
+    }
+
+    #[test]
+    fn a_member_that_lags_may_show_what_others_have_compacted_and_none_what_it_has_compacted_itself() {
+        let shown = |script: &mut Script| {
+            let request = RangeRequest { revision: 2, ..get("a") };
+            Outcome::Ok(Response::Range(script.specification.read(&request).unwrap()))
+        };
+        compacted(3, shown).unwrap();
+        assert_eq!(clause(compacted(4, shown)), "content");
+        let refused = |_: &mut Script| Outcome::Failed(Error::Compacted);
+        compacted(4, refused).unwrap();
+        assert_eq!(clause(compacted(3, refused)), "error without a reason");
     }
 
     #[test]

@@ -7,8 +7,8 @@ use super::linearizable_log::{LogEntry, Witness};
 use crate::api::compare::{CompareResult, CompareTarget, TargetUnion};
 use crate::api::request_op::Request as Op;
 use crate::api::{
-    Compare, DeleteRangeRequest, InternalRaftRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest,
-    RangeRequest, RequestHeader, RequestOp, TxnRequest,
+    CompactionRequest, Compare, DeleteRangeRequest, InternalRaftRequest, LeaseGrantRequest,
+    LeaseRevokeRequest, PutRequest, RangeRequest, RequestHeader, RequestOp, TxnRequest,
 };
 use crate::error::Error;
 use crate::history::{History, OperationId, Outcome, Request};
@@ -118,6 +118,14 @@ impl Script {
     /// What the store would answer now, without any effect.
     pub(crate) fn reply_of(&self, request: &Request) -> Response {
         execute(&mut self.specification.clone(), request).expect("a request that succeeds")
+    }
+
+    /// What the store answers or refuses, outside the history.
+    pub(crate) fn outcome(&mut self, request: &Request) -> Outcome {
+        match execute(&mut self.specification, request) {
+            Ok(reply) => Outcome::Ok(reply),
+            Err(error) => Outcome::Failed(error),
+        }
     }
 
     /// What the store answers, outside the history.
@@ -303,7 +311,11 @@ fn request(stream: &mut Stream, traffic: Traffic, revision: i64, serial: usize) 
             let delete = delete_of(stream, traffic);
             Request::DeleteRange(delete)
         }
-        48..72 => Request::Range(range_of(stream, traffic, revision)),
+        48..70 => Request::Range(range_of(stream, traffic, revision)),
+        70..72 => {
+            let revision = (revision + 2 - stream.below(12) as i64).max(0);
+            Request::Compact(CompactionRequest { revision, physical: false })
+        }
         _ => {
             let mut keys: Vec<u64> = (0..traffic.keys).collect();
             stream.shuffle(&mut keys);

@@ -17,7 +17,7 @@ pub use record::{Decoder, Encoder, Record};
 
 use raft::eraftpb::{Entry, HardState};
 use thiserror::Error;
-use vertebra_sim::{DiskError, File, NodeDisk, OpenMode};
+use vertebra_sim::{DiskError, File, NodeDisk, OpenMode, sometimes};
 
 const DIRECTORY: &str = "wal";
 const NEXT: &str = "wal/next.tmp";
@@ -117,10 +117,22 @@ impl Wal {
             disk.create_directory(DIRECTORY).await?;
         }
         if disk.exists(NEXT) {
+            sometimes!(
+                disk,
+                "a crash left a segment half made",
+                when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+            );
             disk.remove(NEXT).await?;
         }
         let names = disk.list(DIRECTORY).await?;
         let mut segments: Vec<_> = names.iter().filter_map(|name| Segment::parse(name)).collect();
+        let returned = before_the_last_gap(&segments) > 0;
+        sometimes!(
+            disk,
+            "a power failure brings a released segment back",
+            returned,
+            when = |run| run.any_fault(&["power-failure", "failpoint"])
+        );
         for stale in segments.drain(..before_the_last_gap(&segments)) {
             disk.remove(&stale.path()).await?;
         }
@@ -180,7 +192,18 @@ impl Wal {
         let last = segments.last().map(Segment::path).unwrap_or_default();
         let file = disk.open(&last, OpenMode::Existing).await?;
         let file_bytes = valid_bytes as u64;
+        sometimes!(
+            disk,
+            "a log of several segments is recovered",
+            segments.len() > 1,
+            when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+        );
         if file.length().await? > file_bytes {
+            sometimes!(
+                disk,
+                "the torn end of a log is cut off",
+                when = |run| run.any_fault(&["power-failure", "failpoint"])
+            );
             file.truncate(file_bytes).await?;
         }
         file.sync().await?;
@@ -243,6 +266,7 @@ impl Wal {
 
     /// Begins the next segment.
     async fn cut(&mut self) -> Result<(), WalError> {
+        sometimes!(self.disk, "a log begins another segment");
         self.file.sync().await?;
         let sequence = self.segments.last().map_or(0, |last| last.sequence + 1);
         let segment = Segment { sequence, first_index: self.last_index + 1 };
@@ -263,6 +287,7 @@ impl Wal {
             && second.first_index <= index
         {
             let path = first.path();
+            sometimes!(self.disk, "a segment of a log is released");
             self.disk.remove(&path).await?;
             self.segments.remove(0);
         }

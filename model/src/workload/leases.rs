@@ -3,9 +3,7 @@
 use vertebra_sim::NodeId;
 use vertebra_sim::random::Stream;
 
-use crate::api::{
-    LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest,
-};
+use crate::api::{LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest};
 use crate::error::Error;
 use crate::history::Request;
 use crate::lessor::TTL_MAX;

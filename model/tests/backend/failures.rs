@@ -225,3 +225,50 @@ fn writers_wait_for_a_commit_in_their_order_and_readers_do_not() {
     };
     calmly::<Waits>(vec![(500, delay)]);
 }
+
+struct Closes;
+
+impl Task for Closes {
+    async fn run(node: &Node) {
+        let backend = open(node).await;
+        let committer = backend.clone();
+        let ended = Rc::new(Cell::new(false));
+        let told = Rc::clone(&ended);
+        node.spawn(async move {
+            committer.commit_on_interval().await.unwrap();
+            told.set(true);
+        });
+        put(&backend, "a", Bytes::from_static(b"1")).await.unwrap();
+        backend.close().await.unwrap();
+        let reopened = open(node).await;
+        assert_eq!(value(&reopened, "a").as_deref(), Some(&b"1"[..]), "what was pending is committed");
+        assert_eq!(value(&backend, "a").as_deref(), Some(&b"1"[..]), "readers keep what they have");
+        put(&reopened, "a", Bytes::from_static(b"2")).await.unwrap();
+        reopened.force_commit().await.unwrap();
+        node.sleep(Duration::from_secs(1)).await;
+        assert!(ended.get(), "nothing is committed to a closed database");
+        assert_eq!(value(&open(node).await, "a").as_deref(), Some(&b"2"[..]));
+    }
+}
+
+#[test]
+fn a_closed_database_is_left_alone() {
+    calmly::<Closes>(Vec::new());
+}
+
+struct WritesToClosed;
+
+impl Task for WritesToClosed {
+    async fn run(node: &Node) {
+        let backend = open(node).await;
+        backend.close().await.unwrap();
+        let _ = backend.defragment().await;
+    }
+}
+
+/// etcd-io/etcd#20553: a defragmentation and the installation of a snapshot changed files under each other.
+#[test]
+#[should_panic(expected = "the database is not closed")]
+fn a_closed_database_is_not_defragmented() {
+    calmly::<WritesToClosed>(Vec::new());
+}

@@ -141,6 +141,7 @@ impl Writer {
         if content(&copy.read()) != expected || copy.hash(|_, _| false) != hash {
             return Err(broken("snapshot", "its content is not what was committed".to_owned()).to_string());
         }
+        assert_eq!(copy.size_in_use(), backend.size_in_use(), "no page is lost");
         drop(copy);
         disk.remove(COPY).await.map_err(|error| error.to_string())
     }

@@ -134,7 +134,7 @@ fn a_crash_at_each_failpoint_is_survived() {
     let shape = schedule(0, 3, Vec::new()).options.shape().unwrap();
     for (seed, name) in shape.failpoints.iter().enumerate() {
         for action in kinds {
-            // Something must bring the failpoints of snapshots and of recovery about.
+            // Something must bring the failpoints of snapshots, of recovery and of compactions about.
             let cut = Fault::Partition {
                 from: vec![member(3)],
                 to: vec![Target::Others],
@@ -151,7 +151,10 @@ fn a_crash_at_each_failpoint_is_survived() {
             };
             let kill = Fault::Kill { target: member(3), down: Duration::from_millis(10) };
             let faults = vec![(1_500, cut), (4_400, strike), (8_000, kill)];
-            let (report, lines) = tell(&schedule(seed as u64, 3, faults));
+            let mut schedule = schedule(seed as u64, 3, faults);
+            schedule.options.traffic.weights.compact = 10;
+            schedule.options.compaction_batch_limit = 5;
+            let (report, lines) = tell(&schedule);
             assert_eq!(report.verdict, Verdict::Pass, "{name}, {action:?}");
             assert!(count(&lines, &format!("failpoint {name} strikes")) > 0, "{name} is never passed");
         }

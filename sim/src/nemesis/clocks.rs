@@ -4,12 +4,19 @@ use std::time::Duration;
 
 use crate::node_id::NodeId;
 use crate::schedule::ClockOffset;
+use crate::sometimes;
 use crate::world::World;
 
 impl World {
     pub(super) fn drift_clock(&self, id: NodeId, fault: usize, drift_ppm: i32, lasts: Duration) {
         let index = self.index(id);
         self.process(index).drift(self.now(), fault, drift_ppm);
+        sometimes!(
+            self,
+            "a clock gains or loses a twentieth",
+            drift_ppm.unsigned_abs() >= 50_000,
+            when = |run| { run.fault("clock-drift") }
+        );
         self.undo_after(lasts, move |world| world.process(index).end_drift(world.now(), fault));
     }
 

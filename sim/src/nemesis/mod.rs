@@ -21,6 +21,7 @@ use crate::record;
 use crate::schedule::{
     self, Action, After, Aim, Broken, DamageMax, Fault, Packets, Schedule, Shape, TimedFault, resolve_sides,
 };
+use crate::sometimes;
 use crate::system::System;
 use crate::world::World;
 
@@ -122,6 +123,7 @@ impl Inner {
         record!(world, "fault", "{}: {}{}", number + 1, Shown(fault), Struck(fault.aim(), &nodes, &others));
         let met = self.happen(world, number, &nodes, &others);
         self.met.borrow_mut()[number] = met;
+        sometimes!(world, "a fault meets nobody", !met, when = |run| run.members > 1);
         world.assess();
     }
 

@@ -21,6 +21,7 @@ use crate::node::Node;
 use crate::node_id::NodeId;
 use crate::queue::{Occurrence, keep_waker};
 use crate::record;
+use crate::sometimes;
 use crate::world::World;
 
 /// How long an end waits for a sign of life while there is something to send.
@@ -337,6 +338,12 @@ impl World {
         if std::mem::replace(&mut end.stalled, true) {
             return;
         }
+        sometimes!(
+            self,
+            "messages on a connection wait for their link",
+            !end.sent.is_empty(),
+            when = |run| run.connections && run.any_fault(&["partition", "power-failure", "failpoint"])
+        );
         end.flights += 1;
         let flight = end.flights;
         self.call_after(PATIENCE, move |world| world.lose_patience(id, sender, flight));
@@ -351,6 +358,11 @@ impl World {
         if !end.stalled || end.flights != flight {
             return;
         }
+        sometimes!(
+            self,
+            "a connection gives up on its link",
+            when = |run| run.connections && run.any_fault(&["partition", "power-failure", "failpoint"])
+        );
         record!(self, "network", "connection {}: {} gives up after {} s", id, end.node, PATIENCE.as_secs());
         end.abandon();
         if let Some(inbox) = &end.inbox {
@@ -397,6 +409,7 @@ impl World {
                     Some((LISTENER, Content::Accepted))
                 }
                 None => {
+                    sometimes!(node, "a connection is refused", when = |run| run.connections);
                     record!(node, "network", "<= {}: refuses connection {}", from, id);
                     connection.ends[LISTENER].open = false;
                     Some((LISTENER, Content::Reset))
@@ -415,6 +428,11 @@ impl World {
                     None
                 }
                 _ => {
+                    sometimes!(
+                        node,
+                        "a message arrives on a connection that is no more",
+                        when = |run| run.connections
+                    );
                     record!(node, "network", "<= {}: connection {} is no more", from, id);
                     Some((receiver, Content::Reset))
                 }
@@ -456,6 +474,14 @@ impl World {
         }
     }
 
+    fn has_messages(&self, id: u64) -> bool {
+        let network = self.network().borrow();
+        network
+            .connections
+            .get(&id)
+            .is_some_and(|connection| connection.ends.iter().any(|end| !end.sent.is_empty()))
+    }
+
     /// Breaks every connection between two nodes, as a middlebox that forgot them would.
     pub(crate) fn reset_connections(&self, a: NodeId, b: NodeId) {
         self.reset_connections_if(|caller, listener| {
@@ -476,6 +502,12 @@ impl World {
             .collect();
         drop(network);
         for id in meant {
+            sometimes!(
+                self,
+                "a connection breaks with messages on their way",
+                self.has_messages(id),
+                when = |run| { run.connections && run.fault("reset") }
+            );
             record!(self, "network", "connection {} is reset", id);
             self.break_connection(id, ConnectError::Refused);
         }
@@ -494,6 +526,13 @@ impl World {
                 }
                 let end = &mut connection.ends[sender];
                 if std::mem::replace(&mut end.stalled, false) {
+                    sometimes!(
+                        self,
+                        "messages that waited for their link go on",
+                        !end.sent.is_empty(),
+                        when = |run| run.connections
+                            && run.any_fault(&["partition", "power-failure", "failpoint"])
+                    );
                     for _ in 0..end.sent.len() {
                         self.dispatch(*id, sender, end, &mut network.links[index], index);
                     }

@@ -13,6 +13,7 @@ use crate::node::Node;
 use crate::node_id::NodeId;
 use crate::queue::Occurrence;
 use crate::record;
+use crate::sometimes;
 use crate::world::World;
 
 /// A datagram in flight, whose type of message only its sender and its receiver know.
@@ -170,6 +171,7 @@ impl World {
         match link.pass(self.streams(), index) {
             Passage::Lost => self.lose(header, "loss"),
             Passage::Arrives { latency, copies } => {
+                sometimes!(self, "a datagram is duplicated", !copies.is_empty());
                 for latency in copies {
                     self.schedule_after(late + latency, Occurrence::Packet(packet.duplicate()));
                 }
@@ -186,15 +188,25 @@ impl World {
         let index = network.link_index(self.index(header.from), to);
         let link = &mut network.links[index];
         if link.is_cut() || link.epoch != header.epoch {
+            sometimes!(
+                self,
+                "a datagram is in flight when its link is cut",
+                when = |run| run.fault("partition")
+            );
             return self.lose(&header, "in flight when the link was cut");
         }
         if link.is_held() {
             return link.held.push(packet);
         }
         let Some(socket) = network.socket(to, header.port) else {
+            sometimes!(self, "a datagram arrives where nobody listens");
             return self.lose(&header, "nobody listens");
         };
         let node = self.node_by_index(to);
+        let newest = network.newest[index].get();
+        network.newest[index].set(newest.max(header.number));
+        sometimes!(node, "a datagram arrives after one that was sent later", newest > header.number);
+        sometimes!(node, "a datagram arrives for the second time", newest == header.number);
         record!(node, "network", "<- {}: #{} {}", header.from, header.number, Shown(packet.text()));
         if socket.deliver(packet).is_err() {
             panic!("{}: a message of another type than its socket's", Address(header.to, header.port));
@@ -211,6 +223,12 @@ impl World {
             }
             std::mem::take(&mut link.held)
         };
+        sometimes!(
+            self,
+            "datagrams that were held arrive together",
+            held.len() > 1,
+            when = |run| run.fault("partition")
+        );
         for packet in held {
             self.send_packet(packet);
         }

@@ -17,6 +17,7 @@
 //! ```
 
 use std::any::Any;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::Hash;
@@ -87,6 +88,8 @@ pub(crate) struct Network {
     connections: BTreeMap<u64, ConnectionState>,
     /// Numbers datagrams and connections, so that a reader can follow one through the trace.
     sequence: u64,
+    /// The newest datagram that has arrived over each link, for marks alone.
+    newest: Vec<Cell<u64>>,
 }
 
 impl Network {
@@ -100,6 +103,7 @@ impl Network {
             listeners: (0..nodes).map(|_| Vec::new()).collect(),
             connections: BTreeMap::new(),
             sequence: 0,
+            newest: vec![Cell::new(0); nodes * nodes],
         }
     }
 

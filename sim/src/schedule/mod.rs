@@ -57,6 +57,8 @@
 //! | what stays broken at the end, and how much may be damaged | [`Broken`], [`DamageMax`] |
 //! | a file's text, and what can be wrong with it | [`Schedule::read`], [`Schedule::write`], [`ScheduleError`] |
 //! | from a seed to a schedule | [`generate`] |
+//! | which operations clients perform | [`Operations`] |
+//! | what is weaker than a fault, for shrinking | [`Fault::weaker`], [`Network::plainer`], [`Disk::plainer`], [`Clock::truer`] |
 
 use std::time::Duration;
 
@@ -64,16 +66,21 @@ mod ending;
 mod environment;
 mod fault;
 mod generate;
+mod operations;
 mod problem;
+mod rounder;
 mod shape;
 mod target;
 mod text;
+mod weaker;
 
 pub use ending::{Broken, DamageMax, How};
 pub use environment::{Clock, ClockOffset, Disk, Link, Network};
 pub use fault::{Action, After, Aim, Crash, Direction, Fault, Operation, Packets, TimedFault};
 pub use generate::{Generated, generate};
+pub use operations::{Numbers, Operations};
 pub use problem::{Problem, ScheduleError};
+pub use rounder::rounder;
 pub use shape::{FileClass, Shape};
 pub use target::{Target, resolve_sides};
 
@@ -114,6 +121,13 @@ pub struct Schedule<O> {
 }
 
 impl<O> Schedule<O> {
+    /// Leaves out the clocks, faults and broken members that a cluster of this shape cannot have, and those that begin too late.
+    pub fn fit(&mut self, shape: &Shape) {
+        self.clocks.retain(|clock| clock.check(shape).is_ok());
+        self.broken.retain(|broken| broken.check(shape).is_ok());
+        self.faults.retain(|fault| fault.at < self.duration && fault.fault.check(shape).is_ok());
+    }
+
     /// Whether a cluster of this shape can run it. [`Schedule::read`] does this too; it is for schedules that were
     /// built or changed in memory.
     ///

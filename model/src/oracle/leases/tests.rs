@@ -78,7 +78,8 @@ impl Run {
     /// The leader of `term` finds that lease 7 has expired, and what it proposes is committed in the present term.
     fn expire(&mut self, term: u64) {
         self.script.expire(7);
-        let proposal = self.script.witness.entries().last().map_or(0, super::super::linearizable_log::LogEntry::id);
+        let proposal =
+            self.script.witness.entries().last().map_or(0, super::super::linearizable_log::LogEntry::id);
         self.leases.proposed(proposal, 1, term, self.now);
         self.applied(self.term);
     }

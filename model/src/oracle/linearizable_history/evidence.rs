@@ -212,6 +212,7 @@ impl<'a> Evidence<'a> {
             }
             Request::DeleteRange(delete) => (3, delete.encode_to_vec()),
             Request::Txn(txn) => (4, txn.encode_to_vec()),
+            Request::Compact(compaction) => (5, compaction.encode_to_vec()),
             Request::LeaseGrant(grant) => (16, grant.encode_to_vec()),
             Request::LeaseRevoke(revoke) => (17, revoke.encode_to_vec()),
             Request::LeaseKeepAlive(keep_alive) => (18, keep_alive.encode_to_vec()),

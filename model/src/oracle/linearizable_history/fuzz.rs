@@ -240,7 +240,9 @@ fn with_leases_the_oracle_refuses_nothing_that_some_order_explains() {
         illegal += u64::from(!expected);
         vanished += u64::from(run.steps.iter().any(|step| matches!(step, Step::Expire(_))));
     }
-    println!("{illegal} illegal, of them {missed} not found; {undecided} undecided; {vanished} with leases that expire");
+    println!(
+        "{illegal} illegal, of them {missed} not found; {undecided} undecided; {vanished} with leases that expire"
+    );
     assert!(illegal > 10_000 && vanished > 20_000 && missed * 20 < illegal && undecided == 0);
 }
 

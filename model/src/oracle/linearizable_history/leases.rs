@@ -96,7 +96,8 @@ impl Leases {
     /// Finds until when leases are known to have existed.
     fn look(&mut self, history: &History) -> Result<(), Violation> {
         let mut result = Ok(());
-        for operation in history.operations().iter().filter(|operation| !operation.request.is_serializable()) {
+        for operation in history.operations().iter().filter(|operation| !operation.request.is_serializable())
+        {
             let Some(reply) = operation.reply() else { continue };
             let revision = reply.revision();
             let mut alive = |id: i64, from: i64, until: i64| {
@@ -124,8 +125,10 @@ impl Leases {
                 && (revoked < once.granted || revoked < once.alive)
             {
                 let grant = &history.operations()[once.grant as usize];
-                let detail =
-                    format!("{grant}\nlease {id} was revoked at revision {revoked}, and lived at {}", once.alive);
+                let detail = format!(
+                    "{grant}\nlease {id} was revoked at revision {revoked}, and lived at {}",
+                    once.alive
+                );
                 return Err(violation("lease order", grant.request.kind(), detail));
             }
         }

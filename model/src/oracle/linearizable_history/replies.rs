@@ -169,6 +169,38 @@ pub(in crate::oracle) fn has_empty_operation(request: &Request) -> bool {
     empty
 }
 
+/// Each revision that a request asks for by its number, in one branch or the other; with a reply, in the branch that
+/// was executed. (A plain read of revision 0 or less is one of the present, and so is one of 0 in a transaction.)
+pub(in crate::oracle) fn each_revision(
+    request: &Request,
+    reply: Option<&Response>,
+    sink: &mut impl FnMut(i64),
+) {
+    match (request, reply) {
+        (Request::Range(read), _) if read.revision > 0 => sink(read.revision),
+        (Request::Txn(txn), Some(Response::Txn(reply))) => revisions_of(txn, reply, sink),
+        (Request::Txn(txn), _) => each_op(txn, &mut |op| {
+            if let Some(Op::RequestRange(read)) = &op.request
+                && read.revision != 0
+            {
+                sink(read.revision);
+            }
+        }),
+        _ => {}
+    }
+}
+
+fn revisions_of(txn: &TxnRequest, reply: &TxnResponse, sink: &mut impl FnMut(i64)) {
+    let branch = if reply.succeeded { &txn.success } else { &txn.failure };
+    for (op, reply) in branch.iter().zip(&reply.responses) {
+        match (&op.request, &reply.response) {
+            (Some(Op::RequestRange(read)), _) if read.revision != 0 => sink(read.revision),
+            (Some(Op::RequestTxn(txn)), Some(OpReply::ResponseTxn(reply))) => revisions_of(txn, reply, sink),
+            _ => {}
+        }
+    }
+}
+
 /// Whether a transaction asks for a revision of the past.
 pub(super) fn txn_reads_past(request: &Request) -> bool {
     let mut past = false;
@@ -187,6 +219,7 @@ pub(super) fn each_touch<'a>(request: &'a Request, sink: &mut impl FnMut(KeyRang
         Request::Put(put) => sink((&put.key, b""), true),
         Request::DeleteRange(delete) => sink((&delete.key, &delete.range_end), true),
         Request::Txn(txn) => txn_touches(txn, sink),
+        Request::Compact(_) => {}
         // What is attached to a lease the request does not say.
         Request::LeaseGrant(_)
         | Request::LeaseRevoke(_)
