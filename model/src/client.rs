@@ -5,8 +5,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use vertebra_sim::network::Connection;
-use vertebra_sim::{Node, NodeId, before, record, sometimes};
+use vertebra_sim::{Instant, Node, NodeId, before, record, sometimes};
 
+use crate::cluster;
+use crate::error::Error;
 use crate::history::{OperationId, Outcome, Request};
 use crate::observer::Observer;
 use crate::options::Options;
@@ -15,6 +17,12 @@ use crate::wire::{CLIENT_PORT, ClientReply, ClientRequest};
 
 /// What a client waits before it tries another endpoint.
 const BACKOFF: Duration = Duration::from_millis(25);
+
+/// How long nobody answers before a client asks who the members are, and how often it does so at most.
+const SYNC_AFTER: Duration = Duration::from_secs(2);
+
+/// How long it waits for that.
+const SYNC_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// A client of the cluster, with one operation under way at a time.
 pub(crate) struct Client {
@@ -27,6 +35,11 @@ pub(crate) struct Client {
     options: Rc<Options>,
     session: u32,
     requests: u64,
+    /// Whether it keeps to one member, rather than to all of them.
+    bound: bool,
+    /// Since when, on its own clock, nobody has answered; and when it last asked who the members are.
+    unanswered: Option<Instant>,
+    synced: Instant,
 }
 
 /// How one attempt ended.
@@ -46,13 +59,27 @@ impl Client {
         options: Rc<Options>,
     ) -> Self {
         let session = observer.new_session();
-        Self { node, observer, endpoints, endpoint: 0, connection: None, options, session, requests: 0 }
+        let (bound, synced) = (endpoints.len() == 1, node.now());
+        Self {
+            node,
+            observer,
+            endpoints,
+            endpoint: 0,
+            connection: None,
+            options,
+            session,
+            requests: 0,
+            bound,
+            unanswered: None,
+            synced,
+        }
     }
 
     /// Sends a request and waits for its outcome, for as long as its timeout.
     pub(crate) async fn call(&mut self, request: Request) -> Outcome {
         let operation = self.observer.invoked(self.session, &request);
         record!(self.node, "client", "{}: {}", operation.index(), Shown(&request));
+        self.unanswered.get_or_insert(self.node.now());
         let deadline = self.node.sleep(self.options.traffic.request_timeout);
         let (outcome, applied_index) =
             before(deadline, self.try_to(operation, &request)).await.unwrap_or((Outcome::Unknown, None));
@@ -74,11 +101,20 @@ impl Client {
 
     async fn try_to(&mut self, operation: OperationId, request: &Request) -> (Outcome, Option<u64>) {
         loop {
+            if self.unanswered.is_some_and(|since| since + SYNC_AFTER <= self.node.now()) {
+                self.sync_endpoints().await;
+            }
             match self.attempt(operation, request).await {
                 Attempt::Replied(ClientReply { result: Ok(response), applied_index, .. }) => {
+                    self.unanswered = None;
                     return (Outcome::Ok(response), Some(applied_index));
                 }
                 Attempt::Replied(ClientReply { result: Err(error), applied_index, .. }) => {
+                    if error == Error::NotSupportedForLearner {
+                        self.sync_endpoints().await;
+                    } else if !error.outcome_unknown() {
+                        self.unanswered = None;
+                    }
                     if !error.outcome_unknown() {
                         return (Outcome::Failed(error), Some(applied_index));
                     }
@@ -125,14 +161,41 @@ impl Client {
         }
     }
 
+    /// Asks who votes, and talks to these from now on: etcd's client does so every now and then, if it is told to.
+    /// One that is bound to a member leaves it only for good.
+    async fn sync_endpoints(&mut self) {
+        if self.node.now() < self.synced + SYNC_AFTER {
+            return;
+        }
+        self.synced = self.node.now();
+        let asked = cluster::ask_who_votes(&self.node, &self.options, self.requests);
+        let Some(voters) = before(self.node.sleep(SYNC_TIMEOUT), asked).await.flatten() else { return };
+        if !self.bound {
+            if voters.len() == self.endpoints.len()
+                && voters.iter().all(|voter| self.endpoints.contains(voter))
+            {
+                return;
+            }
+            self.endpoints = voters;
+        } else if !voters.contains(&self.endpoints[0]) {
+            let NodeId::Client(number) = self.node.id() else { return };
+            self.endpoints = vec![voters[usize::from(number) % voters.len()]];
+            record!(self.node, "client", "turns to {}", self.endpoints[0]);
+        } else {
+            return;
+        }
+        (self.endpoint, self.connection) = (0, None);
+    }
+
     /// Moves to the members that can be counted on, if none of its own can: what an operator does for clients of a
     /// member that is gone for good.
     pub(crate) fn leave_broken_endpoints(&mut self) {
         let world = self.node.world();
-        if self.endpoints.iter().any(|member| world.expected(*member)) {
+        let serves = |member: &NodeId| world.expected(*member) && world.is_enabled(*member);
+        if self.endpoints.iter().any(serves) {
             return;
         }
-        let left: Vec<NodeId> = world.members().filter(|member| world.expected(*member)).collect();
+        let left: Vec<NodeId> = world.machines().filter(serves).collect();
         if !left.is_empty() {
             record!(self.node, "client", "moves to other members");
             (self.endpoints, self.endpoint, self.connection) = (left, 0, None);

@@ -134,6 +134,36 @@ pub enum Error {
     /// The client's deadline passed. This text comes from gRPC, on either side, and bears no prefix.
     #[error("context deadline exceeded")]
     DeadlineExceeded,
+    /// No member has this identifier, or one had it and was removed.
+    #[error("etcdserver: member not found")]
+    MemberNotFound,
+    /// A member has this identifier already.
+    #[error("etcdserver: member ID already exist")]
+    MemberExist,
+    /// A member can be reached under this address already.
+    #[error("etcdserver: Peer URLs already exists")]
+    PeerUrlExist,
+    /// After the change, fewer members than a quorum would have been started.
+    #[error("etcdserver: re-configuration failed due to not enough started members")]
+    MemberNotEnoughStarted,
+    /// The member to promote votes already.
+    #[error("etcdserver: can only promote a learner member")]
+    MemberNotLearner,
+    /// The learner to promote lags behind.
+    #[error("etcdserver: can only promote a learner member which is in sync with leader")]
+    LearnerNotReady,
+    /// There may be no more learners.
+    #[error("etcdserver: too many learner members in cluster")]
+    TooManyLearners,
+    /// The member does not lead, and what was asked is the leader's to do.
+    #[error("etcdserver: not leader")]
+    NotLeader,
+    /// The member that shall lead is none, or a learner.
+    #[error("etcdserver: bad leader transferee")]
+    BadLeaderTransferee,
+    /// The member that shall lead did not begin to in time.
+    #[error("etcdserver: request timed out, leader transfer took too long")]
+    TimedOutLeaderTransfer,
     /// A proposal without a request in it.
     #[error("etcdserver: unknown method")]
     UnknownMethod,
@@ -156,10 +186,18 @@ impl Error {
             Self::Compacted | Self::FutureRevision | Self::LeaseTtlTooLarge => Code::OutOfRange,
             Self::LeaseExists => Code::FailedPrecondition,
             Self::NoSpace | Self::TooManyRequests => Code::ResourceExhausted,
-            Self::LeaseNotFound => Code::NotFound,
+            Self::LeaseNotFound | Self::MemberNotFound => Code::NotFound,
             Self::PermissionDenied => Code::PermissionDenied,
             Self::InvalidAuthToken => Code::Unauthenticated,
-            Self::NotSupportedForLearner => Code::FailedPrecondition,
+            Self::NotSupportedForLearner
+            | Self::MemberExist
+            | Self::PeerUrlExist
+            | Self::MemberNotEnoughStarted
+            | Self::MemberNotLearner
+            | Self::LearnerNotReady
+            | Self::TooManyLearners
+            | Self::NotLeader
+            | Self::BadLeaderTransferee => Code::FailedPrecondition,
             Self::NoLeader
             | Self::LeaderChanged
             | Self::Stopped
@@ -167,6 +205,7 @@ impl Error {
             | Self::TimedOutLeaderFailure
             | Self::TimedOutConnectionLost
             | Self::TimedOutAppliedIndex
+            | Self::TimedOutLeaderTransfer
             | Self::Unhealthy => Code::Unavailable,
             Self::Corrupt => Code::DataLoss,
             Self::Canceled => Code::Canceled,

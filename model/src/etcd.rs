@@ -4,13 +4,16 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use vertebra_sim::atlas::Damage;
 use vertebra_sim::random::Streams;
 use vertebra_sim::schedule::Shape;
 use vertebra_sim::{Node, NodeId, System, Violation, World};
 
 use crate::client::Client;
+use crate::inventory::Inventory;
 use crate::member::Member;
 use crate::observer::Observer;
+use crate::operator::Operator;
 use crate::options::Options;
 use crate::workload::Workload;
 
@@ -28,6 +31,8 @@ const LOOK: Duration = Duration::from_millis(20);
 pub struct Etcd {
     options: Rc<Options>,
     observer: Rc<Observer>,
+    inventory: Rc<Inventory>,
+    operator: Rc<Operator>,
     /// Clients that the cluster has answered since all faults were healed.
     answered: Cell<u16>,
 }
@@ -65,11 +70,14 @@ impl System for Etcd {
 
     fn new(world: &World, options: Options) -> Self {
         let observer = Rc::new(Observer::new(world, &options));
-        Self { options: Rc::new(options), observer, answered: Cell::new(0) }
+        let (options, inventory) = (Rc::new(options), Rc::new(Inventory::default()));
+        let operator = Rc::new(Operator::new(Rc::clone(&options), Rc::clone(&inventory)));
+        Self { options, observer, inventory, operator, answered: Cell::new(0) }
     }
 
     async fn member(self: Rc<Self>, node: Node) -> Result<(), String> {
-        Member::run(node, Rc::clone(&self.options), Rc::clone(&self.observer)).await
+        let inventory = Rc::clone(&self.inventory);
+        Member::run(node, Rc::clone(&self.options), Rc::clone(&self.observer), inventory).await
     }
 
     async fn client(self: Rc<Self>, node: Node) {
@@ -80,13 +88,31 @@ impl System for Etcd {
         self.answered.set(self.answered.get() + 1);
     }
 
+    async fn operator(self: Rc<Self>, node: Node) {
+        Rc::clone(&self.operator).run(node).await;
+    }
+
+    fn operate(&self, _: &World, operation: &str, targets: &[NodeId]) -> bool {
+        self.operator.order(operation, targets)
+    }
+
+    fn voters(&self, _: &World) -> Vec<NodeId> {
+        self.observer.voters()
+    }
+
+    fn is_sound(&self, damage: &Damage) -> bool {
+        self.inventory.is_replaced_since(damage.member, damage.since)
+    }
+
     fn leader(&self) -> Option<NodeId> {
         self.observer.leader()
     }
 
     async fn settle(self: Rc<Self>, world: World) {
         self.observer.healed();
+        self.operator.repair();
         while self.answered.get() < self.options.clients
+            || !self.operator.is_content()
             || !self.leases_have_expired()
             || !self.observer.members_agree()
         {
@@ -105,7 +131,11 @@ impl System for Etcd {
             oracle: "liveness",
             clause,
             shape: String::new(),
-            detail: format!("{answered} of {clients} clients were answered; {}", self.observer.standing()),
+            detail: format!(
+                "{answered} of {clients} clients were answered; the operator is {}content; {}",
+                if self.operator.is_content() { "" } else { "not " },
+                self.observer.standing()
+            ),
         }
     }
 

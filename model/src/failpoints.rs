@@ -24,7 +24,7 @@ pub const RAFT_AFTER_WAL_RELEASE: &str = "raftAfterWALRelease";
 pub const APPLY_BEFORE_OPEN_SNAPSHOT: &str = "applyBeforeOpenSnapshot";
 /// When its backend is open, and not in use yet.
 pub const APPLY_AFTER_OPEN_SNAPSHOT: &str = "applyAfterOpenSnapshot";
-/// Before a member that has started serves anybody.
+/// Before a member tells the cluster that it has started.
 pub const BEFORE_PUBLISHING: &str = "beforePublishing";
 /// Before an entry is applied.
 pub const BEFORE_APPLY_ONE_ENTRY_NORMAL: &str = "beforeApplyOneEntryNormal";
@@ -34,6 +34,27 @@ pub const SNAPSHOT_BEFORE_SAVE: &str = "snapshotBeforeSave";
 pub const SNAPSHOT_BEFORE_RENAME: &str = "snapshotBeforeRename";
 /// Before a member starts Raft on what it recovered.
 pub const RECOVERY_BEFORE_START: &str = "recoveryBeforeStart";
+
+// Membership.
+
+/// Before an entry that changes the configuration is applied.
+pub const BEFORE_APPLY_ONE_CONF_CHANGE: &str = "beforeApplyOneConfChange";
+/// Where a follower takes a leader's heartbeat: what strikes here and goes on has dropped it.
+pub const RAFT_DROP_HEARTBEAT: &str = "raftDropHeartbeat";
+/// Between the question whether a member exists and what is done on the strength of it.
+pub const AFTER_IS_MEMBER_EXIST: &str = "afterIsMemberExist";
+/// Before a change of the configuration is proposed.
+pub const CONF_CHANGE_BEFORE_PROPOSE: &str = "confChangeBeforePropose";
+/// When a change of the configuration is applied, before the operator is told.
+pub const CONF_CHANGE_BEFORE_ANSWER: &str = "confChangeBeforeAnswer";
+/// When a member has applied that it was removed, before it begins to stop.
+pub const CONF_CHANGE_BEFORE_STOP: &str = "confChangeBeforeStop";
+/// Before a leader hands its leadership over.
+pub const MOVE_LEADER_BEFORE_TRANSFER: &str = "moveLeaderBeforeTransfer";
+/// Before a member that was added asks the others who they are.
+pub const MEMBER_ADD_BEFORE_START: &str = "memberAddBeforeStart";
+/// When it knows, before it makes its log.
+pub const MEMBER_ADD_BEFORE_CREATE: &str = "memberAddBeforeCreate";
 
 // Compaction.
 
@@ -64,10 +85,9 @@ const COMPACTION: &[&str] = &[
 ];
 
 /// All of them, part by part.
-pub const FAILPOINTS: &[&str] =
-    &join::<{ MEMBER.len() + COMMIT.len() + COMPACTION.len() + LEASES.len() }>(&[
-        MEMBER, COMMIT, COMPACTION, LEASES,
-    ]);
+pub const FAILPOINTS: &[&str] = &join::<
+    { MEMBER.len() + COMMIT.len() + COMPACTION.len() + MEMBERSHIP.len() + LEASES.len() },
+>(&[MEMBER, COMMIT, COMPACTION, MEMBERSHIP, LEASES]);
 
 /// The lists as one.
 const fn join<const COUNT: usize>(lists: &[&[&'static str]]) -> [&'static str; COUNT] {
@@ -85,6 +105,19 @@ const fn join<const COUNT: usize>(lists: &[&[&'static str]]) -> [&'static str; C
     assert!(count == COUNT);
     all
 }
+
+/// Those of changes of the membership.
+const MEMBERSHIP: &[&str] = &[
+    BEFORE_APPLY_ONE_CONF_CHANGE,
+    RAFT_DROP_HEARTBEAT,
+    AFTER_IS_MEMBER_EXIST,
+    CONF_CHANGE_BEFORE_PROPOSE,
+    CONF_CHANGE_BEFORE_ANSWER,
+    CONF_CHANGE_BEFORE_STOP,
+    MOVE_LEADER_BEFORE_TRANSFER,
+    MEMBER_ADD_BEFORE_START,
+    MEMBER_ADD_BEFORE_CREATE,
+];
 
 /// Those of a member's loops.
 const MEMBER: &[&str] = &[

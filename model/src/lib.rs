@@ -23,15 +23,18 @@
 pub mod api;
 pub mod backend;
 mod client;
+pub mod cluster;
 mod defect;
 pub mod error;
 mod etcd;
 pub mod failpoints;
 pub mod history;
+mod inventory;
 pub mod lessor;
 mod member;
 pub mod mvcc;
 mod observer;
+mod operator;
 mod options;
 pub mod oracle;
 pub mod response;

@@ -7,11 +7,12 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use raft::eraftpb::{Entry, HardState, Message, MessageType};
+use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Message, MessageType, SnapshotMetadata};
 use vertebra_sim::time::Instant;
 use vertebra_sim::{NodeId, Violation, World, record};
 
 use crate::api::InternalRaftRequest;
+use crate::cluster::{MemberId, Shown, machine};
 use crate::history::{History, OperationId, Outcome, Request};
 use crate::member::{Kv, member_id};
 use crate::options::Options;
@@ -19,7 +20,7 @@ use crate::oracle::agreement::Agreement;
 use crate::oracle::leases::{self, Bounds, Leases};
 use crate::oracle::linearizable_history::{self, Conclusion};
 use crate::oracle::linearizable_log::{self, LogEntry, Witness};
-use crate::oracle::raft_safety::{self, Durable, RaftSafety, Recovered};
+use crate::oracle::raft_safety::{self, Configuration, Durable, RaftSafety, Recovered};
 use crate::oracle::revisions::{self, Revisions};
 use crate::oracle::{self, commit_window, durability, serializable};
 
@@ -49,11 +50,16 @@ pub(crate) struct Observer {
     request_timeout: Duration,
     /// When the faults were over.
     healed: Cell<Option<Instant>>,
+    /// By machine.
     members: RefCell<Vec<View>>,
+    /// The newest configuration that holds for anybody, and the entry from which it does.
+    configuration: RefCell<(u64, Configuration)>,
 }
 
 /// A member as the observer last saw it.
 struct View {
+    /// The member that was started last on this machine; 0 for none.
+    id: MemberId,
     term: u64,
     role: Role,
     applied: u64,
@@ -63,7 +69,7 @@ struct View {
 impl Observer {
     pub(crate) fn new(world: &World, options: &Options) -> Self {
         let voters: Vec<_> = (1..=u64::from(options.members)).collect();
-        let view = || View { term: 0, role: Role::Other, applied: 0, kv: None };
+        let view = |_| View { id: 0, term: 0, role: Role::Other, applied: 0, kv: None };
         Self {
             world: world.clone(),
             without_oracles: options.without_oracles.clone(),
@@ -79,7 +85,8 @@ impl Observer {
             election_timeout: options.election_timeout(),
             request_timeout: options.request_timeout(),
             healed: Cell::new(None),
-            members: RefCell::new(voters.iter().map(|_| view()).collect()),
+            members: RefCell::new(world.machines().map(view).collect()),
+            configuration: RefCell::new((0, Configuration::of(&voters))),
         }
     }
 
@@ -141,6 +148,7 @@ impl Observer {
         member: u64,
         state: &HardState,
         (snapshot_index, snapshot_term): (u64, u64),
+        (configured, conf_state): (u64, &ConfState),
         entries: &[Entry],
         kv: &Rc<Kv>,
     ) {
@@ -153,11 +161,13 @@ impl Observer {
             snapshot_term,
         };
         self.raft(|raft| raft.restarted(member, recovered, entries.iter().map(observed)));
+        self.configured(member, configured, conf_state);
         // The log is synced before it is read, whoever wrote what is in it.
         let last = entries.last().map_or((snapshot_index, snapshot_term), |entry| (entry.index, entry.term));
         self.persisted(member, state, last.0, last.1);
         self.view(member, |view| {
             *view = View {
+                id: member,
                 term: state.term,
                 role: Role::Other,
                 applied: snapshot_index,
@@ -173,6 +183,26 @@ impl Observer {
             Role::Leader => self.raft(|raft| raft.became_leader(member, term)),
             Role::Other => self.raft.borrow_mut().stepped_down(member),
         }
+    }
+
+    /// From entry `index` on, this configuration holds for a member.
+    pub(crate) fn configured(&self, member: MemberId, index: u64, conf_state: &ConfState) {
+        let in_order = |members: &[MemberId]| {
+            let mut members = members.to_vec();
+            members.sort_unstable();
+            members
+        };
+        let configuration = Configuration {
+            voters: in_order(&conf_state.voters),
+            outgoing: in_order(&conf_state.voters_outgoing),
+            learners: in_order(&conf_state.learners),
+            learners_next: in_order(&conf_state.learners_next),
+        };
+        let newest = &mut *self.configuration.borrow_mut();
+        if index > newest.0 {
+            *newest = (index, configuration.clone());
+        }
+        self.raft(|raft| raft.configured(member, index, configuration));
     }
 
     pub(crate) fn proposed(&self, operation: OperationId, proposal: u64) {
@@ -261,8 +291,10 @@ impl Observer {
     }
 
     /// A member took a snapshot from the leader in place of its log.
-    pub(crate) fn installed_snapshot(&self, member: u64, index: u64, term: u64) {
+    pub(crate) fn installed_snapshot(&self, member: u64, metadata: &SnapshotMetadata) {
+        let SnapshotMetadata { index, term, .. } = *metadata;
         self.raft(|raft| raft.installed_snapshot(member, index, term));
+        self.configured(member, index, metadata.get_conf_state());
     }
 
     /// And then in place of its store.
@@ -288,7 +320,9 @@ impl Observer {
     }
 
     fn view(&self, member: u64, change: impl FnOnce(&mut View)) {
-        change(&mut self.members.borrow_mut()[member as usize - 1]);
+        let view = &mut self.members.borrow_mut()[usize::from(machine(member)) - 1];
+        // A member that comes back on a machine is told of by its restart.
+        change(view);
     }
 
     // What the harness asks.
@@ -302,14 +336,30 @@ impl Observer {
         leaders.max_by_key(|(_, view)| view.term).map(|(number, _)| member_id(number))
     }
 
-    /// Whether all members that can be counted on run and have applied the same.
+    /// Whether all who take part and can be counted on run and have applied the same, and no change is half done.
     pub(crate) fn members_agree(&self) -> bool {
+        let (_, configuration) = &*self.configuration.borrow();
         let members = self.members.borrow();
+        let view = |id: MemberId| &members[usize::from(machine(id)) - 1];
+        let mut expected = configuration.members().filter(|id| self.world.expected(member_id(*id)));
         let mut first = None;
-        let mut expected =
-            self.world.members().zip(members.iter()).filter(|(id, _)| self.world.expected(*id));
-        expected
-            .all(|(id, view)| self.world.is_running(id) && *first.get_or_insert(view.applied) == view.applied)
+        configuration.outgoing.is_empty()
+            && expected.all(|id| {
+                let applied = view(id).applied;
+                self.world.is_running(member_id(id))
+                    && view(id).id == id
+                    && *first.get_or_insert(applied) == applied
+            })
+    }
+
+    /// The machines of those who vote.
+    pub(crate) fn voters(&self) -> Vec<NodeId> {
+        let (_, configuration) = &*self.configuration.borrow();
+        let mut machines: Vec<_> =
+            configuration.voters.iter().chain(&configuration.outgoing).map(|id| member_id(*id)).collect();
+        machines.sort_unstable();
+        machines.dedup();
+        machines
     }
 
     /// The faults are over.
@@ -319,19 +369,25 @@ impl Observer {
 
     /// Whether no lease of less than `ttl` seconds is left on those members that can be counted on.
     pub(crate) fn leases_have_expired(&self, ttl: i64) -> bool {
+        let (_, configuration) = &*self.configuration.borrow();
         let members = self.members.borrow();
-        let mut expected =
-            self.world.members().zip(members.iter()).filter(|(id, _)| self.world.expected(*id));
-        expected.all(|(_, view)| view.kv.as_ref().is_none_or(|kv| kv.leases_have_expired(ttl)))
+        let mut expected = configuration.members().filter(|id| self.world.expected(member_id(*id)));
+        expected.all(|id| {
+            let kv = &members[usize::from(machine(id)) - 1].kv;
+            kv.as_ref().is_none_or(|kv| kv.leases_have_expired(ttl))
+        })
     }
 
     /// Where each member stands, for a report.
     pub(crate) fn standing(&self) -> String {
         let members = self.members.borrow();
-        let each = (1..).zip(members.iter()).map(|(number, view)| {
+        let (_, configuration) = &*self.configuration.borrow();
+        let each = (1..).zip(members.iter()).filter(|(_, view)| view.id != 0).map(|(number, view)| {
             let id = member_id(number);
             let state = if self.world.is_running(id) { "runs" } else { "is down" };
-            format!("{id} {state} in term {} and has applied {}", view.term, view.applied)
+            let part = if configuration.members().any(|member| member == view.id) { "" } else { " no more" };
+            let name = Shown(view.id);
+            format!("{id} {state} as {name}{part} in term {} and has applied {}", view.term, view.applied)
         });
         each.collect::<Vec<_>>().join("; ")
     }
@@ -360,7 +416,8 @@ impl Observer {
         };
         self.overrule(leases::check(history, witness, &self.leases.borrow(), &bounds))?;
         for (number, view) in (1..).zip(self.members.borrow().iter()) {
-            let caught_up = self.world.has_settled() && self.world.expected(member_id(number));
+            let takes_part = self.configuration.borrow().1.members().any(|member| member == view.id);
+            let caught_up = takes_part && self.world.has_settled() && self.world.expected(member_id(number));
             if let Some(kv) = view.kv.as_ref().filter(|_| caught_up) {
                 self.overrule(durability::check(history, number, &**kv))?;
                 self.overrule(kv.check_attachments(number))?;
@@ -371,5 +428,6 @@ impl Observer {
 }
 
 fn observed(entry: &Entry) -> raft_safety::Entry<'_> {
-    raft_safety::Entry { index: entry.index, term: entry.term, data: &entry.data }
+    let reconfigures = entry.entry_type != EntryType::EntryNormal;
+    raft_safety::Entry { index: entry.index, term: entry.term, data: &entry.data, reconfigures }
 }

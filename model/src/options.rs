@@ -13,6 +13,7 @@ use vertebra_sim::time::text;
 
 use crate::defect::Defect;
 use crate::failpoints::{FAILPOINTS, RECOVERY_FAILPOINTS};
+use crate::operator::OPERATIONS;
 use crate::syncs::{SkippedSyncs, Sync};
 use crate::{oracle, wire};
 
@@ -36,6 +37,13 @@ pub struct Options {
     pub members: u16,
     /// Clients, each with one operation under way at a time.
     pub clients: u16,
+    /// Machines that stand by, for members that are added.
+    #[serde(default)]
+    pub spares: u16,
+    /// Whether a change of the membership is refused when it could leave the cluster without a quorum (etcd:
+    /// `--strict-reconfig-check`).
+    #[serde(default = "yes")]
+    pub strict_reconfiguration: bool,
     /// The bugs that are switched on.
     #[serde(default)]
     pub defects: Vec<Defect>,
@@ -143,10 +151,13 @@ impl Options {
         let mut size = streams.stream("options/size", 0);
         let mut raft = streams.stream("options/raft", 0);
         let mut storage = streams.stream("options/storage", 0);
+        let mut membership = streams.stream("options/membership", 0);
         let mut backend = streams.stream("options/backend", 0);
         let mut compaction = streams.stream("options/compaction", 0);
         let millis = Duration::from_millis;
         Self {
+            spares: *membership.weighted(&[(3, 0), (4, 1), (3, 2)]),
+            strict_reconfiguration: !membership.chance(250_000),
             members: *size.weighted(&[(2, 1), (7, 3), (1, 5)]),
             clients: size.between(3, 8) as u16,
             defects: Vec::new(),
@@ -187,6 +198,8 @@ impl Options {
         let millis = Duration::from_millis;
         Self {
             members: 3,
+            spares: 0,
+            strict_reconfiguration: true,
             clients: 3,
             defects: Vec::new(),
             without_oracles: Vec::new(),
@@ -259,8 +272,13 @@ impl Options {
         }
         self.leases.check()?;
         self.traffic.check()?;
+        if self.spares > 8 {
+            return refuse("spares: there may be 8 at most");
+        }
         self.operations.check(self.clients).map_err(|problem| format!("operations: {problem}"))?;
         Ok(Shape {
+            spares: self.spares,
+            operations: OPERATIONS,
             failpoints: FAILPOINTS,
             recovery_failpoints: RECOVERY_FAILPOINTS,
             messages: wire::MESSAGES,
@@ -297,6 +315,10 @@ impl Options {
         let timeout = self.heartbeat_interval * (3 * u32::from(self.election_ticks) / 2);
         timeout.as_secs() as i64 + i64::from(timeout.subsec_nanos() > 0)
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// etcd's default, for schedules from before this could be chosen.

@@ -13,6 +13,7 @@ use raft::eraftpb::{Message, MessageType};
 
 use vertebra_sim::network;
 
+use crate::cluster::Shown;
 use crate::error::Error;
 use crate::history::{OperationId, Request};
 use crate::response::Response;
@@ -37,6 +38,9 @@ pub const MESSAGES: &[&str] = &[
     "timeout-now",
     "read-index",
     "read-index-answer",
+    "greeting",
+    "greeting-answer",
+    "removed",
     "proposal",
     "snapshot",
     "snapshot-answer",
@@ -44,6 +48,8 @@ pub const MESSAGES: &[&str] = &[
     "lease-answer",
     "client-request",
     "client-reply",
+    "cluster-request",
+    "cluster-reply",
 ];
 
 /// A datagram between members.
@@ -53,8 +59,27 @@ pub enum PeerMessage {
     Raft(Message),
     /// A follower asks the leader for an index from which a read is up to date.
     ReadIndex {
+        /// Who asks.
+        member: u64,
         /// Unique among all attempts of the asking member.
         attempt: u64,
+    },
+    /// Another member asks whether this one can be reached.
+    Greeting {
+        /// The greeter's number for it.
+        number: u64,
+    },
+    /// It can.
+    GreetingAnswer {
+        /// The number of the greeting.
+        number: u64,
+        /// Who answers.
+        member: u64,
+    },
+    /// Whoever is this member has been removed, and is not listened to (etcd: HTTP status 410).
+    Removed {
+        /// The member.
+        member: u64,
     },
     /// The leader's answer.
     ReadIndexAnswer {
@@ -97,6 +122,9 @@ impl network::Message for PeerMessage {
             },
             Self::ReadIndex { .. } => "read-index",
             Self::ReadIndexAnswer { .. } => "read-index-answer",
+            Self::Greeting { .. } => "greeting",
+            Self::GreetingAnswer { .. } => "greeting-answer",
+            Self::Removed { .. } => "removed",
         }
     }
 }
@@ -106,7 +134,10 @@ impl Hash for PeerMessage {
         std::mem::discriminant(self).hash(state);
         match self {
             Self::Raft(message) => hash_raft(message, state),
-            Self::ReadIndex { attempt } => attempt.hash(state),
+            Self::ReadIndex { member, attempt } => (member, attempt).hash(state),
+            Self::Greeting { number } => number.hash(state),
+            Self::GreetingAnswer { number, member } => (number, member).hash(state),
+            Self::Removed { member } => member.hash(state),
             Self::ReadIndexAnswer { attempt, index } => (attempt, index).hash(state),
         }
     }
@@ -134,6 +165,10 @@ fn hash_raft<H: Hasher>(message: &Message, state: &mut H) {
     if let Some(snapshot) = message.snapshot.as_ref() {
         let metadata = snapshot.get_metadata();
         (metadata.index, metadata.term).hash(state);
+        let conf_state = metadata.get_conf_state();
+        for members in [&conf_state.voters, &conf_state.learners, &conf_state.voters_outgoing] {
+            members.hash(state);
+        }
     }
 }
 
@@ -141,7 +176,10 @@ impl fmt::Display for PeerMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Raft(message) => write_raft(f, message),
-            Self::ReadIndex { attempt } => write!(f, "ReadIndex attempt {attempt}"),
+            Self::ReadIndex { attempt, .. } => write!(f, "ReadIndex attempt {attempt}"),
+            Self::Greeting { number } => write!(f, "Greeting {number}"),
+            Self::GreetingAnswer { number, .. } => write!(f, "GreetingAnswer {number}"),
+            Self::Removed { member } => write!(f, "member {} is removed", Shown(*member)),
             Self::ReadIndexAnswer { attempt, index } => {
                 write!(f, "ReadIndex attempt {attempt}: index {index}")
             }
@@ -180,8 +218,15 @@ fn write_raft(f: &mut fmt::Formatter<'_>, message: &Message) -> fmt::Result {
 /// What goes over a connection from one member to another.
 #[derive(Clone, Hash, Debug)]
 pub enum PeerStream {
+    /// Who sends; the first thing on a connection. A member that was removed is not listened to.
+    Hello {
+        /// The sender.
+        member: u64,
+    },
     /// A proposal that a follower passes on to the leader.
     Proposal(Bytes),
+    /// The same, of a change of the configuration.
+    ConfChange(Bytes),
     /// A snapshot follows, of so many bytes.
     Snapshot {
         /// Raft's message, encoded.
@@ -198,7 +243,8 @@ pub enum PeerStream {
 impl network::Message for PeerStream {
     fn kind(&self) -> &'static str {
         match self {
-            Self::Proposal(_) => "proposal",
+            Self::Hello { .. } => "",
+            Self::Proposal(_) | Self::ConfChange(_) => "proposal",
             Self::Snapshot { .. } | Self::Chunk(_) => "snapshot",
         }
     }
@@ -207,7 +253,9 @@ impl network::Message for PeerStream {
 impl fmt::Display for PeerStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Hello { member } => write!(f, "from member {}", Shown(*member)),
             Self::Proposal(data) => write!(f, "proposal of {} bytes", data.len()),
+            Self::ConfChange(data) => write!(f, "change of the configuration of {} bytes", data.len()),
             Self::Snapshot { length, .. } => write!(f, "snapshot of {length} bytes"),
             Self::Chunk(bytes) => write!(f, "chunk of {} bytes", bytes.len()),
         }

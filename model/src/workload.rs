@@ -118,8 +118,8 @@ impl Workload {
             }
         }
         // The cluster is whole again, or as whole as it will be: a write and a read must succeed.
-        self.client.leave_broken_endpoints();
         loop {
+            self.client.leave_broken_endpoints();
             let put = Request::Put(self.requests.put());
             if self.succeeds(put).await && self.succeeds(list(0)).await {
                 return;
@@ -379,6 +379,7 @@ impl std::fmt::Display for ShortName {
         match self.0 {
             NodeId::Client(number) => write!(f, "c{number}"),
             NodeId::Member(number) => write!(f, "m{number}"),
+            NodeId::Operator => f.write_str("o"),
         }
     }
 }

@@ -34,11 +34,16 @@ pub(crate) struct Armed {
 impl Node {
     /// Marks a place by `name`, at which a schedule may let the process crash, pause or wait.
     ///
-    /// Without a fault armed for it, it costs a count and a look at an empty list.
-    pub async fn failpoint(&self, name: &'static str) {
+    /// Without a fault armed for it, it costs a count and a look at an empty list. Whether a fault struck, for places
+    /// where the process then does something else.
+    pub async fn failpoint(&self, name: &'static str) -> bool {
         self.world().counters().passes(name);
-        if let Some(strike) = self.world().hit(self.id(), name) {
-            self.strike(name, strike).await;
+        match self.world().hit(self.id(), name) {
+            Some(strike) => {
+                self.strike(name, strike).await;
+                true
+            }
+            None => false,
         }
     }
 

@@ -157,6 +157,8 @@ async fn run_inside<S: System>(schedule: &Schedule<S::Options>, shape: &Shape, t
         streams: Streams::new(schedule.seed),
         members: shape.members,
         clients: shape.clients,
+        spares: shape.spares,
+        has_operator: !shape.operations.is_empty(),
         peer_links: (&schedule.network.peers).into(),
         client_links: (&schedule.network.clients).into(),
         disk: schedule.disk,
@@ -254,12 +256,15 @@ async fn judge<S: System>(
             match node.id() {
                 crate::NodeId::Member(_) => system.member(node).boxed_local(),
                 crate::NodeId::Client(_) => system.client(node).map(Ok).boxed_local(),
+                crate::NodeId::Operator => system.operator(node).map(Ok).boxed_local(),
             }
         })
     });
     nemesis.begin(world);
+    let spares = world.machines().skip(world.members().count());
+    spares.for_each(|spare| world.leave_stopped(spare));
     for node in world.nodes() {
-        world.start(node);
+        world.start_unless_stopped(node);
     }
     world.atlas().set_cluster(Some(Rc::clone(system) as Rc<dyn Cluster>));
     let (healed, given_up) =

@@ -145,6 +145,12 @@ impl Node {
         .await;
     }
 
+    /// Ends this process, as an `exit` without an error does: its supervisor leaves it ended. Never returns.
+    pub async fn finish(&self, reason: &str) -> ! {
+        self.world.process_finishes(self, reason);
+        std::future::pending().await
+    }
+
     /// Ends this process, as `exit` does; a supervisor starts it again after a while. Never returns.
     pub async fn exit(&self, reason: &str) -> ! {
         self.world.process_exits(self, reason);

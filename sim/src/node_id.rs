@@ -5,16 +5,20 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A node of a run: a member of the cluster, or a client of it. Both are counted from 1.
+/// A node of a run: a member of the cluster, a client of it, or who operates it. Members and clients are counted
+/// from 1.
 ///
-/// As text, in a schedule as in a trace, it is `member 1` or `client 2`.
+/// As text, in a schedule as in a trace, it is `member 1`, `client 2` or `operator`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum NodeId {
-    /// One of the processes that the run is about.
+    /// One of the processes that the run is about. Behind those that the cluster begins with, the machines that have
+    /// no process yet are numbered on.
     Member(u16),
     /// One of the processes that use them.
     Client(u16),
+    /// Who changes the cluster while it runs, where the system has such a one.
+    Operator,
 }
 
 impl fmt::Display for NodeId {
@@ -22,6 +26,7 @@ impl fmt::Display for NodeId {
         match self {
             Self::Member(number) => write!(f, "member {number}"),
             Self::Client(number) => write!(f, "client {number}"),
+            Self::Operator => f.write_str("operator"),
         }
     }
 }
@@ -31,6 +36,9 @@ impl FromStr for NodeId {
 
     /// Reads `member 1` or `client 2`; the error is a sentence that says what is wrong.
     fn from_str(text: &str) -> Result<Self, String> {
+        if text == "operator" {
+            return Ok(Self::Operator);
+        }
         let (node, number): (fn(u16) -> Self, _) = match text.split_once(' ') {
             Some(("member", number)) => (Self::Member, number),
             Some(("client", number)) => (Self::Client, number),
@@ -66,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_node_is_read_back_as_it_was_written() {
-        for node in [NodeId::Member(1), NodeId::Member(u16::MAX), NodeId::Client(2)] {
+        for node in [NodeId::Member(1), NodeId::Member(u16::MAX), NodeId::Client(2), NodeId::Operator] {
             assert_eq!(node.to_string().parse(), Ok(node));
         }
         assert_eq!(NodeId::Client(2).to_string(), "client 2");

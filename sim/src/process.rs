@@ -63,6 +63,8 @@ pub(crate) struct Process {
     /// The faults that set its clock, by number; they add up.
     jumps: RefCell<Vec<(usize, i64)>>,
     pub(crate) status: Cell<Status>,
+    /// Whether it is down because it shall be, and not because of a fault.
+    stopped: Cell<bool>,
     /// Faults that keep it down, and how often these were all lifted at once.
     down: Holds,
     paused: Holds,
@@ -117,6 +119,7 @@ impl Process {
             drifts: RefCell::default(),
             jumps: RefCell::default(),
             status: Cell::new(Status::Down),
+            stopped: Cell::new(false),
             down: Holds::default(),
             paused: Holds::default(),
             drawn: RefCell::default(),
@@ -208,8 +211,69 @@ impl World {
         self.process(self.index(id)).status.get() == Status::Running
     }
 
+    /// A machine has no process until [`start_process`](Self::start_process).
+    pub(crate) fn leave_stopped(&self, id: NodeId) {
+        self.process(self.index(id)).stopped.set(true);
+    }
+
+    /// Gives a node its power back if it had none, and starts its process unless that shall not run.
+    pub(crate) fn start_unless_stopped(&self, id: NodeId) {
+        let process = self.process(self.index(id));
+        if process.stopped.get() {
+            process.status.set(Status::Down);
+        } else {
+            self.start(id);
+        }
+    }
+
+    /// Whether the process of a machine shall run, though a fault may keep it down.
+    #[must_use]
+    pub fn is_enabled(&self, id: NodeId) -> bool {
+        !self.process(self.index(id)).stopped.get()
+    }
+
+    /// Whether a process ever ran on a node.
+    #[must_use]
+    pub fn is_used(&self, id: NodeId) -> bool {
+        self.process(self.index(id)).incarnation.get() > 0
+    }
+
+    /// Starts the process of a machine whose process was stopped, or that never had one. While a fault keeps the
+    /// machine down, it starts when that ends.
+    pub fn start_process(&self, id: NodeId) {
+        let index = self.index(id);
+        let process = self.process(index);
+        if process.stopped.replace(false) && !process.down.is_held() {
+            self.start(id);
+            self.something_woke();
+        }
+    }
+
+    /// Stops the process of a machine: nothing starts it again but [`start_process`](Self::start_process). What it
+    /// wrote is in the page cache, as after a kill.
+    pub fn stop_process(&self, id: NodeId) {
+        let index = self.index(id);
+        if self.process(index).stopped.replace(true) {
+            return;
+        }
+        record!(self.node_by_index(index), "process", "is stopped");
+        self.crash(index, Crash::Process);
+    }
+
+    /// Puts an empty disk in place of that of a machine.
+    ///
+    /// # Panics
+    ///
+    /// If a process runs there.
+    pub fn wipe_disk(&self, id: NodeId) {
+        let index = self.index(id);
+        assert!(!self.is_running(id), "the disk of {id} is in use");
+        record!(self.node_by_index(index), "process", "its disk is wiped");
+        self.process(index).drive.wipe();
+    }
+
     /// Starts the process of a node that is down.
-    pub(crate) fn start(&self, id: NodeId) {
+    fn start(&self, id: NodeId) {
         let index = self.index(id);
         let process = self.process(index);
         assert!(process.status.get() != Status::Running, "{id} runs already");
@@ -257,6 +321,15 @@ impl World {
         }
     }
 
+    /// A process ends by itself and for good: its supervisor leaves it alone.
+    pub(crate) fn process_finishes(&self, node: &Node, reason: &str) {
+        record!(node, "process", "exits for good: {}", reason);
+        if node.is_current() {
+            self.process(node.index()).stopped.set(true);
+            self.crash(node.index(), Crash::Process);
+        }
+    }
+
     /// Crashes a node, and starts it again after `down`, unless another fault keeps it down by then.
     pub(crate) fn crash_for(&self, id: NodeId, crash: Crash, down: Duration) {
         let index = self.index(id);
@@ -271,7 +344,7 @@ impl World {
         let epoch = self.process(index).down.take();
         self.call_after(down, move |world| {
             if world.process(index).down.let_go(epoch) {
-                world.start(id);
+                world.start_unless_stopped(id);
             }
         });
     }
@@ -389,7 +462,7 @@ impl World {
                     "a process is down until all faults are healed",
                     when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
                 );
-                self.start(process.id);
+                self.start_unless_stopped(process.id);
             }
         }
     }

@@ -56,6 +56,11 @@ impl Drive {
         latencies.duration(sync_latency_min, max) + self.stalled_for()
     }
 
+    /// Everything on it is gone. What faults do to it goes on.
+    pub(crate) fn wipe(&self) {
+        self.disk.borrow_mut().wipe();
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.full.get() > 0
     }

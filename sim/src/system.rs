@@ -59,6 +59,12 @@ pub trait System: Sized + 'static {
     /// What a client does.
     fn client(self: Rc<Self>, node: Node) -> impl Future<Output = ()>;
 
+    /// What the operator does: it carries out what it was told by [`operate`](Self::operate), over the network and
+    /// by what [`World`] lets one do to machines. There is one where the shape has operations.
+    fn operator(self: Rc<Self>, _node: Node) -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
+
     /// The member that leads, where the system has such a role; faults can then aim at it.
     fn leader(&self) -> Option<NodeId> {
         None

@@ -92,6 +92,8 @@ fn node_bits(node: NodeId) -> u64 {
     match node {
         NodeId::Member(number) => u64::from(number) << 1,
         NodeId::Client(number) => u64::from(number) << 1 | 1,
+        // No client has the number 0.
+        NodeId::Operator => 1,
     }
     .wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }

@@ -33,6 +33,9 @@ pub(crate) struct Setup {
     pub(crate) streams: Streams,
     pub(crate) members: u16,
     pub(crate) clients: u16,
+    /// Machines without a process at the start.
+    pub(crate) spares: u16,
+    pub(crate) has_operator: bool,
     pub(crate) peer_links: LinkProfile,
     pub(crate) client_links: LinkProfile,
     pub(crate) disk: schedule::Disk,
@@ -56,6 +59,8 @@ impl WeakWorld {
 struct Inner {
     streams: Streams,
     members: u16,
+    clients: u16,
+    spares: u16,
     now: Cell<Instant>,
     queue: RefCell<Queue>,
     network: RefCell<Network>,
@@ -77,21 +82,35 @@ struct Inner {
 impl World {
     /// A world on madsim's current runtime.
     pub(crate) fn new(setup: &Setup) -> Self {
-        let Setup { streams, members, clients, peer_links, client_links, disk, told, failpoints } = *setup;
-        let ids: Vec<_> =
-            (1..=members).map(NodeId::Member).chain((1..=clients).map(NodeId::Client)).collect();
-        let is_member = |index| index < usize::from(members);
-        let network =
-            Network::new(
-                ids.len(),
-                |from, to| {
-                    if is_member(from) && is_member(to) { peer_links } else { client_links }
-                },
-            );
+        let Setup {
+            streams,
+            members,
+            clients,
+            spares,
+            has_operator,
+            peer_links,
+            client_links,
+            disk,
+            told,
+            failpoints,
+        } = *setup;
+        // Spares and the operator come last, so that what the others draw does not depend on them.
+        let ids: Vec<_> = (1..=members)
+            .map(NodeId::Member)
+            .chain((1..=clients).map(NodeId::Client))
+            .chain((members + 1..=members + spares).map(NodeId::Member))
+            .chain(has_operator.then_some(NodeId::Operator))
+            .collect();
+        let is_member = |index: usize| matches!(ids[index], NodeId::Member(_));
+        let network = Network::new(ids.len(), usize::from(members + clients), |from, to| {
+            if is_member(from) && is_member(to) { peer_links } else { client_links }
+        });
         let runtime = Handle::current();
         Self(Rc::new(Inner {
             streams,
             members,
+            clients,
+            spares,
             now: Cell::new(Instant::START),
             queue: RefCell::default(),
             network: RefCell::new(network),
@@ -163,12 +182,17 @@ impl World {
         &self.0.counters
     }
 
-    /// The members of the cluster.
+    /// The machines on which members can be: those of the members at the start, then the spares.
+    pub fn machines(&self) -> impl Iterator<Item = NodeId> + use<> {
+        (1..=self.0.members + self.0.spares).map(NodeId::Member)
+    }
+
+    /// The members that the cluster begins with.
     pub fn members(&self) -> impl Iterator<Item = NodeId> + use<> {
         (1..=self.0.members).map(NodeId::Member)
     }
 
-    /// All nodes: first the members, then the clients.
+    /// All nodes: first the members, then the clients, then the spares and the operator.
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> + use<'_> {
         self.0.processes.iter().map(|process| process.id)
     }
@@ -233,10 +257,12 @@ impl World {
     /// If there is no such node.
     pub(crate) fn index(&self, id: NodeId) -> usize {
         let index = match id {
-            NodeId::Member(number) => usize::from(number) - 1,
+            NodeId::Member(number) if number <= self.0.members => usize::from(number) - 1,
+            NodeId::Member(number) => usize::from(self.0.clients) + usize::from(number) - 1,
             NodeId::Client(number) => usize::from(self.0.members) + usize::from(number) - 1,
+            NodeId::Operator => self.0.processes.len() - 1,
         };
-        assert!(self.0.processes[index].id == id, "there is no {id}");
+        assert!(self.0.processes.get(index).is_some_and(|process| process.id == id), "there is no {id}");
         index
     }
 
@@ -286,11 +312,12 @@ impl World {
         self.0.processes[index].incarnation.get()
     }
 
-    /// The least and the most that the clock of any member has gained at any time of the run so far, in parts per
+    /// The least and the most that the clock of any machine has gained at any time of the run so far, in parts per
     /// million: for oracles that judge what members do by their clocks.
     #[must_use]
     pub fn drift_range(&self) -> (i32, i32) {
-        let ranges = self.0.processes[..usize::from(self.0.members)].iter().map(Process::drift_range);
+        let machines = self.machines().map(|id| self.process(self.index(id)));
+        let ranges = machines.map(Process::drift_range);
         ranges.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1))).unwrap_or((0, 0))
     }
 

@@ -11,6 +11,9 @@ use super::options;
 use super::trials::{Stop, Trials, is_before};
 use crate::Subject;
 
+/// Rounder times that are tried for an operation.
+const ROUNDER_MAX: usize = 8;
+
 /// A schedule on its way to be the smallest that fails in the same way.
 pub struct Shrinker<'a, S: Subject> {
     /// The smallest so far.
@@ -44,10 +47,15 @@ impl<S: Subject> Shrinker<'_, S> {
             self.operations(parts)?;
             self.options()?;
             self.weaken()?;
-            if self.best == before && parts == usize::MAX {
-                return self.round_duration();
+            if parts != usize::MAX {
+                parts = usize::MAX;
+            } else if self.best == before {
+                // What only makes it easier to read comes last, when there is little left to make so.
+                self.times()?;
+                if self.best == before {
+                    return self.round_duration();
+                }
             }
-            parts = usize::MAX;
         }
     }
 
@@ -238,8 +246,7 @@ impl<S: Subject> Shrinker<'_, S> {
         self.cut()
     }
 
-    /// Fewer operations: those of whole clients first, then of all, in order of their times. Each keeps its time, and
-    /// in the end loses it if that does not matter. No part is smaller than that of so many `parts`.
+    /// Fewer operations: those of whole clients first, then of all, in order of their times. Each keeps its time. No part is smaller than that of so many `parts`.
     fn operations(&mut self, parts: usize) -> Result<(), Stop> {
         self.trials.progress.pass = "operations";
         let performed = self.performed(true);
@@ -260,10 +267,12 @@ impl<S: Subject> Shrinker<'_, S> {
         ddmin(operations, smallest, |count, rest| {
             self.first(count, &|best, attempt| Some(performing::<S>(best, rest(attempt))))
         })?;
-        self.cut()?;
-        if parts != usize::MAX {
-            return Ok(());
-        }
+        self.cut()
+    }
+
+    /// Operations that come when their clients get to them, and rounder times for the others.
+    fn times(&mut self) -> Result<(), Stop> {
+        self.trials.progress.pass = "times of operations";
         let untimed = |list: Vec<Performed>| -> Vec<Performed> {
             list.into_iter().map(|operation| Performed { at: None, ..operation }).collect()
         };
@@ -277,13 +286,14 @@ impl<S: Subject> Shrinker<'_, S> {
             performing::<S>,
             |operation| {
                 let Some(at) = operation.at else { return Vec::new() };
-                let rounder = rounder(at).map(Some);
+                let rounder = rounder(at).take(ROUNDER_MAX).map(Some);
                 [None].into_iter().chain(rounder).map(|at| Performed { at, ..*operation }).collect()
             },
         )?;
         self.cut()
     }
 
+    /// Those of the smallest schedule so far; see [`performed`].
     fn performed(&self, timed: bool) -> Vec<Performed> {
         performed::<S>(&self.best, &self.report, timed).unwrap_or_default()
     }

@@ -190,6 +190,8 @@ fn schedule(seed: u64, duration: Duration) -> Schedule<Options> {
 /// As etcd's own where it has a default. So neither arm takes a snapshot or begins a second segment within a run.
 fn options() -> Options {
     Options {
+        spares: 0,
+        strict_reconfiguration: true,
         members: 3,
         clients: 5,
         defects: Vec::new(),

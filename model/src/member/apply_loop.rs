@@ -4,11 +4,12 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use prost::Message as _;
-use raft::eraftpb::{ConfState, Entry, Message, SnapshotMetadata};
+use raft::eraftpb::{Entry, Message, SnapshotMetadata};
 use vertebra_sim::{record, sometimes};
 
-use super::raft_loop::Input;
-use super::{Member, kv, peers, queue, snapshots};
+use super::membership::Membership;
+use super::raft_loop::{Input, changes_configuration};
+use super::{Member, conf_change, kv, peers, queue, snapshots};
 use crate::api::InternalRaftRequest;
 use crate::backend::{Backend, BackendError};
 use crate::error::Error;
@@ -75,7 +76,11 @@ impl ApplyLoop {
         if is_new {
             member.kv.consistent_index().set_applying(entry.index, entry.term);
         }
-        member.node.failpoint(failpoints::BEFORE_APPLY_ONE_ENTRY_NORMAL).await;
+        if changes_configuration(entry) {
+            conf_change::apply(&member, entry, is_new).await?;
+        } else {
+            member.node.failpoint(failpoints::BEFORE_APPLY_ONE_ENTRY_NORMAL).await;
+        }
         if is_new {
             self.apply_new(entry).await?;
         } else {
@@ -94,8 +99,15 @@ impl ApplyLoop {
 
     async fn apply_new(&self, entry: &Entry) -> Result<(), BackendError> {
         let member = &self.member;
-        // A new leader's first entry has no request.
-        let request = (!entry.data.is_empty()).then(|| decode(entry));
+        // A new leader's first entry has no request, and what changes the configuration is applied already.
+        let has_request = !entry.data.is_empty() && !changes_configuration(entry);
+        let mut request = has_request.then(|| decode(entry));
+        if let Some(published) = &request
+            && conf_change::apply_published(member, published).await?
+        {
+            // It does not concern the store.
+            request = None;
+        }
         let answer = match &request {
             Some(request) => {
                 Some((request.header.map_or(0, |header| header.id), self.execute(request).await?))
@@ -171,6 +183,8 @@ impl ApplyLoop {
         member.node.failpoint(failpoints::APPLY_AFTER_OPEN_SNAPSHOT).await;
         member.kv.replace(backend).map_err(|error| format!("a snapshot from the leader: {error}"))?;
         drop(locked);
+        let membership = member.kv.read(|_, tx| Membership::load(tx, member.options.members));
+        *member.membership.borrow_mut() = membership?;
         let revision = member.kv.revision();
         record!(member.node, "apply", "snapshot {}/{}: revision {}", index, term, revision);
         member.observer.installed_store(member.id, index, &member.kv);
@@ -188,11 +202,13 @@ impl ApplyLoop {
         assert!(consistent >= index, "the consistent index {consistent} is behind the snapshot {index}");
         let node = &member.node;
         node.failpoint(failpoints::SNAPSHOT_BEFORE_SAVE).await;
-        let saved = snapshots::save(node, &self.metadata(index, term), member.options.skipped_syncs()).await;
+        let metadata = self.metadata(index, term);
+        let conf_state = metadata.get_conf_state().clone();
+        let saved = snapshots::save(node, &metadata, member.options.skipped_syncs()).await;
         saved.map_err(|error| error.to_string())?;
         self.snapshot_index = index;
         // The raft loop owns the log, and is gone only together with this task.
-        let _ = member.raft.send(Input::SnapshotSaved { index, term });
+        let _ = member.raft.send(Input::SnapshotSaved { index, term, conf_state });
         Ok(())
     }
 
@@ -207,8 +223,7 @@ impl ApplyLoop {
     fn metadata(&self, index: u64, term: u64) -> SnapshotMetadata {
         let mut metadata = SnapshotMetadata::new();
         (metadata.index, metadata.term) = (index, term);
-        let voters: Vec<_> = (1..=u64::from(self.member.options.members)).collect();
-        metadata.set_conf_state(ConfState::from((voters, vec![])));
+        metadata.set_conf_state(self.member.membership.borrow().conf_state().clone());
         metadata
     }
 }

@@ -203,7 +203,7 @@ impl Member {
                 let leader = self.status.get().leader;
                 let answer = match leader {
                     0 => continue,
-                    leader if leader == self.id => self.answer(question).await,
+                    leader if leader == self.id => self.answer_about_lease(question).await,
                     leader => self.ask(member_id(leader), question).await.unwrap_or(LeaseAnswer::Refused),
                 };
                 if answer != LeaseAnswer::Refused {
@@ -229,7 +229,7 @@ impl Member {
     }
 
     /// Answers what another member asks of the leader.
-    async fn answer(&self, question: LeaseQuestion) -> LeaseAnswer {
+    async fn answer_about_lease(&self, question: LeaseQuestion) -> LeaseAnswer {
         match question {
             LeaseQuestion::KeepAlive { id } => match self.renew(id, true).await {
                 Ok(ttl) => LeaseAnswer::Kept { ttl },
@@ -323,7 +323,7 @@ pub(super) async fn listen(member: Rc<Member>) {
         let node = member.node.clone();
         node.spawn(async move {
             if let Ok(question) = connection.receive().await {
-                let _ = connection.send(member.answer(question).await);
+                let _ = connection.send(member.answer_about_lease(question).await);
                 // The answer must not be lost with its connection.
                 let _ = connection.receive().await;
             }

@@ -13,25 +13,33 @@ pub(super) struct Log(Rc<RefCell<State>>);
 
 struct State {
     hard_state: HardState,
-    voters: Vec<u64>,
     /// The entries that are here follow this one, which a snapshot stands for.
     base_index: u64,
     base_term: u64,
     entries: VecDeque<Entry>,
     /// The newest snapshot that is durable: index and term.
     snapshot: (u64, u64),
+    /// The configuration with which Raft starts, and later that of the newest snapshot.
+    conf_state: ConfState,
 }
 
 impl Log {
     pub(super) fn new(
-        voters: Vec<u64>,
+        conf_state: ConfState,
         hard_state: HardState,
         snapshot: (u64, u64),
         entries: Vec<Entry>,
     ) -> Self {
         let (base_index, base_term) = snapshot;
         let entries = entries.into();
-        Self(Rc::new(RefCell::new(State { hard_state, voters, base_index, base_term, entries, snapshot })))
+        Self(Rc::new(RefCell::new(State {
+            hard_state,
+            base_index,
+            base_term,
+            entries,
+            snapshot,
+            conf_state,
+        })))
     }
 
     pub(super) fn set_hard_state(&self, hard_state: &HardState) {
@@ -56,8 +64,9 @@ impl Log {
     }
 
     /// Takes a snapshot from the leader in place of everything.
-    pub(super) fn install(&self, index: u64, term: u64) {
+    pub(super) fn install(&self, index: u64, term: u64, conf_state: ConfState) {
         let state = &mut *self.0.borrow_mut();
+        state.conf_state = conf_state;
         state.entries.clear();
         (state.base_index, state.base_term) = (index, term);
         state.snapshot = (index, term);
@@ -66,9 +75,10 @@ impl Log {
     }
 
     /// There is a durable snapshot at `index`; entries up to `compact` need not be kept. Whether that dropped any.
-    pub(super) fn snapshot_saved(&self, index: u64, term: u64, compact: u64) -> bool {
+    pub(super) fn snapshot_saved(&self, index: u64, term: u64, conf_state: ConfState, compact: u64) -> bool {
         let state = &mut *self.0.borrow_mut();
         state.snapshot = (index, term);
+        state.conf_state = conf_state;
         if compact <= state.base_index {
             return false;
         }
@@ -111,7 +121,7 @@ impl State {
 impl Storage for Log {
     fn initial_state(&self) -> raft::Result<RaftState> {
         let state = self.0.borrow();
-        Ok(RaftState::new(state.hard_state.clone(), ConfState::from((state.voters.clone(), vec![]))))
+        Ok(RaftState::new(state.hard_state.clone(), state.conf_state.clone()))
     }
 
     fn entries(
@@ -156,7 +166,7 @@ impl Storage for Log {
         let mut snapshot = Snapshot::new();
         let metadata = snapshot.mut_metadata();
         (metadata.index, metadata.term) = (index, term);
-        metadata.set_conf_state(ConfState::from((state.voters.clone(), vec![])));
+        metadata.set_conf_state(state.conf_state.clone());
         Ok(snapshot)
     }
 }

@@ -18,13 +18,19 @@
 //! | `read_loop` | finds the index at which linearizable reads are up to date |
 //! | `leases` | answers clients and other members about leases; as the leader, lets leases expire |
 //! | `peers` | passes proposals on to the leader, sends and receives snapshots |
+//! | `cluster_service` | answers operators: who the members are, and changes of that |
+//! | `conf_change` | such a change from its proposal to its application; publishes the member once it has started |
 
 mod apply_loop;
+mod bootstrap;
+mod cluster_service;
 mod compaction;
+mod conf_change;
 mod consistent_index;
 mod kv;
 mod leases;
 mod log;
+mod membership;
 mod peers;
 mod queue;
 mod raft_loop;
@@ -34,15 +40,17 @@ mod server;
 mod snapshots;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use tokio::sync::{Notify, oneshot};
 use vertebra_sim::{Node, NodeId};
 
 pub(crate) use self::kv::Kv;
+use self::membership::Membership;
+use crate::cluster::{MemberId, machine};
 use crate::error::Error;
-use crate::failpoints;
+use crate::inventory::Inventory;
 use crate::observer::Observer;
 use crate::options::Options;
 use crate::response::Response;
@@ -65,13 +73,25 @@ pub(crate) struct Member {
     leader_changed: Notify,
     raft: queue::Sender<raft_loop::Input>,
     reads: queue::Sender<read_loop::Waiting>,
-    forward: queue::Sender<Vec<u8>>,
+    forward: queue::Sender<Proposal>,
+    membership: RefCell<Membership>,
+    conf_changes: queue::Sender<conf_change::Applying>,
+    /// Who waits for a change of the membership to be applied, by its identifier.
+    configuring: RefCell<BTreeMap<u64, conf_change::Waiter>>,
+    /// Who has answered a greeting, by its number.
+    greeted: RefCell<BTreeMap<u64, BTreeSet<MemberId>>>,
     /// Who waits for the result of a proposal, by its identifier.
     waiting: RefCell<BTreeMap<u64, oneshot::Sender<Result<Response, Error>>>>,
     next_request: Cell<u64>,
     /// Snapshots that are being sent to followers, and a little longer: the log must keep what they need next.
     inflight_snapshots: Cell<u32>,
     received_snapshots: Cell<u64>,
+}
+
+/// Something to be proposed, encoded.
+enum Proposal {
+    Request(Vec<u8>),
+    ConfChange(Vec<u8>),
 }
 
 /// What the raft loop last said of Raft.
@@ -89,14 +109,27 @@ impl Member {
     /// # Errors
     ///
     /// Why it gave up: its disk failed, or what is on it cannot be used.
-    pub(crate) async fn run(node: Node, options: Rc<Options>, observer: Rc<Observer>) -> Result<(), String> {
-        let recovered = recovery::recover(&node, &options, &observer).await?;
+    pub(crate) async fn run(
+        node: Node,
+        options: Rc<Options>,
+        observer: Rc<Observer>,
+        inventory: Rc<Inventory>,
+    ) -> Result<(), String> {
+        let recovered = match recovery::recover(&node, &options, &observer, &inventory).await {
+            Ok(recovered) => recovered,
+            Err(reason) => {
+                inventory.refuses(node.id());
+                return Err(reason);
+            }
+        };
+        inventory.runs(node.id());
         let (raft, raft_inputs) = queue::queue();
         let (reads, waiting_reads) = queue::queue();
         let (forward, forwarded) = queue::queue();
         let (apply, batches) = queue::queue();
+        let (conf_changes, applying) = queue::queue();
         let member = Rc::new(Self {
-            id: number(node.id()),
+            id: recovered.member,
             options,
             observer,
             kv: recovered.kv,
@@ -107,6 +140,10 @@ impl Member {
             raft,
             reads,
             forward,
+            membership: RefCell::new(recovered.membership),
+            conf_changes,
+            configuring: RefCell::default(),
+            greeted: RefCell::default(),
             waiting: RefCell::default(),
             next_request: Cell::new(0),
             inflight_snapshots: Cell::new(0),
@@ -114,7 +151,6 @@ impl Member {
             node,
         });
         let node = &member.node;
-        node.failpoint(failpoints::BEFORE_PUBLISHING).await;
         node.spawn(apply_loop::run(Rc::clone(&member), batches, recovered.snapshot));
         node.spawn(compaction::run(Rc::clone(&member)));
         node.spawn(read_loop::run(Rc::clone(&member), waiting_reads));
@@ -123,17 +159,20 @@ impl Member {
         node.spawn(leases::listen(Rc::clone(&member)));
         node.spawn(leases::run(Rc::clone(&member)));
         node.spawn(server::listen(Rc::clone(&member)));
-        raft_loop::run(Rc::clone(&member), recovered.log, recovered.wal, raft_inputs, apply).await
+        node.spawn(cluster_service::listen(Rc::clone(&member)));
+        node.spawn(conf_change::publish(Rc::clone(&member)));
+        raft_loop::run(Rc::clone(&member), recovered.log, recovered.wal, raft_inputs, apply, applying).await
     }
 
     fn is_leader(&self) -> bool {
         self.status.get().leader == self.id
     }
 
-    /// An identifier that no other proposal of this cluster has: member, incarnation and a counter, as in etcd.
+    /// An identifier that no other proposal of this cluster has: machine, incarnation and a counter; etcd has the
+    /// member in place of the machine.
     fn next_request_id(&self) -> u64 {
         self.next_request.set(self.next_request.get() + 1);
-        self.id << 48 | u64::from(self.node.incarnation()) << 32 | self.next_request.get()
+        (self.id & 0xffff) << 48 | u64::from(self.node.incarnation()) << 32 | self.next_request.get()
     }
 
     /// Index of the entry whose state a reader sees now. After a restart the store is ahead of what was applied again.
@@ -153,15 +192,15 @@ impl Member {
     }
 }
 
-/// A member's number in Raft.
-pub(crate) fn number(id: NodeId) -> u64 {
+/// The number of a machine.
+pub(crate) fn machine_number(id: NodeId) -> u16 {
     match id {
-        NodeId::Member(number) => u64::from(number),
-        NodeId::Client(_) => unreachable!("a client is not in Raft"),
+        NodeId::Member(number) => number,
+        NodeId::Client(_) | NodeId::Operator => unreachable!("{id} is no machine for members"),
     }
 }
 
-/// The member with this number in Raft.
-pub(crate) fn member_id(number: u64) -> NodeId {
-    NodeId::Member(u16::try_from(number).expect("members are numbered from 1 to 65,535"))
+/// The machine of the member with this identifier.
+pub(crate) fn member_id(member: MemberId) -> NodeId {
+    NodeId::Member(machine(member))
 }

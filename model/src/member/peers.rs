@@ -12,7 +12,7 @@ use vertebra_sim::{NodeId, before, record, sometimes};
 
 use super::raft_loop::Input;
 use super::snapshots::Receiving;
-use super::{Member, member_id, queue};
+use super::{Member, Proposal, member_id, queue};
 use crate::wire::{PEER_PORT, PeerStream, SnapshotReceived};
 
 /// Bytes of a snapshot that are sent at a time.
@@ -32,7 +32,7 @@ type Incoming = Connection<SnapshotReceived, PeerStream>;
 
 /// Passes proposals on to the leader, over one connection as long as it leads. What cannot be sent is dropped: its
 /// proposer does not know what became of it, and will find out by its timeout.
-pub(super) async fn forward(member: Rc<Member>, mut proposals: queue::Receiver<Vec<u8>>) {
+pub(super) async fn forward(member: Rc<Member>, mut proposals: queue::Receiver<Proposal>) {
     let mut connection: Option<(NodeId, Outgoing)> = None;
     while let Some(proposal) = proposals.recv().await {
         let leader = match member.status.get().leader {
@@ -60,11 +60,18 @@ pub(super) async fn forward(member: Rc<Member>, mut proposals: queue::Receiver<V
             when = |run| run.members > 1
         );
         if let Some((_, open)) = &connection
-            && open.send(PeerStream::Proposal(proposal.into())).is_err()
+            && open.send(in_stream(proposal)).is_err()
         {
             sometimes!(member.node, "a proposal is lost with its connection", when = |run| run.members > 1);
             connection = None;
         }
+    }
+}
+
+fn in_stream(proposal: Proposal) -> PeerStream {
+    match proposal {
+        Proposal::Request(data) => PeerStream::Proposal(data.into()),
+        Proposal::ConfChange(data) => PeerStream::ConfChange(data.into()),
     }
 }
 
@@ -73,7 +80,10 @@ async fn connect(member: &Member, leader: NodeId) -> Option<Outgoing> {
     let connecting = std::pin::pin!(member.node.connect(leader, PEER_PORT));
     let leader_changed = std::pin::pin!(member.leader_changed.notified());
     match select(connecting, leader_changed).await {
-        Either::Left((connection, _)) => connection.ok(),
+        Either::Left((connection, _)) => {
+            let connection = connection.ok()?;
+            connection.send(PeerStream::Hello { member: member.id }).ok().map(|()| connection)
+        }
         Either::Right(_) => {
             sometimes!(
                 member.node,
@@ -100,9 +110,15 @@ async fn receive(member: &Member, connection: Incoming) {
     let mut snapshot: Option<(Box<Message>, Receiving)> = None;
     while let Ok(message) = connection.receive().await {
         match message {
+            PeerStream::Hello { member: from } => {
+                if member.is_removed(from) {
+                    let _ = member.raft.send(Input::Refuse { member: from });
+                    return;
+                }
+            }
             PeerStream::Proposal(data) => {
                 if member.is_leader() {
-                    let _ = member.raft.send(Input::Propose(data.to_vec()));
+                    let _ = member.raft.send(Input::Propose(Proposal::Request(data.to_vec())));
                 } else {
                     sometimes!(
                         member.node,
@@ -111,7 +127,13 @@ async fn receive(member: &Member, connection: Incoming) {
                     );
                 }
             }
+            PeerStream::ConfChange(data) => {
+                if member.is_leader() {
+                    let _ = member.raft.send(Input::Propose(Proposal::ConfChange(data.to_vec())));
+                }
+            }
             PeerStream::Snapshot { message, length, checksum } => match Message::parse_from_bytes(&message) {
+                Ok(message) if message.to != member.id => return,
                 Ok(message) if length <= SNAPSHOT_BYTES_MAX => {
                     let number = member.received_snapshots.get() + 1;
                     member.received_snapshots.set(number);

@@ -9,17 +9,21 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
-use raft::eraftpb::{Entry, Message, MessageType};
-use raft::{Config, LightReady, RawNode, Ready, SnapshotStatus, StateRole};
+use protobuf::Message as _;
+use raft::eraftpb::{ConfChangeV2, ConfState, Entry, EntryType, Message, MessageType};
+use raft::{Config, INVALID_ID, LightReady, RawNode, Ready, SnapshotStatus, StateRole};
 use tokio::sync::oneshot;
 use vertebra_sim::network::Socket;
 use vertebra_sim::random::Stream;
 use vertebra_sim::{NodeId, Ticker, record, sometimes};
 
 use super::apply_loop::Batch;
+use super::conf_change::{Applying, REMOVED};
 use super::log::Log;
-use super::{Member, Status, member_id, number, queue, snapshots};
+use super::{Member, Proposal, Status, member_id, queue, snapshots};
+use crate::cluster::MemberId;
 use crate::defect::Defect;
+use crate::error::Error;
 use crate::failpoints;
 use crate::observer::Role;
 use crate::wal::Wal;
@@ -27,10 +31,18 @@ use crate::wire::{PEER_PORT, PeerMessage};
 
 /// What other tasks ask of the raft loop.
 pub(super) enum Input {
-    /// Propose an encoded request.
-    Propose(Vec<u8>),
-    /// Propose an encoded request if this member leads in `term`: nobody else may.
-    ProposeInTerm { term: u64, data: Vec<u8> },
+    /// Propose something.
+    Propose(Proposal),
+    /// Propose a request if this member leads in `term`: nobody else may.
+    ProposeInTerm { term: u64, proposal: Proposal },
+    /// Tell how much of the log a member has, and how much the leader itself; nothing if there is no such member.
+    Progress { of: MemberId, answer: oneshot::Sender<Result<Option<(u64, u64)>, Error>> },
+    /// Let another member lead.
+    TransferLeader { to: MemberId },
+    /// Find out who answers.
+    Greet { number: u64, others: Vec<MemberId> },
+    /// Tell a member that it was removed.
+    Refuse { member: MemberId },
     /// Find an index from which a read is up to date. The context is unique to the attempt; the answer is the
     /// index. No answer means no.
     ReadIndex { context: u64, answer: oneshot::Sender<u64> },
@@ -39,7 +51,7 @@ pub(super) enum Input {
     /// A snapshot was sent to a follower, or could not be.
     SnapshotSent { to: u64, arrived: bool },
     /// The apply loop's snapshot is in its file.
-    SnapshotSaved { index: u64, term: u64 },
+    SnapshotSaved { index: u64, term: u64, conf_state: ConfState },
 }
 
 /// For whom a read index is sought.
@@ -65,6 +77,10 @@ struct RaftLoop {
     role: (u64, StateRole),
     /// Index of the last entry that the apply loop was given.
     handed_over: u64,
+    /// Changes of the configuration that the apply loop has come to.
+    conf_changes: queue::Receiver<Applying>,
+    /// How many of those that the apply loop was given it has not come to.
+    conf_changes_pending: usize,
     /// Whence it is drawn how many messages are taken at a time.
     batches: Stream,
 }
@@ -75,6 +91,7 @@ pub(super) async fn run(
     wal: Wal,
     mut inputs: queue::Receiver<Input>,
     apply: queue::Sender<Batch>,
+    conf_changes: queue::Receiver<Applying>,
 ) -> Result<(), String> {
     let raft = start_raft(&member, log.clone());
     let role = (raft.raft.term, raft.raft.state);
@@ -96,22 +113,35 @@ pub(super) async fn run(
         next_read,
         role,
         handed_over,
+        conf_changes,
+        conf_changes_pending: 0,
         batches,
     };
     this.settle_election_timeout();
     loop {
-        let mut input = None;
+        let (mut input, mut conf_change) = (None, None);
         let ticked = poll_fn(|context| {
             let ticked = this.ticker.poll_tick(context).is_ready();
             if let Poll::Ready(Some(next)) = inputs.poll_recv(context) {
                 input = Some(next);
             }
-            if ticked || input.is_some() || this.socket.poll_ready(context).is_ready() {
+            if let Poll::Ready(Some(next)) = this.conf_changes.poll_recv(context) {
+                conf_change = Some(next);
+            }
+            if ticked
+                || input.is_some()
+                || conf_change.is_some()
+                || this.socket.poll_ready(context).is_ready()
+            {
                 return Poll::Ready(ticked);
             }
             Poll::Pending
         })
         .await;
+        // First of all: from here on, everything is counted by the new configuration.
+        while let Some(next) = conf_change.take().or_else(|| this.conf_changes.try_recv()) {
+            this.apply_conf_change(next);
+        }
         if ticked {
             this.raft.tick();
             this.role_may_have_changed();
@@ -249,12 +279,12 @@ impl RaftLoop {
 
     async fn take_input(&mut self, input: Input) -> Result<(), String> {
         match input {
-            Input::Propose(data) => {
+            Input::Propose(proposal) => {
                 // A follower would pass it on in a datagram, which may be duplicated: `peers` does that over a
                 // connection. Refusals end in the proposer's timeout, as in etcd.
                 let node = &self.member.node;
                 if self.raft.raft.state == StateRole::Leader {
-                    let _ = self.raft.propose(Vec::new(), data);
+                    self.propose(proposal);
                 } else {
                     sometimes!(
                         node,
@@ -263,12 +293,22 @@ impl RaftLoop {
                     );
                 }
             }
-            Input::ProposeInTerm { term, data } => {
+            Input::ProposeInTerm { term, proposal } => {
                 let raft = &self.raft.raft;
                 if raft.state == StateRole::Leader && raft.term == term {
-                    let _ = self.raft.propose(Vec::new(), data);
+                    self.propose(proposal);
                 }
             }
+            Input::Progress { of, answer } => {
+                let _ = answer.send(self.progress(of));
+            }
+            Input::TransferLeader { to } => self.raft.transfer_leader(to),
+            Input::Greet { number, others } => {
+                for other in others {
+                    self.send(other, PeerMessage::Greeting { number });
+                }
+            }
+            Input::Refuse { member } => self.send(member, PeerMessage::Removed { member }),
             Input::ReadIndex { context, answer } => self.seek_read_index(Some(context), Reader::Here(answer)),
             Input::SnapshotArrived(message) => self.step(*message),
             Input::SnapshotSent { to, arrived } => {
@@ -281,7 +321,9 @@ impl RaftLoop {
                 let status = if arrived { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
                 self.raft.report_snapshot(to, status);
             }
-            Input::SnapshotSaved { index, term } => self.snapshot_saved(index, term).await?,
+            Input::SnapshotSaved { index, term, conf_state } => {
+                self.snapshot_saved(index, term, conf_state).await?;
+            }
         }
         Ok(())
     }
@@ -293,7 +335,7 @@ impl RaftLoop {
         let mut taken = 0;
         let mut batch = usize::MAX;
         while let Some((from, message)) = self.socket.try_receive() {
-            self.take_message(from, message);
+            self.take_message(from, message).await;
             taken += 1;
             if taken == 1 && !self.socket.is_empty() {
                 batch = *self.batches.pick(&[1, 1, 8, usize::MAX]);
@@ -309,11 +351,40 @@ impl RaftLoop {
         }
     }
 
-    fn take_message(&mut self, from: NodeId, message: PeerMessage) {
+    async fn take_message(&mut self, from: NodeId, message: PeerMessage) {
         match message {
-            PeerMessage::Raft(message) => self.step(message),
-            PeerMessage::ReadIndex { attempt } => {
+            // It is for who was here before.
+            PeerMessage::Raft(message) if message.to != self.member.id => {}
+            PeerMessage::Raft(message) if self.member.is_removed(message.from) => {
+                self.send(message.from, PeerMessage::Removed { member: message.from });
+            }
+            PeerMessage::Raft(message) => {
+                if message.msg_type == MessageType::MsgHeartbeat
+                    && self.member.node.failpoint(failpoints::RAFT_DROP_HEARTBEAT).await
+                {
+                    return;
+                }
+                self.step(message);
+            }
+            PeerMessage::ReadIndex { member, .. } if self.member.is_removed(member) => {
+                self.send(member, PeerMessage::Removed { member });
+            }
+            PeerMessage::ReadIndex { attempt, .. } => {
                 self.seek_read_index(None, Reader::Peer { member: from, attempt });
+            }
+            PeerMessage::Greeting { number } => {
+                let answer = PeerMessage::GreetingAnswer { number, member: self.member.id };
+                self.socket.send(from, answer);
+            }
+            PeerMessage::GreetingAnswer { number, member } => {
+                if let Some(answered) = self.member.greeted.borrow_mut().get_mut(&number) {
+                    answered.insert(member);
+                }
+            }
+            PeerMessage::Removed { member } => {
+                if member == self.member.id {
+                    self.member.node.finish(REMOVED).await;
+                }
             }
             PeerMessage::ReadIndexAnswer { attempt, index } => {
                 if let Some(Reader::Here(answer)) = self.readers.remove(&attempt) {
@@ -344,7 +415,7 @@ impl RaftLoop {
         // A fresh context for each attempt: an acknowledgement of an earlier one must not confirm this one.
         let context = match context.filter(|_| reused) {
             // As etcd had it, the context of a retry is that of the first attempt, unique among members.
-            Some(context) => context | self.member.id << 56,
+            Some(context) => context | (self.member.id & 0xffff) << 56,
             None => {
                 self.next_read += 1;
                 self.next_read
@@ -353,7 +424,7 @@ impl RaftLoop {
         if is_leader || reused {
             self.raft.read_index(context.to_be_bytes().to_vec());
         } else if let (Reader::Here(_), leader @ 1..) = (&reader, self.raft.raft.leader_id) {
-            self.send(member_id(leader), PeerMessage::ReadIndex { attempt: context });
+            self.send(leader, PeerMessage::ReadIndex { member: self.member.id, attempt: context });
         } else {
             let is_asked = matches!(reader, Reader::Peer { .. });
             sometimes!(
@@ -386,7 +457,8 @@ impl RaftLoop {
                     let _ = answer.send(read.index);
                 }
                 Some(Reader::Peer { member, attempt }) => {
-                    self.send(member, PeerMessage::ReadIndexAnswer { attempt, index: read.index });
+                    let answer = PeerMessage::ReadIndexAnswer { attempt, index: read.index };
+                    self.socket.send(member, answer);
                 }
                 None => {}
             }
@@ -406,7 +478,7 @@ impl RaftLoop {
         if installs {
             self.save_installed_snapshot(&ready).await?;
             let metadata = ready.snapshot().get_metadata();
-            member.observer.installed_snapshot(id, metadata.index, metadata.term);
+            member.observer.installed_snapshot(id, metadata);
         }
         let entries = ready.take_entries();
         member.observer.appended(id, &entries);
@@ -443,6 +515,13 @@ impl RaftLoop {
         self.log.append(entries);
         if synced {
             self.observe_durable();
+        }
+        // Otherwise a candidate might be voted for by members that are none any more, as etcd has it.
+        while self.raft.raft.state != StateRole::Leader && self.conf_changes_pending > 0 {
+            match self.conf_changes.recv().await {
+                Some(next) => self.apply_conf_change(next),
+                None => break,
+            }
         }
         if !ready.persisted_messages().is_empty() {
             node.failpoint(failpoints::RAFT_BEFORE_FOLLOWER_SEND).await;
@@ -484,6 +563,7 @@ impl RaftLoop {
         entries.drain(..given);
         if let Some(last) = entries.last() {
             self.handed_over = last.index;
+            self.conf_changes_pending += entries.iter().filter(|entry| changes_configuration(entry)).count();
             // Whoever applies the first entry of a term must know whether this member leads in it.
             self.publish_status();
             // The apply loop ends only with the process.
@@ -499,7 +579,8 @@ impl RaftLoop {
         let saved = snapshots::save(node, metadata, self.member.options.skipped_syncs()).await;
         saved.map_err(|error| error.to_string())?;
         node.failpoint(failpoints::RAFT_BEFORE_WAL_SAVE_SNAPSHOT).await;
-        self.wal.save_snapshot(index, term, true).await.map_err(|error| error.to_string())?;
+        let conf_state = metadata.get_conf_state();
+        self.wal.save_snapshot(index, term, conf_state, true).await.map_err(|error| error.to_string())?;
         node.failpoint(failpoints::RAFT_AFTER_SAVE_SNAP).await;
         Ok(())
     }
@@ -509,7 +590,7 @@ impl RaftLoop {
         let metadata = ready.snapshot().get_metadata();
         let (index, term) = (metadata.index, metadata.term);
         member.node.failpoint(failpoints::RAFT_BEFORE_APPLY_SNAP).await;
-        self.log.install(index, term);
+        self.log.install(index, term, metadata.get_conf_state().clone());
         self.handed_over = index;
         let _ = self.apply.send(Batch::Snapshot(metadata.clone()));
         member.node.failpoint(failpoints::RAFT_AFTER_APPLY_SNAP).await;
@@ -518,7 +599,7 @@ impl RaftLoop {
         Ok(())
     }
 
-    async fn snapshot_saved(&mut self, index: u64, term: u64) -> Result<(), String> {
+    async fn snapshot_saved(&mut self, index: u64, term: u64, conf_state: ConfState) -> Result<(), String> {
         if index <= self.log.snapshot().0 {
             // The leader's was newer.
             sometimes!(
@@ -528,13 +609,14 @@ impl RaftLoop {
             );
             return Ok(());
         }
-        self.wal.save_snapshot(index, term, false).await.map_err(|error| error.to_string())?;
+        let saved = self.wal.save_snapshot(index, term, &conf_state, false).await;
+        saved.map_err(|error| error.to_string())?;
         let compact = match self.member.inflight_snapshots.get() {
             0 => index.saturating_sub(self.member.options.snapshot_catchup_entries),
             // A follower that is being sent a snapshot needs what comes after it next.
             _ => 0,
         };
-        if self.log.snapshot_saved(index, term, compact) {
+        if self.log.snapshot_saved(index, term, conf_state, compact) {
             self.member.observer.compacted(self.member.id, compact);
             sometimes!(self.member.node, "the log of raft is compacted");
         }
@@ -559,16 +641,73 @@ impl RaftLoop {
                 // It is made where it is known what is applied.
                 let _ = self.apply.send(Batch::SendSnapshot(Box::new(message)));
             } else {
-                self.send(member_id(message.to), PeerMessage::Raft(message));
+                self.send(message.to, PeerMessage::Raft(message));
             }
         }
     }
 
-    fn send(&self, to: NodeId, message: PeerMessage) {
-        debug_assert_ne!(number(to), self.member.id, "a member does not write to itself");
+    fn send(&self, to: MemberId, message: PeerMessage) {
+        debug_assert_ne!(to, self.member.id, "a member does not write to itself");
+        // Who was on this machine before is not there any more.
+        let to = member_id(to);
+        if to == self.member.node.id() {
+            return;
+        }
         let message = if self.member.options.encode_messages { message.through_bytes() } else { message };
         self.socket.send(to, message);
     }
+
+    fn propose(&mut self, proposal: Proposal) {
+        match proposal {
+            Proposal::Request(data) => {
+                let _ = self.raft.propose(Vec::new(), data);
+            }
+            Proposal::ConfChange(data) => {
+                // Raft puts an empty entry in its place if another change is under way.
+                if let Ok(change) = ConfChangeV2::parse_from_bytes(&data) {
+                    let _ = self.raft.propose_conf_change(Vec::new(), change);
+                }
+            }
+        }
+    }
+
+    /// Lets Raft take a change that the apply loop has come to.
+    fn apply_conf_change(&mut self, applying: Applying) {
+        let Applying { index, change, answer } = applying;
+        self.conf_changes_pending = self.conf_changes_pending.saturating_sub(1);
+        let Some(change) = change else {
+            let _ = answer.send(self.raft.raft.prs().conf().to_conf_state());
+            return;
+        };
+        let conf_state = match self.raft.apply_conf_change(&change) {
+            Ok(conf_state) => conf_state,
+            Err(error) => panic!("Raft refuses the change of the configuration in entry {index}: {error}"),
+        };
+        self.member.observer.configured(self.member.id, index, &conf_state);
+        let raft = &mut self.raft.raft;
+        if raft.state == StateRole::Leader && raft.prs().get(raft.id).is_none() {
+            // etcd's leaders go on until they stop. This Raft cannot commit any more when its leader is not in the
+            // configuration (it panics); what it has committed is on its way to the others.
+            raft.become_follower(raft.term, INVALID_ID);
+        }
+        self.role_may_have_changed();
+        let _ = answer.send(conf_state);
+    }
+
+    /// How much of the log a member has, and how much this one, which must lead.
+    fn progress(&self, of: MemberId) -> Result<Option<(u64, u64)>, Error> {
+        let raft = &self.raft.raft;
+        if raft.state != StateRole::Leader {
+            return Err(Error::NotLeader);
+        }
+        let matched = |member| raft.prs().get(member).map(|progress| progress.matched);
+        Ok(matched(of).zip(matched(self.member.id)))
+    }
+}
+
+/// Whether an entry changes the configuration.
+pub(super) fn changes_configuration(entry: &Entry) -> bool {
+    entry.entry_type != EntryType::EntryNormal
 }
 
 /// The finisher of SplitMix64: each bit of the input moves each bit of the output.

@@ -7,15 +7,22 @@ use vertebra_sim::{Node, record, sometimes};
 
 use super::kv::{self, Kv};
 use super::log::Log;
-use super::{consistent_index, number, snapshots};
+use super::membership::Membership;
+use super::{bootstrap, consistent_index, machine_number, snapshots};
 use crate::backend::Backend;
+use crate::cluster::{MemberId, Shown};
 use crate::failpoints;
+use crate::inventory::Inventory;
 use crate::observer::Observer;
 use crate::options::Options;
 use crate::wal::{Recovered as Logged, Wal};
 
 /// What a member starts with.
 pub(super) struct Recovered {
+    /// Which member it is.
+    pub(super) member: MemberId,
+    /// That of the backend, as far as that has come.
+    pub(super) membership: Membership,
     pub(super) kv: Rc<Kv>,
     /// The snapshot from which on the log is applied: index and term. The store can be ahead of it.
     pub(super) snapshot: (u64, u64),
@@ -29,14 +36,19 @@ pub(super) async fn recover(
     node: &Node,
     options: &Options,
     observer: &Observer,
+    inventory: &Inventory,
 ) -> Result<Recovered, String> {
-    let member = number(node.id());
     let disk = node.disk();
+    let member = match Wal::exists(&disk).await.map_err(|error| error.to_string())? {
+        true => u64::from(machine_number(node.id())),
+        false => bootstrap::identify(node, options, inventory).await?,
+    };
     snapshots::prepare(&disk).await.map_err(|error| error.to_string())?;
     let (wal, logged) = Wal::open(disk.clone(), member, options.wal_segment_bytes)
         .await
         .map_err(|error| error.to_string())?;
-    let Logged { mut hard_state, snapshots: recorded, mut entries } = logged;
+    let Logged { member, mut hard_state, snapshots: recorded, mut entries } = logged;
+    inventory.has_log(node.id());
     let newest = snapshots::newest(node, &recorded).await.map_err(|error| error.to_string())?;
     let (index, term) = newest.as_ref().map_or((0, 0), |newest| (newest.index, newest.term));
     // The commit in the hard state is written lazily; what a snapshot holds was committed.
@@ -52,10 +64,15 @@ pub(super) async fn recover(
         return Err(format!("the log ends at {last}, and {} entries were committed", hard_state.commit));
     }
     let kv = Rc::new(open(node, options, newest.as_ref()).await?);
+    // Raft begins with the configuration that the backend has. Changes that come before are passed over, as etcd does
+    // it: whether they were allowed cannot be told any more.
+    let membership = kv.read(|_, tx| Membership::load(tx, options.members))?;
+    let configured = (kv.visible_index(), membership.conf_state());
     record!(
         node,
         "member",
-        "recovers term {} vote {} commit {}, snapshot {}, log to {}, store to {}",
+        "{} recovers term {} vote {} commit {}, snapshot {}, log to {}, store to {}",
+        Shown(member),
         hard_state.term,
         hard_state.vote,
         hard_state.commit,
@@ -95,11 +112,10 @@ pub(super) async fn recover(
     );
     let voted = hard_state.vote != 0 && hard_state.vote != member;
     sometimes!(node, "a member recovers a vote for another", voted, when = |run| run.members > 1);
-    observer.restarted(member, &hard_state, (index, term), &entries, &kv);
+    observer.restarted(member, &hard_state, (index, term), configured, &entries, &kv);
     node.failpoint(failpoints::RECOVERY_BEFORE_START).await;
-    let voters = (1..=u64::from(options.members)).collect();
-    let log = Log::new(voters, hard_state, (index, term), entries);
-    Ok(Recovered { kv, snapshot: (index, term), log, wal })
+    let log = Log::new(membership.conf_state().clone(), hard_state, (index, term), entries);
+    Ok(Recovered { member, membership, kv, snapshot: (index, term), log, wal })
 }
 
 /// Opens the backend: the member's own, or the one that came with the newest snapshot if the crash came before it took

@@ -12,8 +12,8 @@ use tokio::sync::oneshot;
 use vertebra_sim::network::Connection;
 use vertebra_sim::{before, sometimes};
 
-use super::Member;
 use super::raft_loop::Input;
+use super::{Member, Proposal};
 use crate::api::{
     CompactionRequest, InternalRaftRequest, RangeRequest, RequestHeader, ResponseHeader, TxnRequest,
 };
@@ -76,6 +76,8 @@ async fn serve(member: &Member, connection: Connection<ClientReply, ClientReques
 async fn answer(member: &Member, request: ClientRequest) -> ClientReply {
     let ClientRequest { number, operation, request } = request;
     let mut result = match request {
+        Request::Range(read) if member.is_learner() && read.serializable => member.range(&read).await,
+        _ if member.is_learner() => Err(Error::NotSupportedForLearner),
         Request::Range(read) => member.range(&read).await,
         Request::Put(put) => match validate::put(&put) {
             Ok(()) => {
@@ -205,10 +207,11 @@ impl Member {
             }
             self.waiting.borrow_mut().insert(id, result);
             let _guard = StopWaiting(self, id);
+            let proposal = Proposal::Request(data);
             let _ = match proposer {
-                Proposer::Leader { term } => self.raft.send(Input::ProposeInTerm { term, data }).is_ok(),
-                Proposer::Client(_) if self.is_leader() => self.raft.send(Input::Propose(data)).is_ok(),
-                Proposer::Client(_) => self.forward.send(data).is_ok(),
+                Proposer::Leader { term } => self.raft.send(Input::ProposeInTerm { term, proposal }).is_ok(),
+                Proposer::Client(_) if self.is_leader() => self.raft.send(Input::Propose(proposal)).is_ok(),
+                Proposer::Client(_) => self.forward.send(proposal).is_ok(),
             };
             waiting.await.unwrap_or(Err(Error::Stopped))
         };

@@ -20,6 +20,7 @@ use vertebra_sim::{DiskError, File, Node, NodeDisk, OpenMode, record, sometimes}
 
 use crate::failpoints;
 use crate::syncs::{SkippedSyncs, Sync};
+use crate::wal::RecordedSnapshot;
 
 const DIRECTORY: &str = "snap";
 
@@ -84,21 +85,28 @@ async fn list(disk: &NodeDisk) -> Result<Vec<(u64, u64)>, DiskError> {
 /// The newest snapshot that the log has a record of. A damaged file is set aside, and the one before it taken.
 pub(super) async fn newest(
     node: &Node,
-    recorded: &[(u64, u64)],
+    recorded: &[RecordedSnapshot],
 ) -> Result<Option<SnapshotMetadata>, DiskError> {
     let disk = node.disk();
     let files = list(&disk).await?;
-    let is_unused = files.last().is_some_and(|file| !recorded.contains(file));
+    let is_unused = files
+        .last()
+        .is_some_and(|file| !recorded.iter().any(|recorded| (recorded.index, recorded.term) == *file));
     sometimes!(
         node,
         "a crash left a snapshot of which the log has no record",
         is_unused,
         when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
     );
-    for (index, term) in files.into_iter().rev().filter(|file| recorded.contains(file)) {
+    for (index, term) in files.into_iter().rev() {
+        let is_it = |recorded: &&RecordedSnapshot| (recorded.index, recorded.term) == (index, term);
+        let Some(recorded) = recorded.iter().find(is_it) else { continue };
         let path = path(index, term);
         let metadata = decode(&disk.read(&path).await?);
-        match metadata.filter(|metadata| (metadata.index, metadata.term) == (index, term)) {
+        match metadata.filter(|metadata| {
+            (metadata.index, metadata.term) == (index, term)
+                && *metadata.get_conf_state() == recorded.conf_state
+        }) {
             Some(metadata) => return Ok(Some(metadata)),
             None => {
                 record!(node, "member", "sets the damaged snapshot {}/{} aside", index, term);

@@ -12,7 +12,13 @@
 //! | `state machine safety` | no two members commit or apply different entries at one index |
 //! | `log gap`, `term order` | a log has no holes, and its terms never fall |
 //! | `committed entry dropped` | a member keeps what it knows to be committed |
-//! | `commit without quorum` | what is committed is durable on a majority of the voters |
+//! | `commit without quorum` | what is committed is durable on a quorum of the configuration that holds for who first knows |
+//! | `election without quorum` | a leader was voted for by a quorum of the configuration that holds for it |
+//! | `not a voter` | who asks for votes or leads has a vote: no learner, nobody who was removed |
+//! | `two changes at once` | an entry that changes the configuration follows only such as are committed |
+//! | `configuration` | all members have one configuration after one entry |
+//! | `configuration step` | it follows from the one before: a member more or less, or into a joint one, or out of it |
+//! | `removed member` | who was removed never takes part again under the same identifier |
 //! | `commit of an old term` | a leader commits by counting only entries of its own term |
 //! | `commit order`, `apply order` | applied <= committed <= last; committed never falls; applied goes one by one |
 //! | `two votes` | at most one vote in a term, restarts included |
@@ -20,14 +26,20 @@
 //! | `sent before durable` | no vote and no acknowledgement leaves before what it promises is on the disk |
 //! | `snapshot` | a snapshot stands for entries that are committed |
 //!
-//! Does NOT verify: liveness; the contents of snapshots (see `agreement`); changes of membership, but for the
-//! voters that [`RaftSafety::configured`] names; the freshness of reads (see `commit_window`); that the observations
+//! Does NOT verify: liveness; the contents of snapshots (see `agreement`); that a configuration is the one that was
+//! asked for; the freshness of reads (see `commit_window`); that the observations
 //! are true and given in the order in which the member did what they tell.
+
+mod configuration;
+
+pub use configuration::Configuration;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use vertebra_sim::verdict::Violation;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use configuration::Configurations;
 
 const ORACLE: &str = "raft";
 
@@ -43,6 +55,8 @@ pub struct Entry<'a> {
     pub term: u64,
     /// Its payload.
     pub data: &'a [u8],
+    /// Whether it changes the configuration.
+    pub reconfigures: bool,
 }
 
 /// What a member has on its disk for certain.
@@ -139,6 +153,10 @@ struct Member {
     /// acknowledgement may be sent a little after a newer leader has cut the log in memory.
     acknowledgeable: (u64, u64),
     leads: Option<u64>,
+    /// The entries of its log that change the configuration.
+    changes: Vec<u64>,
+    /// The entry from which the configuration holds that holds for it.
+    configured: u64,
     commit: u64,
     applied: u64,
     /// By term; kept here over restarts, whatever the member's disk forgets.
@@ -156,7 +174,7 @@ struct Committed {
 /// member or a client could notice of it.
 #[derive(Debug, Default)]
 pub struct RaftSafety {
-    voters: Vec<MemberId>,
+    configurations: Configurations,
     members: BTreeMap<MemberId, Member>,
     leaders: BTreeMap<u64, MemberId>,
     /// The first link that any log had, by index from 1; others at the same index, with other terms, below.
@@ -170,12 +188,28 @@ impl RaftSafety {
     /// An oracle for a cluster with these voters, none of which has done anything.
     #[must_use]
     pub fn new(voters: &[MemberId]) -> Self {
-        Self { voters: voters.to_vec(), ..Self::default() }
+        Self { configurations: Configurations::new(Configuration::of(voters)), ..Self::default() }
     }
 
-    /// From now on these are the voters.
-    pub fn configured(&mut self, voters: &[MemberId]) {
-        self.voters = voters.to_vec();
+    /// From now on this configuration holds for `member`, which has come to entry `index`.
+    ///
+    /// # Errors
+    ///
+    /// A broken clause.
+    pub fn configured(
+        &mut self,
+        member: MemberId,
+        index: u64,
+        configuration: Configuration,
+    ) -> Result<(), Violation> {
+        self.configurations.told(member, index, configuration)?;
+        self.members.entry(member).or_default().configured = index;
+        Ok(())
+    }
+
+    /// The configuration that holds for a member.
+    fn configuration_of(&self, member: MemberId) -> &Configuration {
+        self.configurations.in_force(self.members.get(&member).map_or(0, |state| state.configured))
     }
 
     /// `member` put `entries` into its log, in place of whatever it had from the first of them on.
@@ -190,7 +224,7 @@ impl RaftSafety {
     ) -> Result<(), Violation> {
         let state = self.members.entry(member).or_default();
         for entry in entries {
-            let Entry { index, term, data } = entry;
+            let Entry { index, term, data, reconfigures } = entry;
             let last = state.log.last_index();
             if index > last + 1 || index <= state.log.base_index {
                 return violation(
@@ -231,8 +265,22 @@ impl RaftSafety {
                     );
                 }
                 state.log.truncate_after(index - 1);
+                state.changes.retain(|change| *change < index);
                 state.durable_index = state.durable_index.min(index - 1);
                 state.acknowledgeable.1 = state.acknowledgeable.1.min(index - 1);
+            }
+            if reconfigures {
+                let committed = self.committed.len() as u64;
+                let under_way = state.changes.iter().rev().find(|change| **change < index);
+                if let Some(earlier) = under_way.filter(|change| **change > committed) {
+                    return violation(
+                        "two changes at once",
+                        format!(
+                            "member {member} put entry {index} behind entry {earlier}, which is not committed"
+                        ),
+                    );
+                }
+                state.changes.push(index);
             }
             match_log(&mut self.first_links, &mut self.other_links, member, index, link)?;
             state.log.links.push_back(link);
@@ -344,6 +392,7 @@ impl RaftSafety {
         if pre_vote {
             return Ok(());
         }
+        self.check_voter(member, term)?;
         let state = self.members.entry(member).or_default();
         record_vote(&mut state.votes, member, term, member)?;
         let Durable { term: durable_term, vote, .. } = state.durable;
@@ -374,6 +423,19 @@ impl RaftSafety {
                 format!("member {member} leads term {term}, which member {leader} led"),
             );
         }
+        self.check_voter(member, term)?;
+        let votes_for_it = |voter: MemberId| {
+            let state = self.members.get(&voter);
+            voter == member || state.is_some_and(|state| state.votes.get(&term) == Some(&member))
+        };
+        let configuration = self.configuration_of(member);
+        if !configuration.has_quorum(votes_for_it) {
+            let voted: Vec<_> = configuration.members().filter(|voter| votes_for_it(*voter)).collect();
+            return violation(
+                "election without quorum",
+                format!("member {member} leads term {term} by the votes of {voted:?} of {configuration:?}"),
+            );
+        }
         let state = self.members.entry(member).or_default();
         state.leads = Some(term);
         // A leader whose votes were long under way knows nothing of what later terms have committed.
@@ -390,6 +452,17 @@ impl RaftSafety {
             );
         }
         Ok(())
+    }
+
+    fn check_voter(&self, member: MemberId, term: u64) -> Result<(), Violation> {
+        let configuration = self.configuration_of(member);
+        if configuration.is_voter(member) {
+            return Ok(());
+        }
+        violation(
+            "not a voter",
+            format!("member {member} stands in term {term}, but votes are {configuration:?}"),
+        )
     }
 
     /// `member` leads no more.
@@ -438,26 +511,26 @@ impl RaftSafety {
             }
         }
         state.commit = index;
-        if index > known { self.check_quorum(index) } else { Ok(()) }
+        if index > known { self.check_quorum(member, index) } else { Ok(()) }
     }
 
-    /// Whether a majority of the voters would still have entry `index` if all lost power now.
-    fn check_quorum(&self, index: u64) -> Result<(), Violation> {
+    /// Whether a quorum would still have entry `index` if all lost power now, counted as `member` counts.
+    fn check_quorum(&self, member: MemberId, index: u64) -> Result<(), Violation> {
         let link = self.committed[index as usize - 1].link;
-        let has_it = |voter: &&MemberId| {
+        let has_it = |voter: MemberId| {
             self.members
-                .get(voter)
+                .get(&voter)
                 .is_some_and(|state| state.durable_index >= index && state.log.holds(index, link))
         };
-        let holders = self.voters.iter().filter(has_it).count();
-        if holders * 2 <= self.voters.len() {
-            let voters = self.voters.len();
-            return violation(
-                "commit without quorum",
-                format!("entry {index} is committed and durable on {holders} of {voters} voters"),
-            );
+        let configuration = self.configuration_of(member);
+        if configuration.has_quorum(has_it) {
+            return Ok(());
         }
-        Ok(())
+        let holders: Vec<_> = configuration.members().filter(|voter| has_it(*voter)).collect();
+        violation(
+            "commit without quorum",
+            format!("entry {index} is committed and durable on {holders:?} of {configuration:?}"),
+        )
     }
 
     /// `member` gave the entry to its state machine.
@@ -466,7 +539,7 @@ impl RaftSafety {
     ///
     /// A broken clause.
     pub fn applied(&mut self, member: MemberId, entry: Entry<'_>) -> Result<(), Violation> {
-        let Entry { index, term, data } = entry;
+        let Entry { index, term, data, .. } = entry;
         let state = self.members.entry(member).or_default();
         if index != state.applied + 1 || index > state.commit {
             return violation(
@@ -526,6 +599,7 @@ impl RaftSafety {
             );
         }
         state.log = Chain { base_index: index, base: link, links: VecDeque::new() };
+        state.changes.clear();
         state.durable_index = state.durable_index.min(index);
         state.commit = index;
         Ok(())
@@ -588,12 +662,16 @@ impl RaftSafety {
         let old = std::mem::take(&mut state.log);
         let durable_index = state.durable_index;
         state.leads = None;
+        state.changes.clear();
         state.log = Chain { base_index: snapshot_index, base, links: VecDeque::new() };
         (state.commit, state.applied) = (recovered.commit, recovered.applied);
         self.appended_after_restart(member, entries)?;
         let state = self.members.entry(member).or_default();
         let last = state.log.last_index();
-        let lost = old.at(durable_index).is_some_and(|link| !state.log.holds(durable_index, link));
+        // A snapshot that was installed in the place of another log takes away what that had, before anyone is told.
+        let replaced = !old.holds(snapshot_index, base);
+        let lost =
+            !replaced && old.at(durable_index).is_some_and(|link| !state.log.holds(durable_index, link));
         if lost {
             return Err(Violation::new(
                 ORACLE,

@@ -183,11 +183,12 @@ impl Replay {
         }
     }
 
-    /// The error with which `request` is refused in this state, of those that tell of the state.
+    /// The error with which `request` is refused in this state, of those that tell of the state. Leases are not looked
+    /// at: when they end within a revision is not known.
     pub(crate) fn refuses(&self, request: &Request) -> Option<Error> {
         match request {
             Request::Range(read) => self.read_refused(read),
-            Request::Put(put) => self.put_refused(put),
+            Request::Put(put) => self.misses(put).then_some(Error::KeyNotFound),
             Request::Txn(txn) => self.txn_refused(txn),
             Request::Compact(compaction) => {
                 (compaction.revision > self.revision).then_some(Error::FutureRevision)
@@ -205,17 +206,10 @@ impl Replay {
         let branch = if self.holds_all(&txn.compare) { &txn.success } else { &txn.failure };
         branch.iter().find_map(|op| match &op.request {
             Some(Op::RequestRange(read)) => self.read_refused(read),
-            Some(Op::RequestPut(put)) => self.put_refused(put),
+            Some(Op::RequestPut(put)) => self.misses(put).then_some(Error::KeyNotFound),
             Some(Op::RequestTxn(txn)) => self.txn_refused(txn),
             Some(Op::RequestDeleteRange(_)) | None => None,
         })
-    }
-
-    fn put_refused(&self, put: &PutRequest) -> Option<Error> {
-        if self.lacks_lease(put) {
-            return Some(Error::LeaseNotFound);
-        }
-        self.misses(put).then_some(Error::KeyNotFound)
     }
 
     /// Whether the put has a lease that is known to be gone.
@@ -324,8 +318,11 @@ impl Replay {
     }
 
     fn put(&mut self, put: &PutRequest, reply: Option<&PutResponse>) -> Result<(), Refusal> {
-        if let Some(error) = self.put_refused(put) {
-            return Err(Refusal::Error(error));
+        if self.lacks_lease(put) {
+            return Err(Refusal::Error(Error::LeaseNotFound));
+        }
+        if self.misses(put) {
+            return Err(Refusal::Error(Error::KeyNotFound));
         }
         let key = match self.keys.get(&put.key) {
             Some(&key) => key,

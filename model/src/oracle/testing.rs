@@ -146,8 +146,9 @@ pub(crate) struct Traffic {
     pub(crate) unique_values: bool,
     /// At the end, one more client reads everything.
     pub(crate) final_read: bool,
-    /// There are leases, which expire.
-    pub(crate) leases: bool,
+    /// There are leases, which expire: this one and the next. In a long run, each grant has a number of its own, and
+    /// this is one that may be used now.
+    pub(crate) leases: Option<i64>,
 }
 
 /// A step of a run.
@@ -187,7 +188,7 @@ impl Run {
     /// An honest store with concurrent clients, some of whom lose answers.
     pub(crate) fn simulate(stream: &mut Stream, traffic: Traffic) -> Self {
         let mut run = Self::default();
-        let mut specification = Specification::new();
+        let mut specification = Specification::with_leases(0);
         let mut clients: Vec<(u32, Client)> = (0..traffic.clients).map(|_| (0, Client::Idle)).collect();
         let mut sessions = 0;
         for client in &mut clients {
@@ -204,7 +205,7 @@ impl Run {
                     let _ = execute(&mut specification, &run.operations[operation].1);
                 }
             }
-            if traffic.leases && stream.chance(60_000) {
+            if traffic.leases.is_some() && stream.chance(60_000) {
                 let leases: Vec<_> = specification.leases().collect();
                 if !leases.is_empty() {
                     let id = *stream.pick(&leases);
@@ -222,6 +223,12 @@ impl Run {
                 Client::Idle if run.operations.len() >= traffic.operations => {}
                 Client::Idle => {
                     let operation = run.operations.len();
+                    let live: Vec<_> = specification.leases().collect();
+                    let leases = traffic.leases.map(|first| match live[..] {
+                        [.., last] if traffic.operations > 20 => *stream.pick(&[live[live.len() / 2], last]),
+                        _ => first,
+                    });
+                    let traffic = Traffic { leases, ..traffic };
                     let request = request(stream, traffic, specification.revision(), operation);
                     run.operations.push((*session, request, Outcome::Unknown));
                     run.steps.push(Step::Invoke(operation));
@@ -298,9 +305,13 @@ fn request(stream: &mut Stream, traffic: Traffic, revision: i64, serial: usize) 
             Bytes::from(format!("w{}", stream.below(2)))
         }
     };
-    if traffic.leases && stream.chance(200_000) {
-        let id = *stream.pick(&[7, 7, 8]);
-        return if stream.chance(700_000) { grant(id) } else { revoke(id) };
+    if let Some(first) = traffic.leases
+        && stream.chance(200_000)
+    {
+        let is_long = traffic.operations > 20;
+        let id = *stream.pick(&[first, first, first + 1]);
+        let granted = if is_long { 1_000 + 10 * serial as i64 } else { id };
+        return if stream.chance(700_000) { grant(granted) } else { revoke(id) };
     }
     match stream.below(100) {
         0..35 => {
@@ -333,7 +344,10 @@ fn put_of(
 ) -> PutRequest {
     let ignore_value = stream.chance(80_000);
     let ignore_lease = stream.chance(30_000);
-    let lease = if traffic.leases && !ignore_lease { *stream.pick(&[0, 0, 7, 7, 8]) } else { 0 };
+    let lease = match traffic.leases.filter(|_| !ignore_lease) {
+        Some(first) => *stream.pick(&[0, 0, first, first, first + 1]),
+        None => 0,
+    };
     PutRequest {
         key,
         value: if ignore_value { Bytes::new() } else { value(stream) },

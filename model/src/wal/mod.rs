@@ -15,7 +15,7 @@ mod record;
 
 pub use record::{Decoder, Encoder, Record};
 
-use raft::eraftpb::{Entry, HardState};
+use raft::eraftpb::{ConfState, Entry, HardState};
 use thiserror::Error;
 use vertebra_sim::{DiskError, File, NodeDisk, OpenMode, sometimes};
 
@@ -54,13 +54,26 @@ pub enum WalError {
     },
 }
 
+/// A snapshot that a log has a record of.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RecordedSnapshot {
+    /// Index of the last entry in it.
+    pub index: u64,
+    /// Term of that entry.
+    pub term: u64,
+    /// The configuration at that index.
+    pub conf_state: ConfState,
+}
+
 /// What a log said when it was opened.
 #[derive(Debug, Default)]
 pub struct Recovered {
+    /// Whose log it is.
+    pub member: u64,
     /// Term, vote and commit, as last written.
     pub hard_state: HardState,
-    /// The snapshots that were recorded, oldest first: index and term.
-    pub snapshots: Vec<(u64, u64)>,
+    /// The snapshots that were recorded, oldest first.
+    pub snapshots: Vec<RecordedSnapshot>,
     /// The entries, without gaps.
     pub entries: Vec<Entry>,
 }
@@ -100,7 +113,20 @@ impl Segment {
 }
 
 impl Wal {
-    /// Opens the log on `disk`, or makes an empty one where there is none.
+    /// Whether there is a log on `disk`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk.
+    pub async fn exists(disk: &NodeDisk) -> Result<bool, WalError> {
+        if !disk.exists(DIRECTORY) {
+            return Ok(false);
+        }
+        Ok(disk.list(DIRECTORY).await?.iter().any(|name| Segment::parse(name).is_some()))
+    }
+
+    /// Opens the log on `disk`, or makes an empty one for `member` where there is none. A log that is there may be
+    /// that of any member on the same machine, which is to say, whose low 16 bits are those of `member`.
     ///
     /// What was written but never synced is synced before this returns: from here on, everything that was read is
     /// as durable as what the member is about to say on its strength.
@@ -138,7 +164,7 @@ impl Wal {
         }
         if segments.is_empty() {
             let wal = Self::create(disk, member, segment_bytes).await?;
-            return Ok((wal, Recovered::default()));
+            return Ok((wal, Recovered { member, ..Recovered::default() }));
         }
         Self::recover(disk, member, segment_bytes, segments).await
     }
@@ -169,7 +195,8 @@ impl Wal {
         segment_bytes: u64,
         segments: Vec<Segment>,
     ) -> Result<(Self, Recovered), WalError> {
-        let mut log = Gathering { member, last_index: 0, recovered: Recovered::default() };
+        let recovered = Recovered { member, ..Recovered::default() };
+        let mut log = Gathering { last_index: 0, recovered };
         let mut checksum = None;
         let mut valid_bytes = 0;
         for (number, segment) in segments.iter().enumerate() {
@@ -187,7 +214,8 @@ impl Wal {
             }
             (checksum, valid_bytes) = (Some(decoder.checksum()), decoder.offset());
         }
-        let Gathering { last_index, recovered, .. } = log;
+        let Gathering { last_index, recovered } = log;
+        let member = recovered.member;
 
         let last = segments.last().map(Segment::path).unwrap_or_default();
         let file = disk.open(&last, OpenMode::Existing).await?;
@@ -243,8 +271,14 @@ impl Wal {
     /// # Errors
     ///
     /// As [`save`](Self::save).
-    pub async fn save_snapshot(&mut self, index: u64, term: u64, installed: bool) -> Result<(), WalError> {
-        self.encoder.put_snapshot(index, term, installed);
+    pub async fn save_snapshot(
+        &mut self,
+        index: u64,
+        term: u64,
+        conf_state: &ConfState,
+        installed: bool,
+    ) -> Result<(), WalError> {
+        self.encoder.put_snapshot(index, term, installed, conf_state);
         if installed {
             self.last_index = index;
         }
@@ -325,7 +359,6 @@ async fn begin_segment(
 
 /// Puts the records of a log together.
 struct Gathering {
-    member: u64,
     /// Index of the last entry, or of the snapshot that replaced all before it.
     last_index: u64,
     recovered: Recovered,
@@ -337,13 +370,13 @@ impl Gathering {
         let recovered = &mut self.recovered;
         match record {
             Record::Checksum(checksum) => return Ok(checksum == segment_checksum),
-            Record::Metadata { member: found } if found != self.member => {
-                return Err(WalError::Foreign { found, expected: self.member });
+            Record::Metadata { member: found } if (found ^ recovered.member) & 0xffff != 0 => {
+                return Err(WalError::Foreign { found, expected: recovered.member });
             }
-            Record::Metadata { .. } => {}
+            Record::Metadata { member } => recovered.member = member,
             Record::HardState(state) => recovered.hard_state = state,
-            Record::Snapshot { index, term, installed } => {
-                recovered.snapshots.push((index, term));
+            Record::Snapshot { index, term, installed, conf_state } => {
+                recovered.snapshots.push(RecordedSnapshot { index, term, conf_state });
                 if installed {
                     recovered.entries.clear();
                     self.last_index = index;

@@ -9,7 +9,7 @@
 //! the one before it ended with.
 
 use protobuf::Message as _;
-use raft::eraftpb::{Entry, HardState};
+use raft::eraftpb::{ConfState, Entry, HardState};
 
 /// What a record says.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +34,8 @@ pub enum Record {
         /// Whether it came from the leader. Then it replaces all entries before this record, also those with a
         /// greater index, which conflict with it.
         installed: bool,
+        /// The configuration at that index.
+        conf_state: ConfState,
     },
 }
 
@@ -110,11 +112,17 @@ impl Encoder {
     }
 
     /// A snapshot file that exists.
-    pub fn put_snapshot(&mut self, index: u64, term: u64, installed: bool) {
+    ///
+    /// # Panics
+    ///
+    /// If the configuration cannot be encoded, which is so for none that Raft makes.
+    pub fn put_snapshot(&mut self, index: u64, term: u64, installed: bool, conf_state: &ConfState) {
+        let conf_state = conf_state.write_to_bytes().expect("a configuration can be encoded");
         self.put(SNAPSHOT, |bytes| {
             bytes.extend_from_slice(&index.to_le_bytes());
             bytes.extend_from_slice(&term.to_le_bytes());
             bytes.push(u8::from(installed));
+            bytes.extend_from_slice(&conf_state);
         });
     }
 
@@ -210,6 +218,7 @@ fn decode(kind: u8, payload: &[u8]) -> Option<Record> {
             index: number(payload, 0)?,
             term: number(payload, 8)?,
             installed: *payload.get(16)? != 0,
+            conf_state: protobuf::Message::parse_from_bytes(payload.get(17..)?).ok()?,
         },
         _ => return None,
     })
@@ -250,7 +259,12 @@ mod tests {
             Record::Metadata { member: 1 },
             Record::Entry(entry),
             Record::HardState(state),
-            Record::Snapshot { index: 5, term: 2, installed: true },
+            Record::Snapshot {
+                index: 5,
+                term: 2,
+                installed: true,
+                conf_state: ConfState::from((vec![1, 2], vec![3])),
+            },
         ]
     }
 
@@ -262,7 +276,9 @@ mod tests {
                 Record::Metadata { member } => encoder.put_metadata(member),
                 Record::Entry(entry) => encoder.put_entry(&entry),
                 Record::HardState(state) => encoder.put_hard_state(&state),
-                Record::Snapshot { index, term, installed } => encoder.put_snapshot(index, term, installed),
+                Record::Snapshot { index, term, installed, conf_state } => {
+                    encoder.put_snapshot(index, term, installed, &conf_state);
+                }
             }
         }
         encoder

@@ -3,6 +3,7 @@
 
 mod defects;
 mod determinism;
+mod membership;
 mod scripted;
 mod told;
 mod wal;

@@ -11,9 +11,10 @@ use vertebra_sim::{NodeId, Verdict, schedule_of};
 use crate::told::tell;
 
 /// A calm run of ten seconds, with what the test changes.
-fn schedule(seed: u64, members: u16, faults: Vec<(u64, Fault)>) -> Schedule<Options> {
+pub fn schedule(seed: u64, members: u16, faults: Vec<(u64, Fault)>) -> Schedule<Options> {
     let mut schedule = schedule_of::<Etcd>(seed, |options| {
         options.members = members;
+        options.spares = 0;
         options.heartbeat_interval = Duration::from_millis(100);
         options.election_ticks = 10;
         options.snapshot_count = 20;
@@ -25,16 +26,17 @@ fn schedule(seed: u64, members: u16, faults: Vec<(u64, Fault)>) -> Schedule<Opti
     schedule.network.peers.loss_ppm = 0;
     schedule.network.peers.tail_ppm = 0;
     schedule.clocks.clear();
+    schedule.broken.clear();
     schedule.faults =
         faults.into_iter().map(|(at, fault)| TimedFault { at: Duration::from_millis(at), fault }).collect();
     schedule
 }
 
-fn member(number: u16) -> Target {
+pub fn member(number: u16) -> Target {
     Target::Node(NodeId::Member(number))
 }
 
-fn count(lines: &[String], text: &str) -> usize {
+pub fn count(lines: &[String], text: &str) -> usize {
     lines.iter().filter(|line| line.contains(text)).count()
 }
 
@@ -150,8 +152,18 @@ fn a_crash_at_each_failpoint_is_survived() {
                 lasts: Duration::from_millis(500),
             };
             let kill = Fault::Kill { target: member(3), down: Duration::from_millis(10) };
-            let faults = vec![(1_500, cut), (4_400, strike), (8_000, kill)];
+            let operate =
+                |operation: &str, target| Fault::Operate { operation: operation.to_owned(), target };
+            let faults = vec![
+                (1_500, cut),
+                (4_400, strike),
+                (5_000, operate("leader-transfer", member(2))),
+                (5_500, operate("member-add", Target::AllMembers)),
+                (6_500, operate("member-remove", member(1))),
+                (8_000, kill),
+            ];
             let mut schedule = schedule(seed as u64, 3, faults);
+            schedule.options.spares = 1;
             schedule.options.traffic.weights.compact = 10;
             schedule.options.compaction_batch_limit = 5;
             let (report, lines) = tell(&schedule);

@@ -32,7 +32,10 @@ struct Collector(Arc<Mutex<Vec<String>>>);
 
 impl<S: Subscriber> Layer<S> for Collector {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        if let Some(topic) = event.metadata().target().strip_prefix("vertebra::") {
+        if let Some(topic) = event.metadata().target().strip_prefix("vertebra::")
+            // What was reached is told beside the events.
+            && topic != "mark"
+        {
             let mut line = Line::default();
             event.record(&mut line);
             self.0.lock().unwrap().push(format!("{topic}{}: {}", line.node, line.message));

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
-use raft::eraftpb::{Entry, HardState};
+use raft::eraftpb::{ConfState, Entry, HardState};
 use serde::{Deserialize, Serialize};
 use vertebra_model::wal::Wal;
 use vertebra_sim::random::Streams;
@@ -143,7 +143,9 @@ impl System for Writer {
                 known.written[..known.synced].last().copied().unwrap_or_default()
             };
             if sync && synced_last > 0 && stream.chance(100_000) {
-                wal.save_snapshot(synced_last, term, false).await.map_err(|error| error.to_string())?;
+                wal.save_snapshot(synced_last, term, &ConfState::new(), false)
+                    .await
+                    .map_err(|error| error.to_string())?;
                 self.known.borrow_mut().released = synced_last;
                 wal.release(synced_last).await.map_err(|error| error.to_string())?;
             }

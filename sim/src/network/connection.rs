@@ -301,7 +301,7 @@ impl World {
         let Some(connection) = network.connections.get_mut(&id) else { return };
         let link = self.link_of(network.nodes, connection, sender);
         if let (true, Content::Message(payload)) = (network.links[link].has_filters(), &content) {
-            match network.links[link].pass_filters(self.streams(), link, payload.message_kind()) {
+            match network.links[link].pass_filters(self.streams(), payload.message_kind()) {
                 Some(late) => {
                     let end = &mut connection.ends[sender];
                     end.arrives_after = end.arrives_after.max(self.now().as_nanos() + late);
@@ -314,7 +314,7 @@ impl World {
             }
         }
         connection.ends[sender].sent.push_back(content);
-        self.dispatch(id, sender, &mut connection.ends[sender], &mut network.links[link], link);
+        self.dispatch(id, sender, &mut connection.ends[sender], &mut network.links[link]);
     }
 
     fn link_of(&self, nodes: usize, connection: &ConnectionState, sender: usize) -> usize {
@@ -322,11 +322,11 @@ impl World {
     }
 
     /// Schedules the arrival of the last thing that was sent, or lets it wait for the link.
-    fn dispatch(&self, id: u64, sender: usize, end: &mut End, link: &mut Link, index: usize) {
+    fn dispatch(&self, id: u64, sender: usize, end: &mut End, link: &mut Link) {
         if !link.is_up() || end.stalled {
             return self.stall(id, sender, end);
         }
-        let latency = link.pass_reliably(self.streams(), index);
+        let latency = link.pass_reliably(self.streams());
         let arrives = (self.now().as_nanos() + latency).max(end.arrives_after);
         end.arrives_after = arrives;
         let segment = Segment { connection: id, sender, flight: end.flights };
@@ -534,7 +534,7 @@ impl World {
                             && run.any_fault(&["partition", "power-failure", "failpoint"])
                     );
                     for _ in 0..end.sent.len() {
-                        self.dispatch(*id, sender, end, &mut network.links[index], index);
+                        self.dispatch(*id, sender, end, &mut network.links[index]);
                     }
                 }
             }

@@ -162,13 +162,13 @@ impl World {
             return link.held.push(packet);
         }
         let late = match link.has_filters() {
-            true => match link.pass_filters(self.streams(), index, kind) {
+            true => match link.pass_filters(self.streams(), kind) {
                 Some(late) => late,
                 None => return self.lose(header, "filtered"),
             },
             false => 0,
         };
-        match link.pass(self.streams(), index) {
+        match link.pass(self.streams()) {
             Passage::Lost => self.lose(header, "loss"),
             Passage::Arrives { latency, copies } => {
                 sometimes!(self, "a datagram is duplicated", !copies.is_empty());

@@ -86,6 +86,8 @@ pub(crate) struct Link {
     base: LinkProfile,
     /// By the number of the fault that did it; they add up.
     degradations: Vec<(usize, LinkProfile)>,
+    /// That of its stream.
+    number: u64,
     /// By the number of the fault that put them there.
     filters: Vec<(usize, Rc<Filter>)>,
     filter_stream: Option<Box<Stream>>,
@@ -109,8 +111,10 @@ pub(crate) enum Passage {
 }
 
 impl Link {
-    pub(crate) fn new(base: LinkProfile) -> Self {
+    /// `number` is that of its stream.
+    pub(crate) fn new(base: LinkProfile, number: u64) -> Self {
         Self {
+            number,
             profile: base,
             base,
             degradations: Vec::new(),
@@ -187,7 +191,7 @@ impl Link {
     }
 
     /// Draws what the filters do to a message: how many nanoseconds it is late, or nothing when it is lost.
-    pub(crate) fn pass_filters(&mut self, streams: &Streams, index: usize, kind: &str) -> Option<u64> {
+    pub(crate) fn pass_filters(&mut self, streams: &Streams, kind: &str) -> Option<u64> {
         let mut delay = 0;
         for (_, filter) in &self.filters {
             if !filter.messages.iter().any(|message| message == kind) {
@@ -195,7 +199,7 @@ impl Link {
             }
             let stream = self
                 .filter_stream
-                .get_or_insert_with(|| Box::new(streams.stream("network/filter", index as u64)));
+                .get_or_insert_with(|| Box::new(streams.stream("network/filter", self.number)));
             if filter.loss_ppm > 0 && stream.chance(filter.loss_ppm) {
                 return None;
             }
@@ -209,9 +213,9 @@ impl Link {
     }
 
     /// Draws what happens to a datagram.
-    pub(crate) fn pass(&mut self, streams: &Streams, index: usize) -> Passage {
-        let Self { profile, stream, .. } = self;
-        let stream = stream.get_or_insert_with(|| Box::new(streams.stream("network/link", index as u64)));
+    pub(crate) fn pass(&mut self, streams: &Streams) -> Passage {
+        let Self { profile, stream, number, .. } = self;
+        let stream = stream.get_or_insert_with(|| Box::new(streams.stream("network/link", *number)));
         if profile.loss_ppm > 0 && stream.chance(profile.loss_ppm) {
             return Passage::Lost;
         }
@@ -229,9 +233,9 @@ impl Link {
     }
 
     /// Draws the latency of what must arrive: a lost segment is sent again until it gets through.
-    pub(crate) fn pass_reliably(&mut self, streams: &Streams, index: usize) -> u64 {
-        let Self { profile, stream, .. } = self;
-        let stream = stream.get_or_insert_with(|| Box::new(streams.stream("network/link", index as u64)));
+    pub(crate) fn pass_reliably(&mut self, streams: &Streams) -> u64 {
+        let Self { profile, stream, number, .. } = self;
+        let stream = stream.get_or_insert_with(|| Box::new(streams.stream("network/link", *number)));
         let mut total = latency(profile, stream);
         for attempt in 0..6 {
             if profile.loss_ppm == 0 || !stream.chance(profile.loss_ppm) {

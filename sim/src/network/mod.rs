@@ -93,9 +93,15 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// `profile` tells the undisturbed behaviour of the link between two nodes, given by index.
-    pub(crate) fn new(nodes: usize, profile: impl Fn(usize, usize) -> LinkProfile) -> Self {
-        let links = (0..nodes * nodes).map(|link| Link::new(profile(link / nodes, link % nodes))).collect();
+    /// `profile` tells the undisturbed behaviour of the link between two nodes, given by index. The links among the
+    /// first `core` nodes draw the same whatever nodes there are besides.
+    pub(crate) fn new(nodes: usize, core: usize, profile: impl Fn(usize, usize) -> LinkProfile) -> Self {
+        let number = |from, to| match from < core && to < core {
+            true => from * core + to,
+            false => core * core + (from << 16) + to,
+        };
+        let ends = (0..nodes * nodes).map(|link| (link / nodes, link % nodes));
+        let links = ends.map(|(from, to)| Link::new(profile(from, to), number(from, to) as u64)).collect();
         Self {
             nodes,
             links,

@@ -59,6 +59,11 @@ impl Shape {
         (1..=self.members).map(NodeId::Member)
     }
 
+    /// The machines on which members can be: those of the members at the start, then the spares.
+    pub fn machine_ids(&self) -> impl Iterator<Item = NodeId> + use<> {
+        (1..=self.members + self.spares).map(NodeId::Member)
+    }
+
     /// The clients, in order.
     pub fn client_ids(&self) -> impl Iterator<Item = NodeId> + use<> {
         (1..=self.clients).map(NodeId::Client)
@@ -75,6 +80,9 @@ impl Shape {
         let (number, count, name) = match node {
             NodeId::Member(number) => (number, self.members.saturating_add(self.spares), "member"),
             NodeId::Client(number) => (number, self.clients, "client"),
+            NodeId::Operator => {
+                return Err(Problem::new(format!("{noun} `{node}` is nobody that a schedule can name")));
+            }
         };
         if (1..=count).contains(&number) {
             return Ok(());

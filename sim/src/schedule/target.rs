@@ -25,7 +25,7 @@ pub enum Target {
     Minority,
     /// As few members as it cannot do without: the leader then, and the lowest-numbered others.
     Majority,
-    /// Every member.
+    /// Every member, spares included: those that have joined are members, and the others have nothing to lose.
     AllMembers,
     /// Every client.
     AllClients,
@@ -50,7 +50,7 @@ impl Target {
                 nodes.extend(leader.into_iter().chain(others).take(usize::from(shape.members) / 2 + 1));
                 nodes.sort_unstable();
             }
-            Self::AllMembers => nodes.extend(shape.member_ids()),
+            Self::AllMembers => nodes.extend(shape.machine_ids()),
             Self::AllClients => nodes.extend(shape.client_ids()),
             Self::Others => {}
         }
@@ -88,7 +88,7 @@ pub fn resolve_sides(
     let (mut from_nodes, mut to_nodes) = (named(from), named(to));
     let complete = |side: &[Target], nodes: &mut Vec<NodeId>, other: &[NodeId]| {
         if side.contains(&Target::Others) {
-            nodes.extend(shape.member_ids().filter(|member| !other.contains(member)));
+            nodes.extend(shape.machine_ids().filter(|member| !other.contains(member)));
             nodes.sort_unstable();
             nodes.dedup();
         }
@@ -179,6 +179,15 @@ mod tests {
         assert_eq!(sides, (vec![Member(3), Client(1), Client(2)], vec![Member(1), Member(2)]));
         let sides = resolve_sides(&[Target::Others], &[Target::Node(Member(2))], &SHAPE, None);
         assert_eq!(sides, (vec![Member(1), Member(3)], vec![Member(2)]));
+    }
+
+    #[test]
+    fn spares_are_among_all_members_and_among_others() {
+        let shape = Shape { spares: 1, ..SHAPE };
+        let all = Target::AllMembers.resolve(&shape, None);
+        assert_eq!(all, [Member(1), Member(2), Member(3), Member(4)]);
+        let (_, others) = resolve_sides(&[Target::Node(Member(2))], &[Target::Others], &shape, None);
+        assert_eq!(others, [Member(1), Member(3), Member(4)]);
     }
 
     #[test]

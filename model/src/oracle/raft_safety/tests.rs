@@ -3,7 +3,18 @@
 use super::*;
 
 fn entry(index: u64, term: u64, data: &'static str) -> Entry<'static> {
-    Entry { index, term, data: data.as_bytes() }
+    Entry { index, term, data: data.as_bytes(), reconfigures: false }
+}
+
+fn change(index: u64, term: u64, data: &'static str) -> Entry<'static> {
+    Entry { reconfigures: true, ..entry(index, term, data) }
+}
+
+/// These vote for `member`, whatever else their disks hold.
+fn vote(raft: &mut RaftSafety, term: u64, member: MemberId, voters: &[MemberId]) {
+    for voter in voters {
+        record_vote(&mut raft.members.entry(*voter).or_default().votes, *voter, term, member).unwrap();
+    }
 }
 
 fn durable(last_index: u64, last_term: u64, term: u64, vote: MemberId) -> Durable {
@@ -65,6 +76,7 @@ fn a_term_has_one_leader() {
     let mut raft = cluster();
     raft.became_leader(1, 1).unwrap();
     assert_eq!(clause(raft.became_leader(2, 1)), "election safety");
+    vote(&mut raft, 2, 2, &[3]);
     raft.became_leader(2, 2).unwrap();
 }
 
@@ -106,6 +118,7 @@ fn what_is_committed_stays() {
 #[test]
 fn a_new_leader_has_what_earlier_terms_committed() {
     let mut raft = settled();
+    vote(&mut raft, 2, 2, &[3]);
     raft.became_leader(2, 2).unwrap();
     let mut raft = RaftSafety::new(&[1, 2, 3]);
     for member in [1, 2] {
@@ -114,7 +127,9 @@ fn a_new_leader_has_what_earlier_terms_committed() {
     }
     raft.committed(1, 2, 1).unwrap();
     // One whose votes of term 1 arrive late owes nothing to term 2.
+    vote(&mut raft, 1, 3, &[2]);
     raft.became_leader(3, 1).unwrap();
+    vote(&mut raft, 3, 3, &[2]);
     assert_eq!(clause(raft.became_leader(3, 3)), "leader completeness");
 }
 
@@ -171,17 +186,9 @@ fn a_majority_has_what_is_committed_on_disk() {
 }
 
 #[test]
-fn the_voters_of_the_moment_are_the_majority() {
-    let mut raft = RaftSafety::new(&[1]);
-    raft.configured(&[1, 2]);
-    raft.appended(1, [entry(1, 1, "x")]).unwrap();
-    raft.persisted(1, durable(1, 1, 1, 1)).unwrap();
-    assert_eq!(clause(raft.committed(1, 1, 1)), "commit without quorum");
-}
-
-#[test]
 fn a_leader_counts_entries_of_its_own_term_only() {
     let mut raft = cluster();
+    vote(&mut raft, 2, 2, &[3]);
     raft.became_leader(2, 2).unwrap();
     assert_eq!(clause(raft.committed(2, 2, 2)), "commit of an old term");
     raft.appended(2, [entry(3, 2, "")]).unwrap();
@@ -281,6 +288,22 @@ fn a_restart_from_a_snapshot_keeps_what_the_snapshot_stands_for() {
 }
 
 #[test]
+fn a_snapshot_that_was_installed_before_a_crash_replaces_another_log() {
+    let mut raft = settled();
+    // Member 3 has an entry of a leader that is none any more, and the others have committed another there.
+    raft.appended(3, [entry(3, 1, "lost")]).unwrap();
+    raft.persisted(3, durable(3, 1, 1, 1)).unwrap();
+    for member in [1, 2] {
+        raft.stepped_down(member);
+        raft.appended(member, [entry(3, 2, "y")]).unwrap();
+        raft.persisted(member, durable(3, 2, 2, 2)).unwrap();
+    }
+    raft.committed(2, 2, 3).unwrap();
+    let read = Recovered { snapshot_index: 3, snapshot_term: 2, applied: 3, commit: 3, ..recovered(2, 0) };
+    raft.restarted(3, read, []).unwrap();
+}
+
+#[test]
 fn a_disk_does_not_go_back_while_its_member_runs() {
     let mut raft = cluster();
     raft.persisted(2, durable(2, 1, 3, 0)).unwrap();
@@ -296,4 +319,138 @@ fn a_snapshot_stands_for_committed_entries() {
     assert_eq!(clause(raft.compacted(1, 1)), "snapshot");
     raft.installed_snapshot(3, 2, 1).unwrap();
     assert_eq!(clause(raft.installed_snapshot(3, 1, 1)), "snapshot");
+}
+
+// Changes of the configuration.
+
+fn joint(voters: &[MemberId], outgoing: &[MemberId]) -> Configuration {
+    Configuration { outgoing: outgoing.to_vec(), ..Configuration::of(voters) }
+}
+
+/// Everyone in `members` has applied the change at entry 3, and has it on disk.
+fn reconfigured(configuration: &Configuration, members: &[MemberId]) -> RaftSafety {
+    let mut raft = settled();
+    for member in 1..=3 {
+        raft.appended(member, [change(3, 1, "")]).unwrap();
+        raft.persisted(member, durable(3, 1, 1, 1)).unwrap();
+    }
+    for member in members {
+        raft.committed(*member, 1, 3).unwrap();
+        raft.configured(*member, 3, configuration.clone()).unwrap();
+        raft.applied(*member, change(3, 1, "")).unwrap();
+    }
+    raft
+}
+
+#[test]
+fn what_is_committed_is_counted_by_the_configuration_of_who_commits_it() {
+    let commit = |configuration: &Configuration, configured: &[MemberId], holders: &[MemberId]| {
+        let mut raft = reconfigured(configuration, configured);
+        for member in holders {
+            if *member > 3 {
+                raft.appended(*member, [entry(1, 1, ""), entry(2, 1, "x"), change(3, 1, "")]).unwrap();
+            }
+            raft.appended(*member, [entry(4, 1, "y")]).unwrap();
+            raft.persisted(*member, durable(4, 1, 1, 1)).unwrap();
+        }
+        raft.committed(1, 1, 4).map_err(|violation| violation.clause)
+    };
+    let refused = Err("commit without quorum");
+    let four = Configuration::of(&[1, 2, 3, 4]);
+    assert_eq!(commit(&four, &[1], &[1, 2]), refused);
+    assert_eq!(commit(&four, &[1], &[1, 2, 3]), Ok(()));
+    // It counts from where the leader has applied it, as in etcd.
+    assert_eq!(commit(&four, &[2], &[1, 2]), Ok(()));
+    // Who was removed does not count, nor does a learner.
+    assert_eq!(commit(&Configuration::of(&[1, 2]), &[1], &[1, 3]), refused);
+    let learner = Configuration { learners: vec![4], ..Configuration::of(&[1, 2, 3]) };
+    assert_eq!(commit(&learner, &[1], &[1, 4]), refused);
+    assert_eq!(commit(&learner, &[1], &[1, 2]), Ok(()));
+    // Of a joint one, both halves.
+    let both = joint(&[1, 4, 5], &[1, 2, 3]);
+    assert_eq!(commit(&both, &[1], &[1, 2]), refused);
+    assert_eq!(commit(&both, &[1], &[1, 4]), refused);
+    assert_eq!(commit(&both, &[1], &[1, 2, 4]), Ok(()));
+}
+
+#[test]
+fn a_leader_has_the_votes_of_a_quorum_of_its_configuration() {
+    let elect = |configuration: &Configuration, candidate: MemberId, voters: &[MemberId]| {
+        let mut raft = reconfigured(configuration, &[1, 2, 3]);
+        vote(&mut raft, 2, candidate, voters);
+        raft.became_leader(candidate, 2).map_err(|violation| violation.clause)
+    };
+    let refused = Err("election without quorum");
+    let three = Configuration::of(&[1, 2, 3]);
+    assert_eq!(elect(&three, 2, &[]), refused);
+    assert_eq!(elect(&three, 2, &[3]), Ok(()));
+    assert_eq!(elect(&Configuration::of(&[1, 2, 3, 4]), 2, &[3]), refused);
+    assert_eq!(elect(&Configuration::of(&[1, 2]), 2, &[3]), refused);
+    assert_eq!(elect(&joint(&[2, 4, 5], &[1, 2, 3]), 2, &[3]), refused);
+    assert_eq!(elect(&joint(&[2, 4, 5], &[1, 2, 3]), 2, &[3, 4]), Ok(()));
+    assert_eq!(elect(&Configuration::of(&[1, 2]), 3, &[1, 2]), Err("not a voter"));
+}
+
+#[test]
+fn a_learner_and_who_was_removed_stand_for_no_election() {
+    let learner = Configuration { learners: vec![4], ..Configuration::of(&[1, 2, 3]) };
+    let mut raft = reconfigured(&learner, &[1, 2, 3]);
+    assert_eq!(clause(raft.sent_vote_request(4, 2, false)), "not a voter");
+    raft.sent_vote_request(4, 2, true).unwrap();
+    raft.persisted(2, durable(3, 1, 2, 2)).unwrap();
+    raft.sent_vote_request(2, 2, false).unwrap();
+    let mut raft = reconfigured(&Configuration::of(&[1, 2]), &[3]);
+    assert_eq!(clause(raft.sent_vote_request(3, 2, false)), "not a voter");
+}
+
+#[test]
+fn one_change_is_under_way_at_a_time() {
+    let mut raft = settled();
+    raft.appended(1, [change(3, 1, "")]).unwrap();
+    raft.persisted(1, durable(3, 1, 1, 1)).unwrap();
+    assert_eq!(clause(raft.appended(1, [change(4, 1, "")])), "two changes at once");
+    let mut raft = reconfigured(&Configuration::of(&[1, 2]), &[1]);
+    raft.appended(1, [change(4, 1, "")]).unwrap();
+    // A follower may have one that a newer leader replaces by another.
+    let mut raft = settled();
+    raft.appended(2, [change(3, 1, "a")]).unwrap();
+    raft.appended(2, [change(3, 2, "b")]).unwrap();
+}
+
+#[test]
+fn members_have_one_configuration_after_one_entry() {
+    let mut raft = reconfigured(&Configuration::of(&[1, 2]), &[1]);
+    assert_eq!(clause(raft.configured(2, 3, Configuration::of(&[1, 2, 3]))), "configuration");
+    assert_eq!(clause(raft.configured(2, 2, Configuration::of(&[1, 2]))), "configuration");
+    raft.configured(2, 2, Configuration::of(&[1, 2, 3])).unwrap();
+    raft.configured(2, 3, Configuration::of(&[1, 2])).unwrap();
+}
+
+#[test]
+fn a_configuration_follows_from_the_one_before() {
+    let step = |from: &Configuration, to: &Configuration| {
+        let mut raft = RaftSafety::new(&[1, 2, 3]);
+        raft.configurations = Configurations::new(from.clone());
+        raft.configured(1, 9, to.clone()).map_err(|violation| violation.clause)
+    };
+    let refused = Err("configuration step");
+    let three = Configuration::of(&[1, 2, 3]);
+    let learner = Configuration { learners: vec![4], ..three.clone() };
+    assert_eq!(step(&three, &Configuration::of(&[1, 2, 3, 4])), Ok(()));
+    assert_eq!(step(&three, &Configuration::of(&[2, 3])), Ok(()));
+    assert_eq!(step(&three, &Configuration::of(&[2, 3, 4])), refused);
+    assert_eq!(step(&three, &learner), Ok(()));
+    assert_eq!(step(&learner, &Configuration::of(&[1, 2, 3, 4])), Ok(()));
+    assert_eq!(step(&three, &joint(&[2, 3, 4], &[1, 2, 3])), Ok(()));
+    assert_eq!(step(&three, &joint(&[2, 3, 4], &[1, 2])), refused);
+    assert_eq!(step(&joint(&[2, 3, 4], &[1, 2, 3]), &Configuration::of(&[2, 3, 4])), Ok(()));
+    assert_eq!(step(&joint(&[2, 3, 4], &[1, 2, 3]), &three), refused);
+    assert_eq!(step(&joint(&[2, 3, 4], &[1, 2, 3]), &joint(&[2, 3], &[1, 2, 3])), refused);
+}
+
+#[test]
+fn who_was_removed_does_not_come_back() {
+    let mut raft = reconfigured(&Configuration::of(&[1, 2]), &[1]);
+    assert_eq!(clause(raft.configured(1, 4, Configuration::of(&[1, 2, 3]))), "removed member");
+    raft.configured(1, 4, Configuration::of(&[1, 2, 1 << 16 | 3])).unwrap();
 }

@@ -77,7 +77,9 @@ pub(super) fn clocks(streams: &Streams, shape: &Shape) -> Vec<Clock> {
     let mut stream = streams.stream("schedule/clocks", 0);
     let (wrong_ppm, wild_ppm) =
         *stream.weighted(&[(25, (0, 0)), (55, (800_000, 0)), (15, (800_000, 350_000)), (5, (0, 1_000_000))]);
-    let nodes = shape.member_ids().chain(shape.client_ids());
+    // Spares come last, so that one more moves no other clock.
+    let spares = shape.machine_ids().skip(shape.members.into());
+    let nodes = shape.member_ids().chain(shape.client_ids()).chain(spares);
     nodes
         .zip(1..)
         .filter_map(|(node, index)| {

@@ -1,0 +1,83 @@
+//! What an operator writes down of each machine: how a member there is to be started, and what came of it.
+//!
+//! It stands for the arguments in a machine's unit file and for the machine's journal. A process reads from it what
+//! etcd reads from its command line, and nothing else.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use vertebra_sim::{Instant, NodeId};
+
+use crate::cluster::MemberId;
+
+/// What a process with an empty disk is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Start {
+    /// A member of a cluster that begins (etcd: `--initial-cluster-state new`).
+    #[default]
+    New,
+    /// This member of a cluster that is there (`existing`).
+    Existing(MemberId),
+    /// A member that had a log on this disk before. It may have voted, and must not begin anew: etcd's refuses when
+    /// another member tells it that it "has already been bootstrapped". Ours refuses also when it cannot ask.
+    Bootstrapped,
+}
+
+/// All machines.
+#[derive(Default)]
+pub(crate) struct Inventory(RefCell<BTreeMap<NodeId, Entry>>);
+
+#[derive(Clone, Copy, Default)]
+struct Entry {
+    start: Start,
+    /// How often in a row a process there gave up before it took part.
+    refusals: u32,
+    /// When another member was last put on it.
+    replaced: Option<Instant>,
+}
+
+impl Inventory {
+    fn change(&self, machine: NodeId, change: impl FnOnce(&mut Entry)) {
+        change(self.0.borrow_mut().entry(machine).or_default());
+    }
+
+    /// The operator says what a process on an empty disk is.
+    pub(crate) fn write(&self, machine: NodeId, start: Start, now: Instant) {
+        self.change(machine, |entry| *entry = Entry { start, refusals: 0, replaced: Some(now) });
+    }
+
+    pub(crate) fn start(&self, machine: NodeId) -> Start {
+        self.0.borrow().get(&machine).map_or(Start::New, |entry| entry.start)
+    }
+
+    /// Whether another member was put on a machine since some time, on an empty disk.
+    pub(crate) fn is_replaced_since(&self, machine: NodeId, since: Instant) -> bool {
+        let replaced = self.0.borrow().get(&machine).and_then(|entry| entry.replaced);
+        replaced.is_some_and(|replaced| replaced >= since)
+    }
+
+    /// A log is on the disk for certain.
+    pub(crate) fn has_log(&self, machine: NodeId) {
+        self.change(machine, |entry| entry.start = Start::Bootstrapped);
+    }
+
+    /// A process gave up before it took part.
+    pub(crate) fn refuses(&self, machine: NodeId) {
+        self.change(machine, |entry| entry.refusals += 1);
+    }
+
+    /// A process takes part.
+    pub(crate) fn runs(&self, machine: NodeId) {
+        self.change(machine, |entry| entry.refusals = 0);
+    }
+
+    pub(crate) fn refusals(&self, machine: NodeId) -> u32 {
+        self.0.borrow().get(&machine).map_or(0, |entry| entry.refusals)
+    }
+
+    /// The faults are over: a process that has refused to start is given another chance, as a fault may have been the
+    /// reason.
+    pub(crate) fn forgive(&self) {
+        self.0.borrow_mut().values_mut().for_each(|entry| entry.refusals = entry.refusals.min(1));
+    }
+}

@@ -1,0 +1,63 @@
+//! What the operator does when all faults are over: it looks who does not run that should, and sees to it.
+
+use vertebra_sim::{NodeId, record};
+
+use super::calls::{Calls, voters};
+use super::orders;
+use crate::cluster::{Listed, Shown, machine};
+use crate::inventory::{Inventory, Start};
+
+/// How often in a row a process gives up before the operator believes that its disk is damaged.
+const REFUSALS: u32 = 2;
+
+/// Repairs one thing, if there is one; whether there was none.
+pub(super) async fn look(calls: &mut Calls, inventory: &Inventory) -> bool {
+    let members = calls.members().await.members;
+    for member in &members {
+        if let Some(what) = trouble(calls, inventory, member) {
+            record!(calls.node, "operator", "repairs {}: {}", Shown(member.id), what);
+            mend(calls, inventory, member, voters(&members)).await;
+            return false;
+        }
+    }
+    // One that refused once may do so again.
+    members.iter().all(|member| inventory.refusals(NodeId::Member(machine(member.id))) == 0)
+}
+
+fn trouble(calls: &Calls, inventory: &Inventory, member: &Listed) -> Option<&'static str> {
+    let node = NodeId::Member(machine(member.id));
+    let never_ran = !member.started && inventory.start(node) == Start::Existing(member.id);
+    if inventory.refusals(node) >= REFUSALS && !never_ran {
+        Some("it refuses to start")
+    } else if !calls.world().is_enabled(node) {
+        Some("its process is stopped")
+    } else {
+        None
+    }
+}
+
+async fn mend(calls: &mut Calls, inventory: &Inventory, member: &Listed, voters: usize) {
+    let node = NodeId::Member(machine(member.id));
+    let is_damaged = inventory.refusals(node) >= REFUSALS;
+    if !is_damaged && member.started {
+        calls.world().start_process(node);
+        return;
+    }
+    if !member.started && inventory.start(node) != Start::Bootstrapped {
+        // It was added, and never came to run.
+        orders::start(calls, inventory, member.id);
+        return;
+    }
+    if voters == 1 && !member.learner {
+        record!(calls.node, "operator", "the only voter cannot be replaced");
+        return;
+    }
+    calls.world().stop_process(node);
+    if orders::remove_member(calls, member.id).await.is_err() || member.learner {
+        // A dead learner is no loss.
+        return;
+    }
+    if let Ok(id) = orders::add_on(calls, node, false).await {
+        orders::start(calls, inventory, id);
+    }
+}
