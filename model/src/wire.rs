@@ -23,7 +23,7 @@ pub const PEER_PORT: u16 = 2380;
 /// Where members listen to clients.
 pub const CLIENT_PORT: u16 = 2379;
 /// Where members listen to each other's questions about leases. etcd: HTTP requests to the port of peers.
-pub const LEASE_PORT: u16 = 2381;
+pub const LEASE_PORT: u16 = 2383;
 
 /// The kinds of messages that a fault can pick out.
 pub const MESSAGES: &[&str] = &[
