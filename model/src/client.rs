@@ -111,6 +111,7 @@ impl Client {
                 }
                 Attempt::Replied(ClientReply { result: Err(error), applied_index, .. }) => {
                     if error == Error::NotSupportedForLearner {
+                        self.next_endpoint();
                         self.sync_endpoints().await;
                     } else if !error.outcome_unknown() {
                         self.unanswered = None;

@@ -32,6 +32,8 @@ struct Entry {
     start: Start,
     /// How often in a row a process there gave up before it took part.
     refusals: u32,
+    /// When the last of them was.
+    refused: Option<Instant>,
     /// When another member was last put on it.
     replaced: Option<Instant>,
 }
@@ -43,7 +45,7 @@ impl Inventory {
 
     /// The operator says what a process on an empty disk is.
     pub(crate) fn write(&self, machine: NodeId, start: Start, now: Instant) {
-        self.change(machine, |entry| *entry = Entry { start, refusals: 0, replaced: Some(now) });
+        self.change(machine, |entry| *entry = Entry { start, replaced: Some(now), ..Entry::default() });
     }
 
     pub(crate) fn start(&self, machine: NodeId) -> Start {
@@ -62,8 +64,8 @@ impl Inventory {
     }
 
     /// A process gave up before it took part.
-    pub(crate) fn refuses(&self, machine: NodeId) {
-        self.change(machine, |entry| entry.refusals += 1);
+    pub(crate) fn refuses(&self, machine: NodeId, now: Instant) {
+        self.change(machine, |entry| (entry.refusals, entry.refused) = (entry.refusals + 1, Some(now)));
     }
 
     /// A process takes part.
@@ -73,6 +75,13 @@ impl Inventory {
 
     pub(crate) fn refusals(&self, machine: NodeId) -> u32 {
         self.0.borrow().get(&machine).map_or(0, |entry| entry.refusals)
+    }
+
+    /// Whether a process has refused to start since some time, and none has come to run since.
+    pub(crate) fn is_refusing_since(&self, machine: NodeId, since: Instant) -> bool {
+        let machines = self.0.borrow();
+        let refusing = machines.get(&machine).filter(|entry| entry.refusals > 0);
+        refusing.and_then(|entry| entry.refused).is_some_and(|refused| refused >= since)
     }
 
     /// The faults are over: a process that has refused to start is given another chance, as a fault may have been the

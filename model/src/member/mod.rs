@@ -118,7 +118,7 @@ impl Member {
         let recovered = match recovery::recover(&node, &options, &observer, &inventory).await {
             Ok(recovered) => recovered,
             Err(reason) => {
-                inventory.refuses(node.id());
+                inventory.refuses(node.id(), node.world().now());
                 return Err(reason);
             }
         };

@@ -1,6 +1,8 @@
 //! What the operator does when all faults are over: it looks who does not run that should, and sees to it.
 
-use vertebra_sim::{NodeId, record};
+use std::time::Duration;
+
+use vertebra_sim::{Instant, NodeId, record};
 
 use super::calls::{Calls, voters};
 use super::orders;
@@ -9,6 +11,9 @@ use crate::inventory::{Inventory, Start};
 
 /// How often in a row a process gives up before the operator believes that its disk is damaged.
 const REFUSALS: u32 = 2;
+
+/// How long it takes at most until a process that gave up is started again.
+const AGAIN: Duration = Duration::from_secs(3);
 
 /// Repairs one thing, if there is one; whether there was none.
 pub(super) async fn look(calls: &mut Calls, inventory: &Inventory) -> bool {
@@ -20,8 +25,10 @@ pub(super) async fn look(calls: &mut Calls, inventory: &Inventory) -> bool {
             return false;
         }
     }
-    // One that refused once may do so again.
-    members.iter().all(|member| inventory.refusals(NodeId::Member(machine(member.id))) == 0)
+    // One that refused just now may do so again, unless nobody starts it any more.
+    let (now, start) = (calls.world().now(), Instant::START);
+    let recent = start + now.since_start().saturating_sub(AGAIN);
+    !members.iter().any(|member| inventory.is_refusing_since(NodeId::Member(machine(member.id)), recent))
 }
 
 fn trouble(calls: &Calls, inventory: &Inventory, member: &Listed) -> Option<&'static str> {
