@@ -123,7 +123,8 @@ impl System for Etcd {
     fn unsettled(&self) -> Violation {
         let (answered, clients) = (self.answered.get(), self.options.clients);
         let clause = if answered < clients { "answers after healing" } else { "converges after healing" };
-        if answered == clients && self.observer.members_agree() {
+        let rest = answered == clients && self.operator.is_content() && self.observer.members_agree();
+        if rest && !self.leases_have_expired() {
             let detail = "some lease does not expire though all faults are over";
             return Violation::new("leases", "outlived", "", detail.to_owned());
         }

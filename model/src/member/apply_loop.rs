@@ -90,7 +90,10 @@ impl ApplyLoop {
                 when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
             );
             record!(member.node, "apply", "entry {}/{}: passed over", entry.index, entry.term);
-            member.observer.passed_over(member.id, entry, || (!entry.data.is_empty()).then(|| decode(entry)));
+            member.observer.passed_over(member.id, entry, || {
+                // What members publish of themselves does not concern the store.
+                request_of(entry).filter(|request| request.cluster_member_attr_set.is_none())
+            });
         }
         member.applied.set(entry.index);
         self.term = entry.term;
@@ -99,9 +102,7 @@ impl ApplyLoop {
 
     async fn apply_new(&self, entry: &Entry) -> Result<(), BackendError> {
         let member = &self.member;
-        // A new leader's first entry has no request, and what changes the configuration is applied already.
-        let has_request = !entry.data.is_empty() && !changes_configuration(entry);
-        let mut request = has_request.then(|| decode(entry));
+        let mut request = request_of(entry);
         if let Some(published) = &request
             && conf_change::apply_published(member, published).await?
         {
@@ -113,7 +114,9 @@ impl ApplyLoop {
                 Some((request.header.map_or(0, |header| header.id), self.execute(request).await?))
             }
             None => {
-                member.promote_lessor(entry.term);
+                if entry.data.is_empty() && !changes_configuration(entry) {
+                    member.promote_lessor(entry.term);
+                }
                 None
             }
         };
@@ -226,6 +229,11 @@ impl ApplyLoop {
         metadata.set_conf_state(self.member.membership.borrow().conf_state().clone());
         metadata
     }
+}
+
+/// The request of an entry. A new leader's first entry has none, and what changes the configuration is applied apart.
+fn request_of(entry: &Entry) -> Option<InternalRaftRequest> {
+    (!entry.data.is_empty() && !changes_configuration(entry)).then(|| decode(entry))
 }
 
 fn decode(entry: &Entry) -> InternalRaftRequest {

@@ -1,29 +1,24 @@
-//! The store and the leases of a member on its backend.
+//! The store of a member on its backend. Its leases are in `leases`.
 
-use std::cell::{Cell, Ref, RefCell};
-use std::collections::BTreeMap;
+mod leases;
+
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::{Either, select};
 use thiserror::Error;
 use tokio::sync::{Notify, oneshot};
-use vertebra_sim::{Node, Violation, record, sometimes};
+use vertebra_sim::{Node, record, sometimes};
 
 use super::compaction::{Compactions, Job};
 use super::consistent_index::{self, ConsistentIndex};
-use crate::api::{
-    InternalRaftRequest, KeyValue, LeaseCheckpointRequest, LeaseCheckpointResponse, LeaseGrantRequest,
-    LeaseGrantResponse, LeaseRevokeRequest, LeaseRevokeResponse, RangeRequest, ResponseHeader,
-};
+use crate::api::{InternalRaftRequest, KeyValue};
 use crate::backend::{Backend, BackendError, BatchTx, Limits, ReadTx};
 use crate::error::Error;
-use crate::failpoints;
-use crate::lessor::{Lessor, Terms};
+use crate::lessor::Lessor;
 use crate::mvcc::{RestoreError, Restored, Store};
 use crate::options::Options;
-use crate::oracle::{durability, leases};
+use crate::oracle::durability;
 use crate::response::Response;
 
 /// The file of the backend. It is where etcd has it, next to the snapshots that can take its place.
@@ -73,7 +68,7 @@ impl Kv {
             backend: RefCell::new(backend),
             visible: Cell::new(state.index.get()),
             state,
-            lessor: RefCell::new(Lessor::new(terms(options))),
+            lessor: RefCell::new(Lessor::new(leases::terms(options))),
             leases_changed: Notify::new(),
             compactions: Compactions::default(),
             closing: RefCell::default(),
@@ -117,38 +112,6 @@ impl Kv {
             let before = self.change(|store| store.resume_compaction(main));
             self.compactions.push(Job { main, before, generation: self.generation.get(), hashes: false });
         }
-    }
-
-    /// Recovers the leases from the backend, and from the store which keys are attached to them.
-    fn recover_leases(&self, attachments: BTreeMap<Bytes, i64>) {
-        let mut lessor = self.lessor.borrow_mut();
-        lessor.recover(&self.backend.borrow().read(), attachments);
-        if lessor.leases().next().is_some() {
-            let (count, attached) = (lessor.leases().count() as u64, lessor.attached() as u64);
-            record!(self.node, "lease", "{} leases are recovered, with {} keys", count, attached);
-            sometimes!(
-                self.node,
-                "leases are recovered with their keys",
-                attached > 0,
-                when = |run| { run.has("leases") }
-            );
-            let negative = lessor.leases().any(|(id, _)| id < 0);
-            sometimes!(
-                self.node,
-                "a lease with a negative number is recovered",
-                negative,
-                when = |run| { run.has("leases") }
-            );
-            let shortened = lessor.leases().any(|(_, lease)| lease.remaining_ttl() > 0);
-            sometimes!(
-                self.node,
-                "a checkpoint of a lease is recovered",
-                shortened,
-                when = |run| { run.has("lease checkpoints") }
-            );
-        }
-        drop(lessor);
-        self.leases_changed.notify_waiters();
     }
 
     /// Lets the commits of the backend know how far the store has come, and starts to commit at intervals.
@@ -240,109 +203,10 @@ impl Kv {
         &self,
         request: &InternalRaftRequest,
     ) -> Result<Result<Response, Error>, BackendError> {
-        let of_leases = request.lease_grant.is_some()
-            || request.lease_revoke.is_some()
-            || request.lease_checkpoint.is_some();
-        if of_leases {
-            self.node.failpoint(failpoints::LEASE_BEFORE_APPLY).await;
-        }
-        if let Some(grant) = &request.lease_grant {
-            return self.grant(grant).await;
-        }
-        if let Some(revoke) = &request.lease_revoke {
-            return self.revoke(*revoke).await;
-        }
-        if let Some(checkpoints) = &request.lease_checkpoint {
-            return self.checkpoint(checkpoints).await.map(Ok);
+        if let Some(result) = self.apply_to_leases(request).await? {
+            return Ok(result);
         }
         self.write(|store, tx| store.apply(tx, &mut *self.lessor.borrow_mut(), request)).await
-    }
-
-    async fn grant(&self, request: &LeaseGrantRequest) -> Result<Result<Response, Error>, BackendError> {
-        if let Err(error) = self.lessor.borrow().check_grant(request) {
-            return Ok(Err(error));
-        }
-        let ttl =
-            self.write(|_, tx| self.lessor.borrow_mut().grant(tx, request, self.node.monotonic())).await?;
-        self.leases_changed.notify_waiters();
-        let (header, id, error) = (self.header(), request.id, String::new());
-        Ok(Ok(Response::LeaseGrant(LeaseGrantResponse { header, id, ttl, error })))
-    }
-
-    async fn revoke(&self, request: LeaseRevokeRequest) -> Result<Result<Response, Error>, BackendError> {
-        if self.lessor.borrow().lookup(request.id).is_none() {
-            return Ok(Err(Error::LeaseNotFound));
-        }
-        let revoked = self.write(|store, tx| self.lessor.borrow_mut().revoke(store, tx, request.id)).await?;
-        self.leases_changed.notify_waiters();
-        sometimes!(
-            self.node,
-            "a lease takes several keys with it",
-            revoked.is_ok_and(|keys| keys > 1),
-            when = |run| { run.has("leases") }
-        );
-        Ok(revoked.map(|_| Response::LeaseRevoke(LeaseRevokeResponse { header: self.header() })))
-    }
-
-    async fn checkpoint(&self, request: &LeaseCheckpointRequest) -> Result<Response, BackendError> {
-        let now = self.node.monotonic();
-        self.write(|_, tx| self.lessor.borrow_mut().checkpoint(tx, &request.checkpoints, now)).await?;
-        Ok(Response::LeaseCheckpoint(LeaseCheckpointResponse { header: self.header() }))
-    }
-
-    fn header(&self) -> Option<ResponseHeader> {
-        Some(ResponseHeader { revision: self.revision(), ..ResponseHeader::default() })
-    }
-
-    pub(super) fn lessor(&self) -> Ref<'_, Lessor> {
-        self.lessor.borrow()
-    }
-
-    /// Changes what is not in the log: what the primary knows.
-    pub(super) fn change_lessor<T>(&self, change: impl FnOnce(&mut Lessor) -> T) -> T {
-        change(&mut self.lessor.borrow_mut())
-    }
-
-    /// Whom a grant or a revocation wakes, and that this member becomes the primary or is it no more.
-    pub(super) fn leases_changed(&self) -> &Notify {
-        &self.leases_changed
-    }
-
-    /// This member leads in `term`, and has applied everything from before.
-    pub(super) fn promote(&self, term: u64, extend: Duration) {
-        let mut lessor = self.lessor.borrow_mut();
-        let spread = lessor.promote(term, extend, self.node.monotonic());
-        if lessor.leases().next().is_some() {
-            let count = lessor.leases().count() as u64;
-            record!(self.node, "lease", "primary of {} leases in term {}", count, term);
-            sometimes!(
-                self.node,
-                "a member begins to lead with leases that have keys",
-                lessor.attached() > 0,
-                when = |run| { run.has("leases") }
-            );
-            sometimes!(
-                self.node,
-                "leases that would expire at once are spread",
-                spread,
-                when = |run| { run.has("leases") }
-            );
-            let shortened = lessor.leases().any(|(_, lease)| lease.remaining_ttl() > 0);
-            sometimes!(
-                self.node,
-                "a new leader gives a lease what its checkpoint left",
-                shortened,
-                when = |run| { run.has("lease checkpoints") }
-            );
-        }
-        drop(lessor);
-        self.leases_changed.notify_waiters();
-    }
-
-    /// This member does not lead any more, or not in the same term.
-    pub(super) fn demote(&self) {
-        self.lessor.borrow_mut().demote();
-        self.leases_changed.notify_waiters();
     }
 
     /// Makes everything durable that was applied.
@@ -368,37 +232,6 @@ fn restore(backend: &Backend) -> Result<Restored, RestoreError> {
 /// How the options want commits to be gathered.
 pub(super) fn limits(options: &Options) -> Limits {
     Limits { batch_interval: options.backend_batch_interval, batch_limit: options.backend_batch_limit }
-}
-
-// For oracles.
-impl Kv {
-    /// Whether no lease of less than `ttl` seconds is left.
-    pub(crate) fn leases_have_expired(&self, ttl: i64) -> bool {
-        self.lessor.borrow().leases().all(|(_, lease)| lease.ttl() >= ttl)
-    }
-
-    pub(crate) fn check_attachments(&self, member: u64) -> Result<(), Violation> {
-        let lessor = self.lessor.borrow();
-        let all = Bytes::from_static(b"\0");
-        let read = RangeRequest { key: all.clone(), range_end: all, ..RangeRequest::default() };
-        match self.read(|store, tx| store.range(tx, &read)) {
-            Ok(found) => {
-                let lease_of = |key: &[u8]| lessor.lease_of(key);
-                leases::check_attachments(member, &found.kvs, lease_of, lessor.attached())
-            }
-            Err(error) => unreachable!("a read of the present: {error}"),
-        }
-    }
-}
-
-/// What the options say of leases.
-fn terms(options: &Options) -> Terms {
-    Terms {
-        ttl_min: options.lease_ttl_min(),
-        checkpoint_interval: options.leases.checkpoint_interval,
-        revoke_rate: options.leases.revoke_rate,
-        retry_interval: options.request_timeout(),
-    }
 }
 
 impl durability::Records for Kv {

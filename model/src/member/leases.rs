@@ -246,9 +246,11 @@ impl Member {
         }
     }
 
-    /// Makes this member the primary, when it has applied the first entry of a term in which it leads.
+    /// Makes this member the primary, when it has applied the first entry of a term in which it leads. (Raft puts another
+    /// empty entry in the place of a change of the configuration that it refuses.)
     pub(super) fn promote_lessor(&self, term: u64) {
-        if self.is_leader() && self.status.get().term == term {
+        let leads = self.is_leader() && self.status.get().term == term;
+        if leads && self.kv.lessor().primary() != Some(term) {
             self.kv.promote(term, self.options.election_timeout());
             self.observer.lessor_promoted();
         }

@@ -81,6 +81,12 @@ impl Store {
         self.written.hash
     }
 
+    /// Whether readers see everything that was written.
+    #[must_use]
+    pub fn is_published(&self) -> bool {
+        self.published == self.written
+    }
+
     /// Lets readers see what was written.
     pub fn publish(&mut self) {
         self.published = self.written;

@@ -203,13 +203,7 @@ pub fn check(history: &History, witness: &Witness) -> Result<(), Violation> {
             Outcome::Ok(_) if !read_only => {
                 return violation("lost write", request.kind(), operation.to_string());
             }
-            Outcome::Failed(
-                Error::KeyNotFound
-                | Error::FutureRevision
-                | Error::Compacted
-                | Error::LeaseNotFound
-                | Error::LeaseExists,
-            ) if !has_empty_operation(request) => {
+            Outcome::Failed(error) if tells_of_state(error) && !has_empty_operation(request) => {
                 return violation("error without index", request.kind(), operation.to_string());
             }
             _ => {}
@@ -231,6 +225,8 @@ fn served_reads(
             continue;
         }
         match (witness.trace(id).served_at, &operation.outcome) {
+            // It does not tell of any state (a learner's, for one, that is far behind).
+            (_, Outcome::Failed(error)) if !tells_of_state(*error) => {}
             (Some(index), _) => {
                 reads.push((index, id));
                 places[id.index()] = Some(2 * index + 1);
@@ -243,6 +239,18 @@ fn served_reads(
     }
     reads.sort_unstable();
     Ok(reads)
+}
+
+/// Whether a refusal depends on the state in which the request was executed.
+fn tells_of_state(error: Error) -> bool {
+    matches!(
+        error,
+        Error::KeyNotFound
+            | Error::FutureRevision
+            | Error::Compacted
+            | Error::LeaseNotFound
+            | Error::LeaseExists
+    )
 }
 
 /// Whether a leader may propose it on its own.
