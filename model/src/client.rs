@@ -116,6 +116,10 @@ impl Client {
                     } else if !error.outcome_unknown() {
                         self.unanswered = None;
                     }
+                    if error == Error::NotSupportedForLearner {
+                        // It says nothing of what is applied.
+                        return (Outcome::Failed(error), None);
+                    }
                     if !error.outcome_unknown() {
                         return (Outcome::Failed(error), Some(applied_index));
                     }
@@ -200,6 +204,8 @@ impl Client {
         if !left.is_empty() {
             record!(self.node, "client", "moves to other members");
             (self.endpoints, self.endpoint, self.connection) = (left, 0, None);
+            // Some of them may take part no more: it asks, and tries all that do.
+            self.bound = false;
         }
     }
 

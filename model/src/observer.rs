@@ -13,6 +13,7 @@ use vertebra_sim::{NodeId, Violation, World, record};
 
 use crate::api::InternalRaftRequest;
 use crate::cluster::{MemberId, Shown, machine};
+use crate::error::Error;
 use crate::history::{History, OperationId, Outcome, Request};
 use crate::member::{Kv, member_id};
 use crate::options::Options;
@@ -60,6 +61,8 @@ pub(crate) struct Observer {
 struct View {
     /// The member that was started last on this machine; 0 for none.
     id: MemberId,
+    /// The configuration that holds for it, and the entry from which it does.
+    configured: (u64, Configuration),
     term: u64,
     role: Role,
     applied: u64,
@@ -69,7 +72,14 @@ struct View {
 impl Observer {
     pub(crate) fn new(world: &World, options: &Options) -> Self {
         let voters: Vec<_> = (1..=u64::from(options.members)).collect();
-        let view = |_| View { id: 0, term: 0, role: Role::Other, applied: 0, kv: None };
+        let view = |_| View {
+            id: 0,
+            configured: (0, Configuration::of(&voters)),
+            term: 0,
+            role: Role::Other,
+            applied: 0,
+            kv: None,
+        };
         Self {
             world: world.clone(),
             without_oracles: options.without_oracles.clone(),
@@ -131,7 +141,15 @@ impl Observer {
 
     pub(crate) fn returned(&self, operation: OperationId, outcome: &Outcome, applied_index: Option<u64>) {
         self.history.borrow_mut().returned(operation, outcome.clone());
-        if let Some(index) = applied_index {
+        // A refusal of another kind, such as a learner's, says nothing of the state that it was given in.
+        let tells = match outcome {
+            Outcome::Ok(_) => true,
+            Outcome::Failed(error) => {
+                matches!(error, Error::KeyNotFound | Error::FutureRevision | Error::Compacted)
+            }
+            Outcome::Unknown => false,
+        };
+        if let Some(index) = applied_index.filter(|_| tells) {
             self.witness.borrow_mut().served(operation, index);
         }
     }
@@ -161,19 +179,20 @@ impl Observer {
             snapshot_term,
         };
         self.raft(|raft| raft.restarted(member, recovered, entries.iter().map(observed)));
-        self.configured(member, configured, conf_state);
         // The log is synced before it is read, whoever wrote what is in it.
         let last = entries.last().map_or((snapshot_index, snapshot_term), |entry| (entry.index, entry.term));
         self.persisted(member, state, last.0, last.1);
         self.view(member, |view| {
             *view = View {
                 id: member,
+                configured: (0, Configuration::of(&[])),
                 term: state.term,
                 role: Role::Other,
                 applied: snapshot_index,
                 kv: Some(Rc::clone(kv)),
             };
         });
+        self.configured(member, configured, conf_state);
         self.opened(member, kv);
     }
 
@@ -202,6 +221,7 @@ impl Observer {
         if index > newest.0 {
             *newest = (index, configuration.clone());
         }
+        self.view(member, |view| view.configured = (index, configuration.clone()));
         self.raft(|raft| raft.configured(member, index, configuration));
     }
 
@@ -352,13 +372,28 @@ impl Observer {
             })
     }
 
-    /// The machines of those who vote.
+    /// The machines of those without a quorum of whom nothing is decided: of the sets that must each have a quorum, one
+    /// that has none left, if there is such a one.
+    ///
+    /// A joint configuration has two sets. And where those who have come to the newest configuration are not enough to
+    /// go on with it, the others count by their own, so that those who vote in that are needed first.
     pub(crate) fn voters(&self) -> Vec<NodeId> {
-        let (_, configuration) = &*self.configuration.borrow();
-        let mut machines: Vec<_> =
-            configuration.voters.iter().chain(&configuration.outgoing).map(|id| member_id(*id)).collect();
+        let (index, newest) = &*self.configuration.borrow();
+        let members = self.members.borrow();
+        let view = |id: MemberId| &members[usize::from(machine(id)) - 1];
+        let is_left = |id: MemberId| self.world.expected(member_id(id));
+        let is_there = |id: MemberId| view(id).id == id && view(id).configured.0 >= *index && is_left(id);
+        let mut sets = vec![&newest.voters, &newest.outgoing];
+        if !newest.has_quorum(is_there) {
+            for id in newest.all_voters().filter(|id| view(*id).id == *id && is_left(*id)) {
+                let own = &view(id).configured.1;
+                sets.extend([&own.voters, &own.outgoing]);
+            }
+        }
+        let lost = |set: &&&Vec<MemberId>| set.iter().filter(|id| is_left(**id)).count() * 2 <= set.len();
+        let set = sets.iter().find(|set| !set.is_empty() && lost(set)).unwrap_or(&sets[0]);
+        let mut machines: Vec<_> = set.iter().map(|id| member_id(*id)).collect();
         machines.sort_unstable();
-        machines.dedup();
         machines
     }
 

@@ -7,8 +7,8 @@
 //!
 //! | question | where |
 //! | --- | --- |
-//! | may this member's data be damaged now? | [`World::may_damage`] |
-//! | could a quorum make progress now? | [`World::availability`]; kept over time by [`World::assess`] |
+//! | may this member's data be damaged now? | `World::may_damage` |
+//! | could a quorum make progress now? | [`World::availability`]; kept over time by `World::assess` |
 //! | and once everything that ends has ended? | [`World::hope`] |
 //! | can this member be counted on at the end? | [`World::expected`] |
 

@@ -12,6 +12,7 @@ use vertebra_sim::schedule::{
 
 /// Something of everything, so that every kind of fault is possible.
 const SHAPE: Shape = Shape {
+    spares: 1,
     failpoints: &["beforeSave", "afterSave"],
     recovery_failpoints: &["afterSave"],
     operations: &["compact", "defragment"],
@@ -399,6 +400,7 @@ fn every_failpoint_operation_load_and_kind_of_message_is_drawn_about_as_often_as
     const NAMES: [&str; 20] =
         ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t"];
     let shape = Shape {
+        spares: 1,
         failpoints: &NAMES,
         recovery_failpoints: &["a", "b"],
         operations: &NAMES,

@@ -111,7 +111,7 @@ mod tests {
     fn of_too_many_faults_the_first_and_the_last_are_told() {
         let story = story(&[("fault", 100)]);
         assert_eq!(story.lines.len(), LINES_MAX + 1);
-        assert_eq!(story.lines[LINES_MAX / 2].trim(), "...  and 40 more events");
+        assert_eq!(story.lines[LINES_MAX / 2].trim(), "...  and 40 events more");
         assert_eq!(story.lines.last().map(String::as_str), Some("fault 99"));
     }
 }

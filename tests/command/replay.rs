@@ -62,8 +62,7 @@ fn filters_choose_events_and_change_nothing_else() {
 fn a_filter_that_nothing_satisfies_says_which_topics_there_are() {
     let folder = folder("replay-topics");
     let ended = vertebra(&folder, &["replay", "7", "--quiet", "--topic", "rafts"]).expect(0);
-    let note =
-        "note: no event is like that; the run has the topics client, disk, fault, mark, network, process\n";
+    let note = "note: no event is like that; the run has the topics client, fault, mark, network, process\n";
     assert_eq!(ended.stderr, note);
     let refused = vertebra(&folder, &["replay", "7", "--node", "leader"]).expect(2);
     assert!(refused.stderr.contains("`leader` is no node; write `member 1`"), "{}", refused.stderr);

@@ -90,10 +90,9 @@ impl ApplyLoop {
                 when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
             );
             record!(member.node, "apply", "entry {}/{}: passed over", entry.index, entry.term);
-            member.observer.passed_over(member.id, entry, || {
-                // What members publish of themselves does not concern the store.
-                request_of(entry).filter(|request| request.cluster_member_attr_set.is_none())
-            });
+            // What a member published of itself does not concern the store.
+            let request = || request_of(entry).filter(|request| request.cluster_member_attr_set.is_none());
+            member.observer.passed_over(member.id, entry, request);
         }
         member.applied.set(entry.index);
         self.term = entry.term;
@@ -231,9 +230,10 @@ impl ApplyLoop {
     }
 }
 
-/// The request of an entry. A new leader's first entry has none, and what changes the configuration is applied apart.
+/// The request in an entry. A new leader's first entry has none, nor has one that changes the configuration.
 fn request_of(entry: &Entry) -> Option<InternalRaftRequest> {
-    (!entry.data.is_empty() && !changes_configuration(entry)).then(|| decode(entry))
+    let has_request = !entry.data.is_empty() && !changes_configuration(entry);
+    has_request.then(|| decode(entry))
 }
 
 fn decode(entry: &Entry) -> InternalRaftRequest {

@@ -29,7 +29,8 @@ pub(super) async fn identify(
         Start::Bootstrapped => Err(format!("member {machine} has already been bootstrapped")),
         Start::Existing(id) => {
             node.failpoint(failpoints::MEMBER_ADD_BEFORE_START).await;
-            let members = ask_the_others(node, options).await.ok_or("no other member says who they are")?;
+            let members =
+                ask_the_others(node, options, id).await.ok_or("no other member says who they are")?;
             let known = members.iter().find(|member| member.id == id);
             match known {
                 None => Err(format!("member {} is not among the members", Shown(id))),
@@ -46,14 +47,19 @@ pub(super) async fn identify(
     }
 }
 
-/// Who the members are, as the first that answers has it.
-async fn ask_the_others(node: &Node, options: &Options) -> Option<Vec<Listed>> {
+/// Who the members are, as the first has it that knows of this one. Others may be behind, or have been removed and not
+/// know; the last that answers is taken if nobody knows.
+async fn ask_the_others(node: &Node, options: &Options, id: MemberId) -> Option<Vec<Listed>> {
     let machines = (1..=options.members + options.spares).map(NodeId::Member);
+    let mut last = None;
     for machine in machines.filter(|machine| *machine != node.id()) {
         let asked = ask_for_members(node, machine);
         if let Some(members) = before(node.sleep(ANSWER), asked).await.flatten() {
-            return Some(members);
+            if members.iter().any(|member| member.id == id) {
+                return Some(members);
+            }
+            last = Some(members);
         }
     }
-    None
+    last
 }

@@ -26,7 +26,8 @@ use crate::cluster::{Change, MemberId, Shown};
 use crate::error::Error;
 use crate::failpoints;
 
-/// How long a member goes on when it was removed, so that the others learn of it. etcd: 1 s.
+/// How long a member goes on at least when it was removed, so that the others learn of it. etcd: 1 s, in which a leader
+/// still leads. Ours gives another the time to be elected, who may need its vote.
 const STOP_DELAY: Duration = Duration::from_secs(1);
 
 /// Why a member ends when it learns that it was removed.
@@ -81,9 +82,9 @@ pub(super) async fn apply(member: &Rc<Member>, entry: &Entry, is_new: bool) -> R
     member.answer(request, result);
     if member.is_removed(member.id) {
         node.failpoint(failpoints::CONF_CHANGE_BEFORE_STOP).await;
-        let node = node.clone();
+        let (node, delay) = (node.clone(), STOP_DELAY.max(4 * member.options.election_timeout()));
         node.clone().spawn(async move {
-            node.sleep(STOP_DELAY).await;
+            node.sleep(delay).await;
             node.finish(REMOVED).await
         });
     }

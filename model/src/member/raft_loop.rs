@@ -687,7 +687,8 @@ impl RaftLoop {
         let raft = &mut self.raft.raft;
         if raft.state == StateRole::Leader && raft.prs().get(raft.id).is_none() {
             // etcd's leaders go on until they stop. This Raft cannot commit any more when its leader is not in the
-            // configuration (it panics); what it has committed is on its way to the others.
+            // configuration (it panics). It tells the others once more what it has committed.
+            raft.bcast_heartbeat();
             raft.become_follower(raft.term, INVALID_ID);
         }
         self.role_may_have_changed();

@@ -64,6 +64,8 @@ pub(super) async fn recover(
         return Err(format!("the log ends at {last}, and {} entries were committed", hard_state.commit));
     }
     let kv = Rc::new(open(node, options, newest.as_ref()).await?);
+    // What the backend has was committed, though the hard state may not tell.
+    hard_state.commit = hard_state.commit.max(kv.visible_index().min(last));
     // Raft begins with the configuration that the backend has. Changes that come before are passed over, as etcd does
     // it: whether they were allowed cannot be told any more.
     let membership = kv.read(|_, tx| Membership::load(tx, options.members))?;

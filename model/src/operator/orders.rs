@@ -1,6 +1,8 @@
 //! What each order takes. Each goes on as long as there is hope; the operator's patience ends it.
 
-use vertebra_sim::NodeId;
+use std::time::Duration;
+
+use vertebra_sim::{NodeId, before};
 
 use super::calls::{Answer, Calls, PAUSE, lists, on_machine, voters};
 use crate::cluster::{JointChange, Listed, MemberId, Request, machine};
@@ -9,6 +11,9 @@ use crate::inventory::{Inventory, Start};
 
 /// How often a learner is tried to promote that is not ready.
 const PROMOTE_ATTEMPTS: u32 = 8;
+
+/// How long a removed member has to end by itself.
+const ENDS: Duration = Duration::from_secs(6);
 
 type Done = Result<(), String>;
 
@@ -127,9 +132,16 @@ pub(super) async fn remove(calls: &mut Calls, targets: &[NodeId]) -> Done {
         return Err("it is the only voter".to_owned());
     }
     remove_member(calls, member.id).await?;
-    // It has the time to learn of it, and to tell others.
-    calls.node.sleep(PAUSE).await;
-    calls.world().stop_process(node);
+    // It has the time to learn of it, and to tell others; then it ends by itself.
+    let deadline = calls.node.sleep(ENDS);
+    let ended = async {
+        while calls.world().is_enabled(node) {
+            calls.node.sleep(PAUSE).await;
+        }
+    };
+    if before(deadline, ended).await.is_none() {
+        calls.world().stop_process(node);
+    }
     Ok(())
 }
 
@@ -162,29 +174,29 @@ pub(super) async fn bring_back(calls: &mut Calls, targets: &[NodeId]) -> Done {
 }
 
 pub(super) async fn change_several(calls: &mut Calls, inventory: &Inventory, targets: &[NodeId]) -> Done {
-    let before = calls.members().await.members;
-    let found = targets.iter().find_map(|node| Some((*node, on_machine(&before, *node)?)));
+    let known = calls.members().await.members;
+    let found = targets.iter().find_map(|node| Some((*node, on_machine(&known, *node)?)));
     let (node, member) = found.ok_or("it is no member")?;
-    let spare = standing_by(calls, &before, &[]);
-    if spare.is_none() && voters(&before) == 1 && !member.learner {
-        return Err("the only voter has nowhere to go".to_owned());
-    }
-    // Where no machine stands by, the new member comes to where the old one was.
-    let new = spare.unwrap_or(node);
+    // Not where the old member is: both may be needed at the same time.
+    let new = standing_by(calls, &known, &[]).ok_or("no machine stands by")?;
     let mut changes = vec![
         JointChange::Remove(member.id),
         JointChange::Add { machine: number(new), learner: member.learner },
     ];
-    let others = before.iter().filter(|other| other.learner && other.id != member.id);
+    let others = known.iter().filter(|other| other.learner && other.id != member.id);
     changes.extend(others.map(|learner| JointChange::Promote(learner.id)));
     let request = Request::Joint(changes);
+    let mut unknown = false;
     loop {
-        let (added, unknown) = match calls.ask_anyone(&request).await {
-            Answer::Done(response) => (response.added.first().copied(), false),
-            Answer::Refused(_) => (None, false),
-            Answer::Unknown => (None, true),
+        let added = match calls.ask_anyone(&request).await {
+            Answer::Done(response) => response.added.first().copied(),
+            Answer::Refused(_) => None,
+            Answer::Unknown => {
+                unknown = true;
+                None
+            }
         };
-        if let Some(id) = added.filter(|_| new != node) {
+        if let Some(id) = added {
             // Nobody may be able to say who the members are before it runs.
             start(calls, inventory, id);
         }
@@ -192,11 +204,11 @@ pub(super) async fn change_several(calls: &mut Calls, inventory: &Inventory, tar
         let members = calls.members().await.members;
         // Of a request whose answer was lost, only the list tells.
         let found = added.or_else(|| {
-            let known = on_machine(&members, new).map(|member| member.id);
-            known.filter(|id| unknown && !lists(&before, *id))
+            let listed = on_machine(&members, new).map(|member| member.id);
+            listed.filter(|id| unknown && !lists(&known, *id))
         });
         if let Some(id) = found {
-            if new != node && added.is_none() {
+            if added.is_none() {
                 start(calls, inventory, id);
             }
             // The old member votes until both sets of voters have agreed to go on without it.
@@ -204,9 +216,6 @@ pub(super) async fn change_several(calls: &mut Calls, inventory: &Inventory, tar
                 calls.node.sleep(PAUSE).await;
             }
             calls.world().stop_process(node);
-            if new == node {
-                start(calls, inventory, id);
-            }
             return wait_started(calls, id).await;
         }
         if !lists(&members, member.id) {

@@ -30,16 +30,17 @@
 //! asked for; the freshness of reads (see `commit_window`); that the observations
 //! are true and given in the order in which the member did what they tell.
 
+mod chain;
 mod configuration;
 
 pub use configuration::Configuration;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use vertebra_sim::verdict::Violation;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use configuration::Configurations;
+use chain::{Chain, Link};
+use configuration::{Configurations, Listed};
 
 const ORACLE: &str = "raft";
 
@@ -89,58 +90,6 @@ pub struct Recovered {
     pub snapshot_index: u64,
     /// Term of the entry at that index.
     pub snapshot_term: u64,
-}
-
-/// An entry in a chain of hashes: equal hashes at one index mean equal logs up to there.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct Link {
-    term: u64,
-    hash: u64,
-}
-
-impl Link {
-    fn next(self, term: u64, data: &[u8]) -> Self {
-        let seed = self.hash.rotate_left(23) ^ term.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        Self { term, hash: xxh3_64_with_seed(data, seed) }
-    }
-}
-
-/// A log as hashes: the link before its first entry, and one for each entry.
-#[derive(Debug, Default)]
-struct Chain {
-    base_index: u64,
-    base: Link,
-    links: VecDeque<Link>,
-}
-
-impl Chain {
-    fn last_index(&self) -> u64 {
-        self.base_index + self.links.len() as u64
-    }
-
-    /// The link at `index`; `None` past the end and where the log has been compacted.
-    fn at(&self, index: u64) -> Option<Link> {
-        match index.checked_sub(self.base_index)? {
-            0 => Some(self.base),
-            place => self.links.get(place as usize - 1).copied(),
-        }
-    }
-
-    fn truncate_after(&mut self, index: u64) {
-        self.links.truncate(index.saturating_sub(self.base_index) as usize);
-    }
-
-    fn compact_to(&mut self, index: u64) {
-        if let Some(link) = self.at(index) {
-            self.links.drain(..(index - self.base_index) as usize);
-            (self.base_index, self.base) = (index, link);
-        }
-    }
-
-    /// Whether the log holds `link` at `index`, or held it before a compaction.
-    fn holds(&self, index: u64, link: Link) -> bool {
-        index < self.base_index || self.at(index) == Some(link)
-    }
 }
 
 #[derive(Debug, Default)]
@@ -433,7 +382,10 @@ impl RaftSafety {
             let voted: Vec<_> = configuration.members().filter(|voter| votes_for_it(*voter)).collect();
             return violation(
                 "election without quorum",
-                format!("member {member} leads term {term} by the votes of {voted:?} of {configuration:?}"),
+                format!(
+                    "member {member} leads term {term} by the votes of {} of {configuration}",
+                    Listed(&voted)
+                ),
             );
         }
         let state = self.members.entry(member).or_default();
@@ -461,7 +413,7 @@ impl RaftSafety {
         }
         violation(
             "not a voter",
-            format!("member {member} stands in term {term}, but votes are {configuration:?}"),
+            format!("member {member} stands in term {term}, but votes are {configuration}"),
         )
     }
 
@@ -529,7 +481,7 @@ impl RaftSafety {
         let holders: Vec<_> = configuration.members().filter(|voter| has_it(*voter)).collect();
         violation(
             "commit without quorum",
-            format!("entry {index} is committed and durable on {holders:?} of {configuration:?}"),
+            format!("entry {index} is committed and durable on {} of {configuration}", Listed(&holders)),
         )
     }
 
@@ -598,7 +550,7 @@ impl RaftSafety {
                 format!("member {member} took a snapshot of {index}, committed up to {commit}"),
             );
         }
-        state.log = Chain { base_index: index, base: link, links: VecDeque::new() };
+        state.log = Chain::after(index, link);
         state.changes.clear();
         state.durable_index = state.durable_index.min(index);
         state.commit = index;
@@ -663,7 +615,7 @@ impl RaftSafety {
         let durable_index = state.durable_index;
         state.leads = None;
         state.changes.clear();
-        state.log = Chain { base_index: snapshot_index, base, links: VecDeque::new() };
+        state.log = Chain::after(snapshot_index, base);
         (state.commit, state.applied) = (recovered.commit, recovered.applied);
         self.appended_after_restart(member, entries)?;
         let state = self.members.entry(member).or_default();

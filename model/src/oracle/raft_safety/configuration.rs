@@ -1,6 +1,7 @@
 //! Who counts, and from which entry on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use vertebra_sim::verdict::Violation;
 
@@ -34,6 +35,11 @@ impl Configuration {
     #[must_use]
     pub fn is_voter(&self, member: MemberId) -> bool {
         self.voters.contains(&member) || self.outgoing.contains(&member)
+    }
+
+    /// Everyone who votes, once or twice.
+    pub fn all_voters(&self) -> impl Iterator<Item = MemberId> {
+        self.voters.iter().chain(&self.outgoing).copied()
     }
 
     /// Everyone who takes part.
@@ -73,6 +79,35 @@ impl Configuration {
             }
             (true, true) => false,
         }
+    }
+}
+
+/// As in `voters 1, 2, 3; before them 1, 2; learners 4`.
+impl fmt::Display for Configuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "voters {}", Listed(&self.voters))?;
+        for (name, members) in [
+            ("before them", &self.outgoing),
+            ("learners", &self.learners),
+            ("learners then", &self.learners_next),
+        ] {
+            if !members.is_empty() {
+                write!(f, "; {name} {}", Listed(members))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Members, with commas between them.
+pub(super) struct Listed<'a>(pub(super) &'a [MemberId]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, member) in self.0.iter().enumerate() {
+            write!(f, "{}{member}", if place > 0 { ", " } else { "" })?;
+        }
+        if self.0.is_empty() { f.write_str("nobody") } else { Ok(()) }
     }
 }
 
