@@ -156,7 +156,7 @@ impl Options {
         let mut compaction = streams.stream("options/compaction", 0);
         let millis = Duration::from_millis;
         Self {
-            spares: 0,
+            spares: *membership.weighted(&[(3, 0), (4, 1), (3, 2)]),
             strict_reconfiguration: !membership.chance(250_000),
             members: *size.weighted(&[(2, 1), (7, 3), (1, 5)]),
             clients: size.between(3, 8) as u16,
