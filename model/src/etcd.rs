@@ -11,6 +11,7 @@ use vertebra_sim::{Node, NodeId, System, Violation, World};
 
 use crate::client::Client;
 use crate::inventory::Inventory;
+use crate::load::Loads;
 use crate::member::Member;
 use crate::observer::Observer;
 use crate::operator::Operator;
@@ -33,6 +34,7 @@ pub struct Etcd {
     observer: Rc<Observer>,
     inventory: Rc<Inventory>,
     operator: Rc<Operator>,
+    loads: Rc<Loads>,
     /// Clients that the cluster has answered since all faults were healed.
     answered: Cell<u16>,
 }
@@ -72,7 +74,7 @@ impl System for Etcd {
         let observer = Rc::new(Observer::new(world, &options));
         let (options, inventory) = (Rc::new(options), Rc::new(Inventory::default()));
         let operator = Rc::new(Operator::new(Rc::clone(&options), Rc::clone(&inventory)));
-        Self { options, observer, inventory, operator, answered: Cell::new(0) }
+        Self { options, observer, inventory, operator, loads: Rc::default(), answered: Cell::new(0) }
     }
 
     async fn member(self: Rc<Self>, node: Node) -> Result<(), String> {
@@ -84,7 +86,7 @@ impl System for Etcd {
         let endpoints = Workload::endpoints(node.id(), self.options.members);
         let client =
             Client::new(node.clone(), Rc::clone(&self.observer), endpoints, Rc::clone(&self.options));
-        Workload::new(node, client, &self.options).run().await;
+        Workload::new(node, client, &self.options, Rc::clone(&self.loads)).run().await;
         self.answered.set(self.answered.get() + 1);
     }
 
@@ -101,11 +103,15 @@ impl System for Etcd {
     }
 
     fn is_sound(&self, damage: &Damage) -> bool {
-        self.inventory.is_replaced_since(damage.member, damage.since)
+        self.inventory.is_replaced_since(damage.member, damage.since) || self.observer.is_sound(damage)
     }
 
     fn leader(&self) -> Option<NodeId> {
         self.observer.leader()
+    }
+
+    fn load(&self, world: &World, load: &str, targets: &[NodeId], amount: u32, lasts: Duration) -> bool {
+        self.loads.begin(load, targets, amount, world.now(), lasts)
     }
 
     async fn settle(self: Rc<Self>, world: World) {

@@ -6,6 +6,12 @@ pub const RAFT_BEFORE_LEADER_SEND: &str = "raftBeforeLeaderSend";
 pub const RAFT_BEFORE_SAVE: &str = "raftBeforeSave";
 /// When they are durable, before anyone is told.
 pub const RAFT_AFTER_SAVE: &str = "raftAfterSave";
+/// Before what was written to the log is synced.
+pub const WAL_BEFORE_SYNC: &str = "walBeforeSync";
+/// When it is.
+pub const WAL_AFTER_SYNC: &str = "walAfterSync";
+/// When a `Ready` is done with, before Raft is told.
+pub const RAFT_BEFORE_ADVANCE: &str = "raftBeforeAdvance";
 /// Before a follower answers its leader.
 pub const RAFT_BEFORE_FOLLOWER_SEND: &str = "raftBeforeFollowerSend";
 /// Before a snapshot from the leader is written.
@@ -86,8 +92,8 @@ const COMPACTION: &[&str] = &[
 
 /// All of them, part by part.
 pub const FAILPOINTS: &[&str] = &join::<
-    { MEMBER.len() + COMMIT.len() + COMPACTION.len() + MEMBERSHIP.len() + LEASES.len() },
->(&[MEMBER, COMMIT, COMPACTION, MEMBERSHIP, LEASES]);
+    { MEMBER.len() + BACKEND.len() + COMPACTION.len() + MEMBERSHIP.len() + LEASES.len() },
+>(&[MEMBER, BACKEND, COMPACTION, MEMBERSHIP, LEASES]);
 
 /// The lists as one.
 const fn join<const COUNT: usize>(lists: &[&[&'static str]]) -> [&'static str; COUNT] {
@@ -124,6 +130,9 @@ const MEMBER: &[&str] = &[
     RAFT_BEFORE_LEADER_SEND,
     RAFT_BEFORE_SAVE,
     RAFT_AFTER_SAVE,
+    WAL_BEFORE_SYNC,
+    WAL_AFTER_SYNC,
+    RAFT_BEFORE_ADVANCE,
     RAFT_BEFORE_FOLLOWER_SEND,
     RAFT_BEFORE_SAVE_SNAP,
     RAFT_BEFORE_WAL_SAVE_SNAPSHOT,

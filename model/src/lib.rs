@@ -31,6 +31,8 @@ pub mod failpoints;
 pub mod history;
 mod inventory;
 pub mod lessor;
+mod load;
+pub mod maintenance;
 mod member;
 pub mod mvcc;
 mod observer;

@@ -8,22 +8,22 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Message, MessageType, SnapshotMetadata};
-use vertebra_sim::time::Instant;
-use vertebra_sim::{NodeId, Violation, World, record};
+use vertebra_sim::atlas::Damage;
+use vertebra_sim::{Instant, NodeId, Violation, World, record};
 
 use crate::api::InternalRaftRequest;
 use crate::cluster::{MemberId, Shown, machine};
 use crate::error::Error;
 use crate::history::{History, OperationId, Outcome, Request};
 use crate::member::{Kv, member_id};
-use crate::options::Options;
+use crate::options::{BACKEND_FILES, Options};
 use crate::oracle::agreement::Agreement;
 use crate::oracle::leases::{self, Bounds, Leases};
 use crate::oracle::linearizable_history::{self, Conclusion};
 use crate::oracle::linearizable_log::{self, LogEntry, Witness};
 use crate::oracle::raft_safety::{self, Configuration, Durable, RaftSafety, Recovered};
 use crate::oracle::revisions::{self, Revisions};
-use crate::oracle::{self, commit_window, durability, serializable};
+use crate::oracle::{self, commit_window, durability, serializable, soundness};
 
 /// Whether a member leads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,6 +67,8 @@ struct View {
     role: Role,
     applied: u64,
     kv: Option<Rc<Kv>>,
+    /// Since when its backend is in the file in which it is.
+    backend_since: Instant,
 }
 
 impl Observer {
@@ -79,6 +81,7 @@ impl Observer {
             role: Role::Other,
             applied: 0,
             kv: None,
+            backend_since: Instant::START,
         };
         Self {
             world: world.clone(),
@@ -190,6 +193,7 @@ impl Observer {
                 role: Role::Other,
                 applied: snapshot_index,
                 kv: Some(Rc::clone(kv)),
+                backend_since: view.backend_since,
             };
         });
         self.configured(member, configured, conf_state);
@@ -291,7 +295,12 @@ impl Observer {
             return;
         }
         let committed = self.committed.borrow().get(entry.index as usize).copied();
-        if let (Some(committed), Some(request)) = (committed, request()) {
+        // Members' own requests are no operations of clients.
+        let own = |request: &InternalRaftRequest| {
+            request.alarm.is_some() || request.cluster_member_attr_set.is_some()
+        };
+        let request = request().filter(|request| !own(request));
+        if let (Some(committed), Some(request)) = (committed, request) {
             self.leases.borrow_mut().applied(entry.index, entry.term, &request, self.world.now());
             self.witness.borrow_mut().committed(LogEntry { index: entry.index, request, committed });
         }
@@ -310,6 +319,44 @@ impl Observer {
         self.view(member, |view| view.applied = entry.index);
     }
 
+    /// `member` has found that `other` has other data; 0 if it cannot tell who.
+    pub(crate) fn found_corrupt(&self, member: u64, other: u64) {
+        record!(self.world, "corruption", "member {} finds member {} corrupt", member, other);
+        // By the check at its start, a member finds that one of two is corrupt.
+        let faults = match other {
+            0 => !self.world.damages().is_empty(),
+            _ => self.is_damaged(member_id(member)) || self.is_damaged(member_id(other)),
+        };
+        self.check(soundness::corruption(other, faults));
+    }
+
+    /// A member that starts finds a part of its data damaged or missing.
+    pub(crate) fn found_damage(&self, member: NodeId, what: &'static str) {
+        record!(self.world, "member", "{} finds its {} damaged", member, what);
+        self.check(soundness::damage(member, what, self.is_damaged(member)));
+    }
+
+    fn is_damaged(&self, machine: NodeId) -> bool {
+        self.world.damages().iter().any(|damage| damage.member == machine)
+    }
+
+    /// The backend of a member is another file now, with nothing of the old one in it.
+    pub(crate) fn replaced_backend(&self, machine: NodeId) {
+        if let NodeId::Member(number) = machine {
+            self.members.borrow_mut()[usize::from(number) - 1].backend_since = self.world.now();
+        }
+    }
+
+    /// Whether what was damaged of a member's data has been made good since.
+    pub(crate) fn is_sound(&self, damage: &Damage) -> bool {
+        let members = self.members.borrow();
+        let view = match damage.member {
+            NodeId::Member(number) => members.get(usize::from(number) - 1),
+            _ => None,
+        };
+        damage.files == Some(BACKEND_FILES) && view.is_some_and(|view| view.backend_since > damage.since)
+    }
+
     /// A member took a snapshot from the leader in place of its log.
     pub(crate) fn installed_snapshot(&self, member: u64, metadata: &SnapshotMetadata) {
         let SnapshotMetadata { index, term, .. } = *metadata;
@@ -321,6 +368,7 @@ impl Observer {
     pub(crate) fn installed_store(&self, member: u64, index: u64, kv: &Kv) {
         self.raft(|raft| raft.restored(member, index));
         self.view(member, |view| view.applied = index);
+        self.replaced_backend(member_id(member));
         self.opened(member, kv);
     }
 
@@ -450,14 +498,17 @@ impl Observer {
             ended: self.world.now(),
         };
         self.overrule(leases::check(history, witness, &self.leases.borrow(), &bounds))?;
+        let mut hashes = Vec::new();
         for (number, view) in (1..).zip(self.members.borrow().iter()) {
             let takes_part = self.configuration.borrow().1.members().any(|member| member == view.id);
             let caught_up = takes_part && self.world.has_settled() && self.world.expected(member_id(number));
             if let Some(kv) = view.kv.as_ref().filter(|_| caught_up) {
                 self.overrule(durability::check(history, number, &**kv))?;
                 self.overrule(kv.check_attachments(number))?;
+                hashes.extend(kv.hash().map(|hash| (number, hash)));
             }
         }
+        self.overrule(soundness::hashes(hashes))?;
         Ok(())
     }
 }

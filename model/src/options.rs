@@ -13,6 +13,8 @@ use vertebra_sim::time::text;
 
 use crate::defect::Defect;
 use crate::failpoints::{FAILPOINTS, RECOVERY_FAILPOINTS};
+use crate::load::LOADS;
+use crate::mvcc::validate::TXN_OPS_MAX;
 use crate::operator::OPERATIONS;
 use crate::syncs::{SkippedSyncs, Sync};
 use crate::{oracle, wire};
@@ -23,11 +25,14 @@ pub use leases::{LeaseOptions, LeaseWeights};
 const FILES: &[FileClass] = &[
     FileClass { name: "log", prefix: "wal/" },
     FileClass { name: "snapshot", prefix: "snap/0" },
-    FileClass { name: "backend", prefix: "snap/db" },
+    FileClass { name: BACKEND_FILES, prefix: "snap/db" },
 ];
 
 /// What a member adds to two election timeouts when it waits for a result. etcd: 5 s.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What schedules call the file of the backend.
+pub(crate) const BACKEND_FILES: &str = "backend";
 
 /// The options of one run. In a schedule they are the table `[options]`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -78,12 +83,33 @@ pub struct Options {
     /// How long it rests then. etcd: 10 ms.
     #[serde(with = "text", default = "compaction_sleep_interval")]
     pub compaction_sleep_interval: Duration,
+    /// Time between two defragmentations of each member. 0: none.
+    #[serde(with = "text", default)]
+    pub defragment_interval: Duration,
+    /// Time between two comparisons of all members' data by the leader. 0, as in etcd by default: none.
+    #[serde(with = "text", default)]
+    pub corruption_check_interval: Duration,
+    /// Time between two comparisons of what compactions left. etcd: 1 min, if at all. 0: none.
+    #[serde(with = "text", default)]
+    pub compact_hash_check_interval: Duration,
+    /// Whether a member compares its data with that of others before it serves anybody.
+    #[serde(default)]
+    pub initial_corruption_check: bool,
     /// Size at which a segment of the write-ahead log is full.
     pub wal_segment_bytes: u64,
     /// Bytes of entries in one message at most. etcd: 1 MiB.
     pub message_bytes_max: u64,
     /// Messages with entries to one member that may wait for their acknowledgement.
     pub messages_inflight_max: u16,
+    /// Bytes of a request at most. etcd: 1.5 MiB.
+    #[serde(default = "request_bytes_max")]
+    pub request_bytes_max: usize,
+    /// Operations of a transaction at most. etcd: 128.
+    #[serde(default = "txn_ops_max")]
+    pub txn_ops_max: usize,
+    /// Committed entries that may wait to be applied before requests are refused. etcd: 5,000.
+    #[serde(default = "backlog_max")]
+    pub backlog_max: u64,
     /// What the lessors do.
     #[serde(default)]
     pub leases: LeaseOptions,
@@ -152,7 +178,10 @@ impl Options {
         let mut raft = streams.stream("options/raft", 0);
         let mut storage = streams.stream("options/storage", 0);
         let mut membership = streams.stream("options/membership", 0);
+        let mut limits = streams.stream("options/limits", 0);
         let mut backend = streams.stream("options/backend", 0);
+        let mut maintenance = streams.stream("options/maintenance", 0);
+        let never = Duration::ZERO;
         let mut compaction = streams.stream("options/compaction", 0);
         let millis = Duration::from_millis;
         Self {
@@ -183,10 +212,30 @@ impl Options {
                 (2, millis(1)),
                 (1, millis(100)),
             ]),
+            defragment_interval: *maintenance.weighted(&[(8, never), (1, millis(700)), (1, millis(3_000))]),
+            corruption_check_interval: *maintenance.weighted(&[
+                (8, never),
+                (1, millis(500)),
+                (1, millis(2_000)),
+            ]),
+            compact_hash_check_interval: *maintenance.weighted(&[(8, never), (2, millis(1_000))]),
+            initial_corruption_check: maintenance.chance(100_000),
             wal_segment_bytes: storage.magnitude(1 << 10, 64 << 10),
             message_bytes_max: *storage.weighted(&[(6, 1 << 20), (2, 256), (2, 0)]),
             messages_inflight_max: *storage.weighted(&[(6, 512), (2, 2), (2, 16)]),
             leases: LeaseOptions::draw(streams),
+            request_bytes_max: match limits.chance(700_000) {
+                true => request_bytes_max(),
+                false => limits.magnitude(8 << 10, 64 << 10) as usize,
+            },
+            txn_ops_max: match limits.chance(700_000) {
+                true => txn_ops_max(),
+                false => limits.between(4, 12) as usize,
+            },
+            backlog_max: match limits.chance(600_000) {
+                true => backlog_max(),
+                false => limits.magnitude(1, 64),
+            },
             traffic: Traffic::draw(streams),
             operations: Operations::default(),
         }
@@ -213,10 +262,17 @@ impl Options {
             backend_batch_limit: backend_batch_limit(),
             compaction_batch_limit: compaction_batch_limit(),
             compaction_sleep_interval: compaction_sleep_interval(),
+            defragment_interval: Duration::ZERO,
+            corruption_check_interval: Duration::ZERO,
+            compact_hash_check_interval: Duration::ZERO,
+            initial_corruption_check: false,
             wal_segment_bytes: 64 << 20,
             message_bytes_max: 1 << 20,
             messages_inflight_max: 512,
             leases: LeaseOptions::default(),
+            request_bytes_max: request_bytes_max(),
+            txn_ops_max: txn_ops_max(),
+            backlog_max: backlog_max(),
             traffic: Traffic {
                 request_timeout: millis(1_000),
                 think_time_max: millis(250),
@@ -271,6 +327,12 @@ impl Options {
             return refuse("messages_inflight_max: it must be at least 1");
         }
         self.leases.check()?;
+        if self.request_bytes_max < 4 << 10 {
+            return refuse("request_bytes_max: it must be at least 4,096");
+        }
+        if self.txn_ops_max < 4 {
+            return refuse("txn_ops_max: it must be at least 4");
+        }
         self.traffic.check()?;
         if self.spares > 8 {
             return refuse("spares: there may be 8 at most");
@@ -281,6 +343,7 @@ impl Options {
             operations: OPERATIONS,
             failpoints: FAILPOINTS,
             recovery_failpoints: RECOVERY_FAILPOINTS,
+            loads: LOADS,
             messages: wire::MESSAGES,
             files: FILES,
             ..Shape::new(self.members, self.clients)
@@ -334,6 +397,21 @@ fn compaction_sleep_interval() -> Duration {
 /// As above.
 fn backend_batch_interval() -> Duration {
     Duration::from_millis(100)
+}
+
+/// As above.
+fn request_bytes_max() -> usize {
+    3 << 19
+}
+
+/// As above.
+fn txn_ops_max() -> usize {
+    TXN_OPS_MAX
+}
+
+/// As above.
+fn backlog_max() -> u64 {
+    5_000
 }
 
 /// As above.

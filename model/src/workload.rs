@@ -5,6 +5,7 @@
 
 mod leases;
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use crate::api::{
 };
 use crate::client::Client;
 use crate::history::{Outcome, Request};
+use crate::load::{Load, Loads};
 use crate::options::{Options, Traffic};
 use crate::response::Response;
 use leases::Leases;
@@ -33,6 +35,15 @@ pub(crate) struct Workload {
     requests: Requests,
     /// The operations that it performs, where these are not all that it draws.
     only: Option<Numbers>,
+    loads: Rc<Loads>,
+    limits: Limits,
+}
+
+/// The limits of the members that some requests go up to.
+#[derive(Clone, Copy)]
+struct Limits {
+    request_bytes_max: usize,
+    txn_ops_max: usize,
 }
 
 /// The requests of one client, each drawn when its turn comes.
@@ -50,6 +61,10 @@ pub struct Requests {
     /// The keys as last seen.
     seen: Vec<KeyValue>,
     leases: Leases,
+    /// From which the requests of loads are drawn.
+    load_stream: Stream,
+    /// Keys that are used, where they are fewer than all.
+    hot_keys: Option<u16>,
 }
 
 /// The kinds of operations that are drawn.
@@ -75,10 +90,13 @@ enum Kind {
 }
 
 impl Workload {
-    pub(crate) fn new(node: Node, client: Client, options: &Options) -> Self {
-        let requests = Requests::new(node.id(), options.traffic.clone(), node.stream("workload"));
+    pub(crate) fn new(node: Node, client: Client, options: &Options, loads: Rc<Loads>) -> Self {
+        let mut requests = Requests::new(node.id(), options.traffic.clone(), node.stream("workload"));
+        requests.load_stream = node.stream("workload/load");
+        let Options { request_bytes_max, txn_ops_max, .. } = *options;
+        let limits = Limits { request_bytes_max, txn_ops_max };
         let only = options.operations.only(node.id()).cloned();
-        Self { node, client, requests, only }
+        Self { node, client, requests, only, loads, limits }
     }
 
     /// The members that a client talks to. Most are bound to one, as in etcd's robustness tests: what a member tells
@@ -94,25 +112,46 @@ impl Workload {
     pub(crate) async fn run(mut self) {
         loop {
             let rest = self.requests.think_time();
-            self.node.sleep(rest).await;
+            if self.load().is_none() {
+                self.node.sleep(rest).await;
+            }
             if self.node.world().is_healed() {
                 break;
             }
-            let (number, request) = (self.node.draw_operation(), self.requests.draw());
-            if let Some(only) = &self.only {
-                if !only.contains(number) {
+            let request = match self.load() {
+                None => {
+                    let (number, request) = (self.node.draw_operation(), self.requests.draw());
+                    if let Some(only) = &self.only {
+                        if !only.contains(number) {
+                            continue;
+                        }
+                        let now = self.node.world().now().since_start();
+                        if let Some(wait) =
+                            only.at(number).and_then(|at| at.checked_sub(now)).filter(|it| !it.is_zero())
+                        {
+                            self.node.world().sleep(wait).await;
+                            if self.node.world().is_healed() {
+                                break;
+                            }
+                        }
+                    }
+                    request
+                }
+                // What a load asks for belongs to its fault, and is not numbered among the client's own.
+                Some((Load::Flood, left)) => {
+                    self.loads.done(self.node.id(), left);
+                    let requests =
+                        (0..left).map(|_| self.requests.draw_for(Load::Flood, self.limits)).collect();
+                    self.client.flood(requests).await;
+                    // What it left undecided is decided here, or the next operations would add to it.
+                    self.call(list(0)).await;
                     continue;
                 }
-                let now = self.node.world().now().since_start();
-                if let Some(wait) =
-                    only.at(number).and_then(|at| at.checked_sub(now)).filter(|it| !it.is_zero())
-                {
-                    self.node.world().sleep(wait).await;
-                    if self.node.world().is_healed() {
-                        break;
-                    }
+                Some((load, _)) => {
+                    self.loads.done(self.node.id(), 1);
+                    self.requests.draw_for(load, self.limits)
                 }
-            }
+            };
             if self.call(request).await.is_none() {
                 self.call(list(0)).await;
             }
@@ -125,6 +164,11 @@ impl Workload {
                 return;
             }
         }
+    }
+
+    /// What it is asked to do at this moment, besides what it does by itself.
+    fn load(&self) -> Option<(Load, u32)> {
+        self.loads.of(self.node.id(), self.node.world().now())
     }
 
     async fn succeeds(&mut self, request: Request) -> bool {
@@ -154,8 +198,20 @@ impl Requests {
     /// The requests of `client`, drawn from `stream`.
     #[must_use]
     pub fn new(client: NodeId, traffic: Traffic, stream: Stream) -> Self {
-        let leases = Leases::new(client);
-        Self { client, traffic, stream, values: 0, revision: 1, compacted: 0, seen: Vec::new(), leases }
+        // One of its own takes its place where there are loads.
+        let load_stream = stream.clone();
+        Self {
+            client,
+            traffic,
+            stream,
+            values: 0,
+            revision: 1,
+            compacted: 0,
+            seen: Vec::new(),
+            leases: Leases::new(client),
+            load_stream,
+            hot_keys: None,
+        }
     }
 
     /// How long the client rests before its next request.
@@ -257,6 +313,63 @@ impl Requests {
         }
     }
 
+    /// The next request of a load. It is drawn from a stream of its own, so that those without a load do not move.
+    fn draw_for(&mut self, load: Load, limits: Limits) -> Request {
+        std::mem::swap(&mut self.stream, &mut self.load_stream);
+        let request = self.draw_load(load, limits);
+        std::mem::swap(&mut self.stream, &mut self.load_stream);
+        request
+    }
+
+    fn draw_load(&mut self, load: Load, limits: Limits) -> Request {
+        match load {
+            Load::Burst => self.draw(),
+            Load::Flood => self.draw_small(),
+            Load::HotKeys => {
+                let keys = if self.stream.chance(500_000) { 1 } else { 2 };
+                self.hot_keys = Some(keys);
+                let request = self.draw();
+                self.hot_keys = None;
+                request
+            }
+            Load::HugeValues => Request::Put(self.huge_put(limits.request_bytes_max)),
+            Load::LargeTxns => self.large_txn(limits.txn_ops_max),
+            Load::Compactions => Request::Compact(self.compact()),
+        }
+    }
+
+    /// A read or a write of one key.
+    fn draw_small(&mut self) -> Request {
+        match self.stream.below(10) {
+            0..4 => Request::Put(self.put()),
+            4..8 => Request::Range(self.get()),
+            _ => Request::Range(RangeRequest { serializable: true, ..self.get() }),
+        }
+    }
+
+    /// A value of one to 16 KiB; at times one with which the request is just short enough, or too long.
+    fn huge_put(&mut self, request_bytes_max: usize) -> PutRequest {
+        let mut put = self.put();
+        let at_limit_ppm = if request_bytes_max > 1 << 20 { 10_000 } else { 250_000 };
+        let length = match self.stream.chance(at_limit_ppm) {
+            true => request_bytes_max - 128 + self.stream.below(256) as usize,
+            false => self.stream.magnitude(1 << 10, 16 << 10) as usize,
+        };
+        let mut value = put.value.to_vec();
+        value.resize(length.max(value.len()), b'.');
+        put.value = value.into();
+        put
+    }
+
+    /// As many operations as a transaction may have, one less or one more; one of them is a put.
+    fn large_txn(&mut self, ops_max: usize) -> Request {
+        let ops = ops_max - 1 + self.stream.below(3) as usize;
+        let mut success: Vec<RequestOp> = (1..ops).map(|_| range_op(self.get())).collect();
+        let place = self.stream.below(ops as u64) as usize;
+        success.insert(place, put_op(self.put()));
+        Request::Txn(TxnRequest { success, ..TxnRequest::default() })
+    }
+
     /// Etcd's robustness tests choose so: some compactions are of the past, some of the future.
     fn compact(&mut self) -> CompactionRequest {
         let span = (self.revision + 5 - self.compacted).max(1);
@@ -267,7 +380,8 @@ impl Requests {
     }
 
     fn key(&mut self) -> Bytes {
-        key(self.stream.below(u64::from(self.traffic.keys)) as u16)
+        let keys = self.hot_keys.unwrap_or(self.traffic.keys).min(self.traffic.keys);
+        key(self.stream.below(u64::from(keys)) as u16)
     }
 
     fn get(&mut self) -> RangeRequest {

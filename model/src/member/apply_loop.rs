@@ -10,7 +10,8 @@ use vertebra_sim::{record, sometimes};
 use super::membership::Membership;
 use super::raft_loop::{Input, changes_configuration};
 use super::{Member, conf_change, kv, peers, queue, snapshots};
-use crate::api::InternalRaftRequest;
+use crate::api::alarm_request::AlarmAction;
+use crate::api::{AlarmType, InternalRaftRequest};
 use crate::backend::{Backend, BackendError};
 use crate::error::Error;
 use crate::failpoints;
@@ -58,6 +59,10 @@ impl ApplyLoop {
                 }
             }
             Batch::Snapshot(metadata) => self.open_snapshot(&metadata).await?,
+            Batch::SendSnapshot(message) if !self.member.is_whole() => {
+                let _ = self.member.raft.send(Input::SnapshotSent { to: message.to, arrived: false });
+                return Ok(());
+            }
             Batch::SendSnapshot(message) => {
                 return self.send_snapshot(*message).await.map_err(|error| error.to_string());
             }
@@ -110,7 +115,8 @@ impl ApplyLoop {
         }
         let answer = match &request {
             Some(request) => {
-                Some((request.header.map_or(0, |header| header.id), self.execute(request).await?))
+                let id = request.header.map_or(0, |header| header.id);
+                self.execute(request).await?.map(|result| (id, result))
             }
             None => {
                 if entry.data.is_empty() && !changes_configuration(entry) {
@@ -141,11 +147,27 @@ impl ApplyLoop {
         Ok(())
     }
 
-    /// Lets the part of the member that a request is for execute it.
-    async fn execute(&self, request: &InternalRaftRequest) -> Result<Result<Response, Error>, BackendError> {
+    /// Lets the part of the member that a request is for execute it. There is no answer where nobody waits for one.
+    async fn execute(
+        &self,
+        request: &InternalRaftRequest,
+    ) -> Result<Option<Result<Response, Error>>, BackendError> {
+        let kv = &self.member.kv;
+        if let Some(alarm) = &request.alarm {
+            let raised = kv.write(|_, tx| kv.alarms().apply(tx, alarm)).await?;
+            let corrupt = alarm.alarm == AlarmType::Corrupt as i32 && alarm.action() == AlarmAction::Activate;
+            if raised && corrupt {
+                self.member.observer.found_corrupt(self.member.id, alarm.member_id);
+            }
+            return Ok(None);
+        }
+        // As in etcd: reads, which do not come here, are answered still.
+        if kv.alarms().any(AlarmType::Corrupt) {
+            return Ok(Some(Err(Error::Corrupt)));
+        }
         match request.compaction {
-            Some(compaction) => self.member.kv.compact(&self.member, compaction).await,
-            None => self.member.kv.apply(request).await,
+            Some(compaction) => kv.compact(&self.member, compaction).await.map(Some),
+            None => kv.apply(request).await.map(Some),
         }
     }
 
@@ -174,6 +196,7 @@ impl ApplyLoop {
             when = |run| run.members > 1
         );
         member.node.failpoint(failpoints::APPLY_BEFORE_OPEN_SNAPSHOT).await;
+        let _file = member.backend_file.lock().await;
         // Nothing may be on its way to the old backend when another file gets its name.
         let old = member.kv.backend();
         let locked = old.lock().await;
@@ -192,6 +215,7 @@ impl ApplyLoop {
         member.observer.installed_store(member.id, index, &member.kv);
         member.applied.set(index);
         (self.snapshot_index, self.term) = (index, term);
+        member.become_whole();
         Ok(())
     }
 

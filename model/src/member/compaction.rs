@@ -57,13 +57,11 @@ impl Compactions {
     }
 
     /// The hash that a compaction at `revision` left.
-    #[expect(dead_code, reason = "members do not ask each other yet")]
     pub(super) fn hash(&self, revision: i64) -> Option<KvHash> {
         self.hashes.borrow().iter().find(|hash| hash.revision == revision).copied()
     }
 
     /// The hashes of the last compactions, the newest first.
-    #[expect(dead_code, reason = "members do not ask each other yet")]
     pub(super) fn hashes(&self) -> Vec<KvHash> {
         self.hashes.borrow().iter().rev().copied().collect()
     }

@@ -79,11 +79,6 @@ impl ConsistentIndex {
     }
 }
 
-/// The consistent index that a backend has.
-pub(super) fn read(tx: &impl Read) -> u64 {
-    number(tx, INDEX)
-}
-
 /// The hash of the state at the consistent index.
 pub(super) fn state_hash(tx: &impl Read) -> u64 {
     number(tx, STATE_HASH)
@@ -104,10 +99,10 @@ mod tests {
         let (index, mut buckets) = (ConsistentIndex::default(), Memory::default());
         index.set_applying(7, 2);
         index.save(&mut buckets, 1);
-        assert_eq!((index.get(), read(&buckets)), (0, 0));
+        assert_eq!((index.get(), number(&buckets, INDEX)), (0, 0));
         index.locked_inside_apply();
         index.save(&mut buckets, 1);
-        assert_eq!((index.get(), read(&buckets), state_hash(&buckets)), (7, 7, 1));
+        assert_eq!((index.get(), number(&buckets, INDEX), state_hash(&buckets)), (7, 7, 1));
     }
 
     #[test]
@@ -121,7 +116,7 @@ mod tests {
         assert_eq!(other.get(), 9);
         other.set(10, 3);
         other.save(&mut newer, 6);
-        assert_eq!((read(&newer), state_hash(&newer)), (10, 6));
+        assert_eq!((number(&newer, INDEX), state_hash(&newer)), (10, 6));
     }
 
     #[test]

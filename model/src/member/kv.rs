@@ -10,13 +10,14 @@ use thiserror::Error;
 use tokio::sync::{Notify, oneshot};
 use vertebra_sim::{Node, record, sometimes};
 
+use super::alarms::Alarms;
 use super::compaction::{Compactions, Job};
 use super::consistent_index::{self, ConsistentIndex};
 use crate::api::{InternalRaftRequest, KeyValue};
 use crate::backend::{Backend, BackendError, BatchTx, Limits, ReadTx};
 use crate::error::Error;
 use crate::lessor::Lessor;
-use crate::mvcc::{RestoreError, Restored, Store};
+use crate::mvcc::{KvHash, RestoreError, Restored, Store};
 use crate::options::Options;
 use crate::oracle::durability;
 use crate::response::Response;
@@ -45,23 +46,25 @@ pub(crate) struct Kv {
     /// Index of the last entry whose changes readers see.
     visible: Cell<u64>,
     compactions: Compactions,
+    alarms: Alarms,
     /// Ends the commits of the backend at intervals.
     closing: RefCell<Option<oneshot::Sender<()>>>,
-    /// How often the backend was replaced by that of a snapshot. What goes on over awaits must see that.
-    generation: Cell<u32>,
 }
 
 /// What commits need to know.
 struct State {
     store: RefCell<Store>,
     index: ConsistentIndex,
+    /// How often the backend was replaced by that of a snapshot. What goes on over awaits must see that.
+    generation: Cell<u32>,
 }
 
 impl Kv {
     /// The store of an open backend, and its leases.
     pub(super) fn restore(node: &Node, options: &Options, backend: Backend) -> Result<Self, KvError> {
         let Restored { store, unfinished, leases } = restore(&backend)?;
-        let state = Rc::new(State { store: RefCell::new(store), index: ConsistentIndex::default() });
+        let index = ConsistentIndex::default();
+        let state = Rc::new(State { store: RefCell::new(store), index, generation: Cell::new(0) });
         state.index.load(&backend.read());
         let kv = Self {
             node: node.clone(),
@@ -71,11 +74,12 @@ impl Kv {
             lessor: RefCell::new(Lessor::new(leases::terms(options))),
             leases_changed: Notify::new(),
             compactions: Compactions::default(),
+            alarms: Alarms::default(),
             closing: RefCell::default(),
-            generation: Cell::new(0),
         };
         kv.recover_leases(leases);
         kv.attach();
+        kv.alarms.restore(&kv.backend().read());
         kv.resume(unfinished);
         Ok(kv)
     }
@@ -98,8 +102,9 @@ impl Kv {
             attached > 0,
             when = |run| { run.has("leases") }
         );
-        self.generation.set(self.generation.get() + 1);
+        self.state.generation.set(self.generation() + 1);
         self.attach();
+        self.alarms.restore(&self.backend().read());
         self.resume(unfinished);
         Ok(())
     }
@@ -110,14 +115,18 @@ impl Kv {
         if let Some(main) = unfinished {
             record!(self.node, "compaction", "at {} is carried on with", main);
             let before = self.change(|store| store.resume_compaction(main));
-            self.compactions.push(Job { main, before, generation: self.generation.get(), hashes: false });
+            self.compactions.push(Job { main, before, generation: self.generation(), hashes: false });
         }
     }
 
     /// Lets the commits of the backend know how far the store has come, and starts to commit at intervals.
     fn attach(&self) {
-        let (backend, state) = (self.backend(), Rc::clone(&self.state));
+        let (backend, state, generation) = (self.backend(), Rc::clone(&self.state), self.generation());
         backend.set_pre_commit_hook(move |tx| {
+            // A commit of an old backend must not pass for one of that which took its place.
+            if state.generation.get() != generation {
+                return;
+            }
             let hash = state.store.borrow().state_hash();
             state.index.save(tx, hash);
         });
@@ -133,12 +142,21 @@ impl Kv {
         });
     }
 
+    /// Ends the commits at intervals.
+    pub(super) fn close(&self) {
+        self.closing.borrow_mut().take();
+    }
+
     pub(super) fn backend(&self) -> Backend {
         self.backend.borrow().clone()
     }
 
     pub(super) fn generation(&self) -> u32 {
-        self.generation.get()
+        self.state.generation.get()
+    }
+
+    pub(super) fn alarms(&self) -> &Alarms {
+        &self.alarms
     }
 
     pub(super) fn compactions(&self) -> &Compactions {
@@ -212,6 +230,11 @@ impl Kv {
     /// Makes everything durable that was applied.
     pub(super) async fn commit(&self) -> Result<(), BackendError> {
         self.backend().force_commit().await
+    }
+
+    /// The hash of all records, and where it was taken.
+    pub(crate) fn hash(&self) -> Option<KvHash> {
+        self.read(|store, tx| store.hash_by_revision(tx, 0)).ok().map(|(hash, _)| hash)
     }
 
     pub(crate) fn revision(&self) -> i64 {

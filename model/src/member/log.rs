@@ -19,6 +19,8 @@ struct State {
     entries: VecDeque<Entry>,
     /// The newest snapshot that is durable: index and term.
     snapshot: (u64, u64),
+    /// What is applied, for a follower that asks for a newer snapshot: index and term.
+    applied: (u64, u64),
     /// The configuration with which Raft starts, and later that of the newest snapshot.
     conf_state: ConfState,
 }
@@ -38,6 +40,7 @@ impl Log {
             base_term,
             entries,
             snapshot,
+            applied: snapshot,
             conf_state,
         })))
     }
@@ -48,6 +51,14 @@ impl Log {
 
     pub(super) fn hard_state(&self) -> Ref<'_, HardState> {
         Ref::map(self.0.borrow(), |state| &state.hard_state)
+    }
+
+    /// Entries up to `index` are applied.
+    pub(super) fn set_applied(&self, index: u64) {
+        let state = &mut *self.0.borrow_mut();
+        if let Some(term) = state.term(index) {
+            state.applied = (index, term);
+        }
     }
 
     pub(super) fn set_commit(&self, commit: u64) {
@@ -159,7 +170,8 @@ impl Storage for Log {
 
     fn snapshot(&self, request_index: u64, _: u64) -> raft::Result<Snapshot> {
         let state = self.0.borrow();
-        let (index, term) = state.snapshot;
+        // What is sent is made when it is sent, of what is applied then.
+        let (index, term) = if state.snapshot.0 < request_index { state.applied } else { state.snapshot };
         if index == 0 || index < request_index {
             return Err(StorageError::SnapshotTemporarilyUnavailable.into());
         }

@@ -21,15 +21,18 @@
 //! | `cluster_service` | answers operators: who the members are, and changes of that |
 //! | `conf_change` | such a change from its proposal to its application; publishes the member once it has started |
 
+mod alarms;
 mod apply_loop;
 mod bootstrap;
 mod cluster_service;
 mod compaction;
 mod conf_change;
 mod consistent_index;
+mod corruption;
 mod kv;
 mod leases;
 mod log;
+mod maintenance;
 mod membership;
 mod peers;
 mod queue;
@@ -43,8 +46,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use tokio::sync::{Notify, oneshot};
-use vertebra_sim::{Node, NodeId};
+use tokio::sync::{Mutex, Notify, oneshot};
+use vertebra_sim::{Node, NodeId, record};
 
 pub(crate) use self::kv::Kv;
 use self::membership::Membership;
@@ -86,6 +89,11 @@ pub(crate) struct Member {
     /// Snapshots that are being sent to followers, and a little longer: the log must keep what they need next.
     inflight_snapshots: Cell<u32>,
     received_snapshots: Cell<u64>,
+    /// Whether the store is here; otherwise it is on its way from the leader.
+    whole: Cell<bool>,
+    became_whole: Notify,
+    /// Held by whoever puts another file in the place of the backend's.
+    backend_file: Mutex<()>,
 }
 
 /// Something to be proposed, encoded.
@@ -148,20 +156,59 @@ impl Member {
             next_request: Cell::new(0),
             inflight_snapshots: Cell::new(0),
             received_snapshots: Cell::new(0),
+            whole: Cell::new(recovered.whole),
+            became_whole: Notify::new(),
+            backend_file: Mutex::new(()),
             node,
         });
         let node = &member.node;
         node.spawn(apply_loop::run(Rc::clone(&member), batches, recovered.snapshot));
+        if member.options.initial_corruption_check && member.is_whole() {
+            member.initial_check().await?;
+        }
+        node.spawn(Self::serve(Rc::clone(&member)));
+        node.spawn(maintenance::defragment_on_interval(Rc::clone(&member)));
+        node.spawn(corruption::check_on_interval(Rc::clone(&member)));
+        node.spawn(corruption::check_compactions_on_interval(Rc::clone(&member)));
         node.spawn(compaction::run(Rc::clone(&member)));
         node.spawn(read_loop::run(Rc::clone(&member), waiting_reads));
         node.spawn(peers::forward(Rc::clone(&member), forwarded));
         node.spawn(peers::listen(Rc::clone(&member)));
         node.spawn(leases::listen(Rc::clone(&member)));
         node.spawn(leases::run(Rc::clone(&member)));
-        node.spawn(server::listen(Rc::clone(&member)));
-        node.spawn(cluster_service::listen(Rc::clone(&member)));
         node.spawn(conf_change::publish(Rc::clone(&member)));
         raft_loop::run(Rc::clone(&member), recovered.log, recovered.wal, raft_inputs, apply, applying).await
+    }
+
+    /// The other members.
+    fn peers(&self) -> Vec<u64> {
+        self.membership.borrow().list().iter().map(|listed| listed.id).filter(|id| *id != self.id).collect()
+    }
+
+    /// Serves when there is a store to serve from.
+    async fn serve(self: Rc<Self>) {
+        loop {
+            let became_whole = self.became_whole.notified();
+            if self.is_whole() {
+                break;
+            }
+            became_whole.await;
+        }
+        self.node.spawn(maintenance::listen(Rc::clone(&self)));
+        self.node.spawn(cluster_service::listen(Rc::clone(&self)));
+        server::listen(Rc::clone(&self)).await;
+    }
+
+    /// Whether the store is here. Without it a member votes and keeps its log, and neither serves nor leads.
+    fn is_whole(&self) -> bool {
+        self.whole.get()
+    }
+
+    fn become_whole(&self) {
+        if !self.whole.replace(true) {
+            record!(self.node, "member", "has its store again");
+            self.became_whole.notify_waiters();
+        }
     }
 
     fn is_leader(&self) -> bool {

@@ -77,6 +77,8 @@ struct RaftLoop {
     role: (u64, StateRole),
     /// Index of the last entry that the apply loop was given.
     handed_over: u64,
+    /// Index of the snapshot with which the member started.
+    began_at: u64,
     /// Changes of the configuration that the apply loop has come to.
     conf_changes: queue::Receiver<Applying>,
     /// How many of those that the apply loop was given it has not come to.
@@ -113,6 +115,7 @@ pub(super) async fn run(
         next_read,
         role,
         handed_over,
+        began_at: handed_over,
         conf_changes,
         conf_changes_pending: 0,
         batches,
@@ -142,7 +145,7 @@ pub(super) async fn run(
         while let Some(next) = conf_change.take().or_else(|| this.conf_changes.try_recv()) {
             this.apply_conf_change(next);
         }
-        if ticked {
+        if ticked && this.may_tick() {
             this.raft.tick();
             this.role_may_have_changed();
         }
@@ -151,6 +154,7 @@ pub(super) async fn run(
         }
         this.take_messages().await;
         this.advance_applied();
+        this.ask_for_store();
         while this.raft.has_ready() {
             let ready = this.raft.ready();
             this.let_through(ready).await?;
@@ -182,12 +186,35 @@ fn start_raft(member: &Member, log: Log) -> RawNode<Log> {
 }
 
 impl RaftLoop {
+    /// Whether Raft's clock may go on. A member without a store must not stand for election: as a leader it could apply
+    /// nothing, and nobody could send it a store.
+    fn may_tick(&self) -> bool {
+        let raft = &self.raft.raft;
+        self.member.is_whole() || raft.election_elapsed + 1 < raft.randomized_election_timeout()
+    }
+
+    /// Whether the store is lost, and no other has come from the leader. Once one is accepted, Raft would take another in
+    /// place of what has come to the log since.
+    fn lacks_store(&self) -> bool {
+        !self.member.is_whole() && self.log.snapshot().0 <= self.began_at
+    }
+
+    /// Asks the leader for its store, if this member's is lost.
+    fn ask_for_store(&mut self) {
+        let raft = &self.raft.raft;
+        if self.lacks_store() && raft.state == StateRole::Follower && raft.leader_id != 0 {
+            // Raft refuses while it has nothing of the leader's in its log, and when it has been asked already.
+            let _ = self.raft.request_snapshot();
+        }
+    }
+
     /// Tells Raft what is applied. A snapshot that was handed over counts: its log begins behind it, and Raft would look
     /// for entries between the two if it stood for election before the apply loop came to it.
     fn advance_applied(&mut self) {
         let (snapshot, _) = self.log.snapshot_base();
         // Raft checks that no more is applied than it said is committed, which a planted defect may not care for.
         let committed = self.raft.raft.raft_log.committed;
+        self.log.set_applied(self.member.applied.get());
         self.raft.advance_apply_to(self.member.applied.get().max(snapshot).min(committed));
     }
 
@@ -197,7 +224,11 @@ impl RaftLoop {
         let ticks = usize::from(self.member.options.election_ticks);
         let (term, role) = (self.raft.raft.term, self.raft.raft.state);
         let hash = mix(self.member.observer.seed() ^ mix(self.member.id ^ mix(term ^ mix(role as u64))));
-        let timeout = ticks + (hash % ticks as u64) as usize;
+        let timeout = match self.member.is_whole() {
+            true => ticks + (hash % ticks as u64) as usize,
+            // It will never come.
+            false => 2 * ticks - 1,
+        };
         if self.raft.raft.randomized_election_timeout() != timeout {
             self.raft.raft.set_randomized_election_timeout(timeout);
         }
@@ -358,6 +389,9 @@ impl RaftLoop {
             PeerMessage::Raft(message) if self.member.is_removed(message.from) => {
                 self.send(message.from, PeerMessage::Removed { member: message.from });
             }
+            // To stand for election at once.
+            PeerMessage::Raft(message)
+                if message.msg_type == MessageType::MsgTimeoutNow && !self.member.is_whole() => {}
             PeerMessage::Raft(message) => {
                 if message.msg_type == MessageType::MsgHeartbeat
                     && self.member.node.failpoint(failpoints::RAFT_DROP_HEARTBEAT).await
@@ -527,6 +561,7 @@ impl RaftLoop {
             node.failpoint(failpoints::RAFT_BEFORE_FOLLOWER_SEND).await;
             self.send_all(ready.take_persisted_messages());
         }
+        node.failpoint(failpoints::RAFT_BEFORE_ADVANCE).await;
         let light = self.raft.advance_append(ready);
         self.role_may_have_changed();
         if installs {
@@ -563,6 +598,10 @@ impl RaftLoop {
         entries.drain(..given);
         if let Some(last) = entries.last() {
             self.handed_over = last.index;
+            if self.lacks_store() {
+                // There is nothing to apply them to, and the snapshot has what they do.
+                return;
+            }
             self.conf_changes_pending += entries.iter().filter(|entry| changes_configuration(entry)).count();
             // Whoever applies the first entry of a term must know whether this member leads in it.
             self.publish_status();

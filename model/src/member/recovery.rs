@@ -2,20 +2,20 @@
 
 use std::rc::Rc;
 
-use raft::eraftpb::{Entry, SnapshotMetadata};
+use raft::eraftpb::Entry;
 use vertebra_sim::{Node, record, sometimes};
 
-use super::kv::{self, Kv};
+use super::kv::{self, Kv, KvError};
 use super::log::Log;
 use super::membership::Membership;
-use super::{bootstrap, consistent_index, machine_number, snapshots};
-use crate::backend::Backend;
+use super::{bootstrap, machine_number, snapshots};
+use crate::backend::{self, Backend, BackendError};
 use crate::cluster::{MemberId, Shown};
 use crate::failpoints;
 use crate::inventory::Inventory;
 use crate::observer::Observer;
 use crate::options::Options;
-use crate::wal::{Recovered as Logged, Wal};
+use crate::wal::{RecordedSnapshot, Recovered as Logged, Wal, WalError};
 
 /// What a member starts with.
 pub(super) struct Recovered {
@@ -24,6 +24,8 @@ pub(super) struct Recovered {
     /// That of the backend, as far as that has come.
     pub(super) membership: Membership,
     pub(super) kv: Rc<Kv>,
+    /// Whether the store is that of some entry. Otherwise it is empty, and the leader must send another.
+    pub(super) whole: bool,
     /// The snapshot from which on the log is applied: index and term. The store can be ahead of it.
     pub(super) snapshot: (u64, u64),
     pub(super) log: Log,
@@ -44,13 +46,19 @@ pub(super) async fn recover(
         false => bootstrap::identify(node, options, inventory).await?,
     };
     snapshots::prepare(&disk).await.map_err(|error| error.to_string())?;
-    let (wal, logged) = Wal::open(disk.clone(), member, options.wal_segment_bytes)
-        .await
-        .map_err(|error| error.to_string())?;
+    let opened = Wal::open(node, member, options.wal_segment_bytes, options.skipped_syncs()).await;
+    if let Err(WalError::Damaged { .. } | WalError::Gap { .. }) = &opened {
+        observer.found_damage(node.id(), "log");
+    }
+    let (wal, logged) = opened.map_err(|error| error.to_string())?;
     let Logged { member, mut hard_state, snapshots: recorded, mut entries } = logged;
     inventory.has_log(node.id());
-    let newest = snapshots::newest(node, &recorded).await.map_err(|error| error.to_string())?;
-    let (index, term) = newest.as_ref().map_or((0, 0), |newest| (newest.index, newest.term));
+    let (newest, damaged) = snapshots::newest(node, &recorded).await.map_err(|error| error.to_string())?;
+    if damaged {
+        observer.found_damage(node.id(), "snapshot");
+    }
+    let base = base(newest.map_or((0, 0), |newest| (newest.index, newest.term)), &recorded, &entries);
+    let (index, term) = base;
     // The commit in the hard state is written lazily; what a snapshot holds was committed.
     hard_state.commit = hard_state.commit.max(index);
     if term > hard_state.term {
@@ -63,13 +71,17 @@ pub(super) async fn recover(
     if hard_state.commit > last {
         return Err(format!("the log ends at {last}, and {} entries were committed", hard_state.commit));
     }
-    let kv = Rc::new(open(node, options, newest.as_ref()).await?);
+    let (kv, whole) = open(node, options, observer, index).await?;
+    let kv = Rc::new(kv);
     // What the backend has was committed, though the hard state may not tell.
     hard_state.commit = hard_state.commit.max(kv.visible_index().min(last));
     // Raft begins with the configuration that the backend has. Changes that come before are passed over, as etcd does
     // it: whether they were allowed cannot be told any more.
-    let membership = kv.read(|_, tx| Membership::load(tx, options.members))?;
-    let configured = (kv.visible_index(), membership.conf_state());
+    let mut membership = kv.read(|_, tx| Membership::load(tx, options.members))?;
+    if let (false, Some(recorded)) = (whole, recorded.iter().find(|at| (at.index, at.term) == base)) {
+        membership.set_conf_state(recorded.conf_state.clone());
+    }
+    let configured = (kv.visible_index().max(index), membership.conf_state());
     record!(
         node,
         "member",
@@ -115,37 +127,76 @@ pub(super) async fn recover(
     let voted = hard_state.vote != 0 && hard_state.vote != member;
     sometimes!(node, "a member recovers a vote for another", voted, when = |run| run.members > 1);
     observer.restarted(member, &hard_state, (index, term), configured, &entries, &kv);
+    if kv.visible_index() > last {
+        return Err(format!("the log ends at {last}, and entry {} was applied", kv.visible_index()));
+    }
     node.failpoint(failpoints::RECOVERY_BEFORE_START).await;
     let log = Log::new(membership.conf_state().clone(), hard_state, (index, term), entries);
-    Ok(Recovered { member, membership, kv, snapshot: (index, term), log, wal })
+    Ok(Recovered { member, membership, kv, whole, snapshot: (index, term), log, wal })
 }
 
 /// Opens the backend: the member's own, or the one that came with the newest snapshot if the crash came before it took
-/// the place of the member's own.
-async fn open(node: &Node, options: &Options, newest: Option<&SnapshotMetadata>) -> Result<Kv, String> {
+/// the place of the member's own. Whether it is one from which the log goes on.
+///
+/// A damaged backend is set aside. The log and the votes are whole, and the member takes part with them; the store must
+/// come from the leader. While there is no snapshot, the log itself has everything.
+async fn open(node: &Node, options: &Options, observer: &Observer, index: u64) -> Result<(Kv, bool), String> {
     let disk = node.disk();
-    let (limits, skipped) = (kv::limits(options), options.skipped_syncs());
-    let own = || Backend::open(node, kv::PATH, limits, skipped);
-    let mut backend = own().await.map_err(|error| error.to_string())?;
-    let index = newest.map_or(0, |newest| newest.index);
-    let consistent = consistent_index::read(&backend.read());
-    if consistent < index {
+    let (mut kv, mut is_other) = open_own(node, options, observer).await?;
+    let waits = disk.exists(&snapshots::database_path(index));
+    if kv.visible_index() < index && waits {
         sometimes!(
             node,
             "a crash came before the backend of a snapshot was opened",
             when = |run| run.members > 1
         );
         record!(node, "member", "opens the backend of snapshot {}", index);
+        kv.close();
+        let skipped = options.skipped_syncs();
         let taken = snapshots::take_database(&disk, index, kv::PATH, skipped).await;
-        taken.map_err(|error| {
-            format!("the backend ends at {consistent}, and the snapshot is of {index}: {error}")
-        })?;
-        backend = own().await.map_err(|error| error.to_string())?;
-        let consistent = consistent_index::read(&backend.read());
-        assert!(consistent >= index, "the backend of snapshot {index} ends at {consistent}");
+        taken.map_err(|error| error.to_string())?;
+        (kv, _) = open_own(node, options, observer).await?;
+        is_other = true;
     }
     snapshots::release_databases(&disk, u64::MAX).await.map_err(|error| error.to_string())?;
-    Kv::restore(node, options, backend).map_err(|error| error.to_string())
+    let whole = kv.visible_index() >= index;
+    match whole {
+        true if is_other => observer.replaced_backend(node.id()),
+        true => {}
+        false => observer.found_damage(node.id(), "backend"),
+    }
+    Ok((kv, whole))
+}
+
+/// Opens the file that has the backend's name, or a new one; whether it is in the place of a damaged one.
+async fn open_own(node: &Node, options: &Options, observer: &Observer) -> Result<(Kv, bool), String> {
+    let (limits, skipped) = (kv::limits(options), options.skipped_syncs());
+    let own = || Backend::open(node, kv::PATH, limits, skipped);
+    let opened = match own().await {
+        Ok(backend) => Kv::restore(node, options, backend),
+        Err(error) => Err(error.into()),
+    };
+    match opened {
+        Ok(kv) => Ok((kv, false)),
+        Err(KvError::Backend(BackendError::Damaged { .. }) | KvError::Restore(_)) => {
+            observer.found_damage(node.id(), "backend");
+            backend::set_aside(node, kv::PATH).await.map_err(|error| error.to_string())?;
+            let backend = own().await.map_err(|error| error.to_string())?;
+            Ok((Kv::restore(node, options, backend).map_err(|error| error.to_string())?, true))
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The snapshot from which on the log is applied: the newest that there is a file of. If the log does not reach back to
+/// it, since files were damaged, the last that the log has a record of, which says as much.
+fn base(newest: (u64, u64), recorded: &[RecordedSnapshot], entries: &[Entry]) -> (u64, u64) {
+    let last = recorded.last().map_or((0, 0), |last| (last.index, last.term));
+    let reaches = match entries.first() {
+        Some(first) => first.index <= newest.0 + 1,
+        None => last.0 <= newest.0,
+    };
+    if reaches { newest } else { last }
 }
 
 /// Leaves the entries behind `index`, which must join on to it.

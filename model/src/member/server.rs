@@ -23,12 +23,6 @@ use crate::mvcc::{self, validate};
 use crate::response::Response;
 use crate::wire::{CLIENT_PORT, ClientReply, ClientRequest};
 
-/// Largest request that is proposed. etcd: 1.5 MiB.
-const REQUEST_BYTES_MAX: usize = 3 << 19;
-
-/// Committed entries that may wait to be applied before requests are refused. etcd: 5,000.
-const BACKLOG_MAX: u64 = 5_000;
-
 /// The identifier of every simulated cluster.
 const CLUSTER_ID: u64 = 0x7665_7274_6562_7261;
 
@@ -124,7 +118,13 @@ impl Member {
     }
 
     async fn txn(&self, operation: OperationId, txn: TxnRequest) -> Result<Response, Error> {
-        validate::txn(&txn, validate::TXN_OPS_MAX)?;
+        let valid = validate::txn(&txn, self.options.txn_ops_max);
+        sometimes!(
+            self.node,
+            "a transaction is refused, for it has too many operations",
+            valid == Err(Error::TooManyOps)
+        );
+        valid?;
         if mvcc::is_read_only(&txn) {
             if !mvcc::is_serializable(&txn) {
                 self.become_up_to_date().await?;
@@ -186,13 +186,15 @@ impl Member {
         proposer: Proposer,
         mut request: InternalRaftRequest,
     ) -> Result<Response, Error> {
-        if self.status.get().commit > self.applied.get() + BACKLOG_MAX {
+        if self.status.get().commit > self.applied.get() + self.options.backlog_max {
+            sometimes!(self.node, "a request is refused, for too many entries wait to be applied");
             return Err(Error::TooManyRequests);
         }
         let id = self.next_request_id();
         request.header = Some(RequestHeader { id });
         let data = request.encode_to_vec();
-        if data.len() > REQUEST_BYTES_MAX {
+        if data.len() > self.options.request_bytes_max {
+            sometimes!(self.node, "a request is refused, for it is too large");
             return Err(Error::RequestTooLarge);
         }
         let (result, waiting) = oneshot::channel();

@@ -82,12 +82,14 @@ async fn list(disk: &NodeDisk) -> Result<Vec<(u64, u64)>, DiskError> {
     Ok(snapshots)
 }
 
-/// The newest snapshot that the log has a record of. A damaged file is set aside, and the one before it taken.
+/// The newest snapshot that the log has a record of, and whether newer ones were damaged: such a file is set aside, and
+/// the one before it taken.
 pub(super) async fn newest(
     node: &Node,
     recorded: &[RecordedSnapshot],
-) -> Result<Option<SnapshotMetadata>, DiskError> {
+) -> Result<(Option<SnapshotMetadata>, bool), DiskError> {
     let disk = node.disk();
+    let mut damaged = false;
     let files = list(&disk).await?;
     let is_unused = files
         .last()
@@ -107,14 +109,15 @@ pub(super) async fn newest(
             (metadata.index, metadata.term) == (index, term)
                 && *metadata.get_conf_state() == recorded.conf_state
         }) {
-            Some(metadata) => return Ok(Some(metadata)),
+            Some(metadata) => return Ok((Some(metadata), damaged)),
             None => {
                 record!(node, "member", "sets the damaged snapshot {}/{} aside", index, term);
                 disk.rename(&path, &format!("{path}.broken")).await?;
+                damaged = true;
             }
         }
     }
-    Ok(None)
+    Ok((None, damaged))
 }
 
 fn decode(bytes: &[u8]) -> Option<SnapshotMetadata> {

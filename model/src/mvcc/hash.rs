@@ -15,7 +15,7 @@ use crate::error::Error;
 const CHUNK: usize = 1_000;
 
 /// A hash of a store's records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KvHash {
     /// CRC-32C of the records.
     pub hash: u32,

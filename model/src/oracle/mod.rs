@@ -10,6 +10,7 @@
 //! | [`durability`] | history, members' stores | no acknowledged write is lost on any member |
 //! | [`agreement`] | members' states | what has applied the same has the same state |
 //! | [`leases`] | committed log, history, leaders' steps | a lease lives as long as was promised, and not much longer |
+//! | [`soundness`] | members' hashes, faults | data is damaged only where a fault damaged it |
 //! | [`raft_safety`] | members' steps | Raft's safety properties; nothing is promised before it is durable |
 //!
 //! The two oracles for linearizability are independent: one replays the log on the
@@ -26,6 +27,7 @@ pub mod raft_safety;
 mod replay;
 pub mod revisions;
 pub mod serializable;
+pub mod soundness;
 #[cfg(test)]
 mod testing;
 
@@ -34,7 +36,7 @@ use vertebra_sim::verdict::Violation;
 use linearizable_history::Conclusion;
 
 /// The names by which violations tell their oracle, and by which a run can leave it out.
-pub const NAMES: [&str; 9] = [
+pub const NAMES: [&str; 10] = [
     "linearizable log",
     "linearizable history",
     "serializable",
@@ -43,6 +45,7 @@ pub const NAMES: [&str; 9] = [
     "durability",
     "agreement",
     "leases",
+    "soundness",
     "raft",
 ];
 

@@ -17,7 +17,10 @@ pub use record::{Decoder, Encoder, Record};
 
 use raft::eraftpb::{ConfState, Entry, HardState};
 use thiserror::Error;
-use vertebra_sim::{DiskError, File, NodeDisk, OpenMode, sometimes};
+use vertebra_sim::{DiskError, File, Node, NodeDisk, OpenMode, sometimes};
+
+use crate::failpoints;
+use crate::syncs::{SkippedSyncs, Sync};
 
 const DIRECTORY: &str = "wal";
 const NEXT: &str = "wal/next.tmp";
@@ -80,7 +83,9 @@ pub struct Recovered {
 
 /// A log that can be appended to.
 pub struct Wal {
+    node: Node,
     disk: NodeDisk,
+    skipped: SkippedSyncs,
     member: u64,
     segment_bytes: u64,
     file: File,
@@ -135,10 +140,12 @@ impl Wal {
     ///
     /// Those of [`WalError`].
     pub async fn open(
-        disk: NodeDisk,
+        node: &Node,
         member: u64,
         segment_bytes: u64,
+        skipped: SkippedSyncs,
     ) -> Result<(Self, Recovered), WalError> {
+        let disk = node.disk();
         if !disk.exists(DIRECTORY) {
             disk.create_directory(DIRECTORY).await?;
         }
@@ -163,21 +170,32 @@ impl Wal {
             disk.remove(&stale.path()).await?;
         }
         if segments.is_empty() {
-            let wal = Self::create(disk, member, segment_bytes).await?;
+            let wal = Self::create(node.clone(), disk, member, segment_bytes, skipped).await?;
             return Ok((wal, Recovered { member, ..Recovered::default() }));
         }
-        Self::recover(disk, member, segment_bytes, segments).await
+        Self::recover(node.clone(), disk, member, segment_bytes, segments, skipped).await
     }
 
-    async fn create(disk: NodeDisk, member: u64, segment_bytes: u64) -> Result<Self, WalError> {
+    async fn create(
+        node: Node,
+        disk: NodeDisk,
+        member: u64,
+        segment_bytes: u64,
+        skipped: SkippedSyncs,
+    ) -> Result<Self, WalError> {
         let mut encoder = Encoder::new(0);
         let hard_state = HardState::default();
         let segment = Segment { sequence: 0, first_index: 0 };
-        let (file, file_bytes) = begin_segment(&disk, &mut encoder, member, &hard_state, &segment).await?;
-        disk.sync_directory("").await?;
+        let (file, file_bytes) =
+            begin_segment(&disk, &mut encoder, member, &hard_state, &segment, skipped).await?;
+        if !skipped.contains(Sync::LogDirectory) {
+            disk.sync_directory("").await?;
+        }
         let segments = vec![segment];
         Ok(Self {
+            node,
             disk,
+            skipped,
             member,
             segment_bytes,
             file,
@@ -190,10 +208,12 @@ impl Wal {
     }
 
     async fn recover(
+        node: Node,
         disk: NodeDisk,
         member: u64,
         segment_bytes: u64,
         segments: Vec<Segment>,
+        skipped: SkippedSyncs,
     ) -> Result<(Self, Recovered), WalError> {
         let recovered = Recovered { member, ..Recovered::default() };
         let mut log = Gathering { last_index: 0, recovered };
@@ -234,13 +254,28 @@ impl Wal {
             );
             file.truncate(file_bytes).await?;
         }
-        file.sync().await?;
-        disk.sync_directory(DIRECTORY).await?;
-        disk.sync_directory("").await?;
+        if !skipped.contains(Sync::LogOpenFile) {
+            file.sync().await?;
+        }
+        if !skipped.contains(Sync::LogOpenDirectory) {
+            disk.sync_directory(DIRECTORY).await?;
+            disk.sync_directory("").await?;
+        }
         let encoder = Encoder::new(checksum.unwrap_or(0));
         let hard_state = recovered.hard_state.clone();
-        let wal =
-            Self { disk, member, segment_bytes, file, file_bytes, encoder, segments, last_index, hard_state };
+        let wal = Self {
+            node,
+            disk,
+            skipped,
+            member,
+            segment_bytes,
+            file,
+            file_bytes,
+            encoder,
+            segments,
+            last_index,
+            hard_state,
+        };
         Ok((wal, recovered))
     }
 
@@ -263,7 +298,7 @@ impl Wal {
             self.encoder.put_hard_state(state);
             self.hard_state = state.clone();
         }
-        self.write(sync).await
+        self.write(sync.then_some(Sync::LogAppend)).await
     }
 
     /// Records that a snapshot file exists, durably.
@@ -283,17 +318,21 @@ impl Wal {
             self.last_index = index;
         }
         self.last_index = self.last_index.max(index);
-        self.write(true).await
+        self.write(Some(Sync::LogSnapshot)).await
     }
 
-    async fn write(&mut self, sync: bool) -> Result<(), WalError> {
+    async fn write(&mut self, sync: Option<Sync>) -> Result<(), WalError> {
         if !self.encoder.bytes().is_empty() {
             self.file.append(self.encoder.bytes()).await?;
             self.file_bytes += self.encoder.bytes().len() as u64;
             self.encoder.clear();
         }
-        if sync {
-            self.file.sync().await?;
+        if let Some(sync) = sync {
+            self.node.failpoint(failpoints::WAL_BEFORE_SYNC).await;
+            if !self.skipped.contains(sync) {
+                self.file.sync().await?;
+            }
+            self.node.failpoint(failpoints::WAL_AFTER_SYNC).await;
         }
         if self.file_bytes >= self.segment_bytes { self.cut().await } else { Ok(()) }
     }
@@ -301,11 +340,20 @@ impl Wal {
     /// Begins the next segment.
     async fn cut(&mut self) -> Result<(), WalError> {
         sometimes!(self.disk, "a log begins another segment");
-        self.file.sync().await?;
+        if !self.skipped.contains(Sync::LogSegmentEnd) {
+            self.file.sync().await?;
+        }
         let sequence = self.segments.last().map_or(0, |last| last.sequence + 1);
         let segment = Segment { sequence, first_index: self.last_index + 1 };
-        (self.file, self.file_bytes) =
-            begin_segment(&self.disk, &mut self.encoder, self.member, &self.hard_state, &segment).await?;
+        (self.file, self.file_bytes) = begin_segment(
+            &self.disk,
+            &mut self.encoder,
+            self.member,
+            &self.hard_state,
+            &segment,
+            self.skipped,
+        )
+        .await?;
         self.segments.push(segment);
         Ok(())
     }
@@ -343,15 +391,20 @@ async fn begin_segment(
     member: u64,
     hard_state: &HardState,
     segment: &Segment,
+    skipped: SkippedSyncs,
 ) -> Result<(File, u64), WalError> {
     encoder.put_checksum();
     encoder.put_metadata(member);
     encoder.put_hard_state(hard_state);
     let next = disk.open(NEXT, OpenMode::CreateNew).await?;
     next.append(encoder.bytes()).await?;
-    next.sync().await?;
+    if !skipped.contains(Sync::LogSegmentBegin) {
+        next.sync().await?;
+    }
     disk.rename(NEXT, &segment.path()).await?;
-    disk.sync_directory(DIRECTORY).await?;
+    if !skipped.contains(Sync::LogDirectory) {
+        disk.sync_directory(DIRECTORY).await?;
+    }
     let bytes = encoder.bytes().len() as u64;
     encoder.clear();
     Ok((disk.open(&segment.path(), OpenMode::Existing).await?, bytes))

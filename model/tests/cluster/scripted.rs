@@ -136,7 +136,7 @@ fn a_crash_at_each_failpoint_is_survived() {
     let shape = schedule(0, 3, Vec::new()).options.shape().unwrap();
     for (seed, name) in shape.failpoints.iter().enumerate() {
         for action in kinds {
-            // Something must bring the failpoints of snapshots, recovery, compactions and leases about.
+            // Something must bring the failpoints of snapshots, recovery, compaction, defragmentation and leases about.
             let cut = Fault::Partition {
                 from: vec![member(3)],
                 to: vec![Target::Others],
@@ -168,6 +168,7 @@ fn a_crash_at_each_failpoint_is_survived() {
             schedule.options.compaction_batch_limit = 5;
             schedule.options.traffic.weights.leases =
                 LeaseWeights { grant: 5, put: 5, revoke: 2, keep_alive: 10, time_to_live: 10 };
+            schedule.options.defragment_interval = Duration::from_millis(300);
             let (report, lines) = tell(&schedule);
             assert_eq!(report.verdict, Verdict::Pass, "{name}, {action:?}");
             assert!(count(&lines, &format!("failpoint {name} strikes")) > 0, "{name} is never passed");
