@@ -23,6 +23,9 @@ use crate::workload::Workload;
 /// the members' and clients' timeouts, and then some.
 const SETTLE_MAX: Duration = Duration::from_secs(30);
 
+/// A lease of so many seconds is not waited for.
+const LONG_LEASE: i64 = 8;
+
 /// How often it is looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -49,6 +52,11 @@ impl Etcd {
             node.spawn(watcher.run());
         }
     }
+
+    /// Whether leases that may expire have expired, where a run waits for that.
+    fn leases_have_expired(&self) -> bool {
+        !self.options.leases.wait_for_expiry || self.observer.leases_have_expired(LONG_LEASE)
+    }
 }
 
 impl System for Etcd {
@@ -64,7 +72,12 @@ impl System for Etcd {
     }
 
     fn features(options: &Options) -> Vec<(&'static str, bool)> {
-        vec![("watch", options.watch.streams > 0)]
+        let leases = options.traffic.weights.leases.any();
+        vec![
+            ("leases", leases),
+            ("lease checkpoints", leases && options.leases.checkpoint_interval.is_some()),
+            ("watch", options.watch.streams > 0),
+        ]
     }
 
     fn settle_max(_: &Options) -> Duration {
@@ -117,9 +130,11 @@ impl System for Etcd {
     }
 
     async fn settle(self: Rc<Self>, world: World) {
+        self.observer.healed();
         self.operator.repair();
         while self.answered.get() < self.options.clients
             || !self.operator.is_content()
+            || !self.leases_have_expired()
             || !self.observer.members_agree()
             || !self.observer.watches_caught_up()
         {
@@ -136,6 +151,11 @@ impl System for Etcd {
         } else {
             "watches catch up after healing"
         };
+        let rest = answered == clients && self.operator.is_content() && self.observer.members_agree();
+        if rest && !self.leases_have_expired() {
+            let detail = "some lease does not expire though all faults are over";
+            return Violation::new("leases", "outlived", "", detail.to_owned());
+        }
         Violation {
             oracle: "liveness",
             clause,

@@ -18,6 +18,7 @@
 //! | `watch_server` | serves streams of watches |
 //! | `watches` | tells watchers what they missed |
 //! | `read_loop` | finds the index at which linearizable reads are up to date |
+//! | `leases` | answers clients and other members about leases; as the leader, lets leases expire |
 //! | `peers` | passes proposals on to the leader, sends and receives snapshots |
 //! | `cluster_service` | answers operators: who the members are, and changes of that |
 //! | `conf_change` | such a change from its proposal to its application; publishes the member once it has started |
@@ -31,6 +32,7 @@ mod conf_change;
 mod consistent_index;
 mod corruption;
 mod kv;
+mod leases;
 mod log;
 mod maintenance;
 mod membership;
@@ -178,6 +180,8 @@ impl Member {
         node.spawn(peers::listen(Rc::clone(&member)));
         node.spawn(watches::sync_loop(Rc::clone(&member)));
         node.spawn(watches::victims_loop(Rc::clone(&member)));
+        node.spawn(leases::listen(Rc::clone(&member)));
+        node.spawn(leases::run(Rc::clone(&member)));
         node.spawn(conf_change::publish(Rc::clone(&member)));
         raft_loop::run(Rc::clone(&member), recovered.log, recovered.wal, raft_inputs, apply, applying).await
     }

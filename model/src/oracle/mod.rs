@@ -10,6 +10,7 @@
 //! | [`durability`] | history, members' stores | no acknowledged write is lost on any member |
 //! | [`agreement`] | members' states | what has applied the same has the same state |
 //! | [`watch`] | committed log, what watches told | each change that was asked for is told of, once and in order |
+//! | [`leases`] | committed log, history, leaders' steps | a lease lives as long as was promised, and not much longer |
 //! | [`soundness`] | members' hashes, faults | data is damaged only where a fault damaged it |
 //! | [`raft_safety`] | members' steps | Raft's safety properties; nothing is promised before it is durable |
 //!
@@ -20,6 +21,7 @@
 pub mod agreement;
 pub mod commit_window;
 pub mod durability;
+pub mod leases;
 pub mod linearizable_history;
 pub mod linearizable_log;
 pub mod raft_safety;
@@ -36,7 +38,7 @@ use vertebra_sim::verdict::Violation;
 use linearizable_history::Conclusion;
 
 /// The names by which violations tell their oracle, and by which a run can leave it out.
-pub const NAMES: [&str; 10] = [
+pub const NAMES: [&str; 11] = [
     "linearizable log",
     "linearizable history",
     "serializable",
@@ -45,6 +47,7 @@ pub const NAMES: [&str; 10] = [
     "durability",
     "agreement",
     "watch",
+    "leases",
     "soundness",
     "raft",
 ];

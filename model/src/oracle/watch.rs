@@ -36,7 +36,6 @@ use crate::api::mvccpb::event::EventType;
 use crate::api::watch_create_request::FilterType;
 use crate::api::{Event, KeyValue, WatchCreateRequest, WatchResponse};
 use crate::error::Error;
-use crate::specification::Specification;
 use crate::watch_history::{Heard, WatchHistory, Watched};
 
 #[cfg(test)]
@@ -84,7 +83,7 @@ struct Log {
 
 impl Log {
     fn new(witness: &Witness) -> Self {
-        let mut specification = Specification::new();
+        let mut specification = witness.empty_store();
         let mut log = Self { changes: Vec::new(), committed: Vec::new(), compactions: Vec::new() };
         let mut changed = Vec::new();
         for entry in witness.entries() {
