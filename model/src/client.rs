@@ -309,7 +309,13 @@ impl std::fmt::Display for Told<'_> {
                     Response::Txn(txn) => {
                         write!(f, ", {}", if txn.succeeded { "succeeded" } else { "failed" })
                     }
-                    Response::Put(_) | Response::Compact(_) => Ok(()),
+                    Response::LeaseGrant(grant) => write!(f, ", lease {} for {} s", grant.id, grant.ttl),
+                    Response::LeaseKeepAlive(kept) => write!(f, ", TTL {}", kept.ttl),
+                    Response::LeaseTimeToLive(lives) => write!(f, ", TTL {}", lives.ttl),
+                    Response::Put(_)
+                    | Response::Compact(_)
+                    | Response::LeaseRevoke(_)
+                    | Response::LeaseCheckpoint(_) => Ok(()),
                 }
             }
             Outcome::Failed(error) => write!(f, "{error}"),

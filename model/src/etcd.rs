@@ -22,6 +22,9 @@ use crate::workload::Workload;
 /// the members' and clients' timeouts, and then some.
 const SETTLE_MAX: Duration = Duration::from_secs(30);
 
+/// A lease of so many seconds is not waited for.
+const LONG_LEASE: i64 = 8;
+
 /// How often it is looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -36,6 +39,13 @@ pub struct Etcd {
     answered: Cell<u16>,
 }
 
+impl Etcd {
+    /// Whether leases that may expire have expired, where a run waits for that.
+    fn leases_have_expired(&self) -> bool {
+        !self.options.leases.wait_for_expiry || self.observer.leases_have_expired(LONG_LEASE)
+    }
+}
+
 impl System for Etcd {
     const NAME: &'static str = "etcd";
     type Options = Options;
@@ -46,6 +56,14 @@ impl System for Etcd {
 
     fn shape(options: &Options) -> Result<Shape, String> {
         options.shape()
+    }
+
+    fn features(options: &Options) -> Vec<(&'static str, bool)> {
+        let leases = options.traffic.weights.leases.any();
+        vec![
+            ("leases", leases),
+            ("lease checkpoints", leases && options.leases.checkpoint_interval.is_some()),
+        ]
     }
 
     fn settle_max(_: &Options) -> Duration {
@@ -97,9 +115,11 @@ impl System for Etcd {
     }
 
     async fn settle(self: Rc<Self>, world: World) {
+        self.observer.healed();
         self.operator.repair();
         while self.answered.get() < self.options.clients
             || !self.operator.is_content()
+            || !self.leases_have_expired()
             || !self.observer.members_agree()
         {
             world.sleep(LOOK).await;
@@ -109,6 +129,11 @@ impl System for Etcd {
     fn unsettled(&self) -> Violation {
         let (answered, clients) = (self.answered.get(), self.options.clients);
         let clause = if answered < clients { "answers after healing" } else { "converges after healing" };
+        let rest = answered == clients && self.operator.is_content() && self.observer.members_agree();
+        if rest && !self.leases_have_expired() {
+            let detail = "some lease does not expire though all faults are over";
+            return Violation::new("leases", "outlived", "", detail.to_owned());
+        }
         Violation {
             oracle: "liveness",
             clause,

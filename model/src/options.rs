@@ -2,6 +2,8 @@
 //!
 //! Each seed draws its own, so that small limits, at which the bugs were, occur as often as the defaults.
 
+mod leases;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -17,12 +19,17 @@ use crate::operator::OPERATIONS;
 use crate::syncs::{SkippedSyncs, Sync};
 use crate::{oracle, wire};
 
+pub use leases::{LeaseOptions, LeaseWeights};
+
 /// What a member keeps on its disk, by purpose. The names of snapshots begin with their terms, in 16 hexadecimal digits.
 const FILES: &[FileClass] = &[
     FileClass { name: "log", prefix: "wal/" },
     FileClass { name: "snapshot", prefix: "snap/0" },
     FileClass { name: BACKEND_FILES, prefix: "snap/db" },
 ];
+
+/// What a member adds to two election timeouts when it waits for a result. etcd: 5 s.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What schedules call the file of the backend.
 pub(crate) const BACKEND_FILES: &str = "backend";
@@ -103,6 +110,9 @@ pub struct Options {
     /// Committed entries that may wait to be applied before requests are refused. etcd: 5,000.
     #[serde(default = "backlog_max")]
     pub backlog_max: u64,
+    /// What the lessors do.
+    #[serde(default)]
+    pub leases: LeaseOptions,
     /// What the clients do.
     pub traffic: Traffic,
     /// Which of their operations clients perform; those of a client that is not named, all.
@@ -155,6 +165,9 @@ pub struct Weights {
     /// Compactions.
     #[serde(default)]
     pub compact: u32,
+    /// What is done with leases.
+    #[serde(default)]
+    pub leases: LeaseWeights,
 }
 
 impl Options {
@@ -210,6 +223,7 @@ impl Options {
             wal_segment_bytes: storage.magnitude(1 << 10, 64 << 10),
             message_bytes_max: *storage.weighted(&[(6, 1 << 20), (2, 256), (2, 0)]),
             messages_inflight_max: *storage.weighted(&[(6, 512), (2, 2), (2, 16)]),
+            leases: LeaseOptions::draw(streams),
             request_bytes_max: match limits.chance(700_000) {
                 true => request_bytes_max(),
                 false => limits.magnitude(8 << 10, 64 << 10) as usize,
@@ -255,6 +269,7 @@ impl Options {
             wal_segment_bytes: 64 << 20,
             message_bytes_max: 1 << 20,
             messages_inflight_max: 512,
+            leases: LeaseOptions::default(),
             request_bytes_max: request_bytes_max(),
             txn_ops_max: txn_ops_max(),
             backlog_max: backlog_max(),
@@ -311,6 +326,7 @@ impl Options {
         if self.messages_inflight_max == 0 {
             return refuse("messages_inflight_max: it must be at least 1");
         }
+        self.leases.check()?;
         if self.request_bytes_max < 4 << 10 {
             return refuse("request_bytes_max: it must be at least 4,096");
         }
@@ -349,6 +365,18 @@ impl Options {
     #[must_use]
     pub fn election_timeout(&self) -> Duration {
         self.heartbeat_interval * u32::from(self.election_ticks)
+    }
+
+    /// How long a request may take before a member gives up on it.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        PATIENCE + 2 * self.election_timeout()
+    }
+
+    /// The shortest TTL of a lease, in seconds: one and a half election timeouts, in whole ticks.
+    #[must_use]
+    pub fn lease_ttl_min(&self) -> i64 {
+        let timeout = self.heartbeat_interval * (3 * u32::from(self.election_ticks) / 2);
+        timeout.as_secs() as i64 + i64::from(timeout.subsec_nanos() > 0)
     }
 }
 
@@ -437,6 +465,7 @@ impl Weights {
             multi_op_txn: 10,
             read_txn: 4,
             compact: 0,
+            leases: LeaseWeights::default(),
         }
     }
 
@@ -455,6 +484,7 @@ impl Weights {
             multi_op_txn: weight(usual.multi_op_txn),
             read_txn: weight(usual.read_txn),
             compact: *streams.stream("options/compact", 0).weighted(&[(3, 0), (5, 1), (3, 2), (1, 5)]),
+            leases: LeaseWeights::draw(streams),
             ..usual
         }
     }
@@ -476,6 +506,7 @@ impl Weights {
         ]
         .into_iter()
         .map(u64::from)
-        .sum()
+        .sum::<u64>()
+            + self.leases.total()
     }
 }

@@ -3,6 +3,8 @@
 //! Every put carries a value of its own, so that each can be told wherever it is seen. After an operation with an
 //! unknown outcome a client reads everything, which keeps such operations from following one upon another.
 
+mod leases;
+
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ use crate::history::{Outcome, Request};
 use crate::load::{Load, Loads};
 use crate::options::{Options, Traffic};
 use crate::response::Response;
+use leases::Leases;
 
 /// Operations in a transaction of several.
 const MULTI_OP_TXN_OPS: usize = 4;
@@ -57,6 +60,7 @@ pub struct Requests {
     compacted: i64,
     /// The keys as last seen.
     seen: Vec<KeyValue>,
+    leases: Leases,
     /// From which the requests of loads are drawn.
     load_stream: Stream,
     /// Keys that are used, where they are fewer than all.
@@ -78,6 +82,11 @@ enum Kind {
     MultiOpTxn,
     ReadTxn,
     Compact,
+    LeaseGrant,
+    LeasePut,
+    LeaseRevoke,
+    LeaseKeepAlive,
+    LeaseTimeToLive,
 }
 
 impl Workload {
@@ -168,13 +177,19 @@ impl Workload {
 
     /// Sends a request; nothing when its outcome is unknown.
     async fn call(&mut self, request: Request) -> Option<()> {
-        match self.client.call(request).await {
+        match self.client.call(request.clone()).await {
             Outcome::Ok(response) => {
                 self.requests.learn(response);
                 Some(())
             }
-            Outcome::Failed(_) => Some(()),
-            Outcome::Unknown => None,
+            Outcome::Failed(error) => {
+                self.requests.leases.refused(error);
+                Some(())
+            }
+            Outcome::Unknown => {
+                self.requests.leases.lost(&request);
+                None
+            }
         }
     }
 }
@@ -193,6 +208,7 @@ impl Requests {
             revision: 1,
             compacted: 0,
             seen: Vec::new(),
+            leases: Leases::new(client),
             load_stream,
             hot_keys: None,
         }
@@ -206,6 +222,7 @@ impl Requests {
     /// Takes in what the client was told: later requests refer to it.
     pub fn learn(&mut self, response: Response) {
         self.revision = self.revision.max(response.revision());
+        self.leases.learn(&response);
         if let Response::Range(range) = response
             && !range.kvs.is_empty()
         {
@@ -229,6 +246,11 @@ impl Requests {
             (weights.multi_op_txn, Kind::MultiOpTxn),
             (weights.read_txn, Kind::ReadTxn),
             (weights.compact, Kind::Compact),
+            (weights.leases.grant, Kind::LeaseGrant),
+            (weights.leases.put, Kind::LeasePut),
+            (weights.leases.revoke, Kind::LeaseRevoke),
+            (weights.leases.keep_alive, Kind::LeaseKeepAlive),
+            (weights.leases.time_to_live, Kind::LeaseTimeToLive),
         ];
         match *self.stream.weighted(&kinds) {
             Kind::Get => Request::Range(self.get()),
@@ -261,6 +283,33 @@ impl Requests {
                 Request::Txn(TxnRequest { success, ..TxnRequest::default() })
             }
             Kind::Compact => Request::Compact(self.compact()),
+            Kind::LeasePut if self.stream.chance(100_000) => {
+                Request::Put(PutRequest { ignore_lease: true, ..self.put() })
+            }
+            Kind::LeasePut => match self.leases.pick(&mut self.stream) {
+                0 => self.leases.grant(&mut self.stream),
+                lease => Request::Put(PutRequest { lease, ..self.put() }),
+            },
+            // What needs a lease asks for one where the client has none.
+            kind => {
+                let (leases, stream) = (&mut self.leases, &mut self.stream);
+                let request = match kind {
+                    Kind::LeaseRevoke => leases.revoke(stream),
+                    Kind::LeaseKeepAlive => leases.keep_alive(stream),
+                    Kind::LeaseTimeToLive => leases.time_to_live(stream),
+                    _ => None,
+                };
+                request.unwrap_or_else(|| leases.grant(stream))
+            }
+        }
+    }
+
+    /// A lease for a put that need not have one.
+    fn some_lease(&mut self) -> i64 {
+        if self.traffic.weights.leases.put > 0 && self.stream.chance(200_000) {
+            self.leases.pick(&mut self.stream)
+        } else {
+            0
         }
     }
 
@@ -362,7 +411,7 @@ impl Requests {
     }
 
     fn compare_and_set(&mut self) -> Request {
-        let put = self.put();
+        let put = PutRequest { lease: self.some_lease(), ..self.put() };
         let last = self.seen.iter().find(|kv| kv.key == put.key);
         let by_version = self.stream.chance(300_000);
         let (target, union) = match (by_version, last) {
@@ -393,7 +442,10 @@ impl Requests {
             let key = key(number);
             let choice = self.stream.below(10);
             success.push(match choice {
-                _ if place == 0 => put_op(PutRequest { key, value: self.value(), ..PutRequest::default() }),
+                _ if place == 0 => {
+                    let (value, lease) = (self.value(), self.some_lease());
+                    put_op(PutRequest { key, value, lease, ..PutRequest::default() })
+                }
                 0 => delete_op(DeleteRangeRequest { key, ..DeleteRangeRequest::default() }),
                 1..=4 => range_op(RangeRequest { key, ..RangeRequest::default() }),
                 _ => put_op(PutRequest { key, value: self.value(), ..PutRequest::default() }),
