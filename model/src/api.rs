@@ -1,6 +1,6 @@
 //! etcd's API messages, generated from `proto/`.
 //!
-//! Names, field numbers and so bytes are those of etcd's `rpc.proto`, `kv.proto` and `raft_internal.proto`.
+//! Names, field numbers and so bytes are those of etcd's `rpc.proto`, `kv.proto`, `lease.proto` and `raft_internal.proto`.
 #![allow(missing_docs, clippy::doc_markdown)]
 
 /// Package `mvccpb`: the stored form of a key.
@@ -11,6 +11,11 @@ pub mod mvccpb {
 /// Package `etcdserverpb`: requests and responses.
 pub mod etcdserverpb {
     include!(concat!(env!("OUT_DIR"), "/etcdserverpb.rs"));
+}
+
+/// Package `leasepb`: the stored form of a lease.
+pub mod leasepb {
+    include!(concat!(env!("OUT_DIR"), "/leasepb.rs"));
 }
 
 pub use etcdserverpb::*;

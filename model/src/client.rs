@@ -1,6 +1,7 @@
 //! A client, as etcd's own behave: it has endpoints and deadlines, tells errors that leave the outcome unknown from
 //! those that do not, and never sends a write twice on its own.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -83,8 +84,7 @@ impl Client {
         let deadline = self.node.sleep(self.options.traffic.request_timeout);
         let (outcome, applied_index) =
             before(deadline, self.try_to(operation, &request)).await.unwrap_or((Outcome::Unknown, None));
-        record!(self.node, "client", "{}: {}", operation.index(), Told(&outcome));
-        self.observer.returned(operation, &outcome, applied_index);
+        self.end(operation, &outcome, applied_index);
         if outcome == Outcome::Unknown {
             sometimes!(
                 self.node,
@@ -97,6 +97,68 @@ impl Client {
             self.next_endpoint();
         }
         outcome
+    }
+
+    /// Sends all of `requests` at once over one connection, and waits for what becomes of them, for as long as the
+    /// timeout of one. Each is a session of its own, for they are concurrent. Without a connection it sends none.
+    pub(crate) async fn flood(&mut self, requests: Vec<Request>) {
+        let deadline = self.node.sleep(self.options.traffic.request_timeout);
+        let mut under_way = BTreeMap::new();
+        let _ = before(deadline, self.send_and_receive(requests, &mut under_way)).await;
+        let unanswered = !under_way.is_empty();
+        sometimes!(self.node, "requests that were sent at once are all answered", !unanswered);
+        sometimes!(self.node, "requests that were sent at once are left without an answer", unanswered);
+        for operation in under_way.into_values() {
+            self.end(operation, &Outcome::Unknown, None);
+        }
+        if unanswered {
+            self.next_endpoint();
+        }
+    }
+
+    async fn send_and_receive(&mut self, requests: Vec<Request>, under_way: &mut BTreeMap<u64, OperationId>) {
+        if !self.connect().await {
+            return;
+        }
+        let Some(connection) = &self.connection else { return };
+        for request in requests {
+            let operation = self.observer.invoked(self.observer.new_session(), &request);
+            record!(self.node, "client", "{}: {}", operation.index(), Shown(&request));
+            self.requests += 1;
+            let number = self.requests;
+            under_way.insert(number, operation);
+            let sent = ClientRequest { number, operation, request };
+            let sent = if self.options.encode_messages { sent.through_bytes() } else { sent };
+            if connection.send(sent).is_err() {
+                self.connection = None;
+                return;
+            }
+        }
+        while !under_way.is_empty() {
+            let Ok(ClientReply { number, result, applied_index }) = connection.receive().await else {
+                self.connection = None;
+                return;
+            };
+            let Some(operation) = under_way.remove(&number) else { continue };
+            match result {
+                Ok(response) => self.end(operation, &Outcome::Ok(response), Some(applied_index)),
+                Err(error) if error.outcome_unknown() => self.end(operation, &Outcome::Unknown, None),
+                Err(error) => self.end(operation, &Outcome::Failed(error), Some(applied_index)),
+            }
+        }
+    }
+
+    fn end(&self, operation: OperationId, outcome: &Outcome, applied_index: Option<u64>) {
+        record!(self.node, "client", "{}: {}", operation.index(), Told(outcome));
+        self.observer.returned(operation, outcome, applied_index);
+    }
+
+    /// Whether there is a connection to the endpoint at hand.
+    async fn connect(&mut self) -> bool {
+        if self.connection.is_none() {
+            self.connection = self.node.connect(self.endpoints[self.endpoint], CLIENT_PORT).await.ok();
+        }
+        self.connection.is_some()
     }
 
     async fn try_to(&mut self, operation: OperationId, request: &Request) -> (Outcome, Option<u64>) {
@@ -141,9 +203,7 @@ impl Client {
     }
 
     async fn attempt(&mut self, operation: OperationId, request: &Request) -> Attempt {
-        if self.connection.is_none() {
-            self.connection = self.node.connect(self.endpoints[self.endpoint], CLIENT_PORT).await.ok();
-        }
+        self.connect().await;
         let Some(connection) = &self.connection else { return Attempt::NotSent };
         self.requests += 1;
         let number = self.requests;
@@ -249,7 +309,13 @@ impl std::fmt::Display for Told<'_> {
                     Response::Txn(txn) => {
                         write!(f, ", {}", if txn.succeeded { "succeeded" } else { "failed" })
                     }
-                    Response::Put(_) | Response::Compact(_) => Ok(()),
+                    Response::LeaseGrant(grant) => write!(f, ", lease {} for {} s", grant.id, grant.ttl),
+                    Response::LeaseKeepAlive(kept) => write!(f, ", TTL {}", kept.ttl),
+                    Response::LeaseTimeToLive(lives) => write!(f, ", TTL {}", lives.ttl),
+                    Response::Put(_)
+                    | Response::Compact(_)
+                    | Response::LeaseRevoke(_)
+                    | Response::LeaseCheckpoint(_) => Ok(()),
                 }
             }
             Outcome::Failed(error) => write!(f, "{error}"),

@@ -1,4 +1,4 @@
-//! The errors that etcd's KV service answers with: their exact text, their gRPC code, and what a client may
+//! The errors that etcd's services answer with: their exact text, their gRPC code, and what a client may
 //! conclude from each.
 
 use thiserror::Error;
@@ -32,7 +32,7 @@ pub enum Code {
     Unauthenticated = 16,
 }
 
-/// An error of the KV service.
+/// An error of etcd's services.
 ///
 /// The text is what etcd puts on the wire, and clients do compare it: etcd's own Go client finds an error by its
 /// text alone.
@@ -71,9 +71,18 @@ pub enum Error {
     /// The backend has reached its quota.
     #[error("etcdserver: mvcc: database space exceeded")]
     NoSpace,
-    /// A put with a lease that does not exist.
+    /// A put with a lease that does not exist, or the revocation of one.
     #[error("etcdserver: requested lease not found")]
     LeaseNotFound,
+    /// A grant of a lease that exists.
+    #[error("etcdserver: lease already exists")]
+    LeaseExists,
+    /// A grant of a lease for longer than there are leases.
+    #[error("etcdserver: too large lease TTL")]
+    LeaseTtlTooLarge,
+    /// A member was asked for a lease as the leader that it is no more. It has no status of its own.
+    #[error("not a primary lessor")]
+    NotPrimary,
     /// Committed entries wait to be applied in too great a number.
     ///
     /// etcd's server sends this one text with the code Unknown (it puts its client's error into the map where the
@@ -174,7 +183,8 @@ impl Error {
             | Self::InvalidSortOption
             | Self::RequestTooLarge
             | Self::AuthOldRevision => Code::InvalidArgument,
-            Self::Compacted | Self::FutureRevision => Code::OutOfRange,
+            Self::Compacted | Self::FutureRevision | Self::LeaseTtlTooLarge => Code::OutOfRange,
+            Self::LeaseExists => Code::FailedPrecondition,
             Self::NoSpace | Self::TooManyRequests => Code::ResourceExhausted,
             Self::LeaseNotFound | Self::MemberNotFound => Code::NotFound,
             Self::PermissionDenied => Code::PermissionDenied,
@@ -200,7 +210,7 @@ impl Error {
             Self::Corrupt => Code::DataLoss,
             Self::Canceled => Code::Canceled,
             Self::DeadlineExceeded => Code::DeadlineExceeded,
-            Self::UnknownMethod => Code::Unknown,
+            Self::UnknownMethod | Self::NotPrimary => Code::Unknown,
         }
     }
 

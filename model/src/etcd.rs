@@ -11,6 +11,7 @@ use vertebra_sim::{Node, NodeId, System, Violation, World};
 
 use crate::client::Client;
 use crate::inventory::Inventory;
+use crate::load::Loads;
 use crate::member::Member;
 use crate::observer::Observer;
 use crate::operator::Operator;
@@ -21,6 +22,9 @@ use crate::workload::Workload;
 /// the members' and clients' timeouts, and then some.
 const SETTLE_MAX: Duration = Duration::from_secs(30);
 
+/// A lease of so many seconds is not waited for.
+const LONG_LEASE: i64 = 8;
+
 /// How often it is looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -30,8 +34,16 @@ pub struct Etcd {
     observer: Rc<Observer>,
     inventory: Rc<Inventory>,
     operator: Rc<Operator>,
+    loads: Rc<Loads>,
     /// Clients that the cluster has answered since all faults were healed.
     answered: Cell<u16>,
+}
+
+impl Etcd {
+    /// Whether leases that may expire have expired, where a run waits for that.
+    fn leases_have_expired(&self) -> bool {
+        !self.options.leases.wait_for_expiry || self.observer.leases_have_expired(LONG_LEASE)
+    }
 }
 
 impl System for Etcd {
@@ -46,6 +58,14 @@ impl System for Etcd {
         options.shape()
     }
 
+    fn features(options: &Options) -> Vec<(&'static str, bool)> {
+        let leases = options.traffic.weights.leases.any();
+        vec![
+            ("leases", leases),
+            ("lease checkpoints", leases && options.leases.checkpoint_interval.is_some()),
+        ]
+    }
+
     fn settle_max(_: &Options) -> Duration {
         SETTLE_MAX
     }
@@ -54,7 +74,7 @@ impl System for Etcd {
         let observer = Rc::new(Observer::new(world, &options));
         let (options, inventory) = (Rc::new(options), Rc::new(Inventory::default()));
         let operator = Rc::new(Operator::new(Rc::clone(&options), Rc::clone(&inventory)));
-        Self { options, observer, inventory, operator, answered: Cell::new(0) }
+        Self { options, observer, inventory, operator, loads: Rc::default(), answered: Cell::new(0) }
     }
 
     async fn member(self: Rc<Self>, node: Node) -> Result<(), String> {
@@ -66,7 +86,7 @@ impl System for Etcd {
         let endpoints = Workload::endpoints(node.id(), self.options.members);
         let client =
             Client::new(node.clone(), Rc::clone(&self.observer), endpoints, Rc::clone(&self.options));
-        Workload::new(node, client, &self.options).run().await;
+        Workload::new(node, client, &self.options, Rc::clone(&self.loads)).run().await;
         self.answered.set(self.answered.get() + 1);
     }
 
@@ -90,10 +110,16 @@ impl System for Etcd {
         self.observer.leader()
     }
 
+    fn load(&self, world: &World, load: &str, targets: &[NodeId], amount: u32, lasts: Duration) -> bool {
+        self.loads.begin(load, targets, amount, world.now(), lasts)
+    }
+
     async fn settle(self: Rc<Self>, world: World) {
+        self.observer.healed();
         self.operator.repair();
         while self.answered.get() < self.options.clients
             || !self.operator.is_content()
+            || !self.leases_have_expired()
             || !self.observer.members_agree()
         {
             world.sleep(LOOK).await;
@@ -103,6 +129,11 @@ impl System for Etcd {
     fn unsettled(&self) -> Violation {
         let (answered, clients) = (self.answered.get(), self.options.clients);
         let clause = if answered < clients { "answers after healing" } else { "converges after healing" };
+        let rest = answered == clients && self.operator.is_content() && self.observer.members_agree();
+        if rest && !self.leases_have_expired() {
+            let detail = "some lease does not expire though all faults are over";
+            return Violation::new("leases", "outlived", "", detail.to_owned());
+        }
         Violation {
             oracle: "liveness",
             clause,

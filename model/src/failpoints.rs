@@ -91,10 +91,9 @@ const COMPACTION: &[&str] = &[
 ];
 
 /// All of them, part by part.
-pub const FAILPOINTS: &[&str] =
-    &join::<{ MEMBER.len() + BACKEND.len() + COMPACTION.len() + MEMBERSHIP.len() }>(&[
-        MEMBER, BACKEND, COMPACTION, MEMBERSHIP,
-    ]);
+pub const FAILPOINTS: &[&str] = &join::<
+    { MEMBER.len() + BACKEND.len() + COMPACTION.len() + MEMBERSHIP.len() + LEASES.len() },
+>(&[MEMBER, BACKEND, COMPACTION, MEMBERSHIP, LEASES]);
 
 /// The lists as one.
 const fn join<const COUNT: usize>(lists: &[&[&'static str]]) -> [&'static str; COUNT] {
@@ -209,3 +208,28 @@ const COMMIT: &[&str] = &[
 /// Those of a defragmentation.
 const DEFRAGMENT: &[&str] =
     &[DEFRAG_OPEN_FILE, DEFRAG_BEFORE_COPY, DEFRAGDB, DEFRAG_BEFORE_RENAME, BEFORE_SYNC_DIRECTORY];
+
+// Leases.
+
+/// Before the leader clears the checkpoint of a lease that is kept alive, or finds that there is none.
+pub const BEFORE_CHECKPOINT_IN_LEASE_RENEW: &str = "beforeCheckpointInLeaseRenew";
+/// Before the leader keeps a lease alive for a client of another member.
+pub const BEFORE_SERVE_HTTP_LEASE_RENEW: &str = "beforeServeHTTPLeaseRenew";
+/// Before the leader looks a lease up for a client of its own.
+pub const BEFORE_LOOKUP_WHEN_LEASE_TIME_TO_LIVE: &str = "beforeLookupWhenLeaseTimeToLive";
+/// Before it looks one up for a client of another member.
+pub const BEFORE_LOOKUP_WHEN_FORWARD_LEASE_TIME_TO_LIVE: &str = "beforeLookupWhenForwardLeaseTimeToLive";
+/// Between finding out that leases have expired and making sure of the leadership. etcd has no such place.
+pub const LEASE_BEFORE_REVOKE_EXPIRED: &str = "leaseBeforeRevokeExpired";
+/// Before an entry that grants, revokes or checkpoints leases is applied. etcd has no such place.
+pub const LEASE_BEFORE_APPLY: &str = "leaseBeforeApply";
+
+/// Those of leases.
+const LEASES: &[&str] = &[
+    BEFORE_CHECKPOINT_IN_LEASE_RENEW,
+    BEFORE_SERVE_HTTP_LEASE_RENEW,
+    BEFORE_LOOKUP_WHEN_LEASE_TIME_TO_LIVE,
+    BEFORE_LOOKUP_WHEN_FORWARD_LEASE_TIME_TO_LIVE,
+    LEASE_BEFORE_REVOKE_EXPIRED,
+    LEASE_BEFORE_APPLY,
+];

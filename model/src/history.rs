@@ -8,13 +8,13 @@ use std::fmt;
 
 use crate::api::request_op::Request as Op;
 use crate::api::{
-    CompactionRequest, DeleteRangeRequest, InternalRaftRequest, PutRequest, RangeRequest, RequestOp,
-    TxnRequest, compare,
+    CompactionRequest, DeleteRangeRequest, InternalRaftRequest, LeaseGrantRequest, LeaseKeepAliveRequest,
+    LeaseRevokeRequest, LeaseTimeToLiveRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, compare,
 };
 use crate::error::Error;
 use crate::response::Response;
 
-/// A request of the KV service.
+/// A request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
     /// A read.
@@ -27,6 +27,14 @@ pub enum Request {
     Txn(TxnRequest),
     /// A compaction.
     Compact(CompactionRequest),
+    /// The grant of a lease.
+    LeaseGrant(LeaseGrantRequest),
+    /// The revocation of a lease, which deletes the keys attached to it.
+    LeaseRevoke(LeaseRevokeRequest),
+    /// A sign that a lease is still wanted.
+    LeaseKeepAlive(LeaseKeepAliveRequest),
+    /// A question about a lease.
+    LeaseTimeToLive(LeaseTimeToLiveRequest),
 }
 
 impl Request {
@@ -39,42 +47,59 @@ impl Request {
             Self::DeleteRange(_) => "DeleteRange",
             Self::Txn(_) => "Txn",
             Self::Compact(_) => "Compact",
+            Self::LeaseGrant(_) => "LeaseGrant",
+            Self::LeaseRevoke(_) => "LeaseRevoke",
+            Self::LeaseKeepAlive(_) => "LeaseKeepAlive",
+            Self::LeaseTimeToLive(_) => "LeaseTimeToLive",
         }
     }
 
-    /// Whether the request goes past Raft: a read, or a transaction of reads alone.
+    /// Whether the request goes past Raft: a read, or a transaction of reads alone, or something that the leader does
+    /// with a lease on its own.
     ///
     /// As in etcd, a transaction with a transaction inside is no such thing, whatever the inner one does.
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         match self {
-            Self::Range(_) => true,
-            Self::Put(_) | Self::DeleteRange(_) | Self::Compact(_) => false,
+            Self::Range(_) | Self::LeaseKeepAlive(_) | Self::LeaseTimeToLive(_) => true,
+            Self::Put(_)
+            | Self::DeleteRange(_)
+            | Self::Compact(_)
+            | Self::LeaseGrant(_)
+            | Self::LeaseRevoke(_) => false,
             Self::Txn(txn) => reads(txn).all(|read| read.is_some()),
         }
     }
 
     /// Whether the answer may come from a member that lags behind: a read marked so, or a transaction of such
-    /// reads alone (as in etcd, also one without any operation).
+    /// reads alone (as in etcd, also one without any operation). The answers about leases bear a revision of the member
+    /// that was asked, and tell nothing of what it has.
     #[must_use]
     pub fn is_serializable(&self) -> bool {
         match self {
             Self::Range(read) => read.serializable,
-            Self::Put(_) | Self::DeleteRange(_) | Self::Compact(_) => false,
+            Self::LeaseKeepAlive(_) | Self::LeaseTimeToLive(_) => true,
+            Self::Put(_)
+            | Self::DeleteRange(_)
+            | Self::Compact(_)
+            | Self::LeaseGrant(_)
+            | Self::LeaseRevoke(_) => false,
             Self::Txn(txn) => reads(txn).all(|read| read.is_some_and(|read| read.serializable)),
         }
     }
 
-    /// The request as a member proposes it, without a header; `None` for a read, which is not proposed.
+    /// The request as a member proposes it, without a header; `None` for what is not proposed.
     #[must_use]
     pub fn to_proposal(&self) -> Option<InternalRaftRequest> {
         let mut proposal = InternalRaftRequest::default();
         match self {
-            Self::Range(_) => return None,
+            Self::Range(_) | Self::LeaseKeepAlive(_) | Self::LeaseTimeToLive(_) => return None,
             Self::Put(put) => proposal.put = Some(put.clone()),
             Self::DeleteRange(delete) => proposal.delete_range = Some(delete.clone()),
             Self::Txn(txn) => proposal.txn = Some(txn.clone()),
             Self::Compact(compaction) => proposal.compaction = Some(*compaction),
+            Self::LeaseGrant(grant) => proposal.lease_grant = Some(*grant),
+            Self::LeaseRevoke(revoke) => proposal.lease_revoke = Some(*revoke),
         }
         Some(proposal)
     }
@@ -161,6 +186,10 @@ impl fmt::Display for Request {
                 let how = if compaction.physical { " physically" } else { "" };
                 write!(f, "Compact at {}{how}", compaction.revision)
             }
+            Self::LeaseGrant(grant) => write!(f, "LeaseGrant {} for {} s", grant.id, grant.ttl),
+            Self::LeaseRevoke(revoke) => write!(f, "LeaseRevoke {}", revoke.id),
+            Self::LeaseKeepAlive(keep_alive) => write!(f, "LeaseKeepAlive {}", keep_alive.id),
+            Self::LeaseTimeToLive(question) => write!(f, "LeaseTimeToLive {}", question.id),
         }
     }
 }
@@ -189,7 +218,11 @@ fn write_range(f: &mut fmt::Formatter<'_>, read: &RangeRequest) -> fmt::Result {
 }
 
 fn write_put(f: &mut fmt::Formatter<'_>, put: &PutRequest) -> fmt::Result {
-    write!(f, "Put \"{}\"=\"{}\"", put.key.escape_ascii(), put.value.escape_ascii())
+    write!(f, "Put \"{}\"=\"{}\"", put.key.escape_ascii(), put.value.escape_ascii())?;
+    if put.lease != 0 {
+        write!(f, " lease {}", put.lease)?;
+    }
+    Ok(())
 }
 
 fn write_delete(f: &mut fmt::Formatter<'_>, delete: &DeleteRangeRequest) -> fmt::Result {

@@ -13,6 +13,7 @@
 //! | the store: revisions, generations, transactions | [`mvcc`] |
 //! | the write-ahead log | [`wal`] |
 //! | the database below the store | [`backend`] |
+//! | leases | [`lessor`] |
 //! | etcd's messages and errors | [`api`], [`error`], [`response`] |
 //! | what clients saw | [`history`] |
 //! | what the service should do, as naive as it can be said | [`specification`] |
@@ -29,6 +30,8 @@ mod etcd;
 pub mod failpoints;
 pub mod history;
 mod inventory;
+pub mod lessor;
+mod load;
 pub mod maintenance;
 mod member;
 pub mod mvcc;
@@ -46,6 +49,6 @@ mod workload;
 pub use defect::Defect;
 pub use error::Error;
 pub use etcd::Etcd;
-pub use options::{Options, Traffic, Weights};
+pub use options::{LeaseOptions, LeaseWeights, Options, Traffic, Weights};
 pub use response::Response;
 pub use workload::Requests;

@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Message, MessageType, SnapshotMetadata};
 use vertebra_sim::atlas::Damage;
@@ -17,6 +18,7 @@ use crate::history::{History, OperationId, Outcome, Request};
 use crate::member::{Kv, member_id};
 use crate::options::{BACKEND_FILES, Options};
 use crate::oracle::agreement::Agreement;
+use crate::oracle::leases::{self, Bounds, Leases};
 use crate::oracle::linearizable_history::{self, Conclusion};
 use crate::oracle::linearizable_log::{self, LogEntry, Witness};
 use crate::oracle::raft_safety::{self, Configuration, Durable, RaftSafety, Recovered};
@@ -44,6 +46,11 @@ pub(crate) struct Observer {
     raft: RefCell<RaftSafety>,
     revisions: RefCell<Revisions>,
     agreement: RefCell<Agreement>,
+    leases: RefCell<Leases>,
+    election_timeout: Duration,
+    request_timeout: Duration,
+    /// When the faults were over.
+    healed: Cell<Option<Instant>>,
     /// By machine.
     members: RefCell<Vec<View>>,
     /// The newest configuration that holds for anybody, and the entry from which it does.
@@ -81,12 +88,16 @@ impl Observer {
             without_oracles: options.without_oracles.clone(),
             history: RefCell::default(),
             next_session: Cell::new(0),
-            witness: RefCell::default(),
+            witness: RefCell::new(Witness::with_lease_ttl_min(options.lease_ttl_min())),
             committed: RefCell::new(vec![0]),
             applied: Cell::new(0),
             raft: RefCell::new(RaftSafety::new(&voters)),
             revisions: RefCell::default(),
             agreement: RefCell::default(),
+            leases: RefCell::default(),
+            election_timeout: options.election_timeout(),
+            request_timeout: options.request_timeout(),
+            healed: Cell::new(None),
             members: RefCell::new(world.machines().map(view).collect()),
             configuration: RefCell::new((0, Configuration::of(&voters))),
         }
@@ -126,7 +137,9 @@ impl Observer {
     }
 
     pub(crate) fn invoked(&self, session: u32, request: &Request) -> OperationId {
-        self.history.borrow_mut().invoke(session, request.clone())
+        let operation = self.history.borrow_mut().invoke(session, request.clone());
+        self.leases.borrow_mut().invoked(operation, request, self.world.now());
+        operation
     }
 
     pub(crate) fn returned(&self, operation: OperationId, outcome: &Outcome, applied_index: Option<u64>) {
@@ -220,6 +233,20 @@ impl Observer {
         self.witness.borrow_mut().proposed(operation, proposal);
     }
 
+    /// The primary of `term` proposes something of its own.
+    pub(crate) fn proposed_by_leader(&self, member: u64, term: u64, proposal: u64) {
+        self.witness.borrow_mut().proposed_by_leader(proposal);
+        self.leases.borrow_mut().proposed(proposal, member, term, self.world.now());
+    }
+
+    pub(crate) fn lease_refreshed(&self, id: i64) {
+        self.leases.borrow_mut().refreshed(id, self.world.now());
+    }
+
+    pub(crate) fn lessor_promoted(&self) {
+        self.leases.borrow_mut().promoted(self.world.now());
+    }
+
     pub(crate) fn appended(&self, member: u64, entries: &[Entry]) {
         if !entries.is_empty() {
             self.raft(|raft| raft.appended(member, entries.iter().map(observed)));
@@ -274,6 +301,7 @@ impl Observer {
         };
         let request = request().filter(|request| !own(request));
         if let (Some(committed), Some(request)) = (committed, request) {
+            self.leases.borrow_mut().applied(entry.index, entry.term, &request, self.world.now());
             self.witness.borrow_mut().committed(LogEntry { index: entry.index, request, committed });
         }
     }
@@ -417,6 +445,22 @@ impl Observer {
         machines
     }
 
+    /// The faults are over.
+    pub(crate) fn healed(&self) {
+        self.healed.set(Some(self.world.now()));
+    }
+
+    /// Whether no lease of less than `ttl` seconds is left on those members that can be counted on.
+    pub(crate) fn leases_have_expired(&self, ttl: i64) -> bool {
+        let (_, configuration) = &*self.configuration.borrow();
+        let members = self.members.borrow();
+        let mut expected = configuration.members().filter(|id| self.world.expected(member_id(*id)));
+        expected.all(|id| {
+            let kv = &members[usize::from(machine(id)) - 1].kv;
+            kv.as_ref().is_none_or(|kv| kv.leases_have_expired(ttl))
+        })
+    }
+
     /// Where each member stands, for a report.
     pub(crate) fn standing(&self) -> String {
         let members = self.members.borrow();
@@ -446,12 +490,21 @@ impl Observer {
         self.overrule(serializable::check(history, witness))?;
         self.overrule(commit_window::check(history, witness))?;
         self.overrule(revisions::check(history))?;
+        let bounds = Bounds {
+            drift_ppm: self.world.drift_range(),
+            election_timeout: self.election_timeout,
+            retry_interval: self.request_timeout,
+            healed: self.healed.get().filter(|_| self.world.has_settled()),
+            ended: self.world.now(),
+        };
+        self.overrule(leases::check(history, witness, &self.leases.borrow(), &bounds))?;
         let mut hashes = Vec::new();
         for (number, view) in (1..).zip(self.members.borrow().iter()) {
             let takes_part = self.configuration.borrow().1.members().any(|member| member == view.id);
             let caught_up = takes_part && self.world.has_settled() && self.world.expected(member_id(number));
             if let Some(kv) = view.kv.as_ref().filter(|_| caught_up) {
                 self.overrule(durability::check(history, number, &**kv))?;
+                self.overrule(kv.check_attachments(number))?;
                 hashes.extend(kv.hash().map(|hash| (number, hash)));
             }
         }

@@ -2,6 +2,8 @@
 //!
 //! Each seed draws its own, so that small limits, at which the bugs were, occur as often as the defaults.
 
+mod leases;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -11,9 +13,13 @@ use vertebra_sim::time::text;
 
 use crate::defect::Defect;
 use crate::failpoints::{FAILPOINTS, RECOVERY_FAILPOINTS};
+use crate::load::LOADS;
+use crate::mvcc::validate::TXN_OPS_MAX;
 use crate::operator::OPERATIONS;
 use crate::syncs::{SkippedSyncs, Sync};
 use crate::{oracle, wire};
+
+pub use leases::{LeaseOptions, LeaseWeights};
 
 /// What a member keeps on its disk, by purpose. The names of snapshots begin with their terms, in 16 hexadecimal digits.
 const FILES: &[FileClass] = &[
@@ -21,6 +27,9 @@ const FILES: &[FileClass] = &[
     FileClass { name: "snapshot", prefix: "snap/0", finds_lost_writes: true },
     FileClass { name: BACKEND_FILES, prefix: "snap/db", finds_lost_writes: true },
 ];
+
+/// What a member adds to two election timeouts when it waits for a result. etcd: 5 s.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What schedules call the file of the backend.
 pub(crate) const BACKEND_FILES: &str = "backend";
@@ -92,6 +101,18 @@ pub struct Options {
     pub message_bytes_max: u64,
     /// Messages with entries to one member that may wait for their acknowledgement.
     pub messages_inflight_max: u16,
+    /// Bytes of a request at most. etcd: 1.5 MiB.
+    #[serde(default = "request_bytes_max")]
+    pub request_bytes_max: usize,
+    /// Operations of a transaction at most. etcd: 128.
+    #[serde(default = "txn_ops_max")]
+    pub txn_ops_max: usize,
+    /// Committed entries that may wait to be applied before requests are refused. etcd: 5,000.
+    #[serde(default = "backlog_max")]
+    pub backlog_max: u64,
+    /// What the lessors do.
+    #[serde(default)]
+    pub leases: LeaseOptions,
     /// What the clients do.
     pub traffic: Traffic,
     /// Which of their operations clients perform; those of a client that is not named, all.
@@ -144,6 +165,9 @@ pub struct Weights {
     /// Compactions.
     #[serde(default)]
     pub compact: u32,
+    /// What is done with leases.
+    #[serde(default)]
+    pub leases: LeaseWeights,
 }
 
 impl Options {
@@ -154,6 +178,7 @@ impl Options {
         let mut raft = streams.stream("options/raft", 0);
         let mut storage = streams.stream("options/storage", 0);
         let mut membership = streams.stream("options/membership", 0);
+        let mut limits = streams.stream("options/limits", 0);
         let mut backend = streams.stream("options/backend", 0);
         let mut maintenance = streams.stream("options/maintenance", 0);
         let never = Duration::ZERO;
@@ -198,6 +223,19 @@ impl Options {
             wal_segment_bytes: storage.magnitude(1 << 10, 64 << 10),
             message_bytes_max: *storage.weighted(&[(6, 1 << 20), (2, 256), (2, 0)]),
             messages_inflight_max: *storage.weighted(&[(6, 512), (2, 2), (2, 16)]),
+            leases: LeaseOptions::draw(streams),
+            request_bytes_max: match limits.chance(700_000) {
+                true => request_bytes_max(),
+                false => limits.magnitude(8 << 10, 64 << 10) as usize,
+            },
+            txn_ops_max: match limits.chance(700_000) {
+                true => txn_ops_max(),
+                false => limits.between(4, 12) as usize,
+            },
+            backlog_max: match limits.chance(600_000) {
+                true => backlog_max(),
+                false => limits.magnitude(1, 64),
+            },
             traffic: Traffic::draw(streams),
             operations: Operations::default(),
         }
@@ -231,6 +269,10 @@ impl Options {
             wal_segment_bytes: 64 << 20,
             message_bytes_max: 1 << 20,
             messages_inflight_max: 512,
+            leases: LeaseOptions::default(),
+            request_bytes_max: request_bytes_max(),
+            txn_ops_max: txn_ops_max(),
+            backlog_max: backlog_max(),
             traffic: Traffic {
                 request_timeout: millis(1_000),
                 think_time_max: millis(250),
@@ -284,6 +326,13 @@ impl Options {
         if self.messages_inflight_max == 0 {
             return refuse("messages_inflight_max: it must be at least 1");
         }
+        self.leases.check()?;
+        if self.request_bytes_max < 4 << 10 {
+            return refuse("request_bytes_max: it must be at least 4,096");
+        }
+        if self.txn_ops_max < 4 {
+            return refuse("txn_ops_max: it must be at least 4");
+        }
         self.traffic.check()?;
         if self.spares > 8 {
             return refuse("spares: there may be 8 at most");
@@ -294,6 +343,7 @@ impl Options {
             operations: OPERATIONS,
             failpoints: FAILPOINTS,
             recovery_failpoints: RECOVERY_FAILPOINTS,
+            loads: LOADS,
             messages: wire::MESSAGES,
             files: FILES,
             ..Shape::new(self.members, self.clients)
@@ -316,6 +366,18 @@ impl Options {
     pub fn election_timeout(&self) -> Duration {
         self.heartbeat_interval * u32::from(self.election_ticks)
     }
+
+    /// How long a request may take before a member gives up on it.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        PATIENCE + 2 * self.election_timeout()
+    }
+
+    /// The shortest TTL of a lease, in seconds: one and a half election timeouts, in whole ticks.
+    #[must_use]
+    pub fn lease_ttl_min(&self) -> i64 {
+        let timeout = self.heartbeat_interval * (3 * u32::from(self.election_ticks) / 2);
+        timeout.as_secs() as i64 + i64::from(timeout.subsec_nanos() > 0)
+    }
 }
 
 fn yes() -> bool {
@@ -335,6 +397,21 @@ fn compaction_sleep_interval() -> Duration {
 /// As above.
 fn backend_batch_interval() -> Duration {
     Duration::from_millis(100)
+}
+
+/// As above.
+fn request_bytes_max() -> usize {
+    3 << 19
+}
+
+/// As above.
+fn txn_ops_max() -> usize {
+    TXN_OPS_MAX
+}
+
+/// As above.
+fn backlog_max() -> u64 {
+    5_000
 }
 
 /// As above.
@@ -388,6 +465,7 @@ impl Weights {
             multi_op_txn: 10,
             read_txn: 4,
             compact: 0,
+            leases: LeaseWeights::default(),
         }
     }
 
@@ -406,6 +484,7 @@ impl Weights {
             multi_op_txn: weight(usual.multi_op_txn),
             read_txn: weight(usual.read_txn),
             compact: *streams.stream("options/compact", 0).weighted(&[(3, 0), (5, 1), (3, 2), (1, 5)]),
+            leases: LeaseWeights::draw(streams),
             ..usual
         }
     }
@@ -427,6 +506,7 @@ impl Weights {
         ]
         .into_iter()
         .map(u64::from)
-        .sum()
+        .sum::<u64>()
+            + self.leases.total()
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::api;
 
-/// The response to a request of the KV service.
+/// The response to a request.
 ///
 /// Of its header only the revision is set; a server adds the identifiers and the term before it answers a client.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,19 +20,55 @@ pub enum Response {
     Txn(api::TxnResponse),
     /// To a compaction.
     Compact(api::CompactionResponse),
+    /// To the grant of a lease.
+    LeaseGrant(api::LeaseGrantResponse),
+    /// To the revocation of a lease.
+    LeaseRevoke(api::LeaseRevokeResponse),
+    /// To what the leader writes down of leases. No client asks for it.
+    LeaseCheckpoint(api::LeaseCheckpointResponse),
+    /// To a sign that a lease is still wanted.
+    LeaseKeepAlive(api::LeaseKeepAliveResponse),
+    /// To a question about a lease.
+    LeaseTimeToLive(api::LeaseTimeToLiveResponse),
 }
 
 impl Response {
     /// The revision in the header, or 0 if there is no header.
     #[must_use]
     pub fn revision(&self) -> i64 {
-        let header = match self {
+        self.header().map_or(0, |header| header.revision)
+    }
+
+    /// The header.
+    #[must_use]
+    pub fn header(&self) -> Option<api::ResponseHeader> {
+        match self {
             Self::Range(response) => response.header,
             Self::Put(response) => response.header,
             Self::DeleteRange(response) => response.header,
             Self::Txn(response) => response.header,
             Self::Compact(response) => response.header,
-        };
-        header.map_or(0, |header| header.revision)
+            Self::LeaseGrant(response) => response.header,
+            Self::LeaseRevoke(response) => response.header,
+            Self::LeaseCheckpoint(response) => response.header,
+            Self::LeaseKeepAlive(response) => response.header,
+            Self::LeaseTimeToLive(response) => response.header,
+        }
+    }
+
+    /// The header, to be changed.
+    pub fn header_mut(&mut self) -> &mut Option<api::ResponseHeader> {
+        match self {
+            Self::Range(response) => &mut response.header,
+            Self::Put(response) => &mut response.header,
+            Self::DeleteRange(response) => &mut response.header,
+            Self::Txn(response) => &mut response.header,
+            Self::Compact(response) => &mut response.header,
+            Self::LeaseGrant(response) => &mut response.header,
+            Self::LeaseRevoke(response) => &mut response.header,
+            Self::LeaseCheckpoint(response) => &mut response.header,
+            Self::LeaseKeepAlive(response) => &mut response.header,
+            Self::LeaseTimeToLive(response) => &mut response.header,
+        }
     }
 }

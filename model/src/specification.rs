@@ -1,12 +1,13 @@
-//! What etcd's KV service is, as short and as naive as it can be said.
+//! What etcd's KV and Lease services are, as short and as naive as it can be said.
 //!
 //! The oracles compare the members with it, so it shares no code with their store: it has the messages, the
 //! responses and the errors in common, and no more. Where the store has an index of revisions, generations and
 //! tombstones, here a key is the list of the values that it had. One request costs time linear in the keys that it
 //! reads.
 //!
-//! A request is taken as one that a server let pass: what its gRPC layer refuses never gets here. Leases are taken
-//! as given. A compaction takes nothing away here: it says which revisions can no more be asked for.
+//! A request is taken as one that a server let pass: what its gRPC layer refuses never gets here. Time is not known:
+//! that a lease has expired is somebody's request to revoke it. A compaction takes nothing away here: it says which
+//! revisions can no more be asked for.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::api::compare::{CompareResult, CompareTarget, TargetUnion};
 use crate::api::range_request::{SortOrder, SortTarget};
 use crate::api::{
     CompactionResponse, Compare, DeleteRangeRequest, DeleteRangeResponse, InternalRaftRequest, KeyValue,
+    LeaseCheckpointResponse, LeaseGrantRequest, LeaseGrantResponse, LeaseRevokeRequest, LeaseRevokeResponse,
     PutRequest, PutResponse, RangeRequest, RangeResponse, RequestOp, ResponseHeader, ResponseOp, TxnRequest,
     TxnResponse, request_op, response_op,
 };
@@ -33,6 +35,16 @@ pub struct Specification {
     revision: i64,
     /// The oldest revision that can be asked for; -1 before the first compaction.
     compacted: i64,
+    leases: Leases,
+}
+
+/// The leases that there are.
+#[derive(Clone, Debug, PartialEq)]
+enum Leases {
+    /// Every number is that of a lease.
+    Any,
+    /// By number, each with its TTL, which is at least `ttl_min`.
+    Granted { ttl_min: i64, ttls: BTreeMap<i64, i64> },
 }
 
 impl Default for Specification {
@@ -56,10 +68,16 @@ enum Op<'a> {
 }
 
 impl Specification {
-    /// An empty store, at revision 1.
+    /// An empty store, at revision 1, which takes every lease as given.
     #[must_use]
     pub fn new() -> Self {
-        Self { keys: BTreeMap::new(), revision: 1, compacted: NEVER_COMPACTED }
+        Self { keys: BTreeMap::new(), revision: 1, compacted: NEVER_COMPACTED, leases: Leases::Any }
+    }
+
+    /// An empty store, at revision 1, and no leases. Those that are granted live for at least `ttl_min` seconds.
+    #[must_use]
+    pub fn with_leases(ttl_min: i64) -> Self {
+        Self { leases: Leases::Granted { ttl_min, ttls: BTreeMap::new() }, ..Self::new() }
     }
 
     /// The current revision.
@@ -72,15 +90,28 @@ impl Specification {
     ///
     /// # Errors
     ///
-    /// `KeyNotFound`, `FutureRevision`, `Compacted`, `InvalidSortOption`, `UnknownMethod`; nothing changes then.
+    /// `KeyNotFound`, `FutureRevision`, `Compacted`, `InvalidSortOption`, `UnknownMethod`; `LeaseNotFound`,
+    /// `LeaseExists`, `LeaseTtlTooLarge`. Nothing changes then.
     pub fn apply(&mut self, request: &InternalRaftRequest) -> Result<Response, Error> {
         if let Some(compaction) = &request.compaction {
             return self.compact(compaction.revision);
         }
+        if let Some(grant) = &request.lease_grant {
+            return self.grant(grant).map(Response::LeaseGrant);
+        }
+        if let Some(revoke) = &request.lease_revoke {
+            return self.revoke(revoke).map(Response::LeaseRevoke);
+        }
+        if request.lease_checkpoint.is_some() {
+            let header = header(self.revision);
+            return Ok(Response::LeaseCheckpoint(LeaseCheckpointResponse { header }));
+        }
         let next = self.revision + 1;
         let mut changed = Vec::new();
         let result = match (&request.put, &request.delete_range, &request.txn) {
-            (Some(put), _, _) => self.put(put, &mut changed).map(Response::Put),
+            (Some(put), _, _) => {
+                self.check_lease(put).and_then(|()| self.put(put, &mut changed)).map(Response::Put)
+            }
             (_, Some(deletion), _) => Ok(Response::DeleteRange(self.delete(deletion, &mut changed))),
             (_, _, Some(txn)) => {
                 let decided = self.decide(txn, self.revision);
@@ -119,6 +150,62 @@ impl Specification {
     #[must_use]
     pub fn compacted(&self) -> i64 {
         self.compacted
+    }
+
+    fn grant(&mut self, request: &LeaseGrantRequest) -> Result<LeaseGrantResponse, Error> {
+        let Leases::Granted { ttl_min, ttls } = &mut self.leases else { return Err(Error::LeaseExists) };
+        if request.id == 0 {
+            return Err(Error::LeaseNotFound);
+        }
+        if request.ttl > 9_000_000_000 {
+            return Err(Error::LeaseTtlTooLarge);
+        }
+        if ttls.contains_key(&request.id) {
+            return Err(Error::LeaseExists);
+        }
+        let (id, ttl) = (request.id, request.ttl.max(*ttl_min));
+        ttls.insert(id, ttl);
+        Ok(LeaseGrantResponse { header: header(self.revision), id, ttl, error: String::new() })
+    }
+
+    /// Takes a lease away, and with it every key that has it.
+    fn revoke(&mut self, request: &LeaseRevokeRequest) -> Result<LeaseRevokeResponse, Error> {
+        let Leases::Granted { ttls, .. } = &mut self.leases else { return Err(Error::LeaseNotFound) };
+        if ttls.remove(&request.id).is_none() {
+            return Err(Error::LeaseNotFound);
+        }
+        let next = self.revision + 1;
+        for values in self.keys.values_mut() {
+            let has_it = matches!(values.last(), Some((_, Some(kv))) if kv.lease == request.id);
+            if has_it {
+                values.push((next, None));
+                self.revision = next;
+            }
+        }
+        Ok(LeaseRevokeResponse { header: header(self.revision) })
+    }
+
+    /// The TTL of a lease, in seconds, if there is such a lease.
+    #[must_use]
+    pub fn lease(&self, id: i64) -> Option<i64> {
+        match &self.leases {
+            Leases::Any => None,
+            Leases::Granted { ttls, .. } => ttls.get(&id).copied(),
+        }
+    }
+
+    /// The numbers of all leases.
+    pub fn leases(&self) -> impl Iterator<Item = i64> {
+        let ttls = match &self.leases {
+            Leases::Any => None,
+            Leases::Granted { ttls, .. } => Some(ttls.keys().copied()),
+        };
+        ttls.into_iter().flatten()
+    }
+
+    fn check_lease(&self, put: &PutRequest) -> Result<(), Error> {
+        let exists = put.lease == 0 || self.leases == Leases::Any || self.lease(put.lease).is_some();
+        if exists { Ok(()) } else { Err(Error::LeaseNotFound) }
     }
 
     /// Answers a read of the current state.
@@ -285,6 +372,7 @@ impl Specification {
                     }
                 }
                 Op::Put(put) => {
+                    self.check_lease(put)?;
                     if (put.ignore_value || put.ignore_lease) && self.value(&put.key, moment).is_none() {
                         return Err(Error::KeyNotFound);
                     }

@@ -22,6 +22,8 @@ use crate::response::Response;
 pub const PEER_PORT: u16 = 2380;
 /// Where members listen to clients.
 pub const CLIENT_PORT: u16 = 2379;
+/// Where members listen to each other's questions about leases. etcd: HTTP requests to the port of peers.
+pub const LEASE_PORT: u16 = 2383;
 
 /// The kinds of messages that a fault can pick out.
 pub const MESSAGES: &[&str] = &[
@@ -42,6 +44,8 @@ pub const MESSAGES: &[&str] = &[
     "proposal",
     "snapshot",
     "snapshot-answer",
+    "lease-question",
+    "lease-answer",
     "client-request",
     "client-reply",
     "cluster-request",
@@ -274,6 +278,78 @@ impl fmt::Display for SnapshotReceived {
     }
 }
 
+/// What a member asks the leader about a lease, for a client.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum LeaseQuestion {
+    /// Keep it alive.
+    KeepAlive {
+        /// The lease.
+        id: i64,
+    },
+    /// For how long will it live, and which keys are attached to it?
+    TimeToLive {
+        /// The lease.
+        id: i64,
+        /// Whether the keys are wanted.
+        keys: bool,
+    },
+}
+
+impl network::Message for LeaseQuestion {
+    fn kind(&self) -> &'static str {
+        "lease-question"
+    }
+}
+
+impl fmt::Display for LeaseQuestion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KeepAlive { id } => write!(f, "keep lease {id} alive"),
+            Self::TimeToLive { id, .. } => write!(f, "time to live of lease {id}"),
+        }
+    }
+}
+
+/// What the leader answers.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum LeaseAnswer {
+    /// It is kept alive for this long, in seconds.
+    Kept {
+        /// The TTL that it was granted for.
+        ttl: i64,
+    },
+    /// Its state.
+    Lives {
+        /// Whole seconds that are left.
+        ttl: i64,
+        /// The TTL that it was granted for.
+        granted_ttl: i64,
+        /// The keys that are attached to it, if they were asked for.
+        keys: Vec<Bytes>,
+    },
+    /// There is no such lease.
+    NotFound,
+    /// Whoever was asked does not lead any more, or cannot be sure that it does.
+    Refused,
+}
+
+impl network::Message for LeaseAnswer {
+    fn kind(&self) -> &'static str {
+        "lease-answer"
+    }
+}
+
+impl fmt::Display for LeaseAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kept { ttl } => write!(f, "kept alive for {ttl} s"),
+            Self::Lives { ttl, .. } => write!(f, "lives for {ttl} s"),
+            Self::NotFound => f.write_str("no such lease"),
+            Self::Refused => f.write_str("refused"),
+        }
+    }
+}
+
 /// What a client asks a member.
 #[derive(Clone, Debug)]
 pub struct ClientRequest {
@@ -295,6 +371,10 @@ impl ClientRequest {
             Request::DeleteRange(request) => pass_through_bytes(request),
             Request::Txn(request) => pass_through_bytes(request),
             Request::Compact(request) => pass_through_bytes(request),
+            Request::LeaseGrant(request) => pass_through_bytes(request),
+            Request::LeaseRevoke(request) => pass_through_bytes(request),
+            Request::LeaseKeepAlive(request) => pass_through_bytes(request),
+            Request::LeaseTimeToLive(request) => pass_through_bytes(request),
         }
         self
     }
@@ -313,6 +393,10 @@ impl Hash for ClientRequest {
             Request::DeleteRange(request) => hash_message(3, request, state),
             Request::Txn(request) => hash_message(4, request, state),
             Request::Compact(request) => hash_message(5, request, state),
+            Request::LeaseGrant(request) => hash_message(16, request, state),
+            Request::LeaseRevoke(request) => hash_message(17, request, state),
+            Request::LeaseKeepAlive(request) => hash_message(18, request, state),
+            Request::LeaseTimeToLive(request) => hash_message(19, request, state),
         }
     }
 }
@@ -363,6 +447,11 @@ fn hash_response<H: Hasher>(response: &Response, state: &mut H) {
         Response::DeleteRange(response) => hash_message(3, response, state),
         Response::Txn(response) => hash_message(4, response, state),
         Response::Compact(response) => hash_message(5, response, state),
+        Response::LeaseGrant(response) => hash_message(16, response, state),
+        Response::LeaseRevoke(response) => hash_message(17, response, state),
+        Response::LeaseKeepAlive(response) => hash_message(18, response, state),
+        Response::LeaseCheckpoint(response) => hash_message(20, response, state),
+        Response::LeaseTimeToLive(response) => hash_message(19, response, state),
     }
 }
 
@@ -376,6 +465,11 @@ impl ClientReply {
             Ok(Response::DeleteRange(response)) => pass_through_bytes(response),
             Ok(Response::Txn(response)) => pass_through_bytes(response),
             Ok(Response::Compact(response)) => pass_through_bytes(response),
+            Ok(Response::LeaseGrant(response)) => pass_through_bytes(response),
+            Ok(Response::LeaseRevoke(response)) => pass_through_bytes(response),
+            Ok(Response::LeaseCheckpoint(response)) => pass_through_bytes(response),
+            Ok(Response::LeaseKeepAlive(response)) => pass_through_bytes(response),
+            Ok(Response::LeaseTimeToLive(response)) => pass_through_bytes(response),
             Err(_) => {}
         }
         self

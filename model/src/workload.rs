@@ -3,6 +3,9 @@
 //! Every put carries a value of its own, so that each can be told wherever it is seen. After an operation with an
 //! unknown outcome a client reads everything, which keeps such operations from following one upon another.
 
+mod leases;
+
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,8 +20,10 @@ use crate::api::{
 };
 use crate::client::Client;
 use crate::history::{Outcome, Request};
+use crate::load::{Load, Loads};
 use crate::options::{Options, Traffic};
 use crate::response::Response;
+use leases::Leases;
 
 /// Operations in a transaction of several.
 const MULTI_OP_TXN_OPS: usize = 4;
@@ -30,6 +35,15 @@ pub(crate) struct Workload {
     requests: Requests,
     /// The operations that it performs, where these are not all that it draws.
     only: Option<Numbers>,
+    loads: Rc<Loads>,
+    limits: Limits,
+}
+
+/// The limits of the members that some requests go up to.
+#[derive(Clone, Copy)]
+struct Limits {
+    request_bytes_max: usize,
+    txn_ops_max: usize,
 }
 
 /// The requests of one client, each drawn when its turn comes.
@@ -46,6 +60,11 @@ pub struct Requests {
     compacted: i64,
     /// The keys as last seen.
     seen: Vec<KeyValue>,
+    leases: Leases,
+    /// From which the requests of loads are drawn.
+    load_stream: Stream,
+    /// Keys that are used, where they are fewer than all.
+    hot_keys: Option<u16>,
 }
 
 /// The kinds of operations that are drawn.
@@ -63,13 +82,21 @@ enum Kind {
     MultiOpTxn,
     ReadTxn,
     Compact,
+    LeaseGrant,
+    LeasePut,
+    LeaseRevoke,
+    LeaseKeepAlive,
+    LeaseTimeToLive,
 }
 
 impl Workload {
-    pub(crate) fn new(node: Node, client: Client, options: &Options) -> Self {
-        let requests = Requests::new(node.id(), options.traffic.clone(), node.stream("workload"));
+    pub(crate) fn new(node: Node, client: Client, options: &Options, loads: Rc<Loads>) -> Self {
+        let mut requests = Requests::new(node.id(), options.traffic.clone(), node.stream("workload"));
+        requests.load_stream = node.stream("workload/load");
+        let Options { request_bytes_max, txn_ops_max, .. } = *options;
+        let limits = Limits { request_bytes_max, txn_ops_max };
         let only = options.operations.only(node.id()).cloned();
-        Self { node, client, requests, only }
+        Self { node, client, requests, only, loads, limits }
     }
 
     /// The members that a client talks to. Most are bound to one, as in etcd's robustness tests: what a member tells
@@ -85,25 +112,46 @@ impl Workload {
     pub(crate) async fn run(mut self) {
         loop {
             let rest = self.requests.think_time();
-            self.node.sleep(rest).await;
+            if self.load().is_none() {
+                self.node.sleep(rest).await;
+            }
             if self.node.world().is_healed() {
                 break;
             }
-            let (number, request) = (self.node.draw_operation(), self.requests.draw());
-            if let Some(only) = &self.only {
-                if !only.contains(number) {
+            let request = match self.load() {
+                None => {
+                    let (number, request) = (self.node.draw_operation(), self.requests.draw());
+                    if let Some(only) = &self.only {
+                        if !only.contains(number) {
+                            continue;
+                        }
+                        let now = self.node.world().now().since_start();
+                        if let Some(wait) =
+                            only.at(number).and_then(|at| at.checked_sub(now)).filter(|it| !it.is_zero())
+                        {
+                            self.node.world().sleep(wait).await;
+                            if self.node.world().is_healed() {
+                                break;
+                            }
+                        }
+                    }
+                    request
+                }
+                // What a load asks for belongs to its fault, and is not numbered among the client's own.
+                Some((Load::Flood, left)) => {
+                    self.loads.done(self.node.id(), left);
+                    let requests =
+                        (0..left).map(|_| self.requests.draw_for(Load::Flood, self.limits)).collect();
+                    self.client.flood(requests).await;
+                    // What it left undecided is decided here, or the next operations would add to it.
+                    self.call(list(0)).await;
                     continue;
                 }
-                let now = self.node.world().now().since_start();
-                if let Some(wait) =
-                    only.at(number).and_then(|at| at.checked_sub(now)).filter(|it| !it.is_zero())
-                {
-                    self.node.world().sleep(wait).await;
-                    if self.node.world().is_healed() {
-                        break;
-                    }
+                Some((load, _)) => {
+                    self.loads.done(self.node.id(), 1);
+                    self.requests.draw_for(load, self.limits)
                 }
-            }
+            };
             if self.call(request).await.is_none() {
                 self.call(list(0)).await;
             }
@@ -118,19 +166,30 @@ impl Workload {
         }
     }
 
+    /// What it is asked to do at this moment, besides what it does by itself.
+    fn load(&self) -> Option<(Load, u32)> {
+        self.loads.of(self.node.id(), self.node.world().now())
+    }
+
     async fn succeeds(&mut self, request: Request) -> bool {
         matches!(self.client.call(request).await, Outcome::Ok(_))
     }
 
     /// Sends a request; nothing when its outcome is unknown.
     async fn call(&mut self, request: Request) -> Option<()> {
-        match self.client.call(request).await {
+        match self.client.call(request.clone()).await {
             Outcome::Ok(response) => {
                 self.requests.learn(response);
                 Some(())
             }
-            Outcome::Failed(_) => Some(()),
-            Outcome::Unknown => None,
+            Outcome::Failed(error) => {
+                self.requests.leases.refused(error);
+                Some(())
+            }
+            Outcome::Unknown => {
+                self.requests.leases.lost(&request);
+                None
+            }
         }
     }
 }
@@ -139,7 +198,20 @@ impl Requests {
     /// The requests of `client`, drawn from `stream`.
     #[must_use]
     pub fn new(client: NodeId, traffic: Traffic, stream: Stream) -> Self {
-        Self { client, traffic, stream, values: 0, revision: 1, compacted: 0, seen: Vec::new() }
+        // One of its own takes its place where there are loads.
+        let load_stream = stream.clone();
+        Self {
+            client,
+            traffic,
+            stream,
+            values: 0,
+            revision: 1,
+            compacted: 0,
+            seen: Vec::new(),
+            leases: Leases::new(client),
+            load_stream,
+            hot_keys: None,
+        }
     }
 
     /// How long the client rests before its next request.
@@ -150,6 +222,7 @@ impl Requests {
     /// Takes in what the client was told: later requests refer to it.
     pub fn learn(&mut self, response: Response) {
         self.revision = self.revision.max(response.revision());
+        self.leases.learn(&response);
         if let Response::Range(range) = response
             && !range.kvs.is_empty()
         {
@@ -173,6 +246,11 @@ impl Requests {
             (weights.multi_op_txn, Kind::MultiOpTxn),
             (weights.read_txn, Kind::ReadTxn),
             (weights.compact, Kind::Compact),
+            (weights.leases.grant, Kind::LeaseGrant),
+            (weights.leases.put, Kind::LeasePut),
+            (weights.leases.revoke, Kind::LeaseRevoke),
+            (weights.leases.keep_alive, Kind::LeaseKeepAlive),
+            (weights.leases.time_to_live, Kind::LeaseTimeToLive),
         ];
         match *self.stream.weighted(&kinds) {
             Kind::Get => Request::Range(self.get()),
@@ -205,7 +283,91 @@ impl Requests {
                 Request::Txn(TxnRequest { success, ..TxnRequest::default() })
             }
             Kind::Compact => Request::Compact(self.compact()),
+            Kind::LeasePut if self.stream.chance(100_000) => {
+                Request::Put(PutRequest { ignore_lease: true, ..self.put() })
+            }
+            Kind::LeasePut => match self.leases.pick(&mut self.stream) {
+                0 => self.leases.grant(&mut self.stream),
+                lease => Request::Put(PutRequest { lease, ..self.put() }),
+            },
+            // What needs a lease asks for one where the client has none.
+            kind => {
+                let (leases, stream) = (&mut self.leases, &mut self.stream);
+                let request = match kind {
+                    Kind::LeaseRevoke => leases.revoke(stream),
+                    Kind::LeaseKeepAlive => leases.keep_alive(stream),
+                    Kind::LeaseTimeToLive => leases.time_to_live(stream),
+                    _ => None,
+                };
+                request.unwrap_or_else(|| leases.grant(stream))
+            }
         }
+    }
+
+    /// A lease for a put that need not have one.
+    fn some_lease(&mut self) -> i64 {
+        if self.traffic.weights.leases.put > 0 && self.stream.chance(200_000) {
+            self.leases.pick(&mut self.stream)
+        } else {
+            0
+        }
+    }
+
+    /// The next request of a load. It is drawn from a stream of its own, so that those without a load do not move.
+    fn draw_for(&mut self, load: Load, limits: Limits) -> Request {
+        std::mem::swap(&mut self.stream, &mut self.load_stream);
+        let request = self.draw_load(load, limits);
+        std::mem::swap(&mut self.stream, &mut self.load_stream);
+        request
+    }
+
+    fn draw_load(&mut self, load: Load, limits: Limits) -> Request {
+        match load {
+            Load::Burst => self.draw(),
+            Load::Flood => self.draw_small(),
+            Load::HotKeys => {
+                let keys = if self.stream.chance(500_000) { 1 } else { 2 };
+                self.hot_keys = Some(keys);
+                let request = self.draw();
+                self.hot_keys = None;
+                request
+            }
+            Load::HugeValues => Request::Put(self.huge_put(limits.request_bytes_max)),
+            Load::LargeTxns => self.large_txn(limits.txn_ops_max),
+            Load::Compactions => Request::Compact(self.compact()),
+        }
+    }
+
+    /// A read or a write of one key.
+    fn draw_small(&mut self) -> Request {
+        match self.stream.below(10) {
+            0..4 => Request::Put(self.put()),
+            4..8 => Request::Range(self.get()),
+            _ => Request::Range(RangeRequest { serializable: true, ..self.get() }),
+        }
+    }
+
+    /// A value of one to 16 KiB; at times one with which the request is just short enough, or too long.
+    fn huge_put(&mut self, request_bytes_max: usize) -> PutRequest {
+        let mut put = self.put();
+        let at_limit_ppm = if request_bytes_max > 1 << 20 { 10_000 } else { 250_000 };
+        let length = match self.stream.chance(at_limit_ppm) {
+            true => request_bytes_max - 128 + self.stream.below(256) as usize,
+            false => self.stream.magnitude(1 << 10, 16 << 10) as usize,
+        };
+        let mut value = put.value.to_vec();
+        value.resize(length.max(value.len()), b'.');
+        put.value = value.into();
+        put
+    }
+
+    /// As many operations as a transaction may have, one less or one more; one of them is a put.
+    fn large_txn(&mut self, ops_max: usize) -> Request {
+        let ops = ops_max - 1 + self.stream.below(3) as usize;
+        let mut success: Vec<RequestOp> = (1..ops).map(|_| range_op(self.get())).collect();
+        let place = self.stream.below(ops as u64) as usize;
+        success.insert(place, put_op(self.put()));
+        Request::Txn(TxnRequest { success, ..TxnRequest::default() })
     }
 
     /// Etcd's robustness tests choose so: some compactions are of the past, some of the future.
@@ -218,7 +380,8 @@ impl Requests {
     }
 
     fn key(&mut self) -> Bytes {
-        key(self.stream.below(u64::from(self.traffic.keys)) as u16)
+        let keys = self.hot_keys.unwrap_or(self.traffic.keys).min(self.traffic.keys);
+        key(self.stream.below(u64::from(keys)) as u16)
     }
 
     fn get(&mut self) -> RangeRequest {
@@ -248,7 +411,7 @@ impl Requests {
     }
 
     fn compare_and_set(&mut self) -> Request {
-        let put = self.put();
+        let put = PutRequest { lease: self.some_lease(), ..self.put() };
         let last = self.seen.iter().find(|kv| kv.key == put.key);
         let by_version = self.stream.chance(300_000);
         let (target, union) = match (by_version, last) {
@@ -279,7 +442,10 @@ impl Requests {
             let key = key(number);
             let choice = self.stream.below(10);
             success.push(match choice {
-                _ if place == 0 => put_op(PutRequest { key, value: self.value(), ..PutRequest::default() }),
+                _ if place == 0 => {
+                    let (value, lease) = (self.value(), self.some_lease());
+                    put_op(PutRequest { key, value, lease, ..PutRequest::default() })
+                }
                 0 => delete_op(DeleteRangeRequest { key, ..DeleteRangeRequest::default() }),
                 1..=4 => range_op(RangeRequest { key, ..RangeRequest::default() }),
                 _ => put_op(PutRequest { key, value: self.value(), ..PutRequest::default() }),

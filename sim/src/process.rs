@@ -56,6 +56,8 @@ pub(crate) struct Process {
     pub(crate) clock: Cell<Clock>,
     /// How its clock drifts when no fault drives it.
     own_drift_ppm: Cell<i32>,
+    /// The least and the most that its clock has gained so far, whoever drove it.
+    drift_range: Cell<(i32, i32)>,
     /// The faults that drive its clock, by number; the last one holds.
     drifts: RefCell<Vec<(usize, i32)>>,
     /// The faults that set its clock, by number; they add up.
@@ -113,6 +115,7 @@ impl Process {
             incarnation: Cell::new(0),
             clock: Cell::new(Clock::new(0, 0)),
             own_drift_ppm: Cell::new(0),
+            drift_range: Cell::new((0, 0)),
             drifts: RefCell::default(),
             jumps: RefCell::default(),
             status: Cell::new(Status::Down),
@@ -143,6 +146,7 @@ impl Process {
     pub(crate) fn set_clock(&self, clock: Clock) {
         self.clock.set(clock);
         self.own_drift_ppm.set(clock.drift_ppm());
+        self.drift_range.set((clock.drift_ppm(), clock.drift_ppm()));
     }
 
     pub(crate) fn drift(&self, now: Instant, fault: usize, drift_ppm: i32) {
@@ -172,6 +176,11 @@ impl Process {
         self.clock.set(clock);
     }
 
+    /// The least and the most that its clock has gained so far, in parts per million.
+    pub(crate) fn drift_range(&self) -> (i32, i32) {
+        self.drift_range.get()
+    }
+
     /// Ends what faults do to its clock.
     pub(crate) fn heal_clock(&self, now: Instant) {
         self.drifts.borrow_mut().clear();
@@ -185,6 +194,8 @@ impl Process {
         let mut clock = self.clock.get();
         clock.set_drift(now, drift_ppm);
         self.clock.set(clock);
+        let (least, most) = self.drift_range.get();
+        self.drift_range.set((least.min(drift_ppm), most.max(drift_ppm)));
     }
 }
 

@@ -312,6 +312,15 @@ impl World {
         self.0.processes[index].incarnation.get()
     }
 
+    /// The least and the most that the clock of any machine has gained at any time of the run so far, in parts per
+    /// million: for oracles that judge what members do by their clocks.
+    #[must_use]
+    pub fn drift_range(&self) -> (i32, i32) {
+        let machines = self.machines().map(|id| self.process(self.index(id)));
+        let ranges = machines.map(Process::drift_range);
+        ranges.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1))).unwrap_or((0, 0))
+    }
+
     pub(crate) fn clock(&self, index: usize) -> Clock {
         self.0.processes[index].clock.get()
     }

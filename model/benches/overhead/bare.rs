@@ -16,7 +16,7 @@ use raft::{
 };
 use vertebra_model::api::{InternalRaftRequest, RequestHeader, ResponseHeader};
 use vertebra_model::history::Request;
-use vertebra_model::mvcc::{self, Memory, Store, validate};
+use vertebra_model::mvcc::{self, AnyLease, Memory, Store, validate};
 use vertebra_model::wal::Encoder;
 use vertebra_model::{Error, Options, Requests, Response};
 use vertebra_sim::NodeId;
@@ -316,7 +316,7 @@ impl Cluster {
             }
             Request::DeleteRange(delete) => validate::delete_range(&delete)
                 .map(|()| InternalRaftRequest { delete_range: Some(delete), ..Default::default() }),
-            Request::Compact(_) => unreachable!("the options have none"),
+            _ => unreachable!("the options have none"),
         };
         let mut proposal = match proposal {
             Ok(proposal) => proposal,
@@ -369,20 +369,14 @@ impl Cluster {
         let result = match request {
             Request::Range(read) => store.range(buckets, read).map(Response::Range),
             Request::Txn(txn) => store.read_txn(buckets, txn).map(Response::Txn),
-            Request::Put(_) | Request::DeleteRange(_) | Request::Compact(_) => unreachable!("a write"),
+            _ => unreachable!("a write"),
         };
         self.reply(member, asked, result);
     }
 
     fn reply(&mut self, member: usize, asked: Asked, mut result: Result<Response>) {
         if let Ok(response) = &mut result {
-            let header = match response {
-                Response::Range(response) => &mut response.header,
-                Response::Put(response) => &mut response.header,
-                Response::DeleteRange(response) => &mut response.header,
-                Response::Txn(response) => &mut response.header,
-                Response::Compact(response) => &mut response.header,
-            };
+            let header = response.header_mut();
             let revision = header.map_or(0, |header| header.revision);
             let raft_term = self.members[member].raft.raft.term;
             *header =
@@ -563,7 +557,7 @@ impl Cluster {
                 continue;
             }
             let request = InternalRaftRequest::decode(&entry.data[..]).expect("what was encoded");
-            let result = this.store.apply(&mut this.buckets, &request);
+            let result = this.store.apply(&mut this.buckets, &mut AnyLease, &request);
             this.store.publish();
             if let Some(asked) = this.waiting.remove(&request.header.map_or(0, |header| header.id)) {
                 self.reply(member, asked, result);

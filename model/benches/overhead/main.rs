@@ -20,7 +20,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use vertebra_model::{Options, Traffic, Weights};
+use vertebra_model::{LeaseOptions, LeaseWeights, Options, Traffic, Weights};
 use vertebra_sim::schedule::{DamageMax, Disk, Link, Network, Operations, Schedule};
 use vertebra_sim::time::text;
 
@@ -213,6 +213,10 @@ fn options() -> Options {
         wal_segment_bytes: 64 << 20,
         message_bytes_max: 1 << 20,
         messages_inflight_max: 512,
+        leases: LeaseOptions::default(),
+        request_bytes_max: 3 << 19,
+        txn_ops_max: 128,
+        backlog_max: 5_000,
         operations: Operations::default(),
         traffic: Traffic {
             request_timeout: Duration::from_secs(1),
@@ -231,6 +235,7 @@ fn options() -> Options {
                 compare_and_set: 8,
                 multi_op_txn: 10,
                 read_txn: 4,
+                leases: LeaseWeights::default(),
             },
         },
     }

@@ -118,7 +118,12 @@ impl ApplyLoop {
                 let id = request.header.map_or(0, |header| header.id);
                 self.execute(request).await?.map(|result| (id, result))
             }
-            None => None,
+            None => {
+                if entry.data.is_empty() && !changes_configuration(entry) {
+                    member.promote_lessor(entry.term);
+                }
+                None
+            }
         };
         if member.kv.consistent_index().get() < entry.index {
             member.kv.pass(entry.index, entry.term);

@@ -1,12 +1,14 @@
-//! The store of a member on its backend.
+//! The store of a member on its backend. Its leases are in `leases`.
+
+mod leases;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use futures_util::future::{Either, select};
 use thiserror::Error;
-use tokio::sync::oneshot;
-use vertebra_sim::{Node, record};
+use tokio::sync::{Notify, oneshot};
+use vertebra_sim::{Node, record, sometimes};
 
 use super::alarms::Alarms;
 use super::compaction::{Compactions, Job};
@@ -15,6 +17,7 @@ use crate::api::{InternalRaftRequest, KeyValue};
 use crate::backend::{Backend, BackendError, BatchTx, Limits, ReadTx};
 use crate::defect::Defect;
 use crate::error::Error;
+use crate::lessor::Lessor;
 use crate::mvcc::{KvHash, RestoreError, Restored, Store};
 use crate::options::Options;
 use crate::oracle::durability;
@@ -37,6 +40,10 @@ pub(crate) struct Kv {
     node: Node,
     backend: RefCell<Backend>,
     state: Rc<State>,
+    lessor: RefCell<Lessor>,
+    /// Wakes those who wait for a lease to be granted or revoked, or for this member to become the primary or to be it
+    /// no more.
+    leases_changed: Notify,
     /// Index of the last entry whose changes readers see.
     visible: Cell<u64>,
     compactions: Compactions,
@@ -54,9 +61,9 @@ struct State {
 }
 
 impl Kv {
-    /// The store of an open backend.
-    pub(super) fn restore(node: &Node, backend: Backend) -> Result<Self, KvError> {
-        let Restored { store, unfinished, .. } = restore(&backend)?;
+    /// The store of an open backend, and its leases.
+    pub(super) fn restore(node: &Node, options: &Options, backend: Backend) -> Result<Self, KvError> {
+        let Restored { store, unfinished, leases } = restore(&backend)?;
         let index = ConsistentIndex::default();
         let state = Rc::new(State { store: RefCell::new(store), index, generation: Cell::new(0) });
         state.index.load(&backend.read());
@@ -65,10 +72,13 @@ impl Kv {
             backend: RefCell::new(backend),
             visible: Cell::new(state.index.get()),
             state,
+            lessor: RefCell::new(Lessor::new(leases::terms(options))),
+            leases_changed: Notify::new(),
             compactions: Compactions::default(),
             alarms: Alarms::default(),
             closing: RefCell::default(),
         };
+        kv.recover_leases(leases);
         kv.attach();
         kv.alarms.restore(&kv.backend().read());
         kv.resume(unfinished);
@@ -81,10 +91,18 @@ impl Kv {
     /// since a commit would write the old one into the new backend.
     pub(super) fn replace(&self, backend: Backend) -> Result<(), KvError> {
         self.state.index.load(&backend.read());
-        let Restored { store, unfinished, .. } = restore(&backend)?;
+        let Restored { store, unfinished, leases } = restore(&backend)?;
         *self.state.store.borrow_mut() = store;
         self.visible.set(self.state.index.get());
         *self.backend.borrow_mut() = backend;
+        self.recover_leases(leases);
+        let attached = self.lessor.borrow().attached();
+        sometimes!(
+            self.node,
+            "leases come with a snapshot, and keys with them",
+            attached > 0,
+            when = |run| { run.has("leases") }
+        );
         self.state.generation.set(self.generation() + 1);
         self.attach();
         self.alarms.restore(&self.backend().read());
@@ -199,12 +217,15 @@ impl Kv {
         self.visible.get()
     }
 
-    /// Applies a request that changes keys.
+    /// Applies a request that changes keys or leases.
     pub(super) async fn apply(
         &self,
         request: &InternalRaftRequest,
     ) -> Result<Result<Response, Error>, BackendError> {
-        self.write(|store, tx| store.apply(tx, request)).await
+        if let Some(result) = self.apply_to_leases(request).await? {
+            return Ok(result);
+        }
+        self.write(|store, tx| store.apply(tx, &mut *self.lessor.borrow_mut(), request)).await
     }
 
     /// Makes everything durable that was applied.
@@ -221,8 +242,9 @@ impl Kv {
         self.state.store.borrow().revision()
     }
 
+    /// A hash of everything that was applied, and of the leases that came of it.
     pub(crate) fn state_hash(&self) -> u64 {
-        self.state.store.borrow().state_hash()
+        self.state.store.borrow().state_hash() ^ self.lessor.borrow().hash().rotate_left(32)
     }
 }
 

@@ -16,6 +16,7 @@
 //! | `compaction` | removes what a compaction left no use for |
 //! | `server` | answers clients |
 //! | `read_loop` | finds the index at which linearizable reads are up to date |
+//! | `leases` | answers clients and other members about leases; as the leader, lets leases expire |
 //! | `peers` | passes proposals on to the leader, sends and receives snapshots |
 //! | `cluster_service` | answers operators: who the members are, and changes of that |
 //! | `conf_change` | such a change from its proposal to its application; publishes the member once it has started |
@@ -29,6 +30,7 @@ mod conf_change;
 mod consistent_index;
 mod corruption;
 mod kv;
+mod leases;
 mod log;
 mod maintenance;
 mod membership;
@@ -172,6 +174,8 @@ impl Member {
         node.spawn(read_loop::run(Rc::clone(&member), waiting_reads));
         node.spawn(peers::forward(Rc::clone(&member), forwarded));
         node.spawn(peers::listen(Rc::clone(&member)));
+        node.spawn(leases::listen(Rc::clone(&member)));
+        node.spawn(leases::run(Rc::clone(&member)));
         node.spawn(conf_change::publish(Rc::clone(&member)));
         raft_loop::run(Rc::clone(&member), recovered.log, recovered.wal, raft_inputs, apply, applying).await
     }

@@ -33,6 +33,8 @@ use crate::wire::{PEER_PORT, PeerMessage};
 pub(super) enum Input {
     /// Propose something.
     Propose(Proposal),
+    /// Propose a request if this member leads in `term`: nobody else may.
+    ProposeInTerm { term: u64, proposal: Proposal },
     /// Tell how much of the log a member has, and how much the leader itself; nothing if there is no such member.
     Progress { of: MemberId, answer: oneshot::Sender<Result<Option<(u64, u64)>, Error>> },
     /// Let another member lead.
@@ -308,6 +310,7 @@ impl RaftLoop {
         let status = Status { term: raft.term, leader: raft.leader_id, commit: raft.raft_log.committed };
         let before = self.member.status.replace(status);
         if (before.leader, before.term) != (status.leader, status.term) {
+            self.member.kv.demote();
             self.member.leader_changed.notify_waiters();
         }
     }
@@ -326,6 +329,12 @@ impl RaftLoop {
                         "a proposal reaches a raft loop that no longer leads",
                         when = |run| run.members > 1
                     );
+                }
+            }
+            Input::ProposeInTerm { term, proposal } => {
+                let raft = &self.raft.raft;
+                if raft.state == StateRole::Leader && raft.term == term {
+                    self.propose(proposal);
                 }
             }
             Input::Progress { of, answer } => {
@@ -601,6 +610,8 @@ impl RaftLoop {
                 return;
             }
             self.conf_changes_pending += entries.iter().filter(|entry| changes_configuration(entry)).count();
+            // Whoever applies the first entry of a term must know whether this member leads in it.
+            self.publish_status();
             // The apply loop ends only with the process.
             let _ = self.apply.send(Batch::Entries(entries));
         }

@@ -200,7 +200,7 @@ async fn open_own(node: &Node, options: &Options, observer: &Observer) -> Result
     let (limits, skipped) = (kv::limits(options), options.skipped_syncs());
     let own = || Backend::open(node, kv::PATH, limits, skipped);
     let opened = match own().await {
-        Ok(backend) => Kv::restore(node, backend),
+        Ok(backend) => Kv::restore(node, options, backend),
         Err(error) => Err(error.into()),
     };
     match opened {
@@ -214,7 +214,7 @@ async fn open_own(node: &Node, options: &Options, observer: &Observer) -> Result
             );
             backend::set_aside(node, kv::PATH).await.map_err(|error| error.to_string())?;
             let backend = own().await.map_err(|error| error.to_string())?;
-            Ok((Kv::restore(node, backend).map_err(|error| error.to_string())?, true))
+            Ok((Kv::restore(node, options, backend).map_err(|error| error.to_string())?, true))
         }
         Err(error) => Err(error.to_string()),
     }

@@ -23,15 +23,6 @@ use crate::mvcc::{self, validate};
 use crate::response::Response;
 use crate::wire::{CLIENT_PORT, ClientReply, ClientRequest};
 
-/// Largest request that is proposed. etcd: 1.5 MiB.
-const REQUEST_BYTES_MAX: usize = 3 << 19;
-
-/// Committed entries that may wait to be applied before requests are refused. etcd: 5,000.
-const BACKLOG_MAX: u64 = 5_000;
-
-/// What a member adds to two election timeouts when it waits for a result. etcd: 5 s.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// The identifier of every simulated cluster.
 const CLUSTER_ID: u64 = 0x7665_7274_6562_7261;
 
@@ -97,6 +88,13 @@ async fn answer(member: &Member, request: ClientRequest) -> ClientReply {
         },
         Request::Txn(txn) => member.txn(operation, txn).await,
         Request::Compact(compaction) => member.compact(operation, compaction).await,
+        Request::LeaseGrant(grant) => member.lease_grant(operation, grant).await,
+        Request::LeaseRevoke(revoke) => {
+            let lease_revoke = Some(revoke);
+            member.propose(operation, InternalRaftRequest { lease_revoke, ..Default::default() }).await
+        }
+        Request::LeaseKeepAlive(keep_alive) => member.lease_keep_alive(keep_alive.id).await,
+        Request::LeaseTimeToLive(question) => member.lease_time_to_live(question).await,
     };
     if let Ok(response) = &mut result {
         member.complete_header(response);
@@ -108,7 +106,7 @@ async fn answer(member: &Member, request: ClientRequest) -> ClientReply {
 impl Member {
     /// How long a request may take before the member gives up on it.
     pub(super) fn request_timeout(&self) -> Duration {
-        PATIENCE + 2 * self.options.election_timeout()
+        self.options.request_timeout()
     }
 
     async fn range(&self, read: &RangeRequest) -> Result<Response, Error> {
@@ -120,7 +118,13 @@ impl Member {
     }
 
     async fn txn(&self, operation: OperationId, txn: TxnRequest) -> Result<Response, Error> {
-        validate::txn(&txn, validate::TXN_OPS_MAX)?;
+        let valid = validate::txn(&txn, self.options.txn_ops_max);
+        sometimes!(
+            self.node,
+            "a transaction is refused, for it has too many operations",
+            valid == Err(Error::TooManyOps)
+        );
+        valid?;
         if mvcc::is_read_only(&txn) {
             if !mvcc::is_serializable(&txn) {
                 self.become_up_to_date().await?;
@@ -159,31 +163,57 @@ impl Member {
         result.await.unwrap_or(Err(Error::Stopped))
     }
 
-    /// Proposes a request, and waits for its result.
-    async fn propose(
+    /// Proposes a client's request, and waits for its result.
+    pub(super) async fn propose(
         &self,
         operation: OperationId,
+        request: InternalRaftRequest,
+    ) -> Result<Response, Error> {
+        self.propose_of(Proposer::Client(operation), request).await
+    }
+
+    /// Proposes a request of the member's own, which counts only if it leads in `term`, and waits for its result.
+    pub(super) async fn propose_in_term(
+        &self,
+        term: u64,
+        request: InternalRaftRequest,
+    ) -> Result<Response, Error> {
+        self.propose_of(Proposer::Leader { term }, request).await
+    }
+
+    async fn propose_of(
+        &self,
+        proposer: Proposer,
         mut request: InternalRaftRequest,
     ) -> Result<Response, Error> {
-        if self.status.get().commit > self.applied.get() + BACKLOG_MAX {
+        if self.status.get().commit > self.applied.get() + self.options.backlog_max {
+            sometimes!(self.node, "a request is refused, for too many entries wait to be applied");
             return Err(Error::TooManyRequests);
         }
         let id = self.next_request_id();
         request.header = Some(RequestHeader { id });
         let data = request.encode_to_vec();
-        if data.len() > REQUEST_BYTES_MAX {
+        if data.len() > self.options.request_bytes_max {
+            sometimes!(self.node, "a request is refused, for it is too large");
             return Err(Error::RequestTooLarge);
         }
         let (result, waiting) = oneshot::channel();
         let deadline = self.node.sleep(self.request_timeout());
         let proposed = async {
-            self.wait_for_leader().await;
-            self.observer.proposed(operation, id);
+            match proposer {
+                Proposer::Client(operation) => {
+                    self.wait_for_leader().await;
+                    self.observer.proposed(operation, id);
+                }
+                Proposer::Leader { term } => self.observer.proposed_by_leader(self.id, term, id),
+            }
             self.waiting.borrow_mut().insert(id, result);
             let _guard = StopWaiting(self, id);
-            let _ = match self.is_leader() {
-                true => self.raft.send(Input::Propose(Proposal::Request(data))).is_ok(),
-                false => self.forward.send(Proposal::Request(data)).is_ok(),
+            let proposal = Proposal::Request(data);
+            let _ = match proposer {
+                Proposer::Leader { term } => self.raft.send(Input::ProposeInTerm { term, proposal }).is_ok(),
+                Proposer::Client(_) if self.is_leader() => self.raft.send(Input::Propose(proposal)).is_ok(),
+                Proposer::Client(_) => self.forward.send(proposal).is_ok(),
             };
             waiting.await.unwrap_or(Err(Error::Stopped))
         };
@@ -206,17 +236,21 @@ impl Member {
 
     /// The store knows only the revision.
     fn complete_header(&self, response: &mut Response) {
-        let header = match response {
-            Response::Range(response) => &mut response.header,
-            Response::Put(response) => &mut response.header,
-            Response::DeleteRange(response) => &mut response.header,
-            Response::Txn(response) => &mut response.header,
-            Response::Compact(response) => &mut response.header,
-        };
+        let header = response.header_mut();
         let revision = header.map_or(0, |header| header.revision);
         let (member_id, raft_term) = (self.id, self.status.get().term);
         *header = Some(ResponseHeader { cluster_id: CLUSTER_ID, member_id, revision, raft_term });
     }
+}
+
+/// Who proposes.
+#[derive(Clone, Copy)]
+enum Proposer {
+    Client(OperationId),
+    /// This member, as the leader of a term.
+    Leader {
+        term: u64,
+    },
 }
 
 /// Takes a proposal off the list of those that are waited for, also when the one who waited is cancelled.

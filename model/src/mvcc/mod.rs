@@ -14,13 +14,15 @@
 //! before all reads, which can change the error), sort options are validated (3.5 panics at unknown ones), and a read
 //! of keys alone keeps their leases (3.7 leaves them out).
 //!
-//! A store takes every lease as given: whether it exists is the lessor's business.
+//! Which leases there are is the lessor's business: the store asks whether one exists, and says which keys have which
+//! (`leases`).
 
 mod buckets;
 mod compaction;
 mod hash;
 mod index;
 mod key_index;
+mod leases;
 mod record;
 mod restore;
 mod revision;
@@ -31,6 +33,7 @@ pub mod validate;
 pub use buckets::{Memory, Read, Write};
 pub use compaction::Compaction;
 pub use hash::KvHash;
+pub use leases::{AnyLease, Leases};
 pub use record::Record;
 pub use restore::{RestoreError, Restored};
 pub use revision::Revision;

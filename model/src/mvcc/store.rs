@@ -81,6 +81,12 @@ impl Store {
         self.written.hash
     }
 
+    /// Whether readers see everything that was written.
+    #[must_use]
+    pub fn is_published(&self) -> bool {
+        self.published == self.written
+    }
+
     /// Lets readers see what was written.
     pub fn publish(&mut self) {
         self.published = self.written;
@@ -242,6 +248,7 @@ fn sort(kvs: &mut [KeyValue], order: SortOrder, target: SortTarget) {
 #[cfg(test)]
 mod tests {
     use super::super::buckets::Memory;
+    use super::super::leases::AnyLease;
     use super::*;
     use crate::api::request_op::Request;
     use crate::api::{InternalRaftRequest, PutRequest, RequestOp, TxnRequest};
@@ -252,7 +259,7 @@ mod tests {
         for _ in 2..=6 {
             let put = PutRequest { key: "k".into(), ..PutRequest::default() };
             let request = InternalRaftRequest { put: Some(put), ..InternalRaftRequest::default() };
-            store.apply(&mut buckets, &request).unwrap();
+            store.apply(&mut buckets, &mut AnyLease, &request).unwrap();
             store.publish();
         }
         store.schedule_compaction(&mut buckets, 4).unwrap();
@@ -290,7 +297,7 @@ mod tests {
         let (mut store, mut buckets) = compacted();
         let put = PutRequest { key: "k".into(), value: "new".into(), ..PutRequest::default() };
         let request = InternalRaftRequest { put: Some(put), ..InternalRaftRequest::default() };
-        store.apply(&mut buckets, &request).unwrap();
+        store.apply(&mut buckets, &mut AnyLease, &request).unwrap();
         store.schedule_compaction(&mut buckets, 5).unwrap();
         let seen = |store: &Store| {
             let now = store.range(&buckets, &at(0)).unwrap();

@@ -4,6 +4,8 @@
 //! decided on the state before the transaction, every operation of the chosen branches is checked on that state as
 //! well, and only then is anything changed. So an error leaves the store as it was.
 
+use bytes::Bytes;
+
 use crate::api::compare::{CompareResult, CompareTarget, TargetUnion};
 use crate::api::request_op::Request;
 use crate::api::response_op::Response as OpResponse;
@@ -17,6 +19,7 @@ use crate::response::Response;
 use super::buckets::{Read, Write};
 use super::index::Keys;
 use super::key_index::KeyIndex;
+use super::leases::Leases;
 use super::record;
 use super::revision::Revision;
 use super::store::Store;
@@ -46,20 +49,26 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `KeyNotFound`, and those of a read inside a transaction: `FutureRevision`, `Compacted`, `InvalidSortOption`.
-    /// `UnknownMethod` if there is no request. With each, the store is as it was.
-    pub fn apply(&mut self, tx: &mut impl Write, request: &InternalRaftRequest) -> Result<Response, Error> {
+    /// `KeyNotFound`, `LeaseNotFound`, and those of a read inside a transaction: `FutureRevision`, `Compacted`,
+    /// `InvalidSortOption`. `UnknownMethod` if there is no request. With each, the store is as it was.
+    pub fn apply(
+        &mut self,
+        tx: &mut impl Write,
+        leases: &mut impl Leases,
+        request: &InternalRaftRequest,
+    ) -> Result<Response, Error> {
         if let Some(put) = &request.put {
-            self.write(tx, |writer| writer.put(put)).map(Response::Put)
+            check_lease(leases, put)?;
+            self.write(tx, leases, |writer| writer.put(put)).map(Response::Put)
         } else if let Some(deletion) = &request.delete_range {
-            self.write(tx, |writer| Ok(writer.delete_range(deletion))).map(Response::DeleteRange)
+            self.write(tx, leases, |writer| Ok(writer.delete_range(deletion))).map(Response::DeleteRange)
         } else if let Some(txn) = &request.txn {
             let path = self.decide(tx, txn);
-            if self.check_txn(txn, &mut path.iter())? {
+            if self.check_txn(leases, txn, &mut path.iter())? {
                 let mut writes = Vec::new();
                 self.check_ignored(txn, &mut path.iter(), &mut writes)?;
             }
-            self.write(tx, |writer| {
+            self.write(tx, leases, |writer| {
                 let mut response = writer.txn(txn, &mut path.iter())?;
                 response.header = header(writer.revision());
                 Ok(response)
@@ -93,13 +102,24 @@ impl Store {
         Ok(TxnResponse { header: header(self.revision()), succeeded, responses })
     }
 
+    /// Deletes those of some keys that exist, as one revision. It counts when it is [published](Self::publish).
+    pub fn delete_keys(&mut self, tx: &mut impl Write, leases: &mut impl Leases, keys: &[Bytes]) {
+        let mut writer = Writer { store: self, tx, leases, changes: 0 };
+        for key in keys {
+            writer.delete_range(&DeleteRangeRequest { key: key.clone(), ..DeleteRangeRequest::default() });
+        }
+        let revision = writer.revision();
+        self.written.revision = revision;
+    }
+
     /// Lets `write` change the store, as one revision if it changes anything.
-    fn write<W: Write, T>(
+    fn write<W: Write, L: Leases, T>(
         &mut self,
         tx: &mut W,
-        write: impl FnOnce(&mut Writer<'_, W>) -> Result<T, Error>,
+        leases: &mut L,
+        write: impl FnOnce(&mut Writer<'_, W, L>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let mut writer = Writer { store: self, tx, changes: 0 };
+        let mut writer = Writer { store: self, tx, leases, changes: 0 };
         let result = write(&mut writer)?;
         let revision = writer.revision();
         self.written.revision = revision;
@@ -144,6 +164,7 @@ impl Store {
     /// Checks the operations that `path` executes, and tells whether a put among them needs its key to exist.
     fn check_txn<'p>(
         &self,
+        leases: &impl Leases,
         request: &TxnRequest,
         path: &mut impl Iterator<Item = &'p bool>,
     ) -> Result<bool, Error> {
@@ -152,10 +173,11 @@ impl Store {
             match &op.request {
                 Some(Request::RequestRange(range)) => self.check_range(range)?,
                 Some(Request::RequestPut(put)) => {
+                    check_lease(leases, put)?;
                     self.check_put(put)?;
                     needs_key |= put.ignore_value || put.ignore_lease;
                 }
-                Some(Request::RequestTxn(nested)) => needs_key |= self.check_txn(nested, path)?,
+                Some(Request::RequestTxn(nested)) => needs_key |= self.check_txn(leases, nested, path)?,
                 Some(Request::RequestDeleteRange(_)) | None => {}
             }
         }
@@ -216,13 +238,14 @@ impl Store {
 }
 
 /// One revision in the making.
-struct Writer<'s, W> {
+struct Writer<'s, W, L> {
     store: &'s mut Store,
     tx: &'s mut W,
+    leases: &'s mut L,
     changes: i64,
 }
 
-impl<W: Write> Writer<'_, W> {
+impl<W: Write, L: Leases> Writer<'_, W, L> {
     /// What counts as the present: the revision in the making, once anything is changed.
     fn revision(&self) -> i64 {
         self.store.written.revision + i64::from(self.changes > 0)
@@ -266,6 +289,7 @@ impl<W: Write> Writer<'_, W> {
         let key = request.key.clone();
         let kv = KeyValue { key, create_revision, mod_revision: revision.main, version, value, lease };
         written.hash = record::put(self.tx, revision, &kv, written.hash);
+        self.leases.attach(&request.key, lease);
         self.changes += 1;
         Ok(PutResponse { header: header(revision.main), prev_kv })
     }
@@ -280,6 +304,7 @@ impl<W: Write> Writer<'_, W> {
             }
             life.tombstone(revision);
             written.hash = record::tombstone(self.tx, revision, key.clone(), written.hash);
+            self.leases.attach(key, 0);
             revision.sub += 1;
         }
         let deleted = revision.sub - self.changes;
@@ -322,6 +347,10 @@ fn chosen<'r, 'p>(request: &'r TxnRequest, path: &mut impl Iterator<Item = &'p b
         Some(true) => &request.success,
         _ => &request.failure,
     }
+}
+
+fn check_lease(leases: &impl Leases, request: &PutRequest) -> Result<(), Error> {
+    if request.lease == 0 || leases.exists(request.lease) { Ok(()) } else { Err(Error::LeaseNotFound) }
 }
 
 fn header(revision: i64) -> Option<ResponseHeader> {

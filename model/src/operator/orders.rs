@@ -125,11 +125,17 @@ pub(super) async fn remove_member(calls: &mut Calls, id: MemberId) -> Done {
 }
 
 pub(super) async fn remove(calls: &mut Calls, targets: &[NodeId]) -> Done {
-    let members = calls.members().await.members;
+    let response = calls.members().await;
+    let members = response.members;
     let found = targets.iter().find_map(|node| Some((*node, on_machine(&members, *node)?)));
     let (node, member) = found.ok_or("it is no member")?;
     if voters(&members) == 1 && !member.learner {
         return Err("it is the only voter".to_owned());
+    }
+    // Of two voters, a leader that removes itself is gone before the other knows that this is committed, and then the
+    // other can never win the two votes of which it knows.
+    if voters(&members) == 2 && member.id == response.leader {
+        move_leader(calls, &[]).await?;
     }
     remove_member(calls, member.id).await?;
     // It has the time to learn of it, and to tell others; then it ends by itself.

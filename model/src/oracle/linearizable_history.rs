@@ -15,11 +15,12 @@
 //! | `real-time order` | an operation does not see one that was over before it began |
 //! | `write reply`, `read reply` | a reply other than the store gives at that revision |
 //! | `unfounded error` | a refusal for which there was no reason at any moment of the operation |
+//! | `lease order` | a key has a lease that was not granted yet, or was revoked |
 //! | `compaction` | a compaction out of order, or a revision that was read after it was compacted |
 //!
 //! Does NOT verify: serializable reads (see `serializable`) or which member answered; errors that tell of other
-//! things than keys and revisions (`LeaseNotFound`); leases, which the requests do not have yet; histories that begin
-//! with a store that is not empty.
+//! things than keys, leases and revisions; how long leases live, or that they are kept alive (see `leases`); histories
+//! that begin with a store that is not empty.
 //!
 //! # How
 //!
@@ -33,7 +34,8 @@
 //! A revision that no known write claims is a gap, and an unknown write must stand there. Which one may be a choice.
 //! Most gaps leave none: what some reader saw at that revision names the write, the versions that readers saw count
 //! the writes of a key (module `evidence`), and requests that nobody could tell apart are one class of which any
-//! will do. What is left is searched, and a failure leads back to a choice that it depends on (module `search`). A
+//! will do. Leases add to these: that one has expired is a write that no client made (module `leases`). What is left is
+//! searched, and a failure leads back to a choice that it depends on (module `search`). A
 //! search that tries too much gives up and says so.
 
 mod compaction;
@@ -41,6 +43,7 @@ mod evidence;
 #[cfg(test)]
 mod fuzz;
 mod keys;
+mod leases;
 mod replies;
 mod search;
 #[cfg(test)]
@@ -58,6 +61,7 @@ use crate::api::{TxnRequest, TxnResponse};
 use crate::error::Error;
 use crate::history::{Event, History, Operation, Outcome, Request};
 use crate::response::Response;
+use leases::Leases;
 pub(super) use replies::{each_delete, each_key, each_put, each_revision, has_empty_operation};
 use search::Search;
 
@@ -86,7 +90,8 @@ pub enum Conclusion {
 ///
 /// The clause that no order can keep. Where choices were left, it is the one that the search came to last.
 pub fn check(history: &History) -> Result<Conclusion, Violation> {
-    let places = Places::of(history)?;
+    let leases = Leases::of(history)?;
+    let places = Places::of(history, &leases)?;
     compaction::check(history)?;
     Search::new(&places).run()
 }
@@ -102,9 +107,17 @@ struct Floating {
     ended: u64,
 }
 
+impl Floating {
+    fn anywhere(number: usize, operation: &Operation, error: Error) -> Self {
+        let (low, high, ended) = (FIRST_REVISION, i64::MAX, operation.ended());
+        Self { operation: number as u32, error, low, high, ended }
+    }
+}
+
 /// The operations in their places.
 struct Places<'a> {
     history: &'a History,
+    leases: &'a Leases,
     /// By revision from the second on: the write that made it, or `NONE`.
     writes: Vec<u32>,
     /// Operations that changed nothing, by the revision that they show; and where in it each revision begins.
@@ -121,12 +134,12 @@ struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    fn of(history: &'a History) -> Result<Self, Violation> {
+    fn of(history: &'a History, leases: &'a Leases) -> Result<Self, Violation> {
         let operations = history.operations();
         // 2r or 2r + 1; 0 for no place.
         let mut places = vec![0_i64; operations.len()];
         let mut unknown = Vec::new();
-        let mut floating = Vec::new();
+        let (mut floating, mut without_lease) = (Vec::new(), Vec::new());
         let (mut last, mut writes_count) = (FIRST_REVISION, 0_u64);
         for (number, operation) in operations.iter().enumerate() {
             if operation.request.is_serializable() {
@@ -142,21 +155,22 @@ impl<'a> Places<'a> {
                 Outcome::Unknown if operation.request.is_read_only() => {}
                 // It makes no revision.
                 Outcome::Unknown if matches!(operation.request, Request::Compact(_)) => {}
+                // The one makes no revision, and the other has its ghost.
+                Outcome::Unknown
+                    if matches!(operation.request, Request::LeaseGrant(_) | Request::LeaseRevoke(_)) => {}
                 Outcome::Unknown => unknown.push(number as u32),
                 // A server refuses these without a look at the state.
                 Outcome::Failed(Error::KeyNotFound) if has_empty_operation(&operation.request) => {}
                 Outcome::Failed(error @ (Error::KeyNotFound | Error::FutureRevision)) => {
-                    floating.push(Floating {
-                        operation: number as u32,
-                        error: *error,
-                        low: FIRST_REVISION,
-                        high: i64::MAX,
-                        ended: operation.ended(),
-                    })
+                    floating.push(Floating::anywhere(number, operation, *error));
+                }
+                Outcome::Failed(error @ (Error::LeaseNotFound | Error::LeaseExists)) => {
+                    without_lease.push(Floating::anywhere(number, operation, *error));
                 }
                 Outcome::Failed(_) => {}
             }
         }
+        unknown.extend((operations.len() as u32..).take(leases.ghosts().len()));
         let revisions = (last - FIRST_REVISION) as u64;
         if revisions > writes_count + unknown.len() as u64 {
             return Err(unexplained(history, first_gap(history, &places)));
@@ -166,10 +180,16 @@ impl<'a> Places<'a> {
             return Err(unexplained(history, gaps[0]));
         }
         in_real_time(history, &places, &mut floating)?;
+        if !without_lease.is_empty() {
+            in_real_time(history, &places, &mut without_lease)?;
+            for refused in &without_lease {
+                leases.check_refusal(&operations[refused.operation as usize], refused)?;
+            }
+        }
         let (reads, reads_begin) = by_revision(operations, &places, revisions as usize);
         let deadlines =
             if gaps.is_empty() { Vec::new() } else { deadlines(operations, &places, revisions as usize) };
-        Ok(Self { history, writes, reads, reads_begin, unknown, floating, gaps, deadlines })
+        Ok(Self { history, leases, writes, reads, reads_begin, unknown, floating, gaps, deadlines })
     }
 
     fn last(&self) -> i64 {
@@ -195,8 +215,10 @@ impl<'a> Places<'a> {
         self.deadlines.get((revision - FIRST_REVISION) as usize).copied().unwrap_or(u64::MAX)
     }
 
+    /// An operation of the history, or behind them the ghost of a lease.
     fn operation(&self, number: u32) -> &'a Operation {
-        &self.history.operations()[number as usize]
+        let (operations, number) = (self.history.operations(), number as usize);
+        operations.get(number).unwrap_or_else(|| &self.leases.ghosts()[number - operations.len()])
     }
 }
 
@@ -224,6 +246,9 @@ pub(super) fn changes(request: &Request, reply: &Response) -> Option<bool> {
         (Request::DeleteRange(_), Response::DeleteRange(reply)) => Some(reply.deleted > 0),
         (Request::Txn(txn), Response::Txn(reply)) => txn_changes(txn, reply),
         (Request::Compact(_), Response::Compact(_)) => Some(false),
+        (Request::LeaseGrant(_), Response::LeaseGrant(_)) => Some(false),
+        // Whether there were keys the reply does not say. If there were, they are gone at the revision that it shows.
+        (Request::LeaseRevoke(_), Response::LeaseRevoke(_)) => Some(false),
         _ => None,
     }
 }

@@ -10,7 +10,7 @@
 //! | `lost write` | an acknowledged write that is not in the log |
 //! | `applied twice` | a request that is in the log more than once |
 //! | `refused but applied` | a write that failed for certain, and changed something |
-//! | `phantom entry` | an entry that no client asked for, or not with this content |
+//! | `phantom entry` | an entry that no client asked for, or not with this content, and no leader for its leases |
 //! | `applied before invocation` | an entry that was committed before its client asked for it |
 //! | `write reply` | the reply of a write, revision included, is not that of the replay |
 //! | `read reply` | the reply of a read is not that of the replay at its index |
@@ -24,6 +24,8 @@
 //!
 //! The replay runs on the [`Specification`], which shares no code with the members nor with the store of
 //! `linearizable_history`.
+
+use std::collections::BTreeSet;
 
 use prost::Message;
 use vertebra_sim::verdict::Violation;
@@ -72,6 +74,9 @@ pub struct Trace {
 pub struct Witness {
     entries: Vec<LogEntry>,
     traces: Vec<Trace>,
+    /// What the leader proposed on its own, by identifier.
+    own: BTreeSet<u64>,
+    lease_ttl_min: i64,
 }
 
 impl Witness {
@@ -79,6 +84,22 @@ impl Witness {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Leases get a TTL of at least so many seconds.
+    #[must_use]
+    pub fn with_lease_ttl_min(seconds: i64) -> Self {
+        Self { lease_ttl_min: seconds, ..Self::default() }
+    }
+
+    /// A leader proposed something of its own: to revoke a lease that has expired, or to write down what one has left.
+    pub fn proposed_by_leader(&mut self, proposal: u64) {
+        self.own.insert(proposal);
+    }
+
+    /// An empty store, for a replay of the log.
+    pub(super) fn empty_store(&self) -> Specification {
+        Specification::with_leases(self.lease_ttl_min)
     }
 
     /// The entry is committed: the first member learns of it. Told in the order of the log, once for each index.
@@ -137,8 +158,9 @@ pub fn check(history: &History, witness: &Witness) -> Result<(), Violation> {
     // 2i for the write at index i, 2i + 1 for the read at i.
     let mut places = vec![None; history.operations().len()];
     let mut reads = served_reads(history, witness, &mut places)?.into_iter().peekable();
-    let mut specification = Specification::new();
+    let mut specification = witness.empty_store();
     let mut index = 0;
+    let mut own = BTreeSet::new();
     for (entry, operation) in witness.entries.iter().zip(witness.operations(history)) {
         if entry.index <= index {
             return violation("log order", "", format!("entry {} follows entry {index}", entry.index));
@@ -148,6 +170,15 @@ pub fn check(history: &History, witness: &Witness) -> Result<(), Violation> {
         }
         index = entry.index;
         let Some(id) = operation else {
+            if witness.own.contains(&entry.id()) && is_of_leases_alone(&entry.request) {
+                if !own.insert(entry.id()) {
+                    let detail = format!("entry {index} repeats what a leader proposed: {:?}", entry.request);
+                    return violation("applied twice", "of a leader", detail);
+                }
+                // It may be too late, and then it changes nothing.
+                let _ = specification.apply(&entry.request);
+                continue;
+            }
             return violation(
                 "phantom entry",
                 "",
@@ -172,9 +203,7 @@ pub fn check(history: &History, witness: &Witness) -> Result<(), Violation> {
             Outcome::Ok(_) if !read_only => {
                 return violation("lost write", request.kind(), operation.to_string());
             }
-            Outcome::Failed(Error::KeyNotFound | Error::FutureRevision | Error::Compacted)
-                if !has_empty_operation(request) =>
-            {
+            Outcome::Failed(error) if tells_of_state(error) && !has_empty_operation(request) => {
                 return violation("error without index", request.kind(), operation.to_string());
             }
             _ => {}
@@ -196,6 +225,8 @@ fn served_reads(
             continue;
         }
         match (witness.trace(id).served_at, &operation.outcome) {
+            // It does not tell of any state (a learner's, for one, that is far behind).
+            (_, Outcome::Failed(error)) if !tells_of_state(*error) => {}
             (Some(index), _) => {
                 reads.push((index, id));
                 places[id.index()] = Some(2 * index + 1);
@@ -210,13 +241,42 @@ fn served_reads(
     Ok(reads)
 }
 
+/// Whether a refusal depends on the state in which the request was executed.
+fn tells_of_state(error: Error) -> bool {
+    matches!(
+        error,
+        Error::KeyNotFound
+            | Error::FutureRevision
+            | Error::Compacted
+            | Error::LeaseNotFound
+            | Error::LeaseExists
+    )
+}
+
+/// Whether a leader may propose it on its own.
+fn is_of_leases_alone(request: &InternalRaftRequest) -> bool {
+    let InternalRaftRequest { header, lease_revoke, lease_checkpoint, .. } = request;
+    *request
+        == InternalRaftRequest {
+            header: *header,
+            lease_revoke: *lease_revoke,
+            lease_checkpoint: lease_checkpoint.clone(),
+            ..Default::default()
+        }
+}
+
 fn check_entry(entry: &LogEntry, operation: &Operation) -> Result<(), Violation> {
     let same = match &operation.request {
-        Request::Range(_) => false,
+        Request::Range(_) | Request::LeaseKeepAlive(_) | Request::LeaseTimeToLive(_) => false,
         Request::Put(put) => entry.request.put.as_ref() == Some(put),
         Request::DeleteRange(delete) => entry.request.delete_range.as_ref() == Some(delete),
         Request::Txn(txn) => entry.request.txn.as_ref() == Some(txn),
         Request::Compact(compaction) => entry.request.compaction.as_ref() == Some(compaction),
+        // Where the client names no number, the member chooses one.
+        Request::LeaseGrant(grant) => entry.request.lease_grant.is_some_and(|entry| {
+            entry.ttl == grant.ttl && (entry.id == grant.id || grant.id == 0 && entry.id > 0)
+        }),
+        Request::LeaseRevoke(revoke) => entry.request.lease_revoke.as_ref() == Some(revoke),
     };
     if !same {
         let shape = format!("{} with other content", operation.request.kind());
@@ -260,7 +320,7 @@ fn check_read(specification: &Specification, operation: &Operation) -> Result<()
     let result = match &operation.request {
         Request::Range(read) => specification.read(read).map(Response::Range),
         Request::Txn(txn) => specification.read_txn(txn).map(Response::Txn),
-        Request::Put(_) | Request::DeleteRange(_) | Request::Compact(_) => return Ok(()),
+        _ => return Ok(()),
     };
     let (kind, at) = (operation.request.kind(), specification.revision());
     match (&operation.outcome, result) {
@@ -319,6 +379,13 @@ pub(super) fn difference(expected: &Response, found: &Response) -> Option<&'stat
         }
         // There is nothing in it but its header.
         (Response::Compact(_), Response::Compact(_)) => None,
+        (Response::LeaseGrant(expected), Response::LeaseGrant(found)) => {
+            if expected.id != found.id {
+                return Some("number of the lease");
+            }
+            (expected.ttl != found.ttl).then_some("TTL")
+        }
+        (Response::LeaseRevoke(_), Response::LeaseRevoke(_)) => None,
         _ => Some("kind of reply"),
     }
 }

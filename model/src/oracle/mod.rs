@@ -9,6 +9,7 @@
 //! | [`revisions`] | history, applied writes | a revision stands for one write, for ever, and never falls |
 //! | [`durability`] | history, members' stores | no acknowledged write is lost on any member |
 //! | [`agreement`] | members' states | what has applied the same has the same state |
+//! | [`leases`] | committed log, history, leaders' steps | a lease lives as long as was promised, and not much longer |
 //! | [`soundness`] | members' hashes, faults | data is damaged only where a fault damaged it |
 //! | [`raft_safety`] | members' steps | Raft's safety properties; nothing is promised before it is durable |
 //!
@@ -19,6 +20,7 @@
 pub mod agreement;
 pub mod commit_window;
 pub mod durability;
+pub mod leases;
 pub mod linearizable_history;
 pub mod linearizable_log;
 pub mod raft_safety;
@@ -34,7 +36,7 @@ use vertebra_sim::verdict::Violation;
 use linearizable_history::Conclusion;
 
 /// The names by which violations tell their oracle, and by which a run can leave it out.
-pub const NAMES: [&str; 9] = [
+pub const NAMES: [&str; 10] = [
     "linearizable log",
     "linearizable history",
     "serializable",
@@ -42,6 +44,7 @@ pub const NAMES: [&str; 9] = [
     "revisions",
     "durability",
     "agreement",
+    "leases",
     "soundness",
     "raft",
 ];

@@ -6,7 +6,7 @@
 //! being built and compared as a whole.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::ops::Bound;
 
@@ -16,8 +16,8 @@ use crate::api::range_request::{SortOrder, SortTarget};
 use crate::api::request_op::Request as Op;
 use crate::api::response_op::Response as OpReply;
 use crate::api::{
-    Compare, DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest, PutResponse, RangeRequest,
-    RangeResponse, ResponseHeader, TxnRequest, TxnResponse, compare,
+    Compare, DeleteRangeRequest, DeleteRangeResponse, KeyValue, LeaseRevokeResponse, PutRequest, PutResponse,
+    RangeRequest, RangeResponse, ResponseHeader, TxnRequest, TxnResponse, compare,
 };
 use crate::error::Error;
 use crate::history::Request;
@@ -76,6 +76,7 @@ pub(crate) struct Version {
 pub(crate) struct Mark {
     revision: i64,
     changes: usize,
+    gone: usize,
 }
 
 /// The store: each key with all its versions, and the current revision.
@@ -87,6 +88,9 @@ pub(crate) struct Replay {
     versions: Vec<Vec<Version>>,
     /// Whose version was pushed, in order.
     changes: Vec<usize>,
+    /// Leases that end once and for ever; and those of them that have, in order.
+    granted_once: BTreeSet<i64>,
+    gone: Vec<i64>,
     /// Revision before the request that is being executed.
     begun_at: i64,
     /// Space for one read: places in `versions`.
@@ -97,8 +101,9 @@ pub(crate) struct Replay {
 pub(crate) const FIRST_REVISION: i64 = 1;
 
 impl Replay {
-    pub(crate) fn new() -> Self {
-        Self { revision: FIRST_REVISION, ..Self::default() }
+    /// An empty store, and leases that end once and for ever; others may come and go as they like.
+    pub(crate) fn with_leases(granted_once: BTreeSet<i64>) -> Self {
+        Self { revision: FIRST_REVISION, granted_once, ..Self::default() }
     }
 
     pub(crate) fn revision(&self) -> i64 {
@@ -106,12 +111,13 @@ impl Replay {
     }
 
     pub(crate) fn mark(&self) -> Mark {
-        Mark { revision: self.revision, changes: self.changes.len() }
+        Mark { revision: self.revision, changes: self.changes.len(), gone: self.gone.len() }
     }
 
     /// Takes back everything since `mark`.
     pub(crate) fn rewind(&mut self, mark: Mark) {
         self.revision = mark.revision;
+        self.gone.truncate(mark.gone);
         while self.changes.len() > mark.changes {
             if let Some(key) = self.changes.pop() {
                 self.versions[key].pop();
@@ -151,6 +157,21 @@ impl Replay {
             // All history is kept: what a compaction makes unreadable is judged apart.
             (Request::Compact(_), Some(Response::Compact(reply))) => self.same_header(reply.header.as_ref()),
             (Request::Compact(_), None) => Ok(()),
+            (Request::LeaseRevoke(revoke), Some(Response::LeaseRevoke(reply))) => {
+                self.revoked(revoke.id, reply)
+            }
+            (Request::LeaseRevoke(revoke), None) => {
+                self.revoke(revoke.id);
+                Ok(())
+            }
+            (Request::LeaseGrant(_), Some(Response::LeaseGrant(reply))) => {
+                self.same_header(reply.header.as_ref())
+            }
+            // Nothing of what the store has depends on these.
+            (
+                Request::LeaseGrant(_) | Request::LeaseKeepAlive(_) | Request::LeaseTimeToLive(_),
+                None | Some(Response::LeaseKeepAlive(_) | Response::LeaseTimeToLive(_)),
+            ) => Ok(()),
             (request, Some(reply)) => Err(different("kind of reply", &request.kind(), reply)),
         };
         match result {
@@ -162,16 +183,17 @@ impl Replay {
         }
     }
 
-    /// The error with which `request` is refused in this state, of those that tell of the state.
+    /// The error with which `request` is refused in this state, of those that tell of the state. Leases are not looked
+    /// at: when they end within a revision is not known.
     pub(crate) fn refuses(&self, request: &Request) -> Option<Error> {
         match request {
             Request::Range(read) => self.read_refused(read),
             Request::Put(put) => self.misses(put).then_some(Error::KeyNotFound),
-            Request::DeleteRange(_) => None,
             Request::Txn(txn) => self.txn_refused(txn),
             Request::Compact(compaction) => {
                 (compaction.revision > self.revision).then_some(Error::FutureRevision)
             }
+            _ => None,
         }
     }
 
@@ -188,6 +210,11 @@ impl Replay {
             Some(Op::RequestTxn(txn)) => self.txn_refused(txn),
             Some(Op::RequestDeleteRange(_)) | None => None,
         })
+    }
+
+    /// Whether the put has a lease that is known to be gone.
+    fn lacks_lease(&self, put: &PutRequest) -> bool {
+        put.lease != 0 && self.gone.contains(&put.lease)
     }
 
     /// Whether the put needs a key that does not exist.
@@ -291,6 +318,9 @@ impl Replay {
     }
 
     fn put(&mut self, put: &PutRequest, reply: Option<&PutResponse>) -> Result<(), Refusal> {
+        if self.lacks_lease(put) {
+            return Err(Refusal::Error(Error::LeaseNotFound));
+        }
         if self.misses(put) {
             return Err(Refusal::Error(Error::KeyNotFound));
         }
@@ -351,6 +381,34 @@ impl Replay {
         match reply {
             Some(reply) => self.same_header(reply.header.as_ref()),
             None => Ok(()),
+        }
+    }
+
+    /// Deletes the keys that are attached to a lease, and the lease.
+    fn revoke(&mut self, id: i64) {
+        let modified = self.begun_at + 1;
+        for key in 0..self.versions.len() {
+            if self.versions[key].last().is_some_and(|last| last.version > 0 && last.lease == id) {
+                self.push(key, Version { modified, created: 0, version: 0, lease: 0, value: Bytes::new() });
+            }
+        }
+        self.lose(id);
+    }
+
+    /// After a revocation that was acknowledged, nothing is attached to the lease.
+    fn revoked(&mut self, id: i64, reply: &LeaseRevokeResponse) -> Result<(), Refusal> {
+        self.same_header(reply.header.as_ref())?;
+        let attached = |versions: &&Vec<Version>| {
+            versions.last().is_some_and(|last| last.version > 0 && last.lease == id)
+        };
+        same("number of keys attached to the lease", &self.versions.iter().filter(attached).count(), &0)?;
+        self.lose(id);
+        Ok(())
+    }
+
+    fn lose(&mut self, id: i64) {
+        if self.granted_once.contains(&id) && !self.gone.contains(&id) {
+            self.gone.push(id);
         }
     }
 

@@ -7,8 +7,8 @@ use super::linearizable_log::{LogEntry, Witness};
 use crate::api::compare::{CompareResult, CompareTarget, TargetUnion};
 use crate::api::request_op::Request as Op;
 use crate::api::{
-    CompactionRequest, Compare, DeleteRangeRequest, InternalRaftRequest, PutRequest, RangeRequest,
-    RequestHeader, RequestOp, TxnRequest,
+    CompactionRequest, Compare, DeleteRangeRequest, InternalRaftRequest, LeaseGrantRequest,
+    LeaseRevokeRequest, PutRequest, RangeRequest, RequestHeader, RequestOp, TxnRequest,
 };
 use crate::error::Error;
 use crate::history::{History, OperationId, Outcome, Request};
@@ -25,6 +25,18 @@ pub(crate) fn put(key: &'static str, value: &'static str) -> Request {
 
 pub(crate) fn delete(key: &'static str, range_end: &'static str) -> Request {
     Request::DeleteRange(DeleteRangeRequest { key: key.into(), range_end: range_end.into(), prev_kv: false })
+}
+
+pub(crate) fn grant(id: i64) -> Request {
+    Request::LeaseGrant(LeaseGrantRequest { id, ttl: 5 })
+}
+
+pub(crate) fn revoke(id: i64) -> Request {
+    Request::LeaseRevoke(LeaseRevokeRequest { id })
+}
+
+pub(crate) fn put_with(key: &'static str, value: &'static str, lease: i64) -> Request {
+    Request::Put(PutRequest { key: key.into(), value: value.into(), lease, ..Default::default() })
 }
 
 /// The result of `request` on `specification`, by the path that a server takes.
@@ -49,7 +61,7 @@ impl Script {
         Self {
             history: History::new(),
             witness: Witness::new(),
-            specification: Specification::new(),
+            specification: Specification::with_leases(0),
             index: 0,
         }
     }
@@ -79,6 +91,21 @@ impl Script {
             Ok(reply) => Outcome::Ok(reply),
             Err(error) => Outcome::Failed(error),
         }
+    }
+
+    /// The leader finds that a lease has expired, and revokes it.
+    pub(crate) fn expire(&mut self, id: i64) {
+        self.index += 1;
+        let proposal = 1_000_000 + self.index;
+        self.witness.proposed_by_leader(proposal);
+        let request = InternalRaftRequest {
+            header: Some(RequestHeader { id: proposal }),
+            lease_revoke: Some(LeaseRevokeRequest { id }),
+            ..Default::default()
+        };
+        let _ = self.specification.apply(&request);
+        let committed = self.history.clock();
+        self.witness.committed(LogEntry { index: self.index, request, committed });
     }
 
     /// A whole operation, from invocation to return.
@@ -119,6 +146,9 @@ pub(crate) struct Traffic {
     pub(crate) unique_values: bool,
     /// At the end, one more client reads everything.
     pub(crate) final_read: bool,
+    /// There are leases, which expire: this one and the next. In a long run, each grant has a number of its own, and
+    /// this is one that may be used now.
+    pub(crate) leases: Option<i64>,
 }
 
 /// A step of a run.
@@ -127,12 +157,16 @@ pub(crate) enum Step {
     Invoke(usize),
     Apply(usize),
     Return(usize),
+    /// A lease expires.
+    Expire(i64),
 }
 
 impl Step {
+    /// The operation of the step; none has the number that is given for a step without one.
     pub(crate) fn operation(self) -> usize {
         match self {
             Self::Invoke(operation) | Self::Apply(operation) | Self::Return(operation) => operation,
+            Self::Expire(_) => usize::MAX,
         }
     }
 }
@@ -154,7 +188,7 @@ impl Run {
     /// An honest store with concurrent clients, some of whom lose answers.
     pub(crate) fn simulate(stream: &mut Stream, traffic: Traffic) -> Self {
         let mut run = Self::default();
-        let mut specification = Specification::new();
+        let mut specification = Specification::with_leases(0);
         let mut clients: Vec<(u32, Client)> = (0..traffic.clients).map(|_| (0, Client::Idle)).collect();
         let mut sessions = 0;
         for client in &mut clients {
@@ -171,6 +205,14 @@ impl Run {
                     let _ = execute(&mut specification, &run.operations[operation].1);
                 }
             }
+            if traffic.leases.is_some() && stream.chance(60_000) {
+                let leases: Vec<_> = specification.leases().collect();
+                if !leases.is_empty() {
+                    let id = *stream.pick(&leases);
+                    run.steps.push(Step::Expire(id));
+                    let _ = execute(&mut specification, &revoke(id));
+                }
+            }
             let busy = clients.iter().any(|(_, client)| !matches!(client, Client::Idle));
             if run.operations.len() >= traffic.operations && !busy {
                 break;
@@ -181,6 +223,12 @@ impl Run {
                 Client::Idle if run.operations.len() >= traffic.operations => {}
                 Client::Idle => {
                     let operation = run.operations.len();
+                    let live: Vec<_> = specification.leases().collect();
+                    let leases = traffic.leases.map(|first| match live[..] {
+                        [.., last] if traffic.operations > 20 => *stream.pick(&[live[live.len() / 2], last]),
+                        _ => first,
+                    });
+                    let traffic = Traffic { leases, ..traffic };
                     let request = request(stream, traffic, specification.revision(), operation);
                     run.operations.push((*session, request, Outcome::Unknown));
                     run.steps.push(Step::Invoke(operation));
@@ -227,6 +275,10 @@ impl Run {
         let mut script = Script::new();
         let mut ids = vec![None; self.operations.len()];
         for step in &self.steps {
+            if let Step::Expire(id) = step {
+                script.expire(*id);
+                continue;
+            }
             let (session, request, outcome) = &self.operations[step.operation()];
             let id = &mut ids[step.operation()];
             match (step, *id) {
@@ -253,10 +305,18 @@ fn request(stream: &mut Stream, traffic: Traffic, revision: i64, serial: usize) 
             Bytes::from(format!("w{}", stream.below(2)))
         }
     };
+    if let Some(first) = traffic.leases
+        && stream.chance(200_000)
+    {
+        let is_long = traffic.operations > 20;
+        let id = *stream.pick(&[first, first, first + 1]);
+        let granted = if is_long { 1_000 + 10 * serial as i64 } else { id };
+        return if stream.chance(700_000) { grant(granted) } else { revoke(id) };
+    }
     match stream.below(100) {
         0..35 => {
             let key = key(stream.below(traffic.keys));
-            Request::Put(put_of(stream, key, value))
+            Request::Put(put_of(stream, traffic, key, value))
         }
         35..48 => {
             let delete = delete_of(stream, traffic);
@@ -276,13 +336,22 @@ fn request(stream: &mut Stream, traffic: Traffic, revision: i64, serial: usize) 
     }
 }
 
-fn put_of(stream: &mut Stream, key: Bytes, value: impl Fn(&mut Stream) -> Bytes) -> PutRequest {
+fn put_of(
+    stream: &mut Stream,
+    traffic: Traffic,
+    key: Bytes,
+    value: impl Fn(&mut Stream) -> Bytes,
+) -> PutRequest {
     let ignore_value = stream.chance(80_000);
     let ignore_lease = stream.chance(30_000);
+    let lease = match traffic.leases.filter(|_| !ignore_lease) {
+        Some(first) => *stream.pick(&[0, 0, first, first, first + 1]),
+        None => 0,
+    };
     PutRequest {
         key,
         value: if ignore_value { Bytes::new() } else { value(stream) },
-        lease: if ignore_lease { 0 } else { i64::from(stream.chance(100_000)) * 7 },
+        lease,
         prev_kv: stream.chance(250_000),
         ignore_value,
         ignore_lease,
@@ -342,7 +411,7 @@ fn txn_of(
             let op = match (stream.below(8), rest) {
                 (0..4, [first, others @ ..]) => {
                     rest = others;
-                    Op::RequestPut(put_of(stream, key(*first), value))
+                    Op::RequestPut(put_of(stream, traffic, key(*first), value))
                 }
                 (4, [first, others @ ..]) => {
                     rest = others;

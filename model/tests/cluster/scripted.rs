@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vertebra_model::{Etcd, Options};
+use vertebra_model::{Etcd, LeaseWeights, Options};
 use vertebra_sim::schedule::{
     Action, After, Direction, Fault, Operation, Packets, Schedule, Target, TimedFault,
 };
@@ -136,7 +136,7 @@ fn a_crash_at_each_failpoint_is_survived() {
     let shape = schedule(0, 3, Vec::new()).options.shape().unwrap();
     for (seed, name) in shape.failpoints.iter().enumerate() {
         for action in kinds {
-            // Something must bring the failpoints of snapshots, recovery, compaction and defragmentation about.
+            // Something must bring the failpoints of snapshots, recovery, compaction, defragmentation and leases about.
             let cut = Fault::Partition {
                 from: vec![member(3)],
                 to: vec![Target::Others],
@@ -166,6 +166,8 @@ fn a_crash_at_each_failpoint_is_survived() {
             schedule.options.spares = 1;
             schedule.options.traffic.weights.compact = 10;
             schedule.options.compaction_batch_limit = 5;
+            schedule.options.traffic.weights.leases =
+                LeaseWeights { grant: 5, put: 5, revoke: 2, keep_alive: 10, time_to_live: 10 };
             schedule.options.defragment_interval = Duration::from_millis(300);
             let (report, lines) = tell(&schedule);
             assert_eq!(report.verdict, Verdict::Pass, "{name}, {action:?}");

@@ -2,7 +2,7 @@
 
 use vertebra_model::api::{InternalRaftRequest, RangeRequest, RangeResponse, TxnRequest, TxnResponse};
 use vertebra_model::error::Error;
-use vertebra_model::mvcc::{self, KvHash, Memory, Record, RestoreError, Restored};
+use vertebra_model::mvcc::{self, AnyLease, KvHash, Memory, Record, RestoreError, Restored};
 use vertebra_model::response::Response;
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,7 +29,7 @@ impl Store {
     }
 
     pub fn apply(&mut self, request: &InternalRaftRequest) -> Result<Response, Error> {
-        let result = self.store.apply(&mut self.buckets, request);
+        let result = self.store.apply(&mut self.buckets, &mut AnyLease, request);
         self.store.publish();
         result
     }

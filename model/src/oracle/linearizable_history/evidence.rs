@@ -9,6 +9,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::keys::Key;
+use super::leases::Leases;
 use super::replies::{each_key, each_possible_put, each_put, each_touch, reads_values};
 use super::{FIRST_REVISION, Places};
 use crate::api::PutRequest;
@@ -42,6 +43,9 @@ pub(super) struct Evidence<'a> {
     keys: Vec<Key<'a>>,
     gaps: Vec<Gap<'a>>,
     all_classes: Vec<u32>,
+    leases: &'a Leases,
+    /// By lease: its number, which comes after those of all keys, and the keys that can ever have been attached to it.
+    attached: BTreeMap<i64, (u32, Vec<u32>)>,
 }
 
 impl<'a> Evidence<'a> {
@@ -52,12 +56,15 @@ impl<'a> Evidence<'a> {
             keys: Vec::new(),
             gaps: places.gaps.iter().map(|&revision| Gap { revision, ..Gap::default() }).collect(),
             all_classes: Vec::new(),
+            leases: places.leases,
+            attached: BTreeMap::new(),
         };
         evidence.look(places);
         for key in &mut evidence.keys {
             key.conclude();
         }
         evidence.classify(places);
+        evidence.attach(places);
         evidence.assign();
         for class in 0..evidence.classes.len() {
             let request = &places.operation(evidence.classes[class].members[0]).request;
@@ -67,12 +74,34 @@ impl<'a> Evidence<'a> {
         evidence
     }
 
-    /// How many keys there are that ever existed.
+    /// How many keys there are that ever existed, and leases that keys were attached to.
     pub(super) fn keys_count(&self) -> usize {
-        self.keys.len()
+        self.keys.len() + self.attached.len()
     }
 
-    /// The keys that `request` may look at or change, and those that it may change.
+    /// Finds which keys can have been attached to which lease.
+    fn attach(&mut self, places: &Places<'a>) {
+        if places.leases.ghosts().is_empty() {
+            return;
+        }
+        for operation in places.history.operations() {
+            each_possible_put(&operation.request, &mut |put| {
+                if put.lease != 0
+                    && let Some(&key) = self.names.get(&put.key[..])
+                {
+                    self.attached.entry(put.lease).or_default().1.push(key as u32);
+                }
+            });
+        }
+        for ((lease, keys), number) in self.attached.values_mut().zip(self.keys.len() as u32..) {
+            *lease = number;
+            keys.sort_unstable();
+            keys.dedup();
+        }
+    }
+
+    /// The keys that `request` may look at or change, and those that it may change. A lease is one more key: who puts
+    /// with it looks at it, who revokes it changes it.
     pub(super) fn touched(&self, request: &Request) -> (Vec<u32>, Vec<u32>) {
         let (mut touches, mut writes) = (Vec::new(), Vec::new());
         each_touch(request, &mut |(key, range_end), changes| {
@@ -83,6 +112,19 @@ impl<'a> Evidence<'a> {
                 }
             }
         });
+        if !self.attached.is_empty() {
+            each_possible_put(request, &mut |put| {
+                touches.extend(self.attached.get(&put.lease).map(|(lease, _)| *lease));
+            });
+            if let Request::LeaseRevoke(revoke) = request
+                && let Some((lease, keys)) = self.attached.get(&revoke.id)
+            {
+                for all in [&mut touches, &mut writes] {
+                    all.push(*lease);
+                    all.extend_from_slice(keys);
+                }
+            }
+        }
         for keys in [&mut touches, &mut writes] {
             keys.sort_unstable();
             keys.dedup();
@@ -106,7 +148,7 @@ impl<'a> Evidence<'a> {
 
     /// Whether no gap at `revision` can have written the key.
     pub(super) fn is_quiet(&self, key: u32, revision: i64) -> bool {
-        self.keys[key as usize].is_quiet(revision)
+        self.keys.get(key as usize).is_some_and(|key| key.is_quiet(revision))
     }
 
     fn key(&mut self, name: &'a [u8]) -> &mut Key<'a> {
@@ -171,6 +213,10 @@ impl<'a> Evidence<'a> {
             Request::DeleteRange(delete) => (3, delete.encode_to_vec()),
             Request::Txn(txn) => (4, txn.encode_to_vec()),
             Request::Compact(compaction) => (5, compaction.encode_to_vec()),
+            Request::LeaseGrant(grant) => (16, grant.encode_to_vec()),
+            Request::LeaseRevoke(revoke) => (17, revoke.encode_to_vec()),
+            Request::LeaseKeepAlive(keep_alive) => (18, keep_alive.encode_to_vec()),
+            Request::LeaseTimeToLive(question) => (19, question.encode_to_vec()),
         }
     }
 
@@ -218,10 +264,15 @@ impl<'a> Evidence<'a> {
         unused.first().filter(|_| unused.len() > kept).copied()
     }
 
-    /// Whether a plain put cannot have made `revision`, by a glance at its key.
+    /// Whether a write cannot have made `revision`, by a glance at its key or lease.
     pub(super) fn refutes(&self, write: &Operation, revision: i64) -> bool {
-        let Request::Put(put) = &write.request else { return false };
-        self.names.get(&put.key[..]).is_some_and(|&key| self.keys[key].is_quiet(revision))
+        match &write.request {
+            Request::Put(put) => {
+                self.names.get(&put.key[..]).is_some_and(|&key| self.keys[key].is_quiet(revision))
+            }
+            Request::LeaseRevoke(revoke) => self.leases.refute(revoke.id, revision),
+            _ => false,
+        }
     }
 
     /// Whether what was written since `mark` can have made `revision`.

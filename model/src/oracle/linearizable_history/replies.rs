@@ -146,7 +146,7 @@ pub(super) fn each_possible_put<'a>(request: &'a Request, sink: &mut impl FnMut(
                 sink(put);
             }
         }),
-        Request::Range(_) | Request::DeleteRange(_) | Request::Compact(_) => {}
+        _ => {}
     }
 }
 
@@ -220,6 +220,11 @@ pub(super) fn each_touch<'a>(request: &'a Request, sink: &mut impl FnMut(KeyRang
         Request::DeleteRange(delete) => sink((&delete.key, &delete.range_end), true),
         Request::Txn(txn) => txn_touches(txn, sink),
         Request::Compact(_) => {}
+        // What is attached to a lease the request does not say.
+        Request::LeaseGrant(_)
+        | Request::LeaseRevoke(_)
+        | Request::LeaseKeepAlive(_)
+        | Request::LeaseTimeToLive(_) => {}
     }
 }
 
@@ -291,8 +296,8 @@ pub(super) fn reads_values(request: &Request) -> bool {
     let sorts = |read: &RangeRequest| read.sort_target == SortTarget::Value as i32;
     match request {
         Request::Range(read) => sorts(read),
-        Request::Put(_) | Request::DeleteRange(_) | Request::Compact(_) => false,
         Request::Txn(txn) => txn_reads_values(txn, &sorts),
+        _ => false,
     }
 }
 

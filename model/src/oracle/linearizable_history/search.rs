@@ -157,7 +157,7 @@ impl<'a> Search<'a> {
         let keys = evidence.as_ref().map_or(0, Evidence::keys_count);
         Self {
             places,
-            replay: Replay::new(),
+            replay: Replay::with_leases(places.leases.granted_once()),
             evidence,
             used: vec![Vec::new(); classes],
             filled: Vec::new(),
