@@ -367,10 +367,10 @@ impl Observer {
         self.world.damages().iter().any(|damage| damage.member == machine)
     }
 
-    /// The backend of a member is another file now, with nothing of the old one in it.
-    pub(crate) fn replaced_backend(&self, machine: NodeId) {
+    /// The backend of a member is another file, made since that time, with nothing of the old one in it.
+    pub(crate) fn replaced_backend(&self, machine: NodeId, since: Instant) {
         if let NodeId::Member(number) = machine {
-            self.members.borrow_mut()[usize::from(number) - 1].backend_since = self.world.now();
+            self.members.borrow_mut()[usize::from(number) - 1].backend_since = since;
         }
     }
 
@@ -392,10 +392,10 @@ impl Observer {
     }
 
     /// And then in place of its store.
-    pub(crate) fn installed_store(&self, member: u64, index: u64, kv: &Kv) {
+    pub(crate) fn installed_store(&self, member: u64, index: u64, since: Instant, kv: &Kv) {
         self.raft(|raft| raft.restored(member, index));
         self.view(member, |view| view.applied = index);
-        self.replaced_backend(member_id(member));
+        self.replaced_backend(member_id(member), since);
         self.opened(member, kv);
     }
 
