@@ -25,9 +25,9 @@ pub use watch::WatchOptions;
 
 /// What a member keeps on its disk, by purpose. The names of snapshots begin with their terms, in 16 hexadecimal digits.
 const FILES: &[FileClass] = &[
-    FileClass { name: "log", prefix: "wal/" },
-    FileClass { name: "snapshot", prefix: "snap/0" },
-    FileClass { name: BACKEND_FILES, prefix: "snap/db" },
+    FileClass { name: "log", prefix: "wal/", finds_lost_writes: false },
+    FileClass { name: "snapshot", prefix: "snap/0", finds_lost_writes: true },
+    FileClass { name: BACKEND_FILES, prefix: "snap/db", finds_lost_writes: true },
 ];
 
 /// What a member adds to two election timeouts when it waits for a result. etcd: 5 s.

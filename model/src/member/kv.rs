@@ -16,6 +16,7 @@ use super::consistent_index::{self, ConsistentIndex};
 use super::watches::{Held, Watches};
 use crate::api::{Event, InternalRaftRequest, KeyValue};
 use crate::backend::{Backend, BackendError, BatchTx, Limits, ReadTx};
+use crate::defect::Defect;
 use crate::error::Error;
 use crate::failpoints;
 use crate::lessor::Lessor;
@@ -297,7 +298,11 @@ fn restore(backend: &Backend) -> Result<Restored, RestoreError> {
 
 /// How the options want commits to be gathered.
 pub(super) fn limits(options: &Options) -> Limits {
-    Limits { batch_interval: options.backend_batch_interval, batch_limit: options.backend_batch_limit }
+    Limits {
+        batch_interval: options.backend_batch_interval,
+        batch_limit: options.backend_batch_limit,
+        unchecked_pages: options.has(Defect::UncheckedPages),
+    }
 }
 
 impl durability::Records for Kv {

@@ -51,7 +51,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use tokio::sync::{Mutex, Notify, oneshot};
-use vertebra_sim::{Node, NodeId, record};
+use vertebra_sim::{Node, NodeId, record, sometimes};
 
 pub(crate) use self::kv::Kv;
 use self::membership::Membership;
@@ -214,6 +214,12 @@ impl Member {
     fn become_whole(&self) {
         if !self.whole.replace(true) {
             record!(self.node, "member", "has its store again");
+            sometimes!(
+                self.node,
+                "a member that lost its store gets another",
+                when = |run| run.members > 1
+                    && run.any_fault(&["bit-rot", "misdirected-write", "phantom-write"])
+            );
             self.became_whole.notify_waiters();
         }
     }
