@@ -220,7 +220,7 @@ impl Watcher {
             sometimes!(
                 self.node,
                 "a client stops to read a stream of watches",
-                when = |run| run.load("slow-watch") && run.has("watch")
+                when = |run| run.has("watch") && run.load("slow-watch")
             );
             let rest = until - self.node.world().now();
             self.node.world().sleep(rest.min(UNREAD_LOOK)).await;
