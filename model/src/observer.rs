@@ -11,7 +11,7 @@ use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Message, MessageType
 use vertebra_sim::atlas::Damage;
 use vertebra_sim::{Instant, NodeId, Violation, World, record};
 
-use crate::api::InternalRaftRequest;
+use crate::api::{InternalRaftRequest, WatchCreateRequest, WatchResponse};
 use crate::cluster::{MemberId, Shown, machine};
 use crate::error::Error;
 use crate::history::{History, OperationId, Outcome, Request};
@@ -20,10 +20,11 @@ use crate::options::{BACKEND_FILES, Options};
 use crate::oracle::agreement::Agreement;
 use crate::oracle::leases::{self, Bounds, Leases};
 use crate::oracle::linearizable_history::{self, Conclusion};
-use crate::oracle::linearizable_log::{self, LogEntry, Witness};
+use crate::oracle::linearizable_log::{self, Freshness, LogEntry, Witness};
 use crate::oracle::raft_safety::{self, Configuration, Durable, RaftSafety, Recovered};
 use crate::oracle::revisions::{self, Revisions};
-use crate::oracle::{self, commit_window, durability, serializable, soundness};
+use crate::oracle::{self, commit_window, durability, serializable, soundness, watch};
+use crate::watch_history::{WatchHistory, WatchNumber};
 
 /// Whether a member leads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +40,7 @@ pub(crate) struct Observer {
     history: RefCell<History>,
     next_session: Cell<u32>,
     witness: RefCell<Witness>,
+    freshness: RefCell<Freshness>,
     /// By index: when the first member learnt that the entry is committed. Index 0 is none.
     committed: RefCell<Vec<u64>>,
     /// Index of the last entry that any member has applied.
@@ -53,6 +55,9 @@ pub(crate) struct Observer {
     healed: Cell<Option<Instant>>,
     /// By machine.
     members: RefCell<Vec<View>>,
+    watches: RefCell<WatchHistory>,
+    /// For each stream of watches: the revision up to which all of its watches were told everything.
+    watched: RefCell<Vec<i64>>,
     /// The newest configuration that holds for anybody, and the entry from which it does.
     configuration: RefCell<(u64, Configuration)>,
 }
@@ -89,11 +94,14 @@ impl Observer {
             history: RefCell::default(),
             next_session: Cell::new(0),
             witness: RefCell::new(Witness::with_lease_ttl_min(options.lease_ttl_min())),
+            freshness: RefCell::default(),
             committed: RefCell::new(vec![0]),
             applied: Cell::new(0),
             raft: RefCell::new(RaftSafety::new(&voters)),
             revisions: RefCell::default(),
             agreement: RefCell::default(),
+            watches: RefCell::default(),
+            watched: RefCell::new(vec![0; usize::from(options.watch.streams)]),
             leases: RefCell::default(),
             election_timeout: options.election_timeout(),
             request_timeout: options.request_timeout(),
@@ -138,12 +146,14 @@ impl Observer {
 
     pub(crate) fn invoked(&self, session: u32, request: &Request) -> OperationId {
         let operation = self.history.borrow_mut().invoke(session, request.clone());
+        self.freshness.borrow_mut().invoked(operation);
         self.leases.borrow_mut().invoked(operation, request, self.world.now());
         operation
     }
 
     pub(crate) fn returned(&self, operation: OperationId, outcome: &Outcome, applied_index: Option<u64>) {
         self.history.borrow_mut().returned(operation, outcome.clone());
+        self.check(self.freshness.borrow_mut().returned(&self.history.borrow(), operation));
         // A refusal of another kind, such as a learner's, says nothing of the state that it was given in.
         let tells = match outcome {
             Outcome::Ok(_) => true,
@@ -159,6 +169,27 @@ impl Observer {
 
     pub(crate) fn operations(&self) -> u64 {
         self.history.borrow().operations().len() as u64
+    }
+
+    /// A client asks for a watch.
+    pub(crate) fn watch_asked(&self, request: WatchCreateRequest, is_duplicate: bool) -> WatchNumber {
+        self.watches.borrow_mut().asked(request, is_duplicate)
+    }
+
+    /// A client asks for the end of one.
+    pub(crate) fn watch_cancel_asked(&self, watch: WatchNumber) {
+        self.watches.borrow_mut().cancel_asked(watch);
+    }
+
+    /// A client consumed what it was told by one.
+    pub(crate) fn watch_heard(&self, watch: WatchNumber, response: WatchResponse) {
+        let clock = self.history.borrow().clock();
+        self.watches.borrow_mut().heard(watch, clock, response);
+    }
+
+    /// All watches of a stream were told everything up to `revision`.
+    pub(crate) fn watched_to(&self, stream: u16, revision: i64) {
+        self.watched.borrow_mut()[usize::from(stream)] = revision;
     }
 
     // What members tell.
@@ -451,6 +482,19 @@ impl Observer {
         machines
     }
 
+    /// Whether all watches were told of everything that was written.
+    pub(crate) fn watches_caught_up(&self) -> bool {
+        let members = self.members.borrow();
+        let revisions = members.iter().filter_map(|view| Some(view.kv.as_ref()?.revision()));
+        let last = revisions.max().unwrap_or_default();
+        self.watched.borrow().iter().all(|watched| *watched >= last)
+    }
+
+    /// Up to which revisions the streams of watches were told everything, for a report.
+    pub(crate) fn watched(&self) -> String {
+        format!("streams of watches have come to {:?}", self.watched.borrow())
+    }
+
     /// The faults are over.
     pub(crate) fn healed(&self) {
         self.healed.set(Some(self.world.now()));
@@ -496,6 +540,7 @@ impl Observer {
         self.overrule(serializable::check(history, witness))?;
         self.overrule(commit_window::check(history, witness))?;
         self.overrule(revisions::check(history))?;
+        self.overrule(watch::check(&self.watches.borrow(), witness))?;
         let bounds = Bounds {
             drift_ppm: self.world.drift_range(),
             election_timeout: self.election_timeout,

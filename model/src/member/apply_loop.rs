@@ -212,7 +212,7 @@ impl ApplyLoop {
         let backend = Backend::open(&member.node, kv::PATH, kv::limits(&member.options), skipped).await;
         let backend = backend.map_err(|error| format!("a snapshot from the leader: {error}"))?;
         member.node.failpoint(failpoints::APPLY_AFTER_OPEN_SNAPSHOT).await;
-        member.kv.replace(backend).map_err(|error| format!("a snapshot from the leader: {error}"))?;
+        member.kv.replace(backend).await.map_err(|error| format!("a snapshot from the leader: {error}"))?;
         drop(locked);
         let membership = member.kv.read(|_, tx| Membership::load(tx, member.options.members));
         *member.membership.borrow_mut() = membership?;
