@@ -11,7 +11,7 @@ use vertebra_model::syncs::Sync;
 use vertebra_sim::{Verdict, run_many, schedule_with};
 
 /// Seeds in which a sync that is left out must be found.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 20_000;
 
 /// Those of a database's name.
 const NAMES: [Sync; 3] =
