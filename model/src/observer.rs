@@ -24,6 +24,7 @@ use crate::oracle::linearizable_log::{self, LogEntry, Witness};
 use crate::oracle::raft_safety::{self, Configuration, Durable, RaftSafety, Recovered};
 use crate::oracle::revisions::{self, Revisions};
 use crate::oracle::{self, commit_window, durability, serializable, soundness};
+use crate::response::Response;
 
 /// Whether a member leads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -153,6 +154,9 @@ impl Observer {
             Outcome::Unknown => false,
         };
         if let Some(index) = applied_index.filter(|_| tells) {
+            if let Outcome::Ok(Response::LeaseLeases(_)) = outcome {
+                self.leases.borrow_mut().listed(operation, index);
+            }
             self.witness.borrow_mut().served(operation, index);
         }
     }
@@ -327,6 +331,7 @@ impl Observer {
             0 => !self.world.damages().is_empty(),
             _ => self.is_damaged(member_id(member)) || self.is_damaged(member_id(other)),
         };
+        self.leases.borrow_mut().corrupt();
         self.check(soundness::corruption(other, faults));
     }
 

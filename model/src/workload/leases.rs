@@ -86,6 +86,12 @@ impl Leases {
             Response::LeaseGrant(granted) => self.remember(granted.id),
             Response::LeaseKeepAlive(kept) if kept.ttl == 0 => self.forget(kept.id),
             Response::LeaseTimeToLive(lives) if lives.ttl < 0 => self.forget(lives.id),
+            // Another client's, as a rule: so several of them keep it alive, revoke it, and attach keys to it.
+            Response::LeaseLeases(list) => {
+                if let Some(last) = list.leases.last() {
+                    self.remember(last.id);
+                }
+            }
             _ => {}
         }
     }
