@@ -379,8 +379,10 @@ pub(super) async fn run(member: Rc<Member>) {
         let now = node.monotonic();
         let look = earliest + whole_looks(due.max(now).since(earliest));
         if look > now {
-            // A clock whose drift changes meanwhile does not move the end of a wait.
-            let _ = before(node.sleep((look - now).min(WAIT_MAX)), changed).await;
+            // A clock whose drift changes meanwhile does not move the end of a wait. What is added makes up for rounding:
+            // the clock must have come to the look.
+            let wait = (look - now).min(WAIT_MAX) + Duration::from_micros(1);
+            let _ = before(node.sleep(wait), changed).await;
             continue;
         }
         let expired = member.kv.change_lessor(|lessor| {
