@@ -76,8 +76,12 @@ pub fn command<S: Subject>() -> Command {
         let values = S::defects().into_iter().map(|(name, summary)| PossibleValue::new(name).help(summary));
         PossibleValuesParser::new(values)
     };
+    let faults = || PossibleValuesParser::new(vertebra_sim::schedule::fault_kinds());
     ["sweep", "replay", "shrink", "diff", "bisect"].into_iter().fold(Arguments::command(), |command, verb| {
-        command.mut_subcommand(verb, |verb| verb.mut_arg("defects", |arg| arg.value_parser(defects())))
+        command.mut_subcommand(verb, |verb| {
+            let verb = verb.mut_arg("defects", |arg| arg.value_parser(defects()));
+            verb.mut_arg("faults", |arg| arg.value_parser(faults()).hide_possible_values(true))
+        })
     })
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use clap::{Args, FromArgMatches};
 use vertebra_sim::schedule::Schedule;
-use vertebra_sim::schedule_of;
+use vertebra_sim::schedule_with;
 
 use crate::Subject;
 
@@ -19,13 +19,18 @@ pub struct Changes {
     // `arguments::command` adds the names that the system has.
     #[arg(long = "defect", value_name = "NAME", help_heading = "The system")]
     pub defects: Vec<String>,
+    /// Let one to three faults of this kind, such as `bit-rot`, happen in each run besides those that the seed draws; may be
+    /// repeated
+    // `arguments::command` adds the names that there are.
+    #[arg(long = "fault", value_name = "KIND", help_heading = "The system")]
+    pub faults: Vec<String>,
 }
 
 impl Changes {
     /// The schedule of `seed`, with the changes.
     pub fn schedule<S: Subject>(&self, seed: u64) -> Result<Schedule<S::Options>, String> {
         let mut applied = Ok(());
-        let schedule = schedule_of::<S>(seed, |options| applied = self.apply::<S>(options));
+        let schedule = schedule_with::<S>(seed, &self.added(), |options| applied = self.apply::<S>(options));
         applied.and(schedule)
     }
 
@@ -38,6 +43,9 @@ impl Changes {
 
     /// The first flag that would change `options`: a schedule file holds all of them, so there it has no place.
     pub fn contradiction<S: Subject>(&self, options: &S::Options) -> Result<Option<String>, String> {
+        if let Some(fault) = self.added().first() {
+            return Ok(Some(format!("--fault {fault}")));
+        }
         for change in self.split() {
             let mut changed = options.clone();
             change.apply::<S>(&mut changed)?;
@@ -50,14 +58,21 @@ impl Changes {
 
     /// The same changes, each alone.
     fn split(&self) -> impl Iterator<Item = Self> + use<'_> {
-        let members = self.members.map(|members| Self { members: Some(members), defects: Vec::new() });
-        let defects = self.defects.iter().map(|defect| Self { members: None, defects: vec![defect.clone()] });
+        let members = self.members.map(|members| Self { members: Some(members), ..Self::default() });
+        let defects =
+            self.defects.iter().map(|defect| Self { defects: vec![defect.clone()], ..Self::default() });
         members.into_iter().chain(defects)
     }
 
     /// The defects, each once, in an order that does not depend on that of the flags: it is one profile.
     fn planted(&self) -> BTreeSet<&str> {
         self.defects.iter().map(String::as_str).collect()
+    }
+
+    /// The faults, as above.
+    fn added(&self) -> Vec<&str> {
+        let faults: BTreeSet<&str> = self.faults.iter().map(String::as_str).collect();
+        faults.into_iter().collect()
     }
 
     /// The flags that mean these changes, each after a space.
@@ -68,6 +83,9 @@ impl Changes {
         }
         for defect in self.planted() {
             let _ = write!(flags, " --defect {defect}");
+        }
+        for fault in self.added() {
+            let _ = write!(flags, " --fault {fault}");
         }
         flags
     }
@@ -91,7 +109,7 @@ impl Changes {
 
     /// Whether nothing is changed.
     pub fn is_empty(&self) -> bool {
-        self.members.is_none() && self.defects.is_empty()
+        self.members.is_none() && self.defects.is_empty() && self.faults.is_empty()
     }
 
     /// The name of the file for the schedule of `seed`. Runs of one seed with other changes have other files.
@@ -102,6 +120,9 @@ impl Changes {
         }
         for defect in self.planted() {
             let _ = write!(name, "-{defect}");
+        }
+        for fault in self.added() {
+            let _ = write!(name, "-{fault}");
         }
         name + ".toml"
     }

@@ -19,4 +19,4 @@ pub mod leasepb {
 }
 
 pub use etcdserverpb::*;
-pub use mvccpb::KeyValue;
+pub use mvccpb::{Event, KeyValue};

@@ -1,6 +1,7 @@
 //! A client, as etcd's own behave: it has endpoints and deadlines, tells errors that leave the outcome unknown from
 //! those that do not, and never sends a write twice on its own.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -36,6 +37,8 @@ pub(crate) struct Client {
     options: Rc<Options>,
     session: u32,
     requests: u64,
+    /// The highest revision that it was told of.
+    known_revision: Rc<Cell<i64>>,
     /// Whether it keeps to one member, rather than to all of them.
     bound: bool,
     /// Since when, on its own clock, nobody has answered; and when it last asked who the members are.
@@ -73,7 +76,13 @@ impl Client {
             bound,
             unanswered: None,
             synced,
+            known_revision: Rc::new(Cell::new(1)),
         }
+    }
+
+    /// The highest revision that it was told of, now and later.
+    pub(crate) fn known_revision(&self) -> Rc<Cell<i64>> {
+        Rc::clone(&self.known_revision)
     }
 
     /// Sends a request and waits for its outcome, for as long as its timeout.
@@ -151,6 +160,9 @@ impl Client {
     fn end(&self, operation: OperationId, outcome: &Outcome, applied_index: Option<u64>) {
         record!(self.node, "client", "{}: {}", operation.index(), Told(outcome));
         self.observer.returned(operation, outcome, applied_index);
+        if let Outcome::Ok(response) = outcome {
+            self.known_revision.set(self.known_revision.get().max(response.revision()));
+        }
     }
 
     /// Whether there is a connection to the endpoint at hand.

@@ -23,11 +23,15 @@ pub enum Defect {
     /// etcd-io/etcd#20418: an old leader takes a late acknowledgement of the first attempt for one of the second,
     /// and confirms every read that was queued before it.
     ReuseReadContext,
+    /// The checksums of the database's pages are not looked at.
+    ///
+    /// bbolt's pages have none, so that etcd serves what has rotted in them, until members compare their hashes.
+    UncheckedPages,
 }
 
 impl Defect {
     /// Every defect.
-    pub const ALL: [Self; 2] = [Self::AcknowledgeBeforeSync, Self::ReuseReadContext];
+    pub const ALL: [Self; 3] = [Self::AcknowledgeBeforeSync, Self::ReuseReadContext, Self::UncheckedPages];
 
     /// Its name on the command line and in schedules.
     #[must_use]
@@ -35,6 +39,7 @@ impl Defect {
         match self {
             Self::AcknowledgeBeforeSync => "acknowledge-before-sync",
             Self::ReuseReadContext => "reuse-read-context",
+            Self::UncheckedPages => "unchecked-pages",
         }
     }
 
@@ -46,6 +51,9 @@ impl Defect {
                 "a single member acknowledges before its log is synced (etcd-io/etcd#14370)"
             }
             Self::ReuseReadContext => "ReadIndex contexts are reused over the network (etcd-io/etcd#20418)",
+            Self::UncheckedPages => {
+                "pages of the database are believed without their checksums, as bbolt does it"
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::member::Member;
 use crate::observer::Observer;
 use crate::operator::Operator;
 use crate::options::Options;
+use crate::watcher::Watcher;
 use crate::workload::Workload;
 
 /// How long the cluster has to recover when all faults are healed: a supervisor's delay, some elections that fail,
@@ -40,6 +41,18 @@ pub struct Etcd {
 }
 
 impl Etcd {
+    /// Opens the streams of watches of a client. They are dealt out one by one.
+    fn watch(&self, node: &Node, client: &Client) {
+        let NodeId::Client(number) = node.id() else { return };
+        for stream in
+            (0..self.options.watch.streams).filter(|stream| stream % self.options.clients + 1 == number)
+        {
+            let (observer, options) = (Rc::clone(&self.observer), Rc::clone(&self.options));
+            let watcher = Watcher::new(node.clone(), observer, options, stream, client.known_revision());
+            node.spawn(watcher.run());
+        }
+    }
+
     /// Whether leases that may expire have expired, where a run waits for that.
     fn leases_have_expired(&self) -> bool {
         !self.options.leases.wait_for_expiry || self.observer.leases_have_expired(LONG_LEASE)
@@ -63,6 +76,7 @@ impl System for Etcd {
         vec![
             ("leases", leases),
             ("lease checkpoints", leases && options.leases.checkpoint_interval.is_some()),
+            ("watch", options.watch.streams > 0),
         ]
     }
 
@@ -86,6 +100,7 @@ impl System for Etcd {
         let endpoints = Workload::endpoints(node.id(), self.options.members);
         let client =
             Client::new(node.clone(), Rc::clone(&self.observer), endpoints, Rc::clone(&self.options));
+        self.watch(&node, &client);
         Workload::new(node, client, &self.options, Rc::clone(&self.loads)).run().await;
         self.answered.set(self.answered.get() + 1);
     }
@@ -121,6 +136,7 @@ impl System for Etcd {
             || !self.operator.is_content()
             || !self.leases_have_expired()
             || !self.observer.members_agree()
+            || !self.observer.watches_caught_up()
         {
             world.sleep(LOOK).await;
         }
@@ -128,7 +144,13 @@ impl System for Etcd {
 
     fn unsettled(&self) -> Violation {
         let (answered, clients) = (self.answered.get(), self.options.clients);
-        let clause = if answered < clients { "answers after healing" } else { "converges after healing" };
+        let clause = if answered < clients {
+            "answers after healing"
+        } else if !self.operator.is_content() || !self.observer.members_agree() {
+            "converges after healing"
+        } else {
+            "watches catch up after healing"
+        };
         let rest = answered == clients && self.operator.is_content() && self.observer.members_agree();
         if rest && !self.leases_have_expired() {
             let detail = "some lease does not expire though all faults are over";
@@ -139,9 +161,10 @@ impl System for Etcd {
             clause,
             shape: String::new(),
             detail: format!(
-                "{answered} of {clients} clients were answered; the operator is {}content; {}",
+                "{answered} of {clients} clients were answered; the operator is {}content; {}; {}",
                 if self.operator.is_content() { "" } else { "not " },
-                self.observer.standing()
+                self.observer.standing(),
+                self.observer.watched()
             ),
         }
     }

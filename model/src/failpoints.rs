@@ -92,8 +92,8 @@ const COMPACTION: &[&str] = &[
 
 /// All of them, part by part.
 pub const FAILPOINTS: &[&str] = &join::<
-    { MEMBER.len() + BACKEND.len() + COMPACTION.len() + MEMBERSHIP.len() + LEASES.len() },
->(&[MEMBER, BACKEND, COMPACTION, MEMBERSHIP, LEASES]);
+    { MEMBER.len() + BACKEND.len() + COMPACTION.len() + MEMBERSHIP.len() + LEASES.len() + WATCH.len() },
+>(&[MEMBER, BACKEND, COMPACTION, MEMBERSHIP, LEASES, WATCH]);
 
 /// The lists as one.
 const fn join<const COUNT: usize>(lists: &[&[&'static str]]) -> [&'static str; COUNT] {
@@ -232,4 +232,38 @@ const LEASES: &[&str] = &[
     BEFORE_LOOKUP_WHEN_FORWARD_LEASE_TIME_TO_LIVE,
     LEASE_BEFORE_REVOKE_EXPIRED,
     LEASE_BEFORE_APPLY,
+];
+
+// Watches.
+
+/// Before a response with events, or about progress, goes to the client.
+pub const BEFORE_SEND_WATCH_RESPONSE: &str = "beforeSendWatchResponse";
+/// Before unsynced watchers are looked at.
+pub const BEFORE_SYNC_WATCHERS: &str = "beforeSyncWatchers";
+/// Before victims are sent to again.
+pub const BEFORE_MOVE_VICTIMS: &str = "beforeMoveVictims";
+/// Before it is found out whether watchers are synced, to tell of their progress.
+pub const BEFORE_PROGRESS_IF_SYNC: &str = "beforeProgressIfSync";
+/// When victims were sent to, and are in no group yet. Our own, as those below.
+pub const BEFORE_PLACE_VICTIMS: &str = "beforePlaceVictims";
+/// When a write is done, before watchers are told.
+pub const BEFORE_NOTIFY_WATCHERS: &str = "beforeNotifyWatchers";
+/// When the backend of a snapshot is open, before the watchers know.
+pub const BEFORE_RESTORE_WATCHERS: &str = "beforeRestoreWatchers";
+/// When a watch is in the store, and its client does not know.
+pub const BEFORE_SEND_WATCH_CREATED: &str = "beforeSendWatchCreated";
+/// When a stream of watches has ended, before its watches do.
+pub const BEFORE_CLOSE_WATCH_STREAM: &str = "beforeCloseWatchStream";
+
+/// Those of watches.
+const WATCH: &[&str] = &[
+    BEFORE_SEND_WATCH_RESPONSE,
+    BEFORE_SYNC_WATCHERS,
+    BEFORE_MOVE_VICTIMS,
+    BEFORE_PROGRESS_IF_SYNC,
+    BEFORE_PLACE_VICTIMS,
+    BEFORE_NOTIFY_WATCHERS,
+    BEFORE_RESTORE_WATCHERS,
+    BEFORE_SEND_WATCH_CREATED,
+    BEFORE_CLOSE_WATCH_STREAM,
 ];

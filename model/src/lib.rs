@@ -15,7 +15,7 @@
 //! | the database below the store | [`backend`] |
 //! | leases | [`lessor`] |
 //! | etcd's messages and errors | [`api`], [`error`], [`response`] |
-//! | what clients saw | [`history`] |
+//! | what clients saw | [`history`], [`watch_history`] |
 //! | what the service should do, as naive as it can be said | [`specification`] |
 //! | the guarantees | [`oracle`] |
 //! | bugs that can be switched on | [`Defect`] |
@@ -43,12 +43,14 @@ pub mod response;
 pub mod specification;
 pub mod syncs;
 pub mod wal;
+pub mod watch_history;
+mod watcher;
 mod wire;
 mod workload;
 
 pub use defect::Defect;
 pub use error::Error;
 pub use etcd::Etcd;
-pub use options::{LeaseOptions, LeaseWeights, Options, Traffic, Weights};
+pub use options::{LeaseOptions, LeaseWeights, Options, Traffic, WatchOptions, Weights};
 pub use response::Response;
 pub use workload::Requests;

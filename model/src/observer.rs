@@ -11,7 +11,7 @@ use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Message, MessageType
 use vertebra_sim::atlas::Damage;
 use vertebra_sim::{Instant, NodeId, Violation, World, record};
 
-use crate::api::InternalRaftRequest;
+use crate::api::{InternalRaftRequest, WatchCreateRequest, WatchResponse};
 use crate::cluster::{MemberId, Shown, machine};
 use crate::error::Error;
 use crate::history::{History, OperationId, Outcome, Request};
@@ -23,8 +23,9 @@ use crate::oracle::linearizable_history::{self, Conclusion};
 use crate::oracle::linearizable_log::{self, LogEntry, Witness};
 use crate::oracle::raft_safety::{self, Configuration, Durable, RaftSafety, Recovered};
 use crate::oracle::revisions::{self, Revisions};
-use crate::oracle::{self, commit_window, durability, serializable, soundness};
+use crate::oracle::{self, commit_window, durability, serializable, soundness, watch};
 use crate::response::Response;
+use crate::watch_history::{WatchHistory, WatchNumber};
 
 /// Whether a member leads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,6 +55,9 @@ pub(crate) struct Observer {
     healed: Cell<Option<Instant>>,
     /// By machine.
     members: RefCell<Vec<View>>,
+    watches: RefCell<WatchHistory>,
+    /// For each stream of watches: the revision up to which all of its watches were told everything.
+    watched: RefCell<Vec<i64>>,
     /// The newest configuration that holds for anybody, and the entry from which it does.
     configuration: RefCell<(u64, Configuration)>,
 }
@@ -95,6 +99,8 @@ impl Observer {
             raft: RefCell::new(RaftSafety::new(&voters)),
             revisions: RefCell::default(),
             agreement: RefCell::default(),
+            watches: RefCell::default(),
+            watched: RefCell::new(vec![0; usize::from(options.watch.streams)]),
             leases: RefCell::default(),
             election_timeout: options.election_timeout(),
             request_timeout: options.request_timeout(),
@@ -163,6 +169,27 @@ impl Observer {
 
     pub(crate) fn operations(&self) -> u64 {
         self.history.borrow().operations().len() as u64
+    }
+
+    /// A client asks for a watch.
+    pub(crate) fn watch_asked(&self, request: WatchCreateRequest, is_duplicate: bool) -> WatchNumber {
+        self.watches.borrow_mut().asked(request, is_duplicate)
+    }
+
+    /// A client asks for the end of one.
+    pub(crate) fn watch_cancel_asked(&self, watch: WatchNumber) {
+        self.watches.borrow_mut().cancel_asked(watch);
+    }
+
+    /// A client consumed what it was told by one.
+    pub(crate) fn watch_heard(&self, watch: WatchNumber, response: WatchResponse) {
+        let clock = self.history.borrow().clock();
+        self.watches.borrow_mut().heard(watch, clock, response);
+    }
+
+    /// All watches of a stream were told everything up to `revision`.
+    pub(crate) fn watched_to(&self, stream: u16, revision: i64) {
+        self.watched.borrow_mut()[usize::from(stream)] = revision;
     }
 
     // What members tell.
@@ -345,10 +372,10 @@ impl Observer {
         self.world.damages().iter().any(|damage| damage.member == machine)
     }
 
-    /// The backend of a member is another file now, with nothing of the old one in it.
-    pub(crate) fn replaced_backend(&self, machine: NodeId) {
+    /// The backend of a member is another file, made since that time, with nothing of the old one in it.
+    pub(crate) fn replaced_backend(&self, machine: NodeId, since: Instant) {
         if let NodeId::Member(number) = machine {
-            self.members.borrow_mut()[usize::from(number) - 1].backend_since = self.world.now();
+            self.members.borrow_mut()[usize::from(number) - 1].backend_since = since;
         }
     }
 
@@ -370,10 +397,10 @@ impl Observer {
     }
 
     /// And then in place of its store.
-    pub(crate) fn installed_store(&self, member: u64, index: u64, kv: &Kv) {
+    pub(crate) fn installed_store(&self, member: u64, index: u64, since: Instant, kv: &Kv) {
         self.raft(|raft| raft.restored(member, index));
         self.view(member, |view| view.applied = index);
-        self.replaced_backend(member_id(member));
+        self.replaced_backend(member_id(member), since);
         self.opened(member, kv);
     }
 
@@ -450,6 +477,19 @@ impl Observer {
         machines
     }
 
+    /// Whether all watches were told of everything that was written.
+    pub(crate) fn watches_caught_up(&self) -> bool {
+        let members = self.members.borrow();
+        let revisions = members.iter().filter_map(|view| Some(view.kv.as_ref()?.revision()));
+        let last = revisions.max().unwrap_or_default();
+        self.watched.borrow().iter().all(|watched| *watched >= last)
+    }
+
+    /// Up to which revisions the streams of watches were told everything, for a report.
+    pub(crate) fn watched(&self) -> String {
+        format!("streams of watches have come to {:?}", self.watched.borrow())
+    }
+
     /// The faults are over.
     pub(crate) fn healed(&self) {
         self.healed.set(Some(self.world.now()));
@@ -495,6 +535,7 @@ impl Observer {
         self.overrule(serializable::check(history, witness))?;
         self.overrule(commit_window::check(history, witness))?;
         self.overrule(revisions::check(history))?;
+        self.overrule(watch::check(&self.watches.borrow(), witness))?;
         let bounds = Bounds {
             drift_ppm: self.world.drift_range(),
             election_timeout: self.election_timeout,

@@ -3,6 +3,7 @@
 //! Each seed draws its own, so that small limits, at which the bugs were, occur as often as the defaults.
 
 mod leases;
+mod watch;
 
 use std::time::Duration;
 
@@ -20,12 +21,13 @@ use crate::syncs::{SkippedSyncs, Sync};
 use crate::{oracle, wire};
 
 pub use leases::{LeaseOptions, LeaseWeights};
+pub use watch::WatchOptions;
 
 /// What a member keeps on its disk, by purpose. The names of snapshots begin with their terms, in 16 hexadecimal digits.
 const FILES: &[FileClass] = &[
-    FileClass { name: "log", prefix: "wal/" },
-    FileClass { name: "snapshot", prefix: "snap/0" },
-    FileClass { name: BACKEND_FILES, prefix: "snap/db" },
+    FileClass { name: "log", prefix: "wal/", finds_lost_writes: false },
+    FileClass { name: "snapshot", prefix: "snap/0", finds_lost_writes: true },
+    FileClass { name: BACKEND_FILES, prefix: "snap/db", finds_lost_writes: true },
 ];
 
 /// What a member adds to two election timeouts when it waits for a result. etcd: 5 s.
@@ -101,6 +103,9 @@ pub struct Options {
     pub message_bytes_max: u64,
     /// Messages with entries to one member that may wait for their acknowledgement.
     pub messages_inflight_max: u16,
+    /// Watches.
+    #[serde(default)]
+    pub watch: WatchOptions,
     /// Bytes of a request at most. etcd: 1.5 MiB.
     #[serde(default = "request_bytes_max")]
     pub request_bytes_max: usize,
@@ -223,6 +228,7 @@ impl Options {
             wal_segment_bytes: storage.magnitude(1 << 10, 64 << 10),
             message_bytes_max: *storage.weighted(&[(6, 1 << 20), (2, 256), (2, 0)]),
             messages_inflight_max: *storage.weighted(&[(6, 512), (2, 2), (2, 16)]),
+            watch: WatchOptions::draw(streams),
             leases: LeaseOptions::draw(streams),
             request_bytes_max: match limits.chance(700_000) {
                 true => request_bytes_max(),
@@ -248,6 +254,7 @@ impl Options {
         Self {
             members: 3,
             spares: 0,
+            watch: WatchOptions::default(),
             strict_reconfiguration: true,
             clients: 3,
             defects: Vec::new(),
@@ -326,6 +333,7 @@ impl Options {
         if self.messages_inflight_max == 0 {
             return refuse("messages_inflight_max: it must be at least 1");
         }
+        self.watch.check()?;
         self.leases.check()?;
         if self.request_bytes_max < 4 << 10 {
             return refuse("request_bytes_max: it must be at least 4,096");

@@ -93,6 +93,19 @@ impl Specification {
     /// `KeyNotFound`, `FutureRevision`, `Compacted`, `InvalidSortOption`, `UnknownMethod`; `LeaseNotFound`,
     /// `LeaseExists`, `LeaseTtlTooLarge`. Nothing changes then.
     pub fn apply(&mut self, request: &InternalRaftRequest) -> Result<Response, Error> {
+        self.apply_and_tell(request, &mut Vec::new())
+    }
+
+    /// The same; adds the keys that it changed to `changed`, in the order of the changes.
+    ///
+    /// # Errors
+    ///
+    /// As above. What is in `changed` then means nothing.
+    pub(crate) fn apply_and_tell(
+        &mut self,
+        request: &InternalRaftRequest,
+        changed: &mut Vec<Bytes>,
+    ) -> Result<Response, Error> {
         if let Some(compaction) = &request.compaction {
             return self.compact(compaction.revision);
         }
@@ -100,23 +113,22 @@ impl Specification {
             return self.grant(grant).map(Response::LeaseGrant);
         }
         if let Some(revoke) = &request.lease_revoke {
-            return self.revoke(revoke).map(Response::LeaseRevoke);
+            return self.revoke(revoke, changed).map(Response::LeaseRevoke);
         }
         if request.lease_checkpoint.is_some() {
             let header = header(self.revision);
             return Ok(Response::LeaseCheckpoint(LeaseCheckpointResponse { header }));
         }
         let next = self.revision + 1;
-        let mut changed = Vec::new();
         let result = match (&request.put, &request.delete_range, &request.txn) {
             (Some(put), _, _) => {
-                self.check_lease(put).and_then(|()| self.put(put, &mut changed)).map(Response::Put)
+                self.check_lease(put).and_then(|()| self.put(put, changed)).map(Response::Put)
             }
-            (_, Some(deletion), _) => Ok(Response::DeleteRange(self.delete(deletion, &mut changed))),
+            (_, Some(deletion), _) => Ok(Response::DeleteRange(self.delete(deletion, changed))),
             (_, _, Some(txn)) => {
                 let decided = self.decide(txn, self.revision);
                 self.check(&decided, self.revision, self.compacted).and_then(|()| {
-                    let mut response = self.execute(&decided, &mut changed)?;
+                    let mut response = self.execute(&decided, changed)?;
                     response.header = header(if changed.is_empty() { self.revision } else { next });
                     Ok(Response::Txn(response))
                 })
@@ -169,15 +181,20 @@ impl Specification {
     }
 
     /// Takes a lease away, and with it every key that has it.
-    fn revoke(&mut self, request: &LeaseRevokeRequest) -> Result<LeaseRevokeResponse, Error> {
+    fn revoke(
+        &mut self,
+        request: &LeaseRevokeRequest,
+        changed: &mut Vec<Bytes>,
+    ) -> Result<LeaseRevokeResponse, Error> {
         let Leases::Granted { ttls, .. } = &mut self.leases else { return Err(Error::LeaseNotFound) };
         if ttls.remove(&request.id).is_none() {
             return Err(Error::LeaseNotFound);
         }
         let next = self.revision + 1;
-        for values in self.keys.values_mut() {
+        for (key, values) in &mut self.keys {
             let has_it = matches!(values.last(), Some((_, Some(kv))) if kv.lease == request.id);
             if has_it {
+                changed.push(key.clone());
                 values.push((next, None));
                 self.revision = next;
             }
@@ -314,7 +331,7 @@ impl Specification {
     }
 
     /// What `key` was at the end of `revision`.
-    fn value(&self, key: &[u8], revision: i64) -> Option<&KeyValue> {
+    pub(crate) fn value(&self, key: &[u8], revision: i64) -> Option<&KeyValue> {
         let values = self.keys.get(key)?;
         values.iter().rev().find(|(since, _)| *since <= revision)?.1.as_ref()
     }

@@ -4,6 +4,8 @@
 //! Proposals and snapshots go over ordered connections, as in etcd, where a duplicated proposal would be applied
 //! twice. So do the requests of clients.
 
+mod watch;
+
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
@@ -18,10 +20,14 @@ use crate::error::Error;
 use crate::history::{OperationId, Request};
 use crate::response::Response;
 
+pub use watch::{WatchDown, WatchUp};
+
 /// Where members listen to each other.
 pub const PEER_PORT: u16 = 2380;
 /// Where members listen to clients.
 pub const CLIENT_PORT: u16 = 2379;
+/// Where members listen to clients that watch. etcd has these streams on the same port.
+pub const WATCH_PORT: u16 = 2378;
 /// Where members listen to each other's questions about leases. etcd: HTTP requests to the port of peers.
 pub const LEASE_PORT: u16 = 2383;
 
@@ -48,6 +54,9 @@ pub const MESSAGES: &[&str] = &[
     "lease-answer",
     "client-request",
     "client-reply",
+    "watch-request",
+    "watch-consumed",
+    "watch-response",
     "cluster-request",
     "cluster-reply",
 ];

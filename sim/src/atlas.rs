@@ -205,7 +205,7 @@ impl World {
         }
     }
 
-    /// Forgets the damage that the system has made good, or that did not come about.
+    /// Forgets the damage that the system has made good. What is in doubt stays: more may be damaged yet.
     fn review_damages(&self) {
         let atlas = self.atlas();
         if atlas.damages.borrow().is_empty() {
@@ -213,13 +213,17 @@ impl World {
         }
         let cluster = atlas.cluster.borrow();
         let sound = |damage: &Damage| cluster.as_ref().is_some_and(|cluster| cluster.is_sound(damage));
-        atlas.damages.borrow_mut().retain(|(damage, _)| !sound(damage));
+        atlas.damages.borrow_mut().retain(|(damage, doubt)| doubt.is_some() || !sound(damage));
     }
 
     /// Decides on faults that waited for what their members would do, and will not any more.
     pub(crate) fn resolve_doubts(&self) {
         self.atlas().damages.borrow_mut().retain_mut(|(damage, doubt)| match doubt.take() {
-            Some(doubt) => self.came_about(damage.member, doubt),
+            Some(doubt) => {
+                // It happened at some time until now.
+                damage.since = self.now();
+                self.came_about(damage.member, doubt)
+            }
             None => true,
         });
     }

@@ -69,12 +69,27 @@ pub fn schedule_of<S: System>(
     seed: u64,
     adjust: impl FnOnce(&mut S::Options),
 ) -> Result<Schedule<S::Options>, String> {
+    schedule_with::<S>(seed, &[], adjust)
+}
+
+/// As [`schedule_of`], with faults of the kinds of these names besides those that the seed has.
+///
+/// # Errors
+///
+/// As there, and when there is no such kind of fault.
+pub fn schedule_with<S: System>(
+    seed: u64,
+    added: &[&str],
+    adjust: impl FnOnce(&mut S::Options),
+) -> Result<Schedule<S::Options>, String> {
     let streams = Streams::new(seed);
     let mut options = S::options(&streams);
     adjust(&mut options);
     let shape = S::shape(&options)?;
     let settle_max = S::settle_max(&options);
-    Ok(schedule::generate(&streams, &shape).into_schedule(S::NAME, seed, settle_max, options))
+    let mut generated = schedule::generate(&streams, &shape);
+    added.iter().try_for_each(|kind| generated.add(&streams, &shape, kind))?;
+    Ok(generated.into_schedule(S::NAME, seed, settle_max, options))
 }
 
 /// Runs `schedule` on a thread of its own: what std and its libraries keep per thread then starts afresh, so that

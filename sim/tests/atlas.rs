@@ -13,8 +13,11 @@ use vertebra_sim::schedule::{
 };
 use vertebra_sim::{Node, NodeId, OpenMode, Report, System, Violation, World, run, schedule_of};
 
-const FILES: &[FileClass] =
-    &[FileClass { name: "log", prefix: "log/" }, FileClass { name: "unused", prefix: "unused/" }];
+const FILES: &[FileClass] = &[class("log", "log/"), class("unused", "unused/")];
+
+const fn class(name: &'static str, prefix: &'static str) -> FileClass {
+    FileClass { name, prefix, finds_lost_writes: true }
+}
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 struct Options {

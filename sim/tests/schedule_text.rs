@@ -11,7 +11,10 @@ use vertebra_sim::schedule::{
 
 const SHAPE: Shape = Shape {
     failpoints: &["beforeSave", "afterSave"],
-    files: &[FileClass { name: "log", prefix: "wal/" }, FileClass { name: "snapshot", prefix: "snap/" }],
+    files: &[
+        FileClass { name: "log", prefix: "wal/", finds_lost_writes: false },
+        FileClass { name: "snapshot", prefix: "snap/", finds_lost_writes: true },
+    ],
     ..Shape::new(3, 2)
 };
 

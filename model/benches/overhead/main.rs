@@ -20,7 +20,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use vertebra_model::{LeaseOptions, LeaseWeights, Options, Traffic, Weights};
+use vertebra_model::{LeaseOptions, LeaseWeights, Options, Traffic, WatchOptions, Weights};
 use vertebra_sim::schedule::{DamageMax, Disk, Link, Network, Operations, Schedule};
 use vertebra_sim::time::text;
 
@@ -218,6 +218,7 @@ fn options() -> Options {
         txn_ops_max: 128,
         backlog_max: 5_000,
         operations: Operations::default(),
+        watch: WatchOptions::default(),
         traffic: Traffic {
             request_timeout: Duration::from_secs(1),
             think_time_max: Duration::from_millis(100),

@@ -55,7 +55,12 @@ pub(super) struct Database {
 
 impl Database {
     /// Opens the file at `path`, or makes it. What an earlier process left unsynced is synced.
-    pub(super) async fn open(node: &Node, path: &str, skipped: SkippedSyncs) -> Result<Self, BackendError> {
+    pub(super) async fn open(
+        node: &Node,
+        path: &str,
+        unchecked: bool,
+        skipped: SkippedSyncs,
+    ) -> Result<Self, BackendError> {
         let disk = node.disk();
         let temporary = temporary(path);
         if disk.exists(&temporary) {
@@ -74,12 +79,7 @@ impl Database {
         let file = disk.open(path, OpenMode::Existing).await?;
         let length = usize::try_from(file.length().await?).unwrap_or(usize::MAX);
         let bytes = Bytes::from(file.read_at(0, length).await?);
-        let opened = read(&bytes).map_err(|(page, reason)| BackendError::Damaged {
-            path: path.to_owned(),
-            page,
-            reason,
-        })?;
-        let (trees, pages, transaction) = opened;
+        let (trees, pages, transaction) = read(&bytes, unchecked).map_err(damaged(path))?;
         let database = Self { disk, file, skipped, trees, pages, transaction, image: Vec::new() };
         database.sync(Sync::BackendOpenFile).await?;
         database.sync_directory(path, Sync::BackendOpenDirectory).await?;
@@ -256,9 +256,18 @@ impl Nodes<'_> {
     }
 }
 
+fn damaged(path: &str) -> impl Fn((u32, &'static str)) -> BackendError {
+    |(page, reason)| BackendError::Damaged { path: path.to_owned(), page, reason }
+}
+
+/// Whether a file with these bytes would be opened.
+pub(super) fn verify(path: &str, bytes: &Bytes, unchecked: bool) -> Result<(), BackendError> {
+    read(bytes, unchecked).map(|_| ()).map_err(damaged(path))
+}
+
 /// What is in a file: its trees, its free pages, and the number of the last commit; or which page is damaged, and what
 /// is wrong with it.
-fn read(bytes: &Bytes) -> Result<(Trees, FreePages, u64), (u32, &'static str)> {
+fn read(bytes: &Bytes, unchecked: bool) -> Result<(Trees, FreePages, u64), (u32, &'static str)> {
     if bytes.len() < META_PAGES as usize * PAGE_BYTES {
         return Err((0, "the file ends before the first node"));
     }
@@ -272,7 +281,7 @@ fn read(bytes: &Bytes) -> Result<(Trees, FreePages, u64), (u32, &'static str)> {
     }
     let mut is_used = vec![false; meta.pages as usize];
     is_used[..META_PAGES as usize].fill(true);
-    let mut reader = Reader { bytes, is_used };
+    let mut reader = Reader { bytes, unchecked, is_used };
     let mut trees = Trees::default();
     for (tree, root) in trees.iter_mut().zip(meta.roots) {
         if let Some(place) = root {
@@ -284,6 +293,7 @@ fn read(bytes: &Bytes) -> Result<(Trees, FreePages, u64), (u32, &'static str)> {
 
 struct Reader<'a> {
     bytes: &'a Bytes,
+    unchecked: bool,
     is_used: Vec<bool>,
 }
 
@@ -305,7 +315,11 @@ impl Reader<'_> {
         used.fill(true);
         let bytes = self.bytes.slice(first * PAGE_BYTES..(first + pages) * PAGE_BYTES);
         let out_of_order = || damaged("its keys are out of order");
-        let entries = match page::decode(place, bytes).map_err(damaged)? {
+        if !self.unchecked && !page::matches(place, &bytes) {
+            return Err(damaged("its checksum does not match"));
+        }
+        let decoded = page::decode(bytes).ok_or_else(|| damaged("it does not hold what it says"));
+        let entries = match decoded? {
             Decoded::Leaf(entries) => {
                 are_between(&entries, low, high).then_some(()).ok_or_else(out_of_order)?;
                 Entries::Leaf(entries)

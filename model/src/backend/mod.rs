@@ -63,18 +63,21 @@ pub use read::ReadTx;
 
 use crate::syncs::SkippedSyncs;
 
-/// When writes are committed.
+/// When writes are committed, and what is believed of them later.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// The longest time that they wait; etcd's default is 100 ms.
     pub batch_interval: Duration,
     /// The number of writes from which on they do not wait; etcd's default is 10,000.
     pub batch_limit: usize,
+    /// Whether a file is opened without a look at the checksums of its nodes. It is, as bbolt has none, where that defect is
+    /// planted.
+    pub unchecked_pages: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { batch_interval: Duration::from_millis(100), batch_limit: 10_000 }
+        Self { batch_interval: Duration::from_millis(100), batch_limit: 10_000, unchecked_pages: false }
     }
 }
 
@@ -143,7 +146,7 @@ impl Backend {
         limits: Limits,
         skipped: SkippedSyncs,
     ) -> Result<Self, BackendError> {
-        let database = Database::open(node, path, skipped).await?;
+        let database = Database::open(node, path, limits.unchecked_pages, skipped).await?;
         let view = ReadTx::new(database.trees());
         let (bytes, bytes_in_use) = (database.bytes(), database.bytes_in_use());
         let buffer = WriteBuffer::default();
@@ -239,15 +242,17 @@ impl Backend {
         Ok(())
     }
 
-    /// Commits, and gives a consistent copy of the file.
+    /// Commits, and gives a consistent copy of the file. Nobody is given what was damaged since it was opened.
     ///
     /// # Errors
     ///
-    /// Those of the disk. The process must end then.
+    /// Those of the disk, and damage. The process must end then.
     pub async fn snapshot(&self) -> Result<Bytes, BackendError> {
         let mut batch = self.lock().await;
         batch.commit().await?;
-        batch.writer().database.read().await
+        let bytes = batch.writer().database.read().await?;
+        database::verify(&self.0.path, &bytes, self.0.limits.unchecked_pages)?;
+        Ok(bytes)
     }
 
     /// The size of the file, free pages included, in bytes.

@@ -147,15 +147,13 @@ pub(super) fn encode(node: &Node, bytes: &mut Vec<u8>) -> Place {
     Place { page: 0, pages: pages as u32, checksum: crc32c::crc32c(&bytes[start..]) }
 }
 
-/// What the pages at `place`, which are `bytes`, say, or what is wrong with them.
-pub(super) fn decode(place: Place, mut bytes: Bytes) -> Result<Decoded, &'static str> {
-    if crc32c::crc32c(&bytes) != place.checksum {
-        return Err("its checksum does not match");
-    }
-    decode_entries(&mut bytes).ok_or("it does not hold what it says")
+/// Whether these are the pages that belong at `place`.
+pub(super) fn matches(place: Place, bytes: &Bytes) -> bool {
+    crc32c::crc32c(bytes) == place.checksum
 }
 
-fn decode_entries(bytes: &mut Bytes) -> Option<Decoded> {
+/// What the pages of a node say, if it is what a node can say.
+pub(super) fn decode(mut bytes: Bytes) -> Option<Decoded> {
     let kind = bytes.try_get_u8().ok()?;
     let count = bytes.try_get_u32_le().ok()?;
     let part = |bytes: &mut Bytes, length| (length <= bytes.len()).then(|| bytes.split_to(length));
@@ -164,15 +162,15 @@ fn decode_entries(bytes: &mut Bytes) -> Option<Decoded> {
             let mut entries = Vec::new();
             for _ in 0..count {
                 let (key, value) = (bytes.try_get_u32_le().ok()?, bytes.try_get_u32_le().ok()?);
-                entries.push((part(bytes, key as usize)?, part(bytes, value as usize)?));
+                entries.push((part(&mut bytes, key as usize)?, part(&mut bytes, value as usize)?));
             }
             Some(Decoded::Leaf(entries))
         }
         BRANCH => {
             let mut children = Vec::new();
             for _ in 0..count {
-                let (key, place) = (bytes.try_get_u32_le().ok()?, Place::take(bytes)?);
-                children.push((part(bytes, key as usize)?, place));
+                let (key, place) = (bytes.try_get_u32_le().ok()?, Place::take(&mut bytes)?);
+                children.push((part(&mut bytes, key as usize)?, place));
             }
             Some(Decoded::Branch(children))
         }

@@ -196,23 +196,29 @@ impl ApplyLoop {
             when = |run| run.members > 1
         );
         member.node.failpoint(failpoints::APPLY_BEFORE_OPEN_SNAPSHOT).await;
+        sometimes!(
+            member.node,
+            "a snapshot is installed while the backend is defragmented",
+            member.backend_file.try_lock().is_err(),
+            when = |run| run.members > 1
+        );
         let _file = member.backend_file.lock().await;
         // Nothing may be on its way to the old backend when another file gets its name.
         let old = member.kv.backend();
-        let locked = old.lock().await;
+        let (locked, began) = (old.lock().await, member.node.world().now());
         let skipped = member.options.skipped_syncs();
         let taken = snapshots::take_database(&member.node.disk(), index, kv::PATH, skipped).await;
         taken.map_err(|error| format!("a snapshot from the leader: {error}"))?;
         let backend = Backend::open(&member.node, kv::PATH, kv::limits(&member.options), skipped).await;
         let backend = backend.map_err(|error| format!("a snapshot from the leader: {error}"))?;
         member.node.failpoint(failpoints::APPLY_AFTER_OPEN_SNAPSHOT).await;
-        member.kv.replace(backend).map_err(|error| format!("a snapshot from the leader: {error}"))?;
+        member.kv.replace(backend).await.map_err(|error| format!("a snapshot from the leader: {error}"))?;
         drop(locked);
         let membership = member.kv.read(|_, tx| Membership::load(tx, member.options.members));
         *member.membership.borrow_mut() = membership?;
         let revision = member.kv.revision();
         record!(member.node, "apply", "snapshot {}/{}: revision {}", index, term, revision);
-        member.observer.installed_store(member.id, index, &member.kv);
+        member.observer.installed_store(member.id, index, began, &member.kv);
         member.applied.set(index);
         (self.snapshot_index, self.term) = (index, term);
         member.become_whole();

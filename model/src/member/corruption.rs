@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use prost::Message as _;
 use vertebra_sim::network::Connection;
-use vertebra_sim::{before, record};
+use vertebra_sim::{before, record, sometimes};
 
 use super::raft_loop::Input;
 use super::{Member, Proposal, member_id};
@@ -51,6 +51,7 @@ impl Member {
         for (id, told) in self.hashes_of_others(own.revision).await {
             if let Some((other, _)) = told
                 && other.compact_revision == own.compact_revision
+                && other.revision == own.revision
                 && other.hash != own.hash
             {
                 self.observer.found_corrupt(self.id, id);
@@ -89,7 +90,19 @@ impl Member {
             return Ok(());
         }
         for (id, told) in others {
+            sometimes!(
+                self.node,
+                "a member cannot be compared with the leader now",
+                told.is_none(),
+                when = |run| run.members > 1
+            );
             let Some((other, at)) = told else { continue };
+            sometimes!(
+                self.node,
+                "hashes are not compared over a compaction",
+                other.compact_revision != first.compact_revision,
+                when = |run| run.members > 1
+            );
             let ahead = at > revision || other.compact_revision > second.compact_revision;
             let differs = other.compact_revision == first.compact_revision && other.hash != first.hash;
             if ahead || differs {
@@ -126,7 +139,18 @@ impl Member {
                 }
                 return;
             }
+            sometimes!(
+                self.node,
+                "a member lacks the hash of a compaction",
+                missing,
+                when = |run| run.members > 1
+            );
             if !missing {
+                sometimes!(
+                    self.node,
+                    "all members have the same hash of a compaction",
+                    when = |run| run.members > 1
+                );
                 *checked = own.revision;
                 return;
             }

@@ -13,9 +13,12 @@ use vertebra_sim::{Node, record, sometimes};
 use super::alarms::Alarms;
 use super::compaction::{Compactions, Job};
 use super::consistent_index::{self, ConsistentIndex};
-use crate::api::{InternalRaftRequest, KeyValue};
+use super::watches::{Held, Watches};
+use crate::api::{Event, InternalRaftRequest, KeyValue};
 use crate::backend::{Backend, BackendError, BatchTx, Limits, ReadTx};
+use crate::defect::Defect;
 use crate::error::Error;
+use crate::failpoints;
 use crate::lessor::Lessor;
 use crate::mvcc::{KvHash, RestoreError, Restored, Store};
 use crate::options::Options;
@@ -46,6 +49,7 @@ pub(crate) struct Kv {
     /// Index of the last entry whose changes readers see.
     visible: Cell<u64>,
     compactions: Compactions,
+    watches: Watches,
     alarms: Alarms,
     /// Ends the commits of the backend at intervals.
     closing: RefCell<Option<oneshot::Sender<()>>>,
@@ -74,6 +78,7 @@ impl Kv {
             lessor: RefCell::new(Lessor::new(leases::terms(options))),
             leases_changed: Notify::new(),
             compactions: Compactions::default(),
+            watches: Watches::new(options),
             alarms: Alarms::default(),
             closing: RefCell::default(),
         };
@@ -88,7 +93,10 @@ impl Kv {
     ///
     /// What is derived from the backend is recovered here, each part from the new one: the consistent index first,
     /// since a commit would write the old one into the new backend.
-    pub(super) fn replace(&self, backend: Backend) -> Result<(), KvError> {
+    /// The watchers stay: what they were not told of, the new backend knows.
+    pub(super) async fn replace(&self, backend: Backend) -> Result<(), KvError> {
+        self.node.failpoint(failpoints::BEFORE_RESTORE_WATCHERS).await;
+        let _held = self.watches.lock().await;
         self.state.index.load(&backend.read());
         let Restored { store, unfinished, leases } = restore(&backend)?;
         *self.state.store.borrow_mut() = store;
@@ -106,6 +114,9 @@ impl Kv {
         self.attach();
         self.alarms.restore(&self.backend().read());
         self.resume(unfinished);
+        let restored = self.watches.watchers().borrow_mut().restore();
+        sometimes!(self.node, "a snapshot from the leader comes while watches are synced", restored > 0);
+        self.watches.unsynced_came();
         Ok(())
     }
 
@@ -159,6 +170,10 @@ impl Kv {
         &self.alarms
     }
 
+    pub(super) fn watches(&self) -> &Watches {
+        &self.watches
+    }
+
     pub(super) fn compactions(&self) -> &Compactions {
         &self.compactions
     }
@@ -182,9 +197,38 @@ impl Kv {
         &self,
         write: impl FnOnce(&mut Store, &mut BatchTx) -> T,
     ) -> Result<T, BackendError> {
-        let result = self.write_unseen(write).await?;
+        let mut tx = self.backend().lock().await;
+        self.state.index.locked_inside_apply();
+        let result = write(&mut self.state.store.borrow_mut(), &mut tx);
+        // As in etcd, watchers are told first: one can know of a write that readers do not see yet.
+        let _held = self.notify_watchers(&tx).await;
+        tx.unlock().await?;
         self.publish();
         Ok(result)
+    }
+
+    /// Tells the synced watchers of the revision that is being written, if there is one. No watch begins and none is
+    /// synced until what is returned is dropped.
+    async fn notify_watchers(&self, tx: &BatchTx) -> Option<Held<'_>> {
+        let (seen, written) = {
+            let store = self.state.store.borrow();
+            (store.revision(), store.written_revision())
+        };
+        if written == seen {
+            return None;
+        }
+        self.node.failpoint(failpoints::BEFORE_NOTIFY_WATCHERS).await;
+        let held = self.watches.lock().await;
+        if self.watches.any_synced() {
+            let events: Vec<_> = Store::records(tx, written).into_iter().map(Event::from).collect();
+            let victims = self.watches.watchers().borrow_mut().notify(written, &events);
+            if victims > 0 {
+                record!(self.node, "watch", "{} watchers have no room for revision {}", victims, written);
+                sometimes!(self.node, "a synced watcher becomes a victim");
+                self.watches.victims_came();
+            }
+        }
+        Some(held)
     }
 
     /// The same, but readers see nothing of it yet.
@@ -261,7 +305,11 @@ fn restore(backend: &Backend) -> Result<Restored, RestoreError> {
 
 /// How the options want commits to be gathered.
 pub(super) fn limits(options: &Options) -> Limits {
-    Limits { batch_interval: options.backend_batch_interval, batch_limit: options.backend_batch_limit }
+    Limits {
+        batch_interval: options.backend_batch_interval,
+        batch_limit: options.backend_batch_limit,
+        unchecked_pages: options.has(Defect::UncheckedPages),
+    }
 }
 
 impl durability::Records for Kv {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use vertebra_sim::network::Connection;
-use vertebra_sim::record;
+use vertebra_sim::{record, sometimes};
 
 use super::Member;
 use crate::backend::DefragmentError;
@@ -61,12 +61,20 @@ impl Member {
     /// Defragments the backend, while entries go on being applied. Nobody may put another file in its place meanwhile
     /// (etcd-io/etcd#20271).
     pub(super) async fn defragment(&self) -> Result<(), Error> {
+        sometimes!(
+            self.node,
+            "a defragmentation waits for a snapshot to be installed",
+            self.backend_file.try_lock().is_err(),
+            when = |run| run.members > 1
+        );
         let _file = self.backend_file.lock().await;
-        let before = self.kv.backend().size();
+        let (before, began) = (self.kv.backend().size(), self.node.world().now());
         match self.kv.backend().defragment().await {
             Ok(()) => {
                 let after = self.kv.backend().size();
                 record!(self.node, "member", "defragmented: {} bytes of {}", after, before);
+                // It was written from what is in memory.
+                self.observer.replaced_backend(self.node.id(), began);
                 Ok(())
             }
             // The old file is in service as before.

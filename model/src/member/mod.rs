@@ -15,6 +15,8 @@
 //! | the backend's own | commits what was applied, again and again |
 //! | `compaction` | removes what a compaction left no use for |
 //! | `server` | answers clients |
+//! | `watch_server` | serves streams of watches |
+//! | `watches` | tells watchers what they missed |
 //! | `read_loop` | finds the index at which linearizable reads are up to date |
 //! | `leases` | answers clients and other members about leases; as the leader, lets leases expire |
 //! | `peers` | passes proposals on to the leader, sends and receives snapshots |
@@ -41,13 +43,15 @@ mod read_loop;
 mod recovery;
 mod server;
 mod snapshots;
+mod watch_server;
+mod watches;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use tokio::sync::{Mutex, Notify, oneshot};
-use vertebra_sim::{Node, NodeId, record};
+use vertebra_sim::{Node, NodeId, record, sometimes};
 
 pub(crate) use self::kv::Kv;
 use self::membership::Membership;
@@ -174,6 +178,8 @@ impl Member {
         node.spawn(read_loop::run(Rc::clone(&member), waiting_reads));
         node.spawn(peers::forward(Rc::clone(&member), forwarded));
         node.spawn(peers::listen(Rc::clone(&member)));
+        node.spawn(watches::sync_loop(Rc::clone(&member)));
+        node.spawn(watches::victims_loop(Rc::clone(&member)));
         node.spawn(leases::listen(Rc::clone(&member)));
         node.spawn(leases::run(Rc::clone(&member)));
         node.spawn(conf_change::publish(Rc::clone(&member)));
@@ -196,6 +202,7 @@ impl Member {
         }
         self.node.spawn(maintenance::listen(Rc::clone(&self)));
         self.node.spawn(cluster_service::listen(Rc::clone(&self)));
+        self.node.spawn(watch_server::listen(Rc::clone(&self)));
         server::listen(Rc::clone(&self)).await;
     }
 
@@ -207,6 +214,12 @@ impl Member {
     fn become_whole(&self) {
         if !self.whole.replace(true) {
             record!(self.node, "member", "has its store again");
+            sometimes!(
+                self.node,
+                "a member that lost its store gets another",
+                when = |run| run.members > 1
+                    && run.any_fault(&["bit-rot", "misdirected-write", "phantom-write"])
+            );
             self.became_whole.notify_waiters();
         }
     }

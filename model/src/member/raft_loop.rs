@@ -190,7 +190,14 @@ impl RaftLoop {
     /// nothing, and nobody could send it a store.
     fn may_tick(&self) -> bool {
         let raft = &self.raft.raft;
-        self.member.is_whole() || raft.election_elapsed + 1 < raft.randomized_election_timeout()
+        let may = self.member.is_whole() || raft.election_elapsed + 1 < raft.randomized_election_timeout();
+        sometimes!(
+            self.member.node,
+            "a member without its store does not stand for election",
+            !may,
+            when = |run| run.members > 1 && run.any_fault(&["bit-rot", "misdirected-write", "phantom-write"])
+        );
+        may
     }
 
     /// Whether the store is lost, and no other has come from the leader. Once one is accepted, Raft would take another in

@@ -49,13 +49,32 @@ pub(super) async fn recover(
     let opened = Wal::open(node, member, options.wal_segment_bytes, options.skipped_syncs()).await;
     if let Err(WalError::Damaged { .. } | WalError::Gap { .. }) = &opened {
         observer.found_damage(node.id(), "log");
+        sometimes!(node, "a member refuses to start over a damaged log", when = |run| run.fault("bit-rot"));
     }
+    let is_unreadable = matches!(opened, Err(WalError::Disk(_)));
+    sometimes!(
+        node,
+        "a member cannot read its log",
+        is_unreadable,
+        when = |run| run.any_fault(&["read-error", "disk-error"])
+    );
     let (wal, logged) = opened.map_err(|error| error.to_string())?;
     let Logged { member, mut hard_state, snapshots: recorded, mut entries } = logged;
     inventory.has_log(node.id());
     let (newest, damaged) = snapshots::newest(node, &recorded).await.map_err(|error| error.to_string())?;
     if damaged {
         observer.found_damage(node.id(), "snapshot");
+        sometimes!(
+            node,
+            "a damaged snapshot is set aside",
+            when = |run| run.any_fault(&["bit-rot", "misdirected-write", "phantom-write"])
+        );
+        sometimes!(
+            node,
+            "a member goes back to an older snapshot",
+            newest.is_some(),
+            when = |run| run.any_fault(&["bit-rot", "misdirected-write", "phantom-write"])
+        );
     }
     let base = base(newest.map_or((0, 0), |newest| (newest.index, newest.term)), &recorded, &entries);
     let (index, term) = base;
@@ -141,7 +160,7 @@ pub(super) async fn recover(
 /// A damaged backend is set aside. The log and the votes are whole, and the member takes part with them; the store must
 /// come from the leader. While there is no snapshot, the log itself has everything.
 async fn open(node: &Node, options: &Options, observer: &Observer, index: u64) -> Result<(Kv, bool), String> {
-    let disk = node.disk();
+    let (disk, began) = (node.disk(), node.world().now());
     let (mut kv, mut is_other) = open_own(node, options, observer).await?;
     let waits = disk.exists(&snapshots::database_path(index));
     if kv.visible_index() < index && waits {
@@ -161,9 +180,17 @@ async fn open(node: &Node, options: &Options, observer: &Observer, index: u64) -
     snapshots::release_databases(&disk, u64::MAX).await.map_err(|error| error.to_string())?;
     let whole = kv.visible_index() >= index;
     match whole {
-        true if is_other => observer.replaced_backend(node.id()),
+        true if is_other => observer.replaced_backend(node.id(), began),
         true => {}
-        false => observer.found_damage(node.id(), "backend"),
+        false => {
+            sometimes!(
+                node,
+                "a member starts without a store from which its log goes on",
+                when = |run| run.members > 1
+                    && run.any_fault(&["bit-rot", "misdirected-write", "phantom-write"])
+            );
+            observer.found_damage(node.id(), "backend");
+        }
     }
     Ok((kv, whole))
 }
@@ -180,6 +207,11 @@ async fn open_own(node: &Node, options: &Options, observer: &Observer) -> Result
         Ok(kv) => Ok((kv, false)),
         Err(KvError::Backend(BackendError::Damaged { .. }) | KvError::Restore(_)) => {
             observer.found_damage(node.id(), "backend");
+            sometimes!(
+                node,
+                "a damaged backend is set aside",
+                when = |run| run.any_fault(&["bit-rot", "misdirected-write", "phantom-write"])
+            );
             backend::set_aside(node, kv::PATH).await.map_err(|error| error.to_string())?;
             let backend = own().await.map_err(|error| error.to_string())?;
             Ok((Kv::restore(node, options, backend).map_err(|error| error.to_string())?, true))

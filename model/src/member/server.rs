@@ -24,7 +24,7 @@ use crate::response::Response;
 use crate::wire::{CLIENT_PORT, ClientReply, ClientRequest};
 
 /// The identifier of every simulated cluster.
-const CLUSTER_ID: u64 = 0x7665_7274_6562_7261;
+pub(super) const CLUSTER_ID: u64 = 0x7665_7274_6562_7261;
 
 pub(super) async fn listen(member: Rc<Member>) {
     let listener = member.node.listen(CLIENT_PORT);

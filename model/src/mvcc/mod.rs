@@ -8,6 +8,7 @@
 //! - `store`: these together, and reads from them; `txn`: what writes to them;
 //! - `restore`: the store of a backend; `compaction`: what is forgotten, batch by batch;
 //! - `hash`: what members compare to find one whose data is corrupt;
+//! - `watch`: who is told of which changes;
 //! - `validate`: what etcd's gRPC layer refuses before anything is proposed.
 //!
 //! Where releases of etcd differ, this is 3.6: a transaction's operations are checked in one pass (in 3.5, all puts
@@ -29,6 +30,7 @@ mod revision;
 mod store;
 mod txn;
 pub mod validate;
+pub mod watch;
 
 pub use buckets::{Memory, Read, Write};
 pub use compaction::Compaction;

@@ -66,6 +66,12 @@ impl Store {
         self.published.revision
     }
 
+    /// The revision that readers will see next: that of what was written, published or not.
+    #[must_use]
+    pub fn written_revision(&self) -> i64 {
+        self.written.revision
+    }
+
     /// The oldest revision that can be read, or -1 if the store was never compacted.
     #[must_use]
     pub fn compact_revision(&self) -> i64 {

@@ -9,6 +9,7 @@
 //! | [`revisions`] | history, applied writes | a revision stands for one write, for ever, and never falls |
 //! | [`durability`] | history, members' stores | no acknowledged write is lost on any member |
 //! | [`agreement`] | members' states | what has applied the same has the same state |
+//! | [`watch`] | committed log, what watches told | each change that was asked for is told of, once and in order |
 //! | [`leases`] | committed log, history, leaders' steps | a lease lives as long as was promised, and not much longer |
 //! | [`soundness`] | members' hashes, faults | data is damaged only where a fault damaged it |
 //! | [`raft_safety`] | members' steps | Raft's safety properties; nothing is promised before it is durable |
@@ -30,13 +31,14 @@ pub mod serializable;
 pub mod soundness;
 #[cfg(test)]
 mod testing;
+pub mod watch;
 
 use vertebra_sim::verdict::Violation;
 
 use linearizable_history::Conclusion;
 
 /// The names by which violations tell their oracle, and by which a run can leave it out.
-pub const NAMES: [&str; 10] = [
+pub const NAMES: [&str; 11] = [
     "linearizable log",
     "linearizable history",
     "serializable",
@@ -44,6 +46,7 @@ pub const NAMES: [&str; 10] = [
     "revisions",
     "durability",
     "agreement",
+    "watch",
     "leases",
     "soundness",
     "raft",

@@ -8,8 +8,9 @@
 //!
 //! A segment is full when it has reached a size. The next one is then written and synced under a temporary name,
 //! renamed, and its directory synced, so that a segment is there with its head or not at all; the full one is synced
-//! before. Only the last segment can therefore have an end that was never synced, and only there is an invalid
-//! record the torn end of a write. It is cut off. Anywhere else it is damage, and the member refuses to start.
+//! before. Only the last segment can therefore have an end that was never synced, and only there can an invalid
+//! record be the torn end of a write, which shows in its sectors (`record.rs`). It is cut off. Anything else is damage, and
+//! the member refuses to start.
 
 mod record;
 
@@ -229,7 +230,8 @@ impl Wal {
                     return Err(damaged(decoder.offset()));
                 }
             }
-            if number + 1 < segments.len() && decoder.offset() < bytes.len() {
+            let is_last = number + 1 == segments.len();
+            if decoder.is_damaged() || !is_last && decoder.offset() < bytes.len() {
                 return Err(damaged(decoder.offset()));
             }
             (checksum, valid_bytes) = (Some(decoder.checksum()), decoder.offset());

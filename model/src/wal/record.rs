@@ -1,15 +1,25 @@
 //! Records of the write-ahead log, and their bytes.
 //!
 //! ```text
-//! length: u32 | checksum: u32 | kind: u8 | payload: `length` bytes        (little-endian)
+//! kind: u8 | length: u32 | check: u16 | payload: `length` bytes | checksum: u32 | end: u8        (little-endian)
 //! ```
 //!
-//! The checksum is CRC-32C over length, kind and payload, and continues that of the record before it, so that a
+//! The checksum is CRC-32C over kind, length and payload, and continues that of the record before it, so that a
 //! record is valid only behind the very records that it was written behind. A segment begins with the checksum that
 //! the one before it ended with.
+//!
+//! # A torn end and a damaged one
+//!
+//! Of a write that was never synced, a power failure can leave some sectors as they were: where it should have been, they have
+//! nothing but zeros, or the file is too short. A record whose sectors all have something in them was written whole. If
+//! it is not valid, it was damaged since, and may have been synced: to take it for a torn end would be to forget what was
+//! promised. etcd tells them apart in the same way. So that no part of a whole record is all zeros, kind, check and end are
+//! never zero, and neither can a single bit make them so; and `check`, of kind and length, says whether the length can be
+//! believed that says where the record ends.
 
 use protobuf::Message as _;
 use raft::eraftpb::{ConfState, Entry, HardState};
+use vertebra_sim::disk::SECTOR_BYTES;
 
 /// What a record says.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,16 +49,21 @@ pub enum Record {
     },
 }
 
-const HEADER_BYTES: usize = 9;
+const HEAD_BYTES: usize = 7;
+
+const TAIL_BYTES: usize = 5;
+
+/// The last byte of each record.
+const END: u8 = 0xa5;
 
 /// Longest payload that is believed: more is damage, not a record.
 const PAYLOAD_BYTES_MAX: usize = 64 << 20;
 
-const CHECKSUM: u8 = 1;
-const METADATA: u8 = 2;
-const ENTRY: u8 = 3;
-const HARD_STATE: u8 = 4;
-const SNAPSHOT: u8 = 5;
+const CHECKSUM: u8 = 0xc1;
+const METADATA: u8 = 0xc2;
+const ENTRY: u8 = 0xc3;
+const HARD_STATE: u8 = 0xc4;
+const SNAPSHOT: u8 = 0xc5;
 
 /// Turns records into bytes.
 #[derive(Debug)]
@@ -128,18 +143,38 @@ impl Encoder {
 
     fn put(&mut self, kind: u8, payload: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; HEADER_BYTES]);
-        self.bytes[start + 8] = kind;
+        self.bytes.extend_from_slice(&[0; HEAD_BYTES]);
         payload(&mut self.bytes);
-        let length = (self.bytes.len() - start - HEADER_BYTES) as u32;
-        self.bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
-        self.checksum = checksum(self.checksum, length, &self.bytes[start + 8..]);
-        self.bytes[start + 4..start + 8].copy_from_slice(&self.checksum.to_le_bytes());
+        let length = (self.bytes.len() - start - HEAD_BYTES) as u32;
+        let head = head(kind, length);
+        self.bytes[start..start + HEAD_BYTES].copy_from_slice(&head);
+        self.checksum = checksum(self.checksum, &head, &self.bytes[start + HEAD_BYTES..]);
+        self.bytes.extend_from_slice(&self.checksum.to_le_bytes());
+        self.bytes.push(END);
     }
 }
 
-fn checksum(before: u32, length: u32, kind_and_payload: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c_append(before, &length.to_le_bytes()), kind_and_payload)
+/// How a record begins.
+fn head(kind: u8, length: u32) -> [u8; HEAD_BYTES] {
+    let mut head = [0; HEAD_BYTES];
+    head[0] = kind;
+    head[1..5].copy_from_slice(&length.to_le_bytes());
+    let check = crc32c::crc32c(&head[..5]) as u16 | 0xc000;
+    head[5..].copy_from_slice(&check.to_le_bytes());
+    head
+}
+
+/// The kind of a record and the length of its payload, from how it begins.
+fn read_head(bytes: &[u8]) -> Option<(u8, usize)> {
+    let found: &[u8; HEAD_BYTES] = bytes.first_chunk()?;
+    let length: u32 = number(found, 1)?;
+    let is_valid = *found == head(found[0], length);
+    let size = usize::try_from(length).ok().filter(|size| is_valid && *size <= PAYLOAD_BYTES_MAX)?;
+    Some((found[0], size))
+}
+
+fn checksum(before: u32, head: &[u8; HEAD_BYTES], payload: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c_append(before, &head[..5]), payload)
 }
 
 /// Reads records from the bytes of a segment, up to the first that is not valid.
@@ -172,25 +207,49 @@ impl<'a> Decoder<'a> {
     /// Starts over from the checksum that a segment says it continues, as the first segment that is left does.
     #[must_use]
     pub fn first_checksum(bytes: &[u8]) -> Option<u32> {
-        let header = bytes.get(..HEADER_BYTES)?;
-        (header[8] == CHECKSUM).then(|| number(&bytes[HEADER_BYTES..], 0).map(|number: u32| number))?
+        let (kind, _) = read_head(bytes)?;
+        (kind == CHECKSUM).then(|| number(&bytes[HEAD_BYTES..], 0).map(|number: u32| number))?
     }
 
     /// The next record; `None` at the end and at the first record that is not valid.
     pub fn next_record(&mut self) -> Option<Record> {
         let rest = &self.bytes[self.offset..];
-        let length: u32 = number(rest, 0)?;
-        let expected: u32 = number(rest, 4)?;
-        let size = usize::try_from(length).ok().filter(|size| *size <= PAYLOAD_BYTES_MAX)?;
-        let kind_and_payload = rest.get(8..HEADER_BYTES + size)?;
-        let found = checksum(self.checksum, length, kind_and_payload);
-        if found != expected {
+        let (kind, size) = read_head(rest)?;
+        let payload = rest.get(HEAD_BYTES..HEAD_BYTES + size)?;
+        let tail = rest.get(HEAD_BYTES + size..HEAD_BYTES + size + TAIL_BYTES)?;
+        let expected: u32 = number(tail, 0)?;
+        let found = checksum(self.checksum, rest.first_chunk()?, payload);
+        if found != expected || tail[4] != END {
             return None;
         }
-        let record = decode(kind_and_payload[0], &kind_and_payload[1..])?;
-        self.offset += HEADER_BYTES + size;
+        let record = decode(kind, payload)?;
+        self.offset += HEAD_BYTES + size + TAIL_BYTES;
         self.checksum = found;
         Some(record)
+    }
+
+    /// Whether a record that was written whole is where the next one should begin, and is not valid. Otherwise nothing is
+    /// there, or what was left of a write that was never synced.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        let rest = &self.bytes[self.offset..];
+        // The size of a file is never damaged: what is too short was never there.
+        let Some(head) = rest.get(..HEAD_BYTES).filter(|head| !self.was_lost(head)) else { return false };
+        let Some((_, size)) = read_head(head) else { return true };
+        rest.get(..HEAD_BYTES + size + TAIL_BYTES).is_some_and(|record| !self.was_lost(record))
+    }
+
+    /// Whether one of the sectors of a record, which begins here, has nothing of it.
+    fn was_lost(&self, mut record: &[u8]) -> bool {
+        let mut room = SECTOR_BYTES - self.offset % SECTOR_BYTES;
+        while !record.is_empty() {
+            let (part, rest) = record.split_at(room.min(record.len()));
+            if part.iter().all(|byte| *byte == 0) {
+                return true;
+            }
+            (record, room) = (rest, SECTOR_BYTES);
+        }
+        false
     }
 }
 
@@ -310,6 +369,7 @@ mod tests {
             while decoder.next_record().is_some() {}
             let record = starts.iter().rposition(|start| *start <= bit / 8).unwrap_or(0);
             assert_eq!(decoder.offset(), starts[record], "bit {bit}");
+            assert!(decoder.is_damaged(), "bit {bit}");
         }
     }
 
@@ -319,7 +379,34 @@ mod tests {
         for length in 0..encoder.bytes().len() {
             let mut decoder = Decoder::new(&encoder.bytes()[..length], 9);
             while decoder.next_record().is_some() {}
-            assert!(decoder.offset() <= length);
+            assert!(decoder.offset() <= length && !decoder.is_damaged());
+        }
+    }
+
+    /// Wherever the sectors of the file begin.
+    #[test]
+    fn a_record_whose_sector_was_never_written_is_no_damage() {
+        let mut encoder = Encoder::new(9);
+        let mut entry = Entry::new();
+        (entry.index, entry.term, entry.data) = (7, 3, bytes::Bytes::from(vec![7; 1_500]));
+        let mut first = Vec::new();
+        while first.len() < SECTOR_BYTES {
+            encoder.put_checksum();
+            first.extend_from_slice(encoder.bytes());
+            encoder.clear();
+            let mut whole = first.clone();
+            let mut last = Encoder::new(encoder.checksum());
+            last.put_entry(&entry);
+            whole.extend_from_slice(last.bytes());
+            for sector in first.len() / SECTOR_BYTES..whole.len().div_ceil(SECTOR_BYTES) {
+                let mut torn = whole.clone();
+                let start = first.len().max(sector * SECTOR_BYTES);
+                let end = torn.len().min((sector + 1) * SECTOR_BYTES);
+                torn[start..end].fill(0);
+                let mut decoder = Decoder::new(&torn, 9);
+                while decoder.next_record().is_some() {}
+                assert!(decoder.offset() == first.len() && !decoder.is_damaged(), "sector {sector}");
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vertebra_model::{Etcd, LeaseWeights, Options};
+use vertebra_model::{Etcd, LeaseWeights, Options, WatchOptions};
 use vertebra_sim::schedule::{
     Action, After, Direction, Fault, Operation, Packets, Schedule, Target, TimedFault,
 };
@@ -169,6 +169,15 @@ fn a_crash_at_each_failpoint_is_survived() {
             schedule.options.traffic.weights.leases =
                 LeaseWeights { grant: 5, put: 5, revoke: 2, keep_alive: 10, time_to_live: 10, list: 1 };
             schedule.options.defragment_interval = Duration::from_millis(300);
+            // Clients that watch, and do not keep up.
+            schedule.options.watch = WatchOptions {
+                streams: 3,
+                channel_responses_max: 1,
+                window_bytes: 256,
+                progress_interval: Duration::from_millis(100),
+                slow_percent: 100,
+                ..WatchOptions::default()
+            };
             let (report, lines) = tell(&schedule);
             assert_eq!(report.verdict, Verdict::Pass, "{name}, {action:?}");
             assert!(count(&lines, &format!("failpoint {name} strikes")) > 0, "{name} is never passed");

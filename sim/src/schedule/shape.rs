@@ -35,6 +35,9 @@ pub struct FileClass {
     pub name: &'static str,
     /// What their paths begin with, such as `wal/`.
     pub prefix: &'static str,
+    /// Whether members find out when a write to them that the disk acknowledged is not there. Whatever is appended to
+    /// cannot tell a write that never came from one that was never made, so seeds lose none of these.
+    pub finds_lost_writes: bool,
 }
 
 impl Shape {

@@ -14,6 +14,7 @@
 //! | `schedule/broken` | who stays broken when faults are over |
 //! | `schedule/slots` | when each fault begins, of which kind it is, and which of them have one target |
 //! | `schedule/fault/<kind>` | the parameters of that kind's faults, one index for each of them |
+//! | `schedule/added` | when faults begin that were asked for besides what the seed has |
 //!
 //! Faults are drawn as a *swarm* (Groce and others, "Swarm testing", ISSTA 2012): a seed has some kinds of faults
 //! and lacks the others, since one kind often hides what another would find. A cluster whose members die every
@@ -26,7 +27,7 @@ mod kinds;
 
 use std::time::Duration;
 
-use self::kinds::KINDS;
+use self::kinds::{KINDS, Kind};
 use super::{Broken, Clock, DamageMax, Disk, Network, Schedule, Shape, Target, TimedFault};
 use crate::node_id::NodeId;
 use crate::random::{Stream, Streams};
@@ -112,6 +113,42 @@ struct Slot {
     /// The time between `at` and the end of faults.
     room: Duration,
 }
+
+/// The kinds of faults that [`Generated::add`] knows: those that a file names, and what several faults are called that
+/// belong together.
+pub fn fault_kinds() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(Kind::name)
+}
+
+impl Generated {
+    /// Adds faults of the kind of that name to what the seed has, one to three, and moves nothing else. There are none
+    /// where that kind cannot happen to a cluster of this shape.
+    ///
+    /// # Errors
+    ///
+    /// A sentence, when there is no such kind.
+    pub fn add(&mut self, streams: &Streams, shape: &Shape, name: &str) -> Result<(), String> {
+        let Some(place) = KINDS.iter().position(|kind| kind.name() == name) else {
+            let names: Vec<_> = fault_kinds().collect();
+            return Err(format!("there is no fault `{name}`; there are: {}", names.join(", ")));
+        };
+        let kind = &KINDS[place];
+        if !(kind.possible)(shape) {
+            return Ok(());
+        }
+        let stream = &mut streams.stream("schedule/added", place as u64);
+        for number in 0..stream.between(1, 3) {
+            let at = micros(stream.duration(self.duration / 10, self.duration * 9 / 10));
+            let slot = Slot { at, kind: place, focus: None, room: self.duration - at };
+            kind.draw(&mut streams.stream(kind.purpose, ADDED + number), shape, &slot, &mut self.faults);
+        }
+        self.faults.sort_by_key(|timed| timed.at);
+        Ok(())
+    }
+}
+
+/// The number of the first fault of a kind that was asked for; those that a seed has are numbered from 0.
+const ADDED: u64 = 1 << 32;
 
 fn faults(streams: &Streams, shape: &Shape, duration: Duration) -> Vec<TimedFault> {
     let (kinds, count) = swarm(streams, shape, duration);

@@ -40,8 +40,18 @@ pub(super) fn can_damage(shape: &Shape) -> bool {
     shape.members > 2 && !shape.files.is_empty()
 }
 
+/// Whether there are files whose members notice that a write is lost.
+pub(super) fn can_lose_writes(shape: &Shape) -> bool {
+    can_damage(shape) && shape.files.iter().any(|class| class.finds_lost_writes)
+}
+
 fn files(stream: &mut Stream, shape: &Shape) -> String {
     stream.pick(shape.files).name.to_owned()
+}
+
+fn files_that_miss_writes(stream: &mut Stream, shape: &Shape) -> String {
+    let classes: Vec<_> = shape.files.iter().filter(|class| class.finds_lost_writes).collect();
+    stream.pick(&classes).name.to_owned()
 }
 
 pub(super) fn bit_rot(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Fault {
@@ -51,12 +61,12 @@ pub(super) fn bit_rot(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Fault 
 }
 
 pub(super) fn misdirected_write(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Fault {
-    let (target, files) = (members(stream, shape, slot), files(stream, shape));
+    let (target, files) = (members(stream, shape, slot), files_that_miss_writes(stream, shape));
     Fault::MisdirectedWrite { target, files, count: stream.magnitude(1, 7) as u32 }
 }
 
 pub(super) fn phantom_write(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Fault {
-    let (target, files) = (members(stream, shape, slot), files(stream, shape));
+    let (target, files) = (members(stream, shape, slot), files_that_miss_writes(stream, shape));
     Fault::PhantomWrite { target, files, count: stream.magnitude(1, 7) as u32 }
 }
 

@@ -57,6 +57,11 @@ impl Kind {
         Self { purpose, enabled_ppm, possible: |_| true, draw: Draw::Several(draw) }
     }
 
+    /// What it is called.
+    pub(super) fn name(&self) -> &'static str {
+        self.purpose.rsplit('/').next().unwrap_or(self.purpose)
+    }
+
     const fn only_if(self, possible: fn(&Shape) -> bool) -> Self {
         Self { possible, ..self }
     }
@@ -70,11 +75,11 @@ impl Kind {
     }
 }
 
-/// How many seeds of a million have damage of one kind that members notice. None yet: they do not repair it.
-const DAMAGE_PPM: u32 = 0;
+/// How many seeds of a million have damage of one kind that members notice.
+const DAMAGE_PPM: u32 = 80_000;
 
-/// The same for data that the disk acknowledged and does not have, which nobody can notice who has nothing else to
-/// compare it with: a member that forgets what it acknowledged is one that Raft does not survive.
+/// The same for data that the disk acknowledged and does not have, whatever file it is of. Nobody can notice who has
+/// nothing else to compare it with: a member that forgets what it acknowledged is one that Raft does not survive.
 const DAMAGE_UNNOTICED_PPM: u32 = 0;
 
 /// Every kind, and what is made of several faults. A seed has some eight of them. Disks that fail or fill stop a member
@@ -113,10 +118,9 @@ pub(super) static KINDS: [Kind; 35] = [
     Kind::new("schedule/fault/disk-full", 150_000, disk::disk_full),
     Kind::new("schedule/fault/sync-lie", DAMAGE_UNNOTICED_PPM, disk::sync_lie).only_if(disk::can_damage),
     Kind::new("schedule/fault/bit-rot", DAMAGE_PPM, disk::bit_rot).only_if(disk::can_damage),
-    Kind::new("schedule/fault/misdirected-write", DAMAGE_UNNOTICED_PPM, disk::misdirected_write)
-        .only_if(disk::can_damage),
-    Kind::new("schedule/fault/phantom-write", DAMAGE_UNNOTICED_PPM, disk::phantom_write)
-        .only_if(disk::can_damage),
+    Kind::new("schedule/fault/misdirected-write", DAMAGE_PPM, disk::misdirected_write)
+        .only_if(disk::can_lose_writes),
+    Kind::new("schedule/fault/phantom-write", DAMAGE_PPM, disk::phantom_write).only_if(disk::can_lose_writes),
     Kind::new("schedule/fault/read-error", DAMAGE_PPM, disk::read_error).only_if(disk::can_damage),
     Kind::new("schedule/fault/wipe", DAMAGE_PPM, disk::wipe).only_if(disk::can_damage),
     Kind::new("schedule/fault/clock-drift", 200_000, clock::clock_drift),

@@ -1,0 +1,410 @@
+//! Watches: each tells of every change that was asked for, once, in order, and of nothing else.
+//!
+//! The committed log says what was changed at which revision. Each watch is held against that, one after another, in
+//! time linear in the log and in what the watch was told.
+//!
+//! | clause | what is wrong |
+//! | --- | --- |
+//! | `created first` | something comes before the word that the watch is created, or that word comes twice |
+//! | `refused` | a watch is refused that should not be, or for another reason, or should be and is not |
+//! | `filter` | an event of a key, or of a kind, that was not asked for |
+//! | `resumable` | an event before the requested revision, or the first is not the first one from there on |
+//! | `ordered` | an event comes after a later one |
+//! | `unique` | an event comes twice |
+//! | `atomic` | the events of a revision are not all in one response (its fragments count as one) |
+//! | `reliable` | an event is left out, between others or before word of the progress |
+//! | `bookmarkable` | progress goes back or is below what was told or asked for, or an event follows that is not beyond it |
+//! | `is-create` | an event says wrongly whether it created its key |
+//! | `content` | an event differs otherwise from what was written |
+//! | `prev_kv` | what the key was before is wrong, or is not there, though it was asked for and is not compacted |
+//! | `header` | the revision of a response is before that of its events |
+//! | `unknown` | an event, or progress, that is not in the log |
+//! | `future` | the client knew of it before it was committed |
+//! | `compacted` | a watch is cancelled with a compaction that was not, or that left what it waits for |
+//! | `after the end` | something comes after the word that the watch is cancelled |
+//!
+//! Does NOT verify: that what is written is told in time, and progress at all (that a watch catches up when all faults
+//! are over is asked for by `Etcd::settle`); what watches that begin "now" (start revision 0) leave out before the
+//! revision at which the member says that they are created; anything between watches. The log is taken as the truth;
+//! `linearizable_log` and `raft_safety` check it.
+
+use bytes::Bytes;
+use vertebra_sim::verdict::Violation;
+
+use super::linearizable_log::Witness;
+use crate::api::mvccpb::event::EventType;
+use crate::api::watch_create_request::FilterType;
+use crate::api::{Event, KeyValue, WatchCreateRequest, WatchResponse};
+use crate::error::Error;
+use crate::watch_history::{Heard, WatchHistory, Watched};
+
+#[cfg(test)]
+mod tests;
+
+const ORACLE: &str = "watch";
+
+/// Judges what watching clients were told by the log of `witness`.
+///
+/// # Errors
+///
+/// The first broken clause.
+pub fn check(watches: &WatchHistory, witness: &Witness) -> Result<(), Violation> {
+    if watches.watches().is_empty() {
+        return Ok(());
+    }
+    let log = Log::new(witness);
+    for (number, watched) in watches.watches().iter().enumerate() {
+        let mut walk = Walk::new(&log, watched, number);
+        for heard in &watched.heard {
+            walk.hear(heard)?;
+        }
+    }
+    Ok(())
+}
+
+/// One change of one key.
+struct Change {
+    revision: i64,
+    key: Bytes,
+    /// What it is from then on; nothing if it was deleted.
+    kv: Option<KeyValue>,
+    previous: Option<KeyValue>,
+}
+
+/// What was written, by the committed log.
+struct Log {
+    /// In their order.
+    changes: Vec<Change>,
+    /// When each revision was committed, from the second on.
+    committed: Vec<u64>,
+    /// Revisions of compactions, rising, and when they were committed.
+    compactions: Vec<(i64, u64)>,
+}
+
+impl Log {
+    fn new(witness: &Witness) -> Self {
+        let mut specification = witness.empty_store();
+        let mut log = Self { changes: Vec::new(), committed: Vec::new(), compactions: Vec::new() };
+        let mut changed = Vec::new();
+        for entry in witness.entries() {
+            let (revision, compacted) = (specification.revision(), specification.compacted());
+            changed.clear();
+            // An error changes nothing, and is the business of another oracle.
+            let _ = specification.apply_and_tell(&entry.request, &mut changed);
+            if specification.compacted() > compacted {
+                log.compactions.push((specification.compacted(), entry.committed));
+            }
+            if specification.revision() > revision {
+                log.committed.push(entry.committed);
+                log.changes.extend(changed.drain(..).map(|key| Change {
+                    revision: revision + 1,
+                    kv: specification.value(&key, revision + 1).cloned(),
+                    previous: specification.value(&key, revision).cloned(),
+                    key,
+                }));
+            }
+        }
+        log
+    }
+
+    /// When `revision` was committed; nothing if it never was.
+    fn committed_at(&self, revision: i64) -> Option<u64> {
+        match revision {
+            // The empty store.
+            1 => Some(0),
+            _ => self.committed.get(usize::try_from(revision - 2).ok()?).copied(),
+        }
+    }
+
+    /// The place of the first change from `revision` on.
+    fn place(&self, revision: i64) -> usize {
+        self.changes.partition_point(|change| change.revision < revision)
+    }
+}
+
+/// A watch, as far as it was followed.
+struct Walk<'a> {
+    log: &'a Log,
+    watched: &'a Watched,
+    number: usize,
+    /// The revision of the store when it was created.
+    created: Option<i64>,
+    ended: bool,
+    /// The first revision of which it was not told; unknown for one that begins now, until it is told of something.
+    from: Option<i64>,
+    /// Revision of the last event.
+    last: i64,
+    /// The last progress.
+    bookmark: i64,
+    /// The events of fragments, until the last one of them comes.
+    fragments: Vec<&'a Event>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(log: &'a Log, watched: &'a Watched, number: usize) -> Self {
+        let start = watched.request.start_revision;
+        Self {
+            log,
+            watched,
+            number,
+            created: None,
+            ended: false,
+            from: (start > 0).then_some(start),
+            last: 0,
+            bookmark: 0,
+            fragments: Vec::new(),
+        }
+    }
+
+    fn refuse(&self, clause: &'static str, why: impl std::fmt::Display) -> Result<(), Violation> {
+        let request = &self.watched.request;
+        let detail = format!(
+            "watch {} of \"{}\"..\"{}\" from {}, told of {} and progress to {}: {why}",
+            self.number,
+            request.key.escape_ascii(),
+            request.range_end.escape_ascii(),
+            request.start_revision,
+            self.last,
+            self.bookmark,
+        );
+        Err(Violation::new(ORACLE, clause, "", detail))
+    }
+
+    fn hear(&mut self, heard: &'a Heard) -> Result<(), Violation> {
+        let response = &heard.response;
+        let revision = response.header.map_or(0, |header| header.revision);
+        if self.ended {
+            let confirmed = response.canceled && self.watched.cancel_asked;
+            return if confirmed { Ok(()) } else { self.refuse("after the end", shown(response)) };
+        }
+        if response.created {
+            return self.hear_created(response, revision);
+        }
+        if self.created.is_none() {
+            return self.refuse("created first", shown(response));
+        }
+        if response.canceled {
+            self.ended = true;
+            return self.hear_canceled(response, heard.clock);
+        }
+        if self.log.committed_at(revision).is_none() {
+            return self.refuse("unknown", format_args!("a response at revision {revision}"));
+        }
+        if response.events.is_empty() {
+            return self.hear_progress(revision, heard.clock);
+        }
+        self.fragments.extend(&response.events);
+        if response.fragment {
+            return Ok(());
+        }
+        let events = std::mem::take(&mut self.fragments);
+        self.hear_events(&events, heard.clock)?;
+        if revision < self.last {
+            return self.refuse("header", format_args!("revision {revision} for events of {}", self.last));
+        }
+        Ok(())
+    }
+
+    fn hear_created(&mut self, response: &WatchResponse, revision: i64) -> Result<(), Violation> {
+        if self.created.is_some() {
+            return self.refuse("created first", "it is created twice");
+        }
+        self.created = Some(revision);
+        self.ended = response.canceled;
+        let expected = reason_to_refuse(self.watched);
+        if response.canceled != expected.is_some()
+            || expected.is_some_and(|reason| reason != response.cancel_reason)
+        {
+            let reason = &response.cancel_reason;
+            return self.refuse("refused", format_args!("\"{reason}\", and it should be {expected:?}"));
+        }
+        Ok(())
+    }
+
+    fn hear_canceled(&self, response: &WatchResponse, clock: u64) -> Result<(), Violation> {
+        let compacted = response.compact_revision;
+        if compacted == 0 {
+            let asked = self.watched.cancel_asked;
+            return if asked { Ok(()) } else { self.refuse("refused", "it is cancelled for no reason") };
+        }
+        match self.log.compactions.iter().find(|(revision, _)| *revision == compacted) {
+            None => self.refuse("compacted", format_args!("there was no compaction at {compacted}")),
+            Some((_, committed)) if *committed > clock => {
+                self.refuse("compacted", format_args!("the compaction at {compacted} was not committed yet"))
+            }
+            Some(_) if self.from.is_some_and(|from| from >= compacted) => self
+                .refuse("compacted", format_args!("compacted at {compacted}, which left all that it wants")),
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn hear_progress(&mut self, revision: i64, clock: u64) -> Result<(), Violation> {
+        // Progress with a fragment outstanding would be between its parts.
+        let floor = self.bookmark.max(self.last).max(self.watched.request.start_revision);
+        if revision < floor || !self.fragments.is_empty() {
+            return self.refuse("bookmarkable", format_args!("progress to {revision}"));
+        }
+        if self.log.committed_at(revision).is_some_and(|committed| committed > clock) {
+            return self.refuse("future", format_args!("progress to {revision}"));
+        }
+        let from = self.from.or(self.created.map(|created| created + 1)).unwrap_or_default();
+        if let Some(change) = self.expected(from).find(|change| change.revision <= revision) {
+            return self.refuse(
+                "reliable",
+                format_args!("progress to {revision}, and nothing of {}", change.revision),
+            );
+        }
+        (self.bookmark, self.from) = (revision, Some(self.from.unwrap_or_default().max(revision + 1)));
+        Ok(())
+    }
+
+    /// The changes from revision `from` on that the watch should tell of.
+    fn expected(&self, from: i64) -> impl Iterator<Item = &'a Change> + use<'a> {
+        let request = &self.watched.request;
+        let changes = &self.log.changes[self.log.place(from)..];
+        changes.iter().filter(move |change| wants(request, &change.key, change.kv.is_none()))
+    }
+
+    fn hear_events(&mut self, events: &[&'a Event], clock: u64) -> Result<(), Violation> {
+        let before = self.last;
+        for event in events {
+            self.place_event(event, before, clock)?;
+        }
+        let first = events.first().map_or(0, |event| revision_of(event));
+        // One that begins now may tell of what came just before the word that it is created.
+        let from = self.from.unwrap_or_else(|| first.min(self.created.unwrap_or_default() + 1));
+        let mut expected = self.expected(from).peekable();
+        for event in events {
+            let (revision, key) = (revision_of(event), key_of(event));
+            let Some(change) = expected.next_if(|change| change.revision <= revision) else {
+                return self
+                    .refuse("unknown", format_args!("an event of {} at {revision}", key.escape_ascii()));
+            };
+            if change.revision < revision {
+                let nothing_yet = before == 0 && self.bookmark == 0;
+                let clause = if nothing_yet { "resumable" } else { "reliable" };
+                return self.refuse(clause, format_args!("{revision} comes, and {} should", change.revision));
+            }
+            if change.key != *key {
+                let later =
+                    events.iter().any(|other| revision_of(other) == revision && *key_of(other) == change.key);
+                let clause = if later { "ordered" } else { "reliable" };
+                let (came, should) = (key.escape_ascii(), change.key.escape_ascii());
+                return self.refuse(clause, format_args!("{came} comes at {revision}, and {should} should"));
+            }
+            self.compare(event, change)?;
+        }
+        if expected.peek().is_some_and(|change| change.revision == self.last) {
+            return self.refuse("atomic", format_args!("only a part of revision {} comes", self.last));
+        }
+        self.from = Some(self.last + 1);
+        Ok(())
+    }
+
+    /// Checks that an event may come here, whatever it says. The last event before its response was of `before`.
+    fn place_event(&mut self, event: &Event, before: i64, clock: u64) -> Result<(), Violation> {
+        let (revision, key) = (revision_of(event), key_of(event));
+        let told = format!("\"{}\" at {revision}", key.escape_ascii());
+        if !wants(&self.watched.request, key, is_deletion(event)) {
+            return self.refuse("filter", told);
+        }
+        if revision < self.watched.request.start_revision {
+            return self.refuse("resumable", told);
+        }
+        if revision <= self.bookmark {
+            return self.refuse("bookmarkable", told);
+        }
+        if revision <= before || revision < self.last {
+            let again = self.watched.heard.iter().flat_map(|heard| &heard.response.events);
+            let times = again.filter(|other| (revision_of(other), key_of(other)) == (revision, key)).count();
+            let clause = match (times, revision == before) {
+                (2.., _) => "unique",
+                (_, true) => "atomic",
+                (_, false) => "ordered",
+            };
+            return self.refuse(clause, told);
+        }
+        match self.log.committed_at(revision) {
+            None => return self.refuse("unknown", told),
+            Some(committed) if committed > clock => return self.refuse("future", told),
+            Some(_) => {}
+        }
+        self.last = revision;
+        Ok(())
+    }
+
+    fn compare(&self, event: &Event, change: &Change) -> Result<(), Violation> {
+        let Change { revision, key, kv, previous } = change;
+        let told = event.kv.clone().unwrap_or_default();
+        if kv.is_none() != is_deletion(event) {
+            return self.refuse("content", format_args!("{event:?}, and it was {kv:?}"));
+        }
+        let creates = kv.as_ref().is_some_and(|kv| kv.version == 1);
+        if creates != (!is_deletion(event) && told.create_revision == told.mod_revision) {
+            return self.refuse("is-create", format_args!("{event:?}, and it was {kv:?}"));
+        }
+        let tombstone = || KeyValue { key: key.clone(), mod_revision: *revision, ..KeyValue::default() };
+        if told != kv.clone().unwrap_or_else(tombstone) {
+            return self.refuse("content", format_args!("{event:?}, and it was {kv:?}"));
+        }
+        // A member may have compacted it, wherever it is in the log by then.
+        let compacted = self.log.compactions.last().is_some_and(|(compacted, _)| compacted >= revision);
+        let fits = match (&event.prev_kv, self.watched.request.prev_kv) {
+            // What was under way when it was cancelled may come without.
+            (None, true) => previous.is_none() || compacted || self.watched.cancel_asked,
+            (None, false) => true,
+            (told, asked) => asked && told == previous,
+        };
+        if !fits {
+            return self.refuse("prev_kv", format_args!("{event:?}, and it was {previous:?}"));
+        }
+        Ok(())
+    }
+}
+
+/// Why a watch cannot be created, in etcd's words.
+fn reason_to_refuse(watched: &Watched) -> Option<&'static str> {
+    let request = &watched.request;
+    let key = if request.key.is_empty() { b"\0" } else { &request.key[..] };
+    if request.start_revision < 0 {
+        debug_assert_eq!(
+            Error::Compacted.to_string(),
+            "etcdserver: mvcc: required revision has been compacted"
+        );
+        Some("etcdserver: mvcc: required revision has been compacted")
+    } else if !matches!(&request.range_end[..], [] | [0]) && key >= &request.range_end[..] {
+        Some("mvcc: watcher range is empty")
+    } else if watched.is_duplicate {
+        Some("mvcc: duplicate watch ID provided on the WatchStream")
+    } else {
+        None
+    }
+}
+
+fn wants(request: &WatchCreateRequest, key: &[u8], deletion: bool) -> bool {
+    let first = if request.key.is_empty() { b"\0" } else { &request.key[..] };
+    let within = match &request.range_end[..] {
+        [] => key == first,
+        [0] => key >= first,
+        end => key >= first && key < end,
+    };
+    let unwanted = if deletion { FilterType::Nodelete } else { FilterType::Noput };
+    within && request.filters().all(|filter| filter != unwanted)
+}
+
+fn is_deletion(event: &Event) -> bool {
+    event.r#type == EventType::Delete as i32
+}
+
+fn revision_of(event: &Event) -> i64 {
+    event.kv.as_ref().map_or(0, |kv| kv.mod_revision)
+}
+
+fn key_of(event: &Event) -> &Bytes {
+    static NO_KEY: Bytes = Bytes::new();
+    event.kv.as_ref().map_or(&NO_KEY, |kv| &kv.key)
+}
+
+fn shown(response: &WatchResponse) -> String {
+    format!("{} events, cancelled: {}", response.events.len(), response.canceled)
+}

@@ -1,0 +1,67 @@
+//! What the clients that watch were told.
+//!
+//! Each watch of each stream stands by itself: one that is resumed over another connection is another watch, which
+//! begins where the first one ended.
+
+use crate::api::{WatchCreateRequest, WatchResponse};
+
+/// A watch, from the request on.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    /// What was asked for.
+    pub request: WatchCreateRequest,
+    /// Another watch of its stream has the name that it asks for.
+    pub is_duplicate: bool,
+    /// The client asked for its end.
+    pub cancel_asked: bool,
+    /// What it was told, in order. Those about all watches of a stream stand at each of them.
+    pub heard: Vec<Heard>,
+}
+
+/// One response.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    /// [`History::clock`](crate::history::History::clock) when it was consumed.
+    pub clock: u64,
+    /// The response.
+    pub response: WatchResponse,
+}
+
+/// Which watch of a [`WatchHistory`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct WatchNumber(u32);
+
+/// All watches of all clients. It only ever grows.
+#[derive(Clone, Debug, Default)]
+pub struct WatchHistory {
+    watches: Vec<Watched>,
+}
+
+impl WatchHistory {
+    /// A client asks for a watch.
+    ///
+    /// # Panics
+    ///
+    /// If there are more than 2^32 watches.
+    pub fn asked(&mut self, request: WatchCreateRequest, is_duplicate: bool) -> WatchNumber {
+        let number = u32::try_from(self.watches.len()).expect("fewer than 2^32 watches");
+        self.watches.push(Watched { request, is_duplicate, ..Watched::default() });
+        WatchNumber(number)
+    }
+
+    /// A client asks for the end of a watch.
+    pub fn cancel_asked(&mut self, number: WatchNumber) {
+        self.watches[number.0 as usize].cancel_asked = true;
+    }
+
+    /// A client consumed a response.
+    pub fn heard(&mut self, number: WatchNumber, clock: u64, response: WatchResponse) {
+        self.watches[number.0 as usize].heard.push(Heard { clock, response });
+    }
+
+    /// All watches, in the order in which they were asked for.
+    #[must_use]
+    pub fn watches(&self) -> &[Watched] {
+        &self.watches
+    }
+}
