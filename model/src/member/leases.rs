@@ -377,7 +377,7 @@ pub(super) async fn run(member: Rc<Member>) {
             continue;
         };
         let now = node.monotonic();
-        let look = earliest + whole_looks(due.max(now).since(earliest));
+        let look = earliest + whole_looks(due.since(earliest));
         if look > now {
             // A clock whose drift changes meanwhile does not move the end of a wait. What is added makes up for rounding:
             // the clock must have come to the look.
@@ -401,7 +401,7 @@ pub(super) async fn run(member: Rc<Member>) {
             let member = Rc::clone(&member);
             node.spawn(async move { member.revoke(expired).await });
         }
-        earliest = look + LOOK;
+        earliest = earliest + whole_looks(now.since(earliest) + Duration::from_nanos(1));
         member.checkpoint_leases().await;
     }
 }
