@@ -20,7 +20,7 @@ use crate::options::{BACKEND_FILES, Options};
 use crate::oracle::agreement::Agreement;
 use crate::oracle::leases::{self, Bounds, Leases};
 use crate::oracle::linearizable_history::{self, Conclusion};
-use crate::oracle::linearizable_log::{self, LogEntry, Witness};
+use crate::oracle::linearizable_log::{self, Freshness, LogEntry, Witness};
 use crate::oracle::raft_safety::{self, Configuration, Durable, RaftSafety, Recovered};
 use crate::oracle::revisions::{self, Revisions};
 use crate::oracle::{self, commit_window, durability, serializable, soundness, watch};
@@ -41,6 +41,7 @@ pub(crate) struct Observer {
     history: RefCell<History>,
     next_session: Cell<u32>,
     witness: RefCell<Witness>,
+    freshness: RefCell<Freshness>,
     /// By index: when the first member learnt that the entry is committed. Index 0 is none.
     committed: RefCell<Vec<u64>>,
     /// Index of the last entry that any member has applied.
@@ -94,6 +95,7 @@ impl Observer {
             history: RefCell::default(),
             next_session: Cell::new(0),
             witness: RefCell::new(Witness::with_lease_ttl_min(options.lease_ttl_min())),
+            freshness: RefCell::default(),
             committed: RefCell::new(vec![0]),
             applied: Cell::new(0),
             raft: RefCell::new(RaftSafety::new(&voters)),
@@ -145,12 +147,14 @@ impl Observer {
 
     pub(crate) fn invoked(&self, session: u32, request: &Request) -> OperationId {
         let operation = self.history.borrow_mut().invoke(session, request.clone());
+        self.freshness.borrow_mut().invoked(operation);
         self.leases.borrow_mut().invoked(operation, request, self.world.now());
         operation
     }
 
     pub(crate) fn returned(&self, operation: OperationId, outcome: &Outcome, applied_index: Option<u64>) {
         self.history.borrow_mut().returned(operation, outcome.clone());
+        self.check(self.freshness.borrow_mut().returned(&self.history.borrow(), operation));
         // A refusal of another kind, such as a learner's, says nothing of the state that it was given in.
         let tells = match outcome {
             Outcome::Ok(_) => true,

@@ -12,6 +12,8 @@ use std::time::Duration;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::time::Instant;
+
 /// Where the streams of one run come from: a seed, and the rule that turns a purpose into a key.
 #[derive(Clone, Copy, Debug)]
 pub struct Streams {
@@ -160,9 +162,60 @@ impl Stream {
     }
 }
 
+/// A stream whose draws depend on when they are made, and not on how many came before.
+///
+/// What happens to a packet does then not depend on the packets before it: a shrunk schedule, in which most operations
+/// of the clients are missing, still meets the latencies and losses of the whole one, and so does the same schedule
+/// after a change of code that sends one message more.
+#[derive(Clone, Debug)]
+pub struct Moments {
+    stream: Stream,
+    start: u128,
+    /// Until the first draw there is none.
+    moment: Option<Instant>,
+}
+
+/// Words of 32 bits of a stream that belong to one nanosecond: a block of ChaCha. Who draws more at one moment goes on in
+/// those of the next.
+const WORDS_OF_MOMENT: u128 = 16;
+
+impl Moments {
+    /// The moments of `stream`.
+    #[must_use]
+    pub fn new(stream: Stream) -> Self {
+        let start = stream.0.get_word_pos();
+        Self { stream, start, moment: None }
+    }
+
+    /// The stream of the moment `now`, or the rest of it where something was drawn at the same moment before.
+    pub fn at(&mut self, now: Instant) -> &mut Stream {
+        if self.moment != Some(now) {
+            self.moment = Some(now);
+            self.stream.0.set_word_pos(self.start + u128::from(now.as_nanos()) * WORDS_OF_MOMENT);
+        }
+        &mut self.stream
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_drawn_at_a_moment_does_not_depend_on_what_was_drawn_before() {
+        let moments = || Moments::new(Streams::new(3).stream("a", 0));
+        let now = |nanos| Instant::START + Duration::from_nanos(nanos);
+        let (mut once, mut often) = (moments(), moments());
+        for earlier in 0..100 {
+            often.at(now(earlier)).next_u64();
+        }
+        let first = once.at(now(100)).next_u64();
+        assert_eq!(often.at(now(100)).next_u64(), first);
+        assert_ne!(often.at(now(100)).next_u64(), first, "the second of one moment is another");
+        assert_ne!(often.at(now(101)).next_u64(), first, "another moment, another draw");
+        let mut disturbed = Moments::new(Streams::new(3).disturbing("a").stream("a", 0));
+        assert_ne!(disturbed.at(now(100)).next_u64(), first);
+    }
 
     #[test]
     fn a_stream_is_a_function_of_seed_purpose_and_index() {

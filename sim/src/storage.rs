@@ -10,17 +10,18 @@ use std::time::Duration;
 use crate::disk::{Disk, DiskError, FileHandle, OpenMode, SyncTicket};
 use crate::node::Node;
 use crate::process::Crash;
-use crate::random::{Stream, Streams};
+use crate::random::{Moments, Stream, Streams};
 use crate::record;
 use crate::schedule;
 use crate::sometimes;
+use crate::time::Instant;
 use crate::timer::Sleep;
 use crate::world::World;
 
 /// The disk of one node, and how fast it is.
 pub(crate) struct Drive {
     pub(crate) disk: RefCell<Disk>,
-    latencies: RefCell<Stream>,
+    latencies: RefCell<Moments>,
     fates: RefCell<Stream>,
     profile: schedule::Disk,
     /// They add up to the time that each operation takes longer.
@@ -34,7 +35,7 @@ impl Drive {
         let index = index as u64;
         Self {
             disk: RefCell::new(Disk::new(streams.stream("disk/short-write", index))),
-            latencies: RefCell::new(streams.stream("disk/latency", index)),
+            latencies: RefCell::new(Moments::new(streams.stream("disk/latency", index))),
             fates: RefCell::new(streams.stream("disk/power-failure", index)),
             profile,
             stalls: RefCell::default(),
@@ -46,9 +47,10 @@ impl Drive {
         self.stalls.borrow().iter().sum()
     }
 
-    fn sync_latency(&self) -> Duration {
+    fn sync_latency(&self, now: Instant) -> Duration {
         let schedule::Disk { sync_latency_min, sync_latency_max, tail_ppm, tail_max } = self.profile;
-        let latencies = &mut *self.latencies.borrow_mut();
+        let mut latencies = self.latencies.borrow_mut();
+        let latencies = latencies.at(now);
         let max = match tail_ppm > 0 && latencies.chance(tail_ppm) {
             true => tail_max.max(sync_latency_max),
             false => sync_latency_max,
@@ -148,7 +150,7 @@ impl NodeDisk {
 
     async fn complete(&self, ticket: Result<SyncTicket, DiskError>) -> Result<(), DiskError> {
         let ticket = ticket?;
-        self.wait(self.drive().sync_latency()).await;
+        self.wait(self.drive().sync_latency(self.node.world().now())).await;
         let result = self.drive().disk.borrow_mut().complete_sync(ticket);
         if let Err(error) = &result {
             sometimes!(self.node, "a sync fails", when = |run| run.disks && run.fault("disk-error"));

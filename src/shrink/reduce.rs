@@ -33,6 +33,7 @@ impl<S: Subject> Shrinker<'_, S> {
     ///
     /// Why it ended before that. The smallest so far is kept.
     pub fn run(&mut self) -> Result<(), Stop> {
+        self.pin()?;
         // At first, of operations only large parts: each single one costs less when all else has become simple.
         let mut parts = 16;
         loop {
@@ -135,6 +136,17 @@ impl<S: Subject> Shrinker<'_, S> {
             let Some(taken) = taken else { return Ok(()) };
             begin = others[taken].0;
         }
+    }
+
+    /// Gives each operation the time at which it began. Where clients wait for less, they would otherwise come to their
+    /// operations earlier, and do more of them.
+    fn pin(&mut self) -> Result<(), Stop> {
+        self.trials.progress.pass = "times of operations";
+        let performed = self.performed(true);
+        if !performed.is_empty() {
+            self.first(1, &|best, _| Some(performing::<S>(best, performed.clone())))?;
+        }
+        Ok(())
     }
 
     /// Ends the run right behind the violation. What comes later is no part of the failure, and a candidate that

@@ -14,7 +14,7 @@ use raft::eraftpb::{ConfChangeV2, ConfState, Entry, EntryType, Message, MessageT
 use raft::{Config, INVALID_ID, LightReady, RawNode, Ready, SnapshotStatus, StateRole};
 use tokio::sync::oneshot;
 use vertebra_sim::network::Socket;
-use vertebra_sim::random::Stream;
+use vertebra_sim::random::Moments;
 use vertebra_sim::{NodeId, Ticker, record, sometimes};
 
 use super::apply_loop::Batch;
@@ -84,7 +84,7 @@ struct RaftLoop {
     /// How many of those that the apply loop was given it has not come to.
     conf_changes_pending: usize,
     /// Whence it is drawn how many messages are taken at a time.
-    batches: Stream,
+    batches: Moments,
 }
 
 pub(super) async fn run(
@@ -101,7 +101,7 @@ pub(super) async fn run(
     let ticker = member.node.ticker(member.options.heartbeat_interval);
     // Contexts must not repeat over restarts: an acknowledgement may still be on its way.
     let next_read = u64::from(member.node.incarnation()) << 32;
-    let batches = member.node.stream("member/raft-batch");
+    let batches = Moments::new(member.node.stream("member/raft-batch"));
     let (readers, handed_over) = (BTreeMap::new(), member.applied.get());
     let mut this = RaftLoop {
         member,
@@ -376,7 +376,7 @@ impl RaftLoop {
             self.take_message(from, message).await;
             taken += 1;
             if taken == 1 && !self.socket.is_empty() {
-                batch = *self.batches.pick(&[1, 1, 8, usize::MAX]);
+                batch = *self.batches.at(self.member.node.world().now()).pick(&[1, 1, 8, usize::MAX]);
             }
             if taken == batch {
                 sometimes!(

@@ -16,7 +16,7 @@
 //! | `read reply` | the reply of a read is not that of the replay at its index |
 //! | `read without index` | an acknowledged linearizable read that says not where it was served, or past the log |
 //! | `error without index` | a refusal that tells of the state, and does not say of which |
-//! | `real-time order` | an operation stands before one that was over before it began |
+//! | `real-time order` | an operation stands before one that was over before it began; a read whose revision tells it, as soon as it is answered |
 //!
 //! Does NOT verify: that the members agree on the log (see `raft_safety`); serializable reads (see `serializable`);
 //! that an acknowledged write was committed by then, and that a read was fresh with regard to writes that nobody
@@ -26,6 +26,8 @@
 //! `linearizable_history`.
 
 use std::collections::BTreeSet;
+
+mod freshness;
 
 use prost::Message;
 use vertebra_sim::verdict::Violation;
@@ -37,6 +39,8 @@ use crate::error::Error;
 use crate::history::{Event, History, Operation, OperationId, Outcome, Request};
 use crate::response::Response;
 use crate::specification::Specification;
+
+pub use freshness::Freshness;
 
 const ORACLE: &str = "linearizable log";
 

@@ -301,7 +301,7 @@ impl World {
         let Some(connection) = network.connections.get_mut(&id) else { return };
         let link = self.link_of(network.nodes, connection, sender);
         if let (true, Content::Message(payload)) = (network.links[link].has_filters(), &content) {
-            match network.links[link].pass_filters(self.streams(), payload.message_kind()) {
+            match network.links[link].pass_filters(self.streams(), self.now(), payload.message_kind()) {
                 Some(late) => {
                     let end = &mut connection.ends[sender];
                     end.arrives_after = end.arrives_after.max(self.now().as_nanos() + late);
@@ -326,7 +326,7 @@ impl World {
         if !link.is_up() || end.stalled {
             return self.stall(id, sender, end);
         }
-        let latency = link.pass_reliably(self.streams());
+        let latency = link.pass_reliably(self.streams(), self.now());
         let arrives = (self.now().as_nanos() + latency).max(end.arrives_after);
         end.arrives_after = arrives;
         let segment = Segment { connection: id, sender, flight: end.flights };

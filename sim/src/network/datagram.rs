@@ -162,13 +162,13 @@ impl World {
             return link.held.push(packet);
         }
         let late = match link.has_filters() {
-            true => match link.pass_filters(self.streams(), kind) {
+            true => match link.pass_filters(self.streams(), self.now(), kind) {
                 Some(late) => late,
                 None => return self.lose(header, "filtered"),
             },
             false => 0,
         };
-        match link.pass(self.streams()) {
+        match link.pass(self.streams(), self.now()) {
             Passage::Lost => self.lose(header, "loss"),
             Passage::Arrives { latency, copies } => {
                 sometimes!(self, "a datagram is duplicated", !copies.is_empty());

@@ -4,9 +4,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::network::datagram::Packet;
-use crate::random::{Stream, Streams};
+use crate::random::{Moments, Stream, Streams};
 use crate::schedule;
-use crate::time::nanos;
+use crate::time::{Instant, nanos};
 
 /// How a link behaves: all times in nanoseconds, all chances in parts per million.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -86,12 +86,12 @@ pub(crate) struct Link {
     base: LinkProfile,
     /// By the number of the fault that did it; they add up.
     degradations: Vec<(usize, LinkProfile)>,
-    /// That of its stream.
+    /// That of its streams.
     number: u64,
     /// By the number of the fault that put them there.
     filters: Vec<(usize, Rc<Filter>)>,
-    filter_stream: Option<Box<Stream>>,
-    stream: Option<Box<Stream>>,
+    filter_draws: Option<Box<Moments>>,
+    draws: Option<Box<Moments>>,
     cuts: u32,
     holds: u32,
     /// Raised at each cut: a packet sent under an earlier epoch was in flight then, and is lost.
@@ -111,7 +111,7 @@ pub(crate) enum Passage {
 }
 
 impl Link {
-    /// `number` is that of its stream.
+    /// `number` is that of its streams.
     pub(crate) fn new(base: LinkProfile, number: u64) -> Self {
         Self {
             number,
@@ -119,8 +119,8 @@ impl Link {
             base,
             degradations: Vec::new(),
             filters: Vec::new(),
-            filter_stream: None,
-            stream: None,
+            filter_draws: None,
+            draws: None,
             cuts: 0,
             holds: 0,
             epoch: 0,
@@ -191,16 +191,15 @@ impl Link {
     }
 
     /// Draws what the filters do to a message: how many nanoseconds it is late, or nothing when it is lost.
-    pub(crate) fn pass_filters(&mut self, streams: &Streams, kind: &str) -> Option<u64> {
+    pub(crate) fn pass_filters(&mut self, streams: &Streams, now: Instant, kind: &str) -> Option<u64> {
         let mut delay = 0;
         for (_, filter) in &self.filters {
             if !filter.messages.iter().any(|message| message == kind) {
                 continue;
             }
-            let stream = self
-                .filter_stream
-                .get_or_insert_with(|| Box::new(streams.stream("network/filter", self.number)));
-            if filter.loss_ppm > 0 && stream.chance(filter.loss_ppm) {
+            let draws =
+                self.filter_draws.get_or_insert_with(|| moments(streams, "network/filter", self.number));
+            if filter.loss_ppm > 0 && draws.at(now).chance(filter.loss_ppm) {
                 return None;
             }
             delay = delay.max(filter.delay);
@@ -213,9 +212,9 @@ impl Link {
     }
 
     /// Draws what happens to a datagram.
-    pub(crate) fn pass(&mut self, streams: &Streams) -> Passage {
-        let Self { profile, stream, number, .. } = self;
-        let stream = stream.get_or_insert_with(|| Box::new(streams.stream("network/link", *number)));
+    pub(crate) fn pass(&mut self, streams: &Streams, now: Instant) -> Passage {
+        let Self { profile, draws, number, .. } = self;
+        let stream = draws.get_or_insert_with(|| moments(streams, "network/link", *number)).at(now);
         if profile.loss_ppm > 0 && stream.chance(profile.loss_ppm) {
             return Passage::Lost;
         }
@@ -233,9 +232,9 @@ impl Link {
     }
 
     /// Draws the latency of what must arrive: a lost segment is sent again until it gets through.
-    pub(crate) fn pass_reliably(&mut self, streams: &Streams) -> u64 {
-        let Self { profile, stream, number, .. } = self;
-        let stream = stream.get_or_insert_with(|| Box::new(streams.stream("network/link", *number)));
+    pub(crate) fn pass_reliably(&mut self, streams: &Streams, now: Instant) -> u64 {
+        let Self { profile, draws, number, .. } = self;
+        let stream = draws.get_or_insert_with(|| moments(streams, "network/link", *number)).at(now);
         let mut total = latency(profile, stream);
         for attempt in 0..6 {
             if profile.loss_ppm == 0 || !stream.chance(profile.loss_ppm) {
@@ -245,6 +244,10 @@ impl Link {
         }
         total
     }
+}
+
+fn moments(streams: &Streams, purpose: &str, number: u64) -> Box<Moments> {
+    Box::new(Moments::new(streams.stream(purpose, number)))
 }
 
 fn latency(profile: &LinkProfile, stream: &mut Stream) -> u64 {

@@ -1,5 +1,7 @@
 //! For each clause the smallest violation, beside a twin that is legal.
 
+use std::cell::RefCell;
+
 use super::*;
 use crate::api::{PutRequest, RequestHeader};
 use crate::oracle::testing::{Script, get, put};
@@ -156,6 +158,31 @@ fn an_operation_stands_after_those_that_were_over_before_it_began() {
         script.history.returned(id, Outcome::Ok(early));
         let found = clause(&script.history, &script.witness);
         assert_eq!(found, (!concurrent).then_some("real-time order"));
+    }
+}
+
+#[test]
+fn a_stale_read_is_noticed_when_it_is_answered() {
+    let serializable = Request::Range(crate::api::RangeRequest { serializable: true, ..get("a") });
+    let stale = Some("linearizable log/real-time order: Range after Put");
+    let cases = [(read("a"), false, stale), (read("a"), true, None), (serializable, false, None)];
+    for (read, concurrent, expected) in cases {
+        let (mut script, freshness) = (Script::new(), RefCell::new(Freshness::default()));
+        let early = script.reply_of(&read);
+        let invoke = |script: &mut Script, session, request: &Request| {
+            let id = script.invoke(session, request.clone());
+            freshness.borrow_mut().invoked(id);
+            id
+        };
+        let write = invoke(&mut script, 1, &put("a", "1"));
+        let first = concurrent.then(|| invoke(&mut script, 2, &read));
+        let outcome = script.apply(write);
+        script.history.returned(write, outcome);
+        assert_eq!(freshness.borrow_mut().returned(&script.history, write), Ok(()));
+        let id = first.unwrap_or_else(|| invoke(&mut script, 2, &read));
+        script.history.returned(id, Outcome::Ok(early));
+        let found = freshness.borrow_mut().returned(&script.history, id).err();
+        assert_eq!(found.map(|violation| violation.signature()).as_deref(), expected);
     }
 }
 
