@@ -316,12 +316,16 @@ impl Observer {
         self.raft(|raft| raft.committed(member, term, index));
     }
 
-    pub(crate) fn applied(&self, member: u64, entry: &Entry, request: Option<InternalRaftRequest>, kv: &Kv) {
+    pub(crate) fn applied(&self, member: u64, entry: &Entry, kv: &Kv) {
         self.raft(|raft| raft.applied(member, observed(entry)));
-        self.witness(entry, || request);
         self.view(member, |view| view.applied = entry.index);
         self.check(self.revisions.borrow_mut().applied(member, entry.index, kv.revision()));
         self.agrees(member, kv);
+    }
+
+    /// A member begins to apply an entry.
+    pub(crate) fn applies(&self, entry: &Entry, request: impl FnOnce() -> Option<InternalRaftRequest>) {
+        self.witness(entry, request);
     }
 
     /// Tells the witness of an entry that no member has applied before.
