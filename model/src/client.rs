@@ -194,6 +194,10 @@ impl Client {
                         // It says nothing of what is applied.
                         return (Outcome::Failed(error), None);
                     }
+                    if error == Error::TooManyRequests {
+                        // Another member may have come further. etcd's client asks them by turns anyway.
+                        self.next_endpoint();
+                    }
                     if !error.outcome_unknown() {
                         return (Outcome::Failed(error), Some(applied_index));
                     }

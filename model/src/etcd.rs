@@ -87,7 +87,8 @@ impl System for Etcd {
     fn new(world: &World, options: Options) -> Self {
         let observer = Rc::new(Observer::new(world, &options));
         let (options, inventory) = (Rc::new(options), Rc::new(Inventory::default()));
-        let operator = Rc::new(Operator::new(Rc::clone(&options), Rc::clone(&inventory)));
+        let operator =
+            Rc::new(Operator::new(Rc::clone(&options), Rc::clone(&observer), Rc::clone(&inventory)));
         Self { options, observer, inventory, operator, loads: Rc::default(), answered: Cell::new(0) }
     }
 

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use vertebra_sim::network::{Message, Port};
 
 use crate::error::Error;
@@ -23,6 +24,8 @@ pub enum Request {
     },
     /// Copy what is in use of the backend into a new file.
     Defragment,
+    /// Send the backend as it is.
+    Snapshot,
 }
 
 /// A request on a connection, which has one under way at a time.
@@ -30,7 +33,7 @@ pub enum Request {
 pub struct Call(pub Request);
 
 /// What is answered.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Response {
     /// A hash, and the revision that the member's store was at.
     HashKv {
@@ -41,6 +44,8 @@ pub enum Response {
     },
     /// It is done.
     Defragmented,
+    /// A database file.
+    Snapshot(Bytes),
 }
 
 /// The answer on a connection.
@@ -61,6 +66,7 @@ impl fmt::Display for Call {
         match self.0 {
             Request::HashKv { revision } => write!(f, "HashKV at {revision}"),
             Request::Defragment => f.write_str("Defragment"),
+            Request::Snapshot => f.write_str("Snapshot"),
         }
     }
 }
@@ -74,6 +80,7 @@ impl fmt::Display for Reply {
                 hash.hash, hash.revision, hash.compact_revision
             ),
             Ok(Response::Defragmented) => f.write_str("defragmented"),
+            Ok(Response::Snapshot(database)) => write!(f, "a database of {} bytes", database.len()),
             Err(error) => write!(f, "{error}"),
         }
     }

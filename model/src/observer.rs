@@ -376,6 +376,12 @@ impl Observer {
         self.check(soundness::damage(member, what, self.is_damaged(member)));
     }
 
+    /// A member has given somebody a database that cannot be restored from, though it is sound for all that is known.
+    pub(crate) fn received_damaged(&self, from: NodeId, reason: &str) {
+        record!(self.world, "corruption", "{} sends a damaged snapshot: {}", from, reason);
+        self.check(soundness::damage(from, "snapshot for others", false));
+    }
+
     fn is_damaged(&self, machine: NodeId) -> bool {
         self.world.damages().iter().any(|damage| damage.member == machine)
     }

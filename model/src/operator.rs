@@ -8,6 +8,7 @@
 mod calls;
 mod orders;
 mod repair;
+mod upkeep;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -18,6 +19,7 @@ use tokio::sync::Notify;
 use vertebra_sim::{Node, NodeId, before, record};
 
 use crate::inventory::{Inventory, Start};
+use crate::observer::Observer;
 use crate::options::Options;
 use calls::Calls;
 
@@ -31,6 +33,14 @@ pub(crate) const OPERATIONS: &[&str] = &[
     MEMBER_RETURN,
     JOINT_CHANGE,
     LEADER_TRANSFER,
+    COMPACT,
+    COMPACT_PHYSICAL,
+    COMPACTION_STORM,
+    DEFRAGMENT,
+    DEFRAGMENT_ALL,
+    DEFRAGMENTATION_STORM,
+    HASH_CHECK,
+    SNAPSHOT_SAVE,
 ];
 
 /// A machine that stands by becomes a voter.
@@ -49,6 +59,22 @@ const MEMBER_RETURN: &str = "member-return";
 const JOINT_CHANGE: &str = "joint-change";
 /// A member is made the leader.
 const LEADER_TRANSFER: &str = "leader-transfer";
+/// Revisions behind the current one cannot be read any more.
+const COMPACT: &str = "compact";
+/// The same, and it is waited until they are removed.
+const COMPACT_PHYSICAL: &str = "compact-physical";
+/// Compactions of everything, one soon after the other.
+const COMPACTION_STORM: &str = "compaction-storm";
+/// The backends of members are copied into new files.
+const DEFRAGMENT: &str = "defragment";
+/// Those of all members, one after the other.
+const DEFRAGMENT_ALL: &str = "defragment-all";
+/// The same, again and again.
+const DEFRAGMENTATION_STORM: &str = "defragmentation-storm";
+/// The hashes of all members at one revision are compared.
+const HASH_CHECK: &str = "hash-check";
+/// A member sends its backend, to be kept elsewhere.
+const SNAPSHOT_SAVE: &str = "snapshot-save";
 
 /// How long the operator goes on with an order.
 const PATIENCE: Duration = Duration::from_secs(12);
@@ -65,6 +91,7 @@ struct Order {
 /// The orders that the schedule gives, and where their execution stands.
 pub(crate) struct Operator {
     options: Rc<Options>,
+    observer: Rc<Observer>,
     inventory: Rc<Inventory>,
     orders: RefCell<VecDeque<Order>>,
     called: Notify,
@@ -75,9 +102,10 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
-    pub(crate) fn new(options: Rc<Options>, inventory: Rc<Inventory>) -> Self {
+    pub(crate) fn new(options: Rc<Options>, observer: Rc<Observer>, inventory: Rc<Inventory>) -> Self {
         Self {
             options,
+            observer,
             inventory,
             orders: RefCell::default(),
             called: Notify::new(),
@@ -153,7 +181,7 @@ impl Operator {
 
     /// Ends with a reason when it is of no use to try again.
     async fn try_to(&self, calls: &mut Calls, operation: &str, targets: &[NodeId]) -> Result<(), String> {
-        let inventory = &*self.inventory;
+        let (inventory, observer) = (&*self.inventory, &self.observer);
         match operation {
             MEMBER_ADD => orders::add(calls, inventory, targets, false).await,
             MEMBER_ADD_LEARNER => orders::add(calls, inventory, targets, true).await,
@@ -162,6 +190,14 @@ impl Operator {
             MEMBER_REPLACE => orders::replace(calls, inventory, targets).await,
             MEMBER_RETURN => orders::bring_back(calls, targets).await,
             JOINT_CHANGE => orders::change_several(calls, inventory, targets).await,
+            COMPACT => upkeep::compact(calls, observer, false).await,
+            COMPACT_PHYSICAL => upkeep::compact(calls, observer, true).await,
+            COMPACTION_STORM => upkeep::compaction_storm(calls, observer).await,
+            DEFRAGMENT => upkeep::defragment(calls, targets).await,
+            DEFRAGMENT_ALL => upkeep::defragment_all(calls).await,
+            DEFRAGMENTATION_STORM => upkeep::defragmentation_storm(calls).await,
+            HASH_CHECK => upkeep::check_hashes(calls, observer).await,
+            SNAPSHOT_SAVE => upkeep::save_snapshot(calls, targets, observer).await,
             _ => orders::move_leader(calls, targets).await,
         }
     }

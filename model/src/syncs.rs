@@ -26,14 +26,10 @@ pub enum Sync {
     DefragmentDirectory,
     /// The file that says what a snapshot stands for.
     SnapshotFile,
-    /// The name of that file.
+    /// The name of that file, and all names that were given in its directory before: those of databases too.
     SnapshotDirectory,
     /// The database that came with a snapshot from the leader.
     SnapshotDatabaseFile,
-    /// The name of that database.
-    SnapshotDatabaseDirectory,
-    /// The renaming of that database over the member's own.
-    SnapshotDatabaseTaken,
     /// Entries and hard states in the write-ahead log.
     LogAppend,
     /// The record of a snapshot in the log.
@@ -52,7 +48,7 @@ pub enum Sync {
 
 impl Sync {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 18] = [
         Self::BackendCreateFile,
         Self::BackendCreateDirectory,
         Self::BackendOpenFile,
@@ -64,8 +60,6 @@ impl Sync {
         Self::SnapshotFile,
         Self::SnapshotDirectory,
         Self::SnapshotDatabaseFile,
-        Self::SnapshotDatabaseDirectory,
-        Self::SnapshotDatabaseTaken,
         Self::LogAppend,
         Self::LogSnapshot,
         Self::LogSegmentEnd,
@@ -90,8 +84,6 @@ impl Sync {
             Self::SnapshotFile => "snapshot-file",
             Self::SnapshotDirectory => "snapshot-directory",
             Self::SnapshotDatabaseFile => "snapshot-database-file",
-            Self::SnapshotDatabaseDirectory => "snapshot-database-directory",
-            Self::SnapshotDatabaseTaken => "snapshot-database-taken",
             Self::LogAppend => "log-append",
             Self::LogSnapshot => "log-snapshot",
             Self::LogSegmentEnd => "log-segment-end",

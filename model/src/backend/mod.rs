@@ -291,6 +291,15 @@ impl Backend {
     }
 }
 
+/// Whether a database could be opened that has these bytes.
+///
+/// # Errors
+///
+/// What is damaged.
+pub fn verify(bytes: &Bytes) -> Result<(), BackendError> {
+    database::verify("a snapshot", bytes, false)
+}
+
 /// Renames a damaged file to `<path>.broken`, durably, so that a new one can be made in its place.
 ///
 /// # Errors

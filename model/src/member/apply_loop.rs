@@ -209,7 +209,7 @@ impl ApplyLoop {
         let old = member.kv.backend();
         let (locked, began) = (old.lock().await, member.node.world().now());
         let skipped = member.options.skipped_syncs();
-        let taken = snapshots::take_database(&member.node.disk(), index, kv::PATH, skipped).await;
+        let taken = snapshots::take_database(&member.node.disk(), index, kv::PATH).await;
         taken.map_err(|error| format!("a snapshot from the leader: {error}"))?;
         let backend = Backend::open(&member.node, kv::PATH, kv::limits(&member.options), skipped).await;
         let backend = backend.map_err(|error| format!("a snapshot from the leader: {error}"))?;

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use bytes::Bytes;
 use vertebra_sim::network::Connection;
 use vertebra_sim::{record, sometimes};
 
@@ -28,6 +29,7 @@ async fn serve(member: &Member, connection: Connection<Reply, Call>) {
                 member.hash_kv(revision).map(|(hash, revision)| Response::HashKv { hash, revision })
             }
             Request::Defragment => member.defragment().await.map(|()| Response::Defragmented),
+            Request::Snapshot => Ok(Response::Snapshot(member.save_snapshot().await)),
         };
         if connection.send(Reply(result)).is_err() {
             return;
@@ -55,6 +57,15 @@ impl Member {
         match self.kv.compactions().hash(revision).filter(|_| revision > 0) {
             Some(hash) => Ok((hash, self.kv.revision())),
             None => self.kv.read(|store, tx| store.hash_by_revision(tx, revision)),
+        }
+    }
+
+    /// The backend as it is, which nobody may put another file in the place of meanwhile.
+    async fn save_snapshot(&self) -> Bytes {
+        let _file = self.backend_file.lock().await;
+        match self.kv.backend().snapshot().await {
+            Ok(database) => database,
+            Err(error) => self.node.exit(&error.to_string()).await,
         }
     }
 

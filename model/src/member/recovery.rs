@@ -171,8 +171,7 @@ async fn open(node: &Node, options: &Options, observer: &Observer, index: u64) -
         );
         record!(node, "member", "opens the backend of snapshot {}", index);
         kv.close();
-        let skipped = options.skipped_syncs();
-        let taken = snapshots::take_database(&disk, index, kv::PATH, skipped).await;
+        let taken = snapshots::take_database(&disk, index, kv::PATH).await;
         taken.map_err(|error| error.to_string())?;
         (kv, _) = open_own(node, options, observer).await?;
         is_other = true;

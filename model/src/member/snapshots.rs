@@ -55,7 +55,8 @@ fn parse_database(name: &str) -> Option<u64> {
     u64::from_str_radix(name.strip_suffix(".snap.db")?, 16).ok()
 }
 
-/// Makes the directory, and removes what a crash left half-written.
+/// Makes the directory, and removes what a crash left half-written. The name of the directory becomes durable with that of
+/// the log's.
 pub(super) async fn prepare(disk: &NodeDisk) -> Result<(), DiskError> {
     if !disk.exists(DIRECTORY) {
         disk.create_directory(DIRECTORY).await?;
@@ -70,9 +71,7 @@ pub(super) async fn prepare(disk: &NodeDisk) -> Result<(), DiskError> {
             disk.remove(&format!("{DIRECTORY}/{name}")).await?;
         }
     }
-    // What was renamed before a crash must be as durable as the log's records of it.
-    disk.sync_directory(DIRECTORY).await?;
-    disk.sync_directory("").await
+    Ok(())
 }
 
 /// The snapshots that there are files of, oldest first: index and term.
@@ -177,18 +176,10 @@ pub(super) async fn release_databases(disk: &NodeDisk, index: u64) -> Result<(),
     Ok(())
 }
 
-/// Puts the backend that came with the snapshot of `index` in the place of the member's own.
-pub(super) async fn take_database(
-    disk: &NodeDisk,
-    index: u64,
-    own: &str,
-    skipped: SkippedSyncs,
-) -> Result<(), DiskError> {
-    disk.rename(&database_path(index), own).await?;
-    if !skipped.contains(Sync::SnapshotDatabaseTaken) {
-        disk.sync_directory(DIRECTORY).await?;
-    }
-    Ok(())
+/// Puts the backend that came with the snapshot of `index` in the place of the member's own. If a power failure undoes
+/// that, it is there to be taken again.
+pub(super) async fn take_database(disk: &NodeDisk, index: u64, own: &str) -> Result<(), DiskError> {
+    disk.rename(&database_path(index), own).await
 }
 
 /// A backend that is coming from the leader.
@@ -224,7 +215,8 @@ impl Receiving {
         Ok(self.received.0 >= self.length)
     }
 
-    /// Makes what was received durable, under the name by which the apply loop will find it.
+    /// Makes what was received durable, and gives it the name by which the apply loop will find it. That is synced with the
+    /// name of the snapshot itself, which nobody uses before the log has a record of it.
     pub(super) async fn finish(self, disk: &NodeDisk, skipped: SkippedSyncs) -> Result<(), ReceiveError> {
         if self.received != (self.length, self.checksum) {
             disk.remove(&self.temporary).await?;
@@ -234,9 +226,6 @@ impl Receiving {
             self.file.sync().await?;
         }
         disk.rename(&self.temporary, &database_path(self.index)).await?;
-        if !skipped.contains(Sync::SnapshotDatabaseDirectory) {
-            disk.sync_directory(DIRECTORY).await?;
-        }
         Ok(())
     }
 }

@@ -47,6 +47,10 @@ impl Calls {
         self.node.world()
     }
 
+    pub(super) fn options(&self) -> Rc<Options> {
+        Rc::clone(&self.options)
+    }
+
     pub(super) fn disconnect(&mut self) {
         self.connection = None;
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use vertebra_model::{Defect, Etcd};
 use vertebra_sim::schedule::{Fault, Target, TimedFault};
-use vertebra_sim::{Verdict, run_many, schedule_of};
+use vertebra_sim::{Verdict, run_many, schedule_of, schedule_with};
 
 /// The signatures that a sweep over the first seeds finds.
 fn sweep(seeds: u64, defects: &[Defect]) -> BTreeSet<String> {
@@ -79,4 +79,25 @@ fn issue_20418_a_read_that_an_old_acknowledgement_confirmed_is_found() {
     };
     assert!(!with.is_empty() && with.iter().all(stale), "{with:?}");
     assert_eq!(found(&[]), BTreeSet::new());
+}
+
+/// A bit that flips in each run, and a process that reads what is on its disk afterwards.
+#[test]
+fn rotten_pages_are_served_where_nobody_looks_at_their_checksums() {
+    let found = |defects: &[Defect]| {
+        let mut signatures = BTreeSet::new();
+        let schedule = |seed| {
+            schedule_with::<Etcd>(seed, &["bit-rot", "kill"], |options| {
+                options.members = 3;
+                options.defects = defects.to_vec();
+            })
+        };
+        run_many::<Etcd>(0..150, 2, &AtomicBool::new(false), schedule, |_, ran| {
+            signatures.extend(ran.unwrap().1.verdict.signature());
+        });
+        signatures
+    };
+    assert_eq!(found(&[]), BTreeSet::new());
+    let found = found(&[Defect::UncheckedPages]);
+    assert!(found.contains("agreement/state"), "{found:?}");
 }

@@ -6,5 +6,6 @@ mod defects;
 mod determinism;
 mod membership;
 mod scripted;
+mod syncs;
 mod told;
 mod wal;

@@ -88,6 +88,33 @@ fn an_election_while_a_snapshot_waits_to_be_applied_is_survived() {
 }
 
 #[test]
+fn an_operator_looks_after_the_data_of_members() {
+    let operations = [
+        "compact",
+        "hash-check",
+        "compact-physical",
+        "defragment",
+        "snapshot-save",
+        "compaction-storm",
+        "defragment-all",
+        "defragmentation-storm",
+        "hash-check",
+    ];
+    let order = |(number, operation): (u64, &&str)| {
+        (1_500 + 700 * number, Fault::Operate { operation: (*operation).to_owned(), target: member(2) })
+    };
+    for seed in 0..5 {
+        let (report, lines) = tell(&schedule(seed, 3, (0..).zip(&operations).map(order).collect()));
+        assert_eq!(report.verdict, Verdict::Pass, "seed {seed}");
+        for operation in operations {
+            assert!(count(&lines, &format!("operator operator: {operation}: is done")) > 0, "{operation}");
+        }
+        assert!(count(&lines, "has removed") > 3 * 5, "compactions remove something on all members");
+        assert!(count(&lines, ": defragmented: ") > 3 * 10);
+    }
+}
+
+#[test]
 fn when_the_leader_dies_another_is_elected() {
     let kill = Fault::Kill { target: Target::Leader, down: Duration::from_secs(4) };
     let (report, lines) = tell(&schedule(2, 3, vec![(3_000, kill)]));

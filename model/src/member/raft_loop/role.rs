@@ -1,0 +1,128 @@
+//! What the raft loop makes of its role: when it stands for election, and whom it tells of a change.
+
+use raft::StateRole;
+use vertebra_sim::{record, sometimes};
+
+use super::RaftLoop;
+use crate::member::Status;
+use crate::observer::Role;
+
+impl RaftLoop {
+    /// Raft draws its election timeouts from a generator that no seed governs. Whenever it may have done so, the
+    /// timeout is set to a value that is a function of seed, member, term and role.
+    pub(super) fn settle_election_timeout(&mut self) {
+        let ticks = usize::from(self.member.options.election_ticks);
+        let (term, role) = (self.raft.raft.term, self.raft.raft.state);
+        let hash = mix(self.member.observer.seed() ^ mix(self.member.id ^ mix(term ^ mix(role as u64))));
+        let timeout = match self.member.is_whole() {
+            true => ticks + (hash % ticks as u64) as usize,
+            // It will never come.
+            false => 2 * ticks - 1,
+        };
+        if self.raft.raft.randomized_election_timeout() != timeout {
+            self.raft.raft.set_randomized_election_timeout(timeout);
+        }
+    }
+
+    /// Tells the observer of each change of term or role, also of one that the next message undoes.
+    pub(super) fn role_may_have_changed(&mut self) {
+        let role = (self.raft.raft.term, self.raft.raft.state);
+        if role == self.role {
+            return;
+        }
+        let (_, before) = std::mem::replace(&mut self.role, role);
+        let (term, state) = role;
+        self.mark_role(before, state);
+        record!(self.member.node, "raft", "{} in term {}", RoleName(state), term);
+        let role = if state == StateRole::Leader { Role::Leader } else { Role::Other };
+        self.member.observer.role_changed(self.member.id, term, role);
+    }
+
+    /// Marks what a change of role means.
+    fn mark_role(&self, before: StateRole, now: StateRole) {
+        use StateRole::{Candidate, Follower, Leader, PreCandidate};
+        let node = &self.member.node;
+        let log = &self.raft.raft.raft_log;
+        let waits = !self.member.waiting.borrow().is_empty();
+        let (was_deposed, is_elected) =
+            (before == Leader && now != Leader, before != Leader && now == Leader);
+        sometimes!(node, "a leader is deposed", was_deposed, when = |run| run.members > 1);
+        sometimes!(
+            node,
+            "a leader is deposed while proposals wait for it",
+            was_deposed && waits,
+            when = |run| run.members > 1
+        );
+        sometimes!(
+            node,
+            "a candidate finds a leader",
+            before == Candidate && now == Follower,
+            when = |run| run.members > 1
+        );
+        sometimes!(
+            node,
+            "a pre-candidate gives way",
+            before == PreCandidate && now == Follower,
+            when = |run| run.members > 1
+        );
+        sometimes!(
+            node,
+            "an election ends without a leader",
+            before == Candidate && now == PreCandidate,
+            when = |run| run.members > 1
+        );
+        // The entry that begins its term is appended already.
+        let inherits = log.last_index() > log.committed + 1;
+        sometimes!(
+            node,
+            "a leader inherits entries that are not committed",
+            is_elected && inherits,
+            when = |run| run.members > 1
+        );
+        let lags = self.member.applied.get() < log.committed;
+        sometimes!(
+            node,
+            "a leader is elected before it has applied what is committed",
+            is_elected && lags,
+            when = |run| run.members > 1
+        );
+    }
+
+    pub(super) fn publish_status(&self) {
+        let raft = &self.raft.raft;
+        let status = Status { term: raft.term, leader: raft.leader_id, commit: raft.raft_log.committed };
+        let before = self.member.status.replace(status);
+        if (before.leader, before.term) != (status.leader, status.term) {
+            self.member.kv.demote();
+            self.member.leader_changed.notify_waiters();
+        }
+    }
+}
+
+/// The finisher of SplitMix64: each bit of the input moves each bit of the output.
+fn mix(value: u64) -> u64 {
+    let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// A role as people call it.
+struct RoleName(StateRole);
+
+impl std::fmt::Display for RoleName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self.0 {
+            StateRole::Follower => "follower",
+            StateRole::Candidate => "candidate",
+            StateRole::Leader => "leader",
+            StateRole::PreCandidate => "pre-candidate",
+        })
+    }
+}
+
+impl std::hash::Hash for RoleName {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (self.0 as u8).hash(state);
+    }
+}
