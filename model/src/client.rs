@@ -328,6 +328,7 @@ impl std::fmt::Display for Told<'_> {
                     Response::LeaseGrant(grant) => write!(f, ", lease {} for {} s", grant.id, grant.ttl),
                     Response::LeaseKeepAlive(kept) => write!(f, ", TTL {}", kept.ttl),
                     Response::LeaseTimeToLive(lives) => write!(f, ", TTL {}", lives.ttl),
+                    Response::LeaseLeases(list) => write!(f, ", {} leases", list.leases.len()),
                     Response::Put(_)
                     | Response::Compact(_)
                     | Response::LeaseRevoke(_)

@@ -9,7 +9,8 @@ use std::fmt;
 use crate::api::request_op::Request as Op;
 use crate::api::{
     CompactionRequest, DeleteRangeRequest, InternalRaftRequest, LeaseGrantRequest, LeaseKeepAliveRequest,
-    LeaseRevokeRequest, LeaseTimeToLiveRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, compare,
+    LeaseLeasesRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest, PutRequest, RangeRequest, RequestOp,
+    TxnRequest, compare,
 };
 use crate::error::Error;
 use crate::response::Response;
@@ -35,6 +36,8 @@ pub enum Request {
     LeaseKeepAlive(LeaseKeepAliveRequest),
     /// A question about a lease.
     LeaseTimeToLive(LeaseTimeToLiveRequest),
+    /// A question which leases there are.
+    LeaseLeases(LeaseLeasesRequest),
 }
 
 impl Request {
@@ -51,6 +54,7 @@ impl Request {
             Self::LeaseRevoke(_) => "LeaseRevoke",
             Self::LeaseKeepAlive(_) => "LeaseKeepAlive",
             Self::LeaseTimeToLive(_) => "LeaseTimeToLive",
+            Self::LeaseLeases(_) => "LeaseLeases",
         }
     }
 
@@ -61,7 +65,9 @@ impl Request {
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         match self {
-            Self::Range(_) | Self::LeaseKeepAlive(_) | Self::LeaseTimeToLive(_) => true,
+            Self::Range(_) | Self::LeaseKeepAlive(_) | Self::LeaseTimeToLive(_) | Self::LeaseLeases(_) => {
+                true
+            }
             Self::Put(_)
             | Self::DeleteRange(_)
             | Self::Compact(_)
@@ -78,7 +84,7 @@ impl Request {
     pub fn is_serializable(&self) -> bool {
         match self {
             Self::Range(read) => read.serializable,
-            Self::LeaseKeepAlive(_) | Self::LeaseTimeToLive(_) => true,
+            Self::LeaseKeepAlive(_) | Self::LeaseTimeToLive(_) | Self::LeaseLeases(_) => true,
             Self::Put(_)
             | Self::DeleteRange(_)
             | Self::Compact(_)
@@ -93,7 +99,9 @@ impl Request {
     pub fn to_proposal(&self) -> Option<InternalRaftRequest> {
         let mut proposal = InternalRaftRequest::default();
         match self {
-            Self::Range(_) | Self::LeaseKeepAlive(_) | Self::LeaseTimeToLive(_) => return None,
+            Self::Range(_) | Self::LeaseKeepAlive(_) | Self::LeaseTimeToLive(_) | Self::LeaseLeases(_) => {
+                return None;
+            }
             Self::Put(put) => proposal.put = Some(put.clone()),
             Self::DeleteRange(delete) => proposal.delete_range = Some(delete.clone()),
             Self::Txn(txn) => proposal.txn = Some(txn.clone()),
@@ -190,6 +198,7 @@ impl fmt::Display for Request {
             Self::LeaseRevoke(revoke) => write!(f, "LeaseRevoke {}", revoke.id),
             Self::LeaseKeepAlive(keep_alive) => write!(f, "LeaseKeepAlive {}", keep_alive.id),
             Self::LeaseTimeToLive(question) => write!(f, "LeaseTimeToLive {}", question.id),
+            Self::LeaseLeases(_) => write!(f, "LeaseLeases"),
         }
     }
 }

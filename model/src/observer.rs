@@ -24,6 +24,7 @@ use crate::oracle::linearizable_log::{self, Freshness, LogEntry, Witness};
 use crate::oracle::raft_safety::{self, Configuration, Durable, RaftSafety, Recovered};
 use crate::oracle::revisions::{self, Revisions};
 use crate::oracle::{self, Replayed, commit_window, durability, serializable, soundness, watch};
+use crate::response::Response;
 use crate::watch_history::{WatchHistory, WatchNumber};
 
 /// Whether a member leads.
@@ -166,6 +167,9 @@ impl Observer {
             Outcome::Unknown => false,
         };
         if let Some(index) = applied_index.filter(|_| tells) {
+            if let Outcome::Ok(Response::LeaseLeases(_)) = outcome {
+                self.leases.borrow_mut().listed(operation, index);
+            }
             self.witness.borrow_mut().served(operation, index);
         }
     }
@@ -316,12 +320,16 @@ impl Observer {
         self.raft(|raft| raft.committed(member, term, index));
     }
 
-    pub(crate) fn applied(&self, member: u64, entry: &Entry, request: Option<InternalRaftRequest>, kv: &Kv) {
+    pub(crate) fn applied(&self, member: u64, entry: &Entry, kv: &Kv) {
         self.raft(|raft| raft.applied(member, observed(entry)));
-        self.witness(entry, || request);
         self.view(member, |view| view.applied = entry.index);
         self.check(self.revisions.borrow_mut().applied(member, entry.index, kv.revision()));
         self.agrees(member, kv);
+    }
+
+    /// A member begins to apply an entry.
+    pub(crate) fn applies(&self, entry: &Entry, request: impl FnOnce() -> Option<InternalRaftRequest>) {
+        self.witness(entry, request);
     }
 
     /// Tells the witness of an entry that no member has applied before.
@@ -362,6 +370,7 @@ impl Observer {
             0 => !self.world.damages().is_empty(),
             _ => self.is_damaged(member_id(member)) || self.is_damaged(member_id(other)),
         };
+        self.leases.borrow_mut().corrupt();
         self.check(soundness::corruption(other, faults));
     }
 

@@ -30,6 +30,8 @@ pub enum Response {
     LeaseKeepAlive(api::LeaseKeepAliveResponse),
     /// To a question about a lease.
     LeaseTimeToLive(api::LeaseTimeToLiveResponse),
+    /// To the question which leases there are.
+    LeaseLeases(api::LeaseLeasesResponse),
 }
 
 impl Response {
@@ -53,6 +55,7 @@ impl Response {
             Self::LeaseCheckpoint(response) => response.header,
             Self::LeaseKeepAlive(response) => response.header,
             Self::LeaseTimeToLive(response) => response.header,
+            Self::LeaseLeases(response) => response.header,
         }
     }
 
@@ -69,6 +72,7 @@ impl Response {
             Self::LeaseCheckpoint(response) => &mut response.header,
             Self::LeaseKeepAlive(response) => &mut response.header,
             Self::LeaseTimeToLive(response) => &mut response.header,
+            Self::LeaseLeases(response) => &mut response.header,
         }
     }
 }

@@ -384,6 +384,7 @@ impl ClientRequest {
             Request::LeaseRevoke(request) => pass_through_bytes(request),
             Request::LeaseKeepAlive(request) => pass_through_bytes(request),
             Request::LeaseTimeToLive(request) => pass_through_bytes(request),
+            Request::LeaseLeases(request) => pass_through_bytes(request),
         }
         self
     }
@@ -406,6 +407,7 @@ impl Hash for ClientRequest {
             Request::LeaseRevoke(request) => hash_message(17, request, state),
             Request::LeaseKeepAlive(request) => hash_message(18, request, state),
             Request::LeaseTimeToLive(request) => hash_message(19, request, state),
+            Request::LeaseLeases(request) => hash_message(21, request, state),
         }
     }
 }
@@ -461,6 +463,7 @@ fn hash_response<H: Hasher>(response: &Response, state: &mut H) {
         Response::LeaseKeepAlive(response) => hash_message(18, response, state),
         Response::LeaseCheckpoint(response) => hash_message(20, response, state),
         Response::LeaseTimeToLive(response) => hash_message(19, response, state),
+        Response::LeaseLeases(response) => hash_message(21, response, state),
     }
 }
 
@@ -479,6 +482,7 @@ impl ClientReply {
             Ok(Response::LeaseCheckpoint(response)) => pass_through_bytes(response),
             Ok(Response::LeaseKeepAlive(response)) => pass_through_bytes(response),
             Ok(Response::LeaseTimeToLive(response)) => pass_through_bytes(response),
+            Ok(Response::LeaseLeases(response)) => pass_through_bytes(response),
             Err(_) => {}
         }
         self

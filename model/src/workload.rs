@@ -15,8 +15,8 @@ use vertebra_sim::{Node, NodeId};
 
 use crate::api::compare::{CompareResult, CompareTarget, TargetUnion};
 use crate::api::{
-    CompactionRequest, Compare, DeleteRangeRequest, KeyValue, PutRequest, RangeRequest, RequestOp,
-    TxnRequest, request_op,
+    CompactionRequest, Compare, DeleteRangeRequest, KeyValue, LeaseLeasesRequest, PutRequest, RangeRequest,
+    RequestOp, TxnRequest, request_op,
 };
 use crate::client::Client;
 use crate::history::{Outcome, Request};
@@ -87,6 +87,7 @@ enum Kind {
     LeaseRevoke,
     LeaseKeepAlive,
     LeaseTimeToLive,
+    LeaseLeases,
 }
 
 impl Workload {
@@ -251,6 +252,7 @@ impl Requests {
             (weights.leases.revoke, Kind::LeaseRevoke),
             (weights.leases.keep_alive, Kind::LeaseKeepAlive),
             (weights.leases.time_to_live, Kind::LeaseTimeToLive),
+            (weights.leases.list, Kind::LeaseLeases),
         ];
         match *self.stream.weighted(&kinds) {
             Kind::Get => Request::Range(self.get()),
@@ -290,6 +292,7 @@ impl Requests {
                 0 => self.leases.grant(&mut self.stream),
                 lease => Request::Put(PutRequest { lease, ..self.put() }),
             },
+            Kind::LeaseLeases => Request::LeaseLeases(LeaseLeasesRequest {}),
             // What needs a lease asks for one where the client has none.
             kind => {
                 let (leases, stream) = (&mut self.leases, &mut self.stream);

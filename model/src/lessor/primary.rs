@@ -154,6 +154,13 @@ impl Lessor {
         expired
     }
 
+    /// When the next lease expires, or the next checkpoint is due; nothing where this member is not the primary.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Instant> {
+        let primary = self.primary.as_ref()?;
+        [primary.expiries.next(), primary.checkpoints.next()].into_iter().flatten().min()
+    }
+
     /// Lets the time that a lease has left be written down in a while, if that makes a difference.
     pub(super) fn schedule_checkpoint(&mut self, id: i64, now: Instant) {
         let (Some(lease), Some(primary)) = (self.leases.get(&id), &mut self.primary) else { return };

@@ -25,6 +25,11 @@ impl Schedule {
         self.in_order.first().filter(|(at, _)| *at <= now).map(|(_, id)| *id)
     }
 
+    /// When the first lease of all is due.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.in_order.first().map(|(at, _)| *at)
+    }
+
     pub(super) fn remove(&mut self, id: i64) {
         if let Some(at) = self.by_lease.remove(&id) {
             self.in_order.remove(&(at, id));

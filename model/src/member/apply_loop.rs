@@ -113,6 +113,8 @@ impl ApplyLoop {
             // It does not concern the store.
             request = None;
         }
+        // Watches may tell of it while the backend's commit is under way, which is before it is applied.
+        member.observer.applies(entry, || request.clone());
         let answer = match &request {
             Some(request) => {
                 let id = request.header.map_or(0, |header| header.id);
@@ -130,7 +132,7 @@ impl ApplyLoop {
         }
         let revision = member.kv.revision();
         record!(member.node, "apply", "entry {}/{}: revision {}", entry.index, entry.term, revision);
-        member.observer.applied(member.id, entry, request, &member.kv);
+        member.observer.applied(member.id, entry, &member.kv);
         if let Some((id, result)) = answer {
             let waiter = member.waiting.borrow_mut().remove(&id);
             let is_own = id >> 48 == member.id;

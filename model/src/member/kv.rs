@@ -269,7 +269,14 @@ impl Kv {
         if let Some(result) = self.apply_to_leases(request).await? {
             return Ok(result);
         }
-        self.write(|store, tx| store.apply(tx, &mut *self.lessor.borrow_mut(), request)).await
+        let result = self.write(|store, tx| store.apply(tx, &mut *self.lessor.borrow_mut(), request)).await?;
+        sometimes!(
+            self.node,
+            "a write is refused, for its lease is gone",
+            result == Err(Error::LeaseNotFound),
+            when = |run| { run.has("leases") }
+        );
+        Ok(result)
     }
 
     /// Makes everything durable that was applied.

@@ -19,17 +19,21 @@ use vertebra_sim::{NodeId, before, record, sometimes};
 use super::{Member, member_id};
 use crate::api::{
     InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest, LeaseGrantRequest, LeaseKeepAliveResponse,
-    LeaseRevokeRequest, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, ResponseHeader,
+    LeaseLeasesResponse, LeaseRevokeRequest, LeaseStatus, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
+    ResponseHeader,
 };
 use crate::error::Error;
 use crate::failpoints;
 use crate::history::OperationId;
-use crate::lessor::Renewal;
+use crate::lessor::{Lease, Renewal};
 use crate::response::Response;
 use crate::wire::{LEASE_PORT, LeaseAnswer, LeaseQuestion};
 
 /// How often the primary looks for leases that have expired.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// How long it waits at most, if nothing is due.
+const WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Revocations of expired leases that are proposed at a time.
 const REVOCATIONS_MAX: usize = 16;
@@ -92,6 +96,17 @@ impl Member {
             LeaseAnswer::Kept { .. } | LeaseAnswer::Refused => return Err(Error::LeaderChanged),
         };
         Ok(Response::LeaseTimeToLive(response))
+    }
+
+    /// Which leases there are, as far as this member has applied the log; those that expire first come first where it is
+    /// the primary.
+    pub(super) fn lease_leases(&self) -> Response {
+        let lessor = self.kv.lessor();
+        let mut leases: Vec<_> = lessor.leases().map(|(id, lease)| (lease.expiry(), id)).collect();
+        leases.sort_unstable();
+        let leases = leases.into_iter().map(|(_, id)| LeaseStatus { id }).collect();
+        let header = Some(ResponseHeader { revision: self.kv.revision(), ..ResponseHeader::default() });
+        Response::LeaseLeases(LeaseLeasesResponse { header, leases })
     }
 
     /// Waits until everything is applied that is known to be committed.
@@ -170,10 +185,21 @@ impl Member {
                     );
                 }
                 Renewal::Possible => {
-                    let ttl = self.kv.change_lessor(|lessor| {
+                    let (ttl, sooner) = self.kv.change_lessor(|lessor| {
+                        let due = lessor.next_due();
                         lessor.refresh(id, Duration::ZERO, self.node.monotonic());
-                        lessor.lookup(id).map_or(0, crate::lessor::Lease::ttl)
+                        (lessor.lookup(id).map_or(0, Lease::ttl), lessor.next_due() < due)
                     });
+                    if sooner {
+                        // It had been given an election timeout on top.
+                        self.kv.leases_changed().notify_waiters();
+                    }
+                    sometimes!(
+                        self.node,
+                        "a lease is kept alive through another member",
+                        forwarded,
+                        when = |run| { run.has("leases") && run.members > 1 }
+                    );
                     record!(self.node, "lease", "{} is kept alive for {} s", id, ttl);
                     self.observer.lease_refreshed(id);
                     return Ok(ttl);
@@ -287,9 +313,13 @@ impl Member {
                     );
                 }
             }
-            if under_way.next().await.is_none() {
-                return;
-            }
+            let Some(revoked) = under_way.next().await else { return };
+            sometimes!(
+                self.node,
+                "an expired lease is gone before its leader can revoke it",
+                revoked == Err(Error::LeaseNotFound),
+                when = |run| { run.has("leases") }
+            );
         }
     }
 
@@ -334,24 +364,50 @@ pub(super) async fn listen(member: Rc<Member>) {
 }
 
 /// Lets leases expire while this member is the primary, and writes down how long they have left.
+///
+/// As in etcd it looks twice a second, counted from its start, but it leaves out looks at which nothing can be due.
 pub(super) async fn run(member: Rc<Member>) {
     let node = &member.node;
+    let mut earliest = node.monotonic();
     loop {
         let changed = member.kv.leases_changed().notified();
-        let idle = {
-            let lessor = member.kv.lessor();
-            lessor.primary().is_none() || lessor.leases().next().is_none()
-        };
-        if idle {
+        let due = member.kv.lessor().next_due();
+        let Some(due) = due else {
             changed.await;
             continue;
+        };
+        let now = node.monotonic();
+        let look = earliest + whole_looks(due.since(earliest));
+        if look > now {
+            // A clock whose drift changes meanwhile does not move the end of a wait. What is added makes up for rounding:
+            // the clock must have come to the look.
+            let wait = (look - now).min(WAIT_MAX) + Duration::from_micros(1);
+            let _ = before(node.sleep(wait), changed).await;
+            continue;
         }
-        let expired = member.kv.change_lessor(|lessor| lessor.expired(node.monotonic()));
+        let expired = member.kv.change_lessor(|lessor| {
+            let expired = lessor.expired(now);
+            let ends = expired.iter().filter_map(|id| lessor.lookup(*id)?.expiry());
+            let overdue = ends.min().is_some_and(|first| now - first > 2 * LOOK);
+            sometimes!(
+                node,
+                "a leader is late to find that a lease has expired",
+                overdue,
+                when = |run| { run.has("leases") }
+            );
+            expired
+        });
         if !expired.is_empty() {
             let member = Rc::clone(&member);
             node.spawn(async move { member.revoke(expired).await });
         }
+        earliest = earliest + whole_looks(now.since(earliest) + Duration::from_nanos(1));
         member.checkpoint_leases().await;
-        node.sleep(LOOK).await;
     }
+}
+
+/// The least whole number of looks that take as long as `duration`.
+fn whole_looks(duration: Duration) -> Duration {
+    let looks = duration.as_nanos().div_ceil(LOOK.as_nanos());
+    LOOK.saturating_mul(u32::try_from(looks).unwrap_or(u32::MAX))
 }

@@ -95,6 +95,7 @@ async fn answer(member: &Member, request: ClientRequest) -> ClientReply {
         }
         Request::LeaseKeepAlive(keep_alive) => member.lease_keep_alive(keep_alive.id).await,
         Request::LeaseTimeToLive(question) => member.lease_time_to_live(question).await,
+        Request::LeaseLeases(_) => Ok(member.lease_leases()),
     };
     if let Ok(response) = &mut result {
         member.complete_header(response);

@@ -35,6 +35,8 @@ pub struct LeaseWeights {
     pub keep_alive: u32,
     /// Questions how long a lease has left.
     pub time_to_live: u32,
+    /// Questions which leases there are.
+    pub list: u32,
 }
 
 impl Default for LeaseOptions {
@@ -72,8 +74,8 @@ impl LeaseWeights {
             return Self::default();
         }
         let mut weight = |usual: u32| if stream.chance(100_000) { 0 } else { usual };
-        let (revoke, keep_alive, time_to_live) = (weight(1), weight(5), weight(1));
-        Self { grant: 3, put: 8, revoke, keep_alive, time_to_live }
+        let (revoke, keep_alive, time_to_live, list) = (weight(1), weight(5), weight(1), weight(1));
+        Self { grant: 3, put: 8, revoke, keep_alive, time_to_live, list }
     }
 
     /// Whether there are leases at all.
@@ -83,7 +85,7 @@ impl LeaseWeights {
     }
 
     pub(super) fn total(self) -> u64 {
-        [self.grant, self.put, self.revoke, self.keep_alive, self.time_to_live]
+        [self.grant, self.put, self.revoke, self.keep_alive, self.time_to_live, self.list]
             .into_iter()
             .map(u64::from)
             .sum()

@@ -5,6 +5,7 @@
 //! | `early` | a leader revoked a lease before its TTL had passed since a client asked for it, or to keep it alive, and was told that it was done |
 //! | `kept alive when gone` | a lease was kept alive that had been revoked before the client asked, or that was not granted |
 //! | `denied` | a client was told that there is no such lease, which there was all the time |
+//! | `list` | an answer which leases there are, with one that was not there at what the member had applied, or without one that was |
 //! | `TTL` | an answer with another TTL than was granted, or with more time left than can be |
 //! | `deposed` | a lease was revoked as expired in a term in which the member that found so did not lead |
 //! | `outlived` | long after the end of all faults, a lease is there that should have expired |
@@ -83,12 +84,18 @@ pub struct Leases {
     refreshed: BTreeMap<i64, Instant>,
     /// When a member last became the primary.
     promoted: Option<Instant>,
+    /// Answers which leases there are, and what the member that gave it had applied.
+    listed: Vec<(OperationId, u64)>,
+    /// A member was found to be corrupt. From then on, members refuse what stands in the log.
+    corrupt: bool,
 }
 
 /// One life of a lease: from a grant to what ended it. A number can be granted again.
 #[derive(Clone, Copy, Debug)]
 struct Life {
     ttl: i64,
+    /// The entry that granted it.
+    index: u64,
     /// When the grant was known to be committed, by the clock of the history.
     granted: u64,
     applied: Instant,
@@ -97,6 +104,8 @@ struct Life {
 
 #[derive(Clone, Copy, Debug)]
 struct End {
+    /// The entry that revoked it.
+    index: u64,
     /// When the revocation was known to be committed, by the clock of the history.
     revoked: u64,
     /// If a leader found that it had expired.
@@ -154,6 +163,16 @@ impl Leases {
         self.promoted = Some(now);
     }
 
+    /// A member answered which leases there are, when it had applied entries up to `index`, or was about to apply the next.
+    pub fn listed(&mut self, operation: OperationId, index: u64) {
+        self.listed.push((operation, index));
+    }
+
+    /// A member was found to be corrupt: what is applied from now on is refused.
+    pub fn corrupt(&mut self) {
+        self.corrupt = true;
+    }
+
     /// The lives of all leases, by number, in order.
     fn lives(&self, witness: &Witness) -> BTreeMap<i64, Vec<Life>> {
         let mut specification = witness.empty_store();
@@ -164,7 +183,8 @@ impl Leases {
             match (&entry.request.lease_grant, &entry.request.lease_revoke) {
                 (Some(grant), _) => {
                     if let Ok(Response::LeaseGrant(granted)) = specification.apply(&entry.request) {
-                        let life = Life { ttl: granted.ttl, granted: entry.committed, applied, end: None };
+                        let (ttl, index) = (granted.ttl, entry.index);
+                        let life = Life { ttl, index, granted: entry.committed, applied, end: None };
                         lives.entry(grant.id).or_default().push(life);
                     }
                 }
@@ -173,7 +193,7 @@ impl Leases {
                         && let Some(life) = lives.get_mut(&revoke.id).and_then(|lives| lives.last_mut())
                     {
                         let expired = self.proposals.get(&entry.id()).map(|proposal| (*proposal, term));
-                        life.end = Some(End { revoked: entry.committed, expired });
+                        life.end = Some(End { index: entry.index, revoked: entry.committed, expired });
                     }
                 }
                 (None, None) => {}
@@ -194,13 +214,16 @@ pub fn check(
     leases: &Leases,
     bounds: &Bounds,
 ) -> Result<(), Violation> {
-    if leases.entries.is_empty() && leases.invoked.is_empty() {
+    if leases.corrupt || leases.entries.is_empty() && leases.invoked.is_empty() && leases.listed.is_empty() {
         return Ok(());
     }
     let lives = leases.lives(witness);
     let count = lives.values().map(Vec::len).sum::<usize>();
     for &(id, invoked) in &leases.invoked {
         check_answer(&history[id], invoked, &lives, count, bounds)?;
+    }
+    for &(id, index) in &leases.listed {
+        check_list(&history[id], index, &lives)?;
     }
     for (id, life) in lives.iter().flat_map(|(id, lives)| lives.iter().map(move |life| (id, life))) {
         match life.end {
@@ -276,6 +299,29 @@ fn check_answer(
             violation("TTL", kind, detail)
         }
         _ => Ok(()),
+    }
+}
+
+/// Holds the leases that a member listed against what the log says up to entry `index`. It may have been about to apply
+/// the next entry.
+fn check_list(operation: &Operation, index: u64, lives: &BTreeMap<i64, Vec<Life>>) -> Result<(), Violation> {
+    let Some(Response::LeaseLeases(told)) = operation.reply() else { return Ok(()) };
+    let kind = operation.request.kind();
+    for status in &told.leases {
+        let there = |life: &Life| life.index <= index + 1 && life.end.is_none_or(|end| end.index > index);
+        if !lives.get(&status.id).is_some_and(|lives| lives.iter().any(there)) {
+            let detail = format!("{operation}: lease {} is not there at entry {index}", status.id);
+            return violation("list", kind, detail);
+        }
+    }
+    let there = |life: &Life| life.index <= index && life.end.is_none_or(|end| end.index > index + 1);
+    let missing = |id: i64| told.leases.iter().all(|status| status.id != id);
+    match lives.iter().find(|(id, lives)| lives.iter().any(there) && missing(**id)) {
+        Some((id, _)) => {
+            let detail = format!("{operation}: lease {id} is there at entry {index}, and is not told");
+            violation("list", kind, detail)
+        }
+        None => Ok(()),
     }
 }
 

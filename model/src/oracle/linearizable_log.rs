@@ -286,7 +286,10 @@ fn is_of_leases_alone(request: &InternalRaftRequest) -> bool {
 
 fn check_entry(entry: &LogEntry, operation: &Operation) -> Result<(), Violation> {
     let same = match &operation.request {
-        Request::Range(_) | Request::LeaseKeepAlive(_) | Request::LeaseTimeToLive(_) => false,
+        Request::Range(_)
+        | Request::LeaseKeepAlive(_)
+        | Request::LeaseTimeToLive(_)
+        | Request::LeaseLeases(_) => false,
         Request::Put(put) => entry.request.put.as_ref() == Some(put),
         Request::DeleteRange(delete) => entry.request.delete_range.as_ref() == Some(delete),
         Request::Txn(txn) => entry.request.txn.as_ref() == Some(txn),

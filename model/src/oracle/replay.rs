@@ -169,8 +169,12 @@ impl Replay {
             }
             // Nothing of what the store has depends on these.
             (
-                Request::LeaseGrant(_) | Request::LeaseKeepAlive(_) | Request::LeaseTimeToLive(_),
-                None | Some(Response::LeaseKeepAlive(_) | Response::LeaseTimeToLive(_)),
+                Request::LeaseGrant(_)
+                | Request::LeaseKeepAlive(_)
+                | Request::LeaseTimeToLive(_)
+                | Request::LeaseLeases(_),
+                None
+                | Some(Response::LeaseKeepAlive(_) | Response::LeaseTimeToLive(_) | Response::LeaseLeases(_)),
             ) => Ok(()),
             (request, Some(reply)) => Err(different("kind of reply", &request.kind(), reply)),
         };

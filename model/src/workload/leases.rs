@@ -86,6 +86,15 @@ impl Leases {
             Response::LeaseGrant(granted) => self.remember(granted.id),
             Response::LeaseKeepAlive(kept) if kept.ttl == 0 => self.forget(kept.id),
             Response::LeaseTimeToLive(lives) if lives.ttl < 0 => self.forget(lives.id),
+            // Another client's, as a rule: so several of them keep it alive, revoke it, and attach keys to it. One with a
+            // number that a member chose may be known to nobody from the answer to its grant, and then no history without
+            // this list could tell that there is such a lease.
+            Response::LeaseLeases(list) => {
+                let chosen = |id: i64| id.unsigned_abs() < u64::from(u32::MAX);
+                if let Some(last) = list.leases.iter().rfind(|lease| chosen(lease.id)) {
+                    self.remember(last.id);
+                }
+            }
             _ => {}
         }
     }

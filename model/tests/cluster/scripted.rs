@@ -194,7 +194,7 @@ fn a_crash_at_each_failpoint_is_survived() {
             schedule.options.traffic.weights.compact = 10;
             schedule.options.compaction_batch_limit = 5;
             schedule.options.traffic.weights.leases =
-                LeaseWeights { grant: 5, put: 5, revoke: 2, keep_alive: 10, time_to_live: 10 };
+                LeaseWeights { grant: 5, put: 5, revoke: 2, keep_alive: 10, time_to_live: 10, list: 1 };
             schedule.options.defragment_interval = Duration::from_millis(300);
             // Clients that watch, and do not keep up.
             schedule.options.watch = WatchOptions {

@@ -79,7 +79,7 @@ impl Kv {
         }
         let ttl =
             self.write(|_, tx| self.lessor.borrow_mut().grant(tx, request, self.node.monotonic())).await?;
-        self.leases_changed.notify_waiters();
+        self.wake_primary();
         let (header, id, error) = (self.header(), request.id, String::new());
         Ok(Ok(Response::LeaseGrant(LeaseGrantResponse { header, id, ttl, error })))
     }
@@ -89,7 +89,7 @@ impl Kv {
             return Ok(Err(Error::LeaseNotFound));
         }
         let revoked = self.write(|store, tx| self.lessor.borrow_mut().revoke(store, tx, request.id)).await?;
-        self.leases_changed.notify_waiters();
+        self.wake_primary();
         sometimes!(
             self.node,
             "a lease takes several keys with it",
@@ -103,6 +103,13 @@ impl Kv {
         let now = self.node.monotonic();
         self.write(|_, tx| self.lessor.borrow_mut().checkpoint(tx, &request.checkpoints, now)).await?;
         Ok(Response::LeaseCheckpoint(LeaseCheckpointResponse { header: self.header() }))
+    }
+
+    /// Nobody else has anything to do when a lease comes or goes.
+    fn wake_primary(&self) {
+        if self.lessor.borrow().primary().is_some() {
+            self.leases_changed.notify_waiters();
+        }
     }
 
     fn header(&self) -> Option<ResponseHeader> {

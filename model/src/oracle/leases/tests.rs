@@ -5,7 +5,8 @@ use vertebra_sim::verdict::Violation;
 
 use super::{Bounds, Leases, check, check_attachments};
 use crate::api::{
-    KeyValue, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
+    KeyValue, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest, LeaseLeasesResponse,
+    LeaseStatus, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
 };
 use crate::history::{OperationId, Outcome, Request};
 use crate::oracle::testing::{Script, grant, put_with, revoke};
@@ -73,6 +74,16 @@ impl Run {
         let id = self.invoke(&Request::LeaseTimeToLive(LeaseTimeToLiveRequest { id: 7, keys: false }));
         let lives = LeaseTimeToLiveResponse { id: 7, ttl, granted_ttl, ..Default::default() };
         self.script.history.returned(id, Outcome::Ok(Response::LeaseTimeToLive(lives)));
+    }
+
+    /// A member that has applied all entries but the last `behind` tells which leases there are.
+    fn list(&mut self, behind: u64, ids: &[i64]) {
+        let id = self.invoke(&Request::LeaseLeases(LeaseLeasesRequest {}));
+        let last = self.script.witness.entries().last().map_or(0, |entry| entry.index);
+        self.leases.listed(id, last - behind);
+        let leases = ids.iter().map(|id| LeaseStatus { id: *id }).collect();
+        let list = LeaseLeasesResponse { leases, ..Default::default() };
+        self.script.history.returned(id, Outcome::Ok(Response::LeaseLeases(list)));
     }
 
     /// The leader of `term` finds that lease 7 has expired, and what it proposes is committed in the present term.
@@ -250,4 +261,25 @@ fn lessor_and_store_know_the_same_attachments() {
     for (a, b, attached) in [(8, 0, 1), (0, 0, 0), (7, 7, 2), (7, 0, 2)] {
         assert_eq!(found(a, b, attached), Some("attachment"));
     }
+}
+
+#[test]
+fn a_list_of_leases_is_that_of_what_the_member_had_applied() {
+    let told = |behind, ids: &[i64]| {
+        let mut run = Run::new();
+        run.call(&grant(7));
+        run.call(&grant(8));
+        run.call(&revoke(7));
+        run.call(&grant(9));
+        run.call(&grant(10));
+        run.list(behind, ids);
+        run.found()
+    };
+    assert_eq!(told(0, &[8, 9, 10]), None);
+    assert_eq!(told(0, &[8, 10]), Some("list"));
+    assert_eq!(told(0, &[7, 8, 9, 10]), Some("list"));
+    // It may have been applying the entry after those that it had applied.
+    assert_eq!((told(1, &[8, 9]), told(1, &[8, 9, 10])), (None, None));
+    assert_eq!((told(2, &[8]), told(2, &[8, 9]), told(2, &[8, 9, 10])), (None, None, Some("list")));
+    assert_eq!((told(3, &[7, 8]), told(3, &[8]), told(3, &[7])), (None, None, Some("list")));
 }

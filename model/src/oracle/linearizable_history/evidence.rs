@@ -217,6 +217,7 @@ impl<'a> Evidence<'a> {
             Request::LeaseRevoke(revoke) => (17, revoke.encode_to_vec()),
             Request::LeaseKeepAlive(keep_alive) => (18, keep_alive.encode_to_vec()),
             Request::LeaseTimeToLive(question) => (19, question.encode_to_vec()),
+            Request::LeaseLeases(question) => (21, question.encode_to_vec()),
         }
     }
 

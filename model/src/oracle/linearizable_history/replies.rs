@@ -224,7 +224,8 @@ pub(super) fn each_touch<'a>(request: &'a Request, sink: &mut impl FnMut(KeyRang
         Request::LeaseGrant(_)
         | Request::LeaseRevoke(_)
         | Request::LeaseKeepAlive(_)
-        | Request::LeaseTimeToLive(_) => {}
+        | Request::LeaseTimeToLive(_)
+        | Request::LeaseLeases(_) => {}
     }
 }
 
