@@ -171,3 +171,25 @@ fn those_that_could_not_be_looked_at_are_the_next_time() {
     member.watchers.sync((7, 3), 1, read);
     assert_eq!(drain(&free), [(3, vec![3, 4, 5, 6, 7], 7, 0)]);
 }
+
+#[test]
+fn a_replaced_store_cancels_nobody_for_a_compaction_of_what_was_told() {
+    let (mut member, channel) = (Member::at(2), channel(9));
+    let watch = Watch {
+        id: 1,
+        key: Bytes::from_static(b"z"),
+        range_end: Bytes::new(),
+        start: 0,
+        filters: Vec::new(),
+        channel: Rc::clone(&channel),
+    };
+    member.watchers.watch(watch, member.now);
+    for _ in 0..3 {
+        member.write();
+    }
+    assert_eq!(member.watchers.restore(member.now), 1);
+    member.compacted = member.now;
+    member.now += 1;
+    assert_eq!(member.sync(), SyncReport::default());
+    assert_eq!(drain(&channel), []);
+}
