@@ -11,7 +11,7 @@ use vertebra_sim::{Node, NodeId, System, Violation, World};
 
 use crate::client::Client;
 use crate::inventory::Inventory;
-use crate::load::Loads;
+use crate::load::{Loads, SLOW_WATCH};
 use crate::member::Member;
 use crate::observer::Observer;
 use crate::operator::Operator;
@@ -41,14 +41,19 @@ pub struct Etcd {
 }
 
 impl Etcd {
-    /// Opens the streams of watches of a client. They are dealt out one by one.
+    /// The streams of watches of a client. They are dealt out one by one.
+    fn streams_of(&self, client: NodeId) -> impl Iterator<Item = u16> + use<> {
+        let clients = self.options.clients;
+        let number = if let NodeId::Client(number) = client { number } else { 0 };
+        (0..self.options.watch.streams).filter(move |stream| stream % clients + 1 == number)
+    }
+
+    /// Opens the streams of watches of a client.
     fn watch(&self, node: &Node, client: &Client) {
-        let NodeId::Client(number) = node.id() else { return };
-        for stream in
-            (0..self.options.watch.streams).filter(|stream| stream % self.options.clients + 1 == number)
-        {
+        for stream in self.streams_of(node.id()) {
             let (observer, options) = (Rc::clone(&self.observer), Rc::clone(&self.options));
-            let watcher = Watcher::new(node.clone(), observer, options, stream, client.known_revision());
+            let (loads, known) = (Rc::clone(&self.loads), client.known_revision());
+            let watcher = Watcher::new(node.clone(), observer, options, loads, stream, known);
             node.spawn(watcher.run());
         }
     }
@@ -127,6 +132,11 @@ impl System for Etcd {
     }
 
     fn load(&self, world: &World, load: &str, targets: &[NodeId], amount: u32, lasts: Duration) -> bool {
+        if load == SLOW_WATCH {
+            let watches = |client: &&NodeId| self.streams_of(**client).next().is_some();
+            let watching: Vec<_> = targets.iter().filter(watches).copied().collect();
+            return self.loads.begin(load, &watching, amount, world.now(), lasts);
+        }
         self.loads.begin(load, targets, amount, world.now(), lasts)
     }
 

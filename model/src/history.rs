@@ -325,6 +325,11 @@ impl History {
     pub fn invoke(&mut self, session: u32, request: Request) -> OperationId {
         let id = OperationId(u32::try_from(self.operations.len()).expect("fewer than 2^32 operations"));
         let invoked = self.clock();
+        if self.operations.capacity() == 0 {
+            // What most runs need: to grow means to move them all.
+            self.operations.reserve(512);
+            self.events.reserve(1_024);
+        }
         self.operations.push(Operation {
             session,
             request,

@@ -23,7 +23,7 @@ use crate::oracle::linearizable_history::{self, Conclusion};
 use crate::oracle::linearizable_log::{self, Freshness, LogEntry, Witness};
 use crate::oracle::raft_safety::{self, Configuration, Durable, RaftSafety, Recovered};
 use crate::oracle::revisions::{self, Revisions};
-use crate::oracle::{self, commit_window, durability, serializable, soundness, watch};
+use crate::oracle::{self, Replayed, commit_window, durability, serializable, soundness, watch};
 use crate::response::Response;
 use crate::watch_history::{WatchHistory, WatchNumber};
 
@@ -537,19 +537,25 @@ impl Observer {
     /// The oracles that need the whole run.
     pub(crate) fn judge(&self) -> Result<(), Violation> {
         let (history, witness) = (&*self.history.borrow(), &*self.witness.borrow());
-        let white = linearizable_log::check(history, witness);
+        let white = linearizable_log::replay(history, witness);
         let black = linearizable_history::check(history);
         if let Some(disagreement) = oracle::compare(&white, &black) {
             return Err(disagreement);
         }
-        self.overrule(white)?;
+        let replayed = match white {
+            Ok(replayed) => replayed,
+            Err(violation) => {
+                self.overrule(Err::<(), _>(violation))?;
+                Replayed::of(witness)
+            }
+        };
         if let Conclusion::Undecided { alternatives, .. } = black? {
             record!(self.world, "verdict", "the history alone is undecided after {} choices", alternatives);
         }
-        self.overrule(serializable::check(history, witness))?;
+        self.overrule(serializable::check(history, witness, &replayed))?;
         self.overrule(commit_window::check(history, witness))?;
         self.overrule(revisions::check(history))?;
-        self.overrule(watch::check(&self.watches.borrow(), witness))?;
+        self.overrule(watch::check(&self.watches.borrow(), &replayed))?;
         let bounds = Bounds {
             drift_ppm: self.world.drift_range(),
             election_timeout: self.election_timeout,

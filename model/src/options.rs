@@ -14,7 +14,7 @@ use vertebra_sim::time::text;
 
 use crate::defect::Defect;
 use crate::failpoints::{FAILPOINTS, RECOVERY_FAILPOINTS};
-use crate::load::LOADS;
+use crate::load::{LOADS, LOADS_WITHOUT_WATCHES};
 use crate::mvcc::validate::TXN_OPS_MAX;
 use crate::operator::OPERATIONS;
 use crate::syncs::{SkippedSyncs, Sync};
@@ -351,7 +351,7 @@ impl Options {
             operations: OPERATIONS,
             failpoints: FAILPOINTS,
             recovery_failpoints: RECOVERY_FAILPOINTS,
-            loads: LOADS,
+            loads: if self.watch.streams > 0 { LOADS } else { LOADS_WITHOUT_WATCHES },
             messages: wire::MESSAGES,
             files: FILES,
             ..Shape::new(self.members, self.clients)

@@ -333,7 +333,8 @@ impl Specification {
     /// What `key` was at the end of `revision`.
     pub(crate) fn value(&self, key: &[u8], revision: i64) -> Option<&KeyValue> {
         let values = self.keys.get(key)?;
-        values.iter().rev().find(|(since, _)| *since <= revision)?.1.as_ref()
+        let later = values.partition_point(|(since, _)| *since <= revision);
+        values[later.checked_sub(1)?].1.as_ref()
     }
 
     /// The keys of a range that existed at the end of `revision`.

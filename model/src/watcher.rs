@@ -24,6 +24,7 @@ use vertebra_sim::{Node, NodeId, Sleep, record, sometimes};
 
 use crate::api::watch_request::RequestUnion;
 use crate::api::{WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse};
+use crate::load::Loads;
 use crate::observer::Observer;
 use crate::options::Options;
 use crate::watch_history::WatchNumber;
@@ -32,6 +33,9 @@ use plan::Action;
 
 /// What a client waits before it opens another stream.
 const BACKOFF: Duration = Duration::from_millis(50);
+
+/// How often a client that reads nothing looks whether it should again.
+const UNREAD_LOOK: Duration = Duration::from_millis(250);
 
 /// Times that a client asks for the last of the news, before it asks another member: this one may have been removed, and
 /// not know.
@@ -45,6 +49,7 @@ pub(crate) struct Watcher {
     node: Node,
     observer: Rc<Observer>,
     options: Rc<Options>,
+    loads: Rc<Loads>,
     /// Which of the streams of the run.
     number: u16,
     draws: Stream,
@@ -100,6 +105,7 @@ impl Watcher {
         node: Node,
         observer: Rc<Observer>,
         options: Rc<Options>,
+        loads: Rc<Loads>,
         number: u16,
         known_revision: Rc<Cell<i64>>,
     ) -> Self {
@@ -113,6 +119,7 @@ impl Watcher {
             node,
             observer,
             options,
+            loads,
             number,
             draws,
             endpoints,
@@ -189,6 +196,7 @@ impl Watcher {
                 tick = self.pace();
                 continue;
             };
+            self.stop_reading().await;
             session.consumed += response.bytes();
             if self.slow && !self.node.world().is_healed() {
                 let rest = self.draws.duration(Duration::from_millis(50), Duration::from_millis(150));
@@ -203,9 +211,25 @@ impl Watcher {
         }
     }
 
+    /// Reads nothing more for as long as a load wants it, or until all faults are over.
+    async fn stop_reading(&self) {
+        while let Some(until) = self.loads.unread_until(self.node.id(), self.node.world().now()) {
+            if self.node.world().is_healed() {
+                return;
+            }
+            sometimes!(
+                self.node,
+                "a client stops to read a stream of watches",
+                when = |run| run.has("watch") && run.load("slow-watch")
+            );
+            let rest = until - self.node.world().now();
+            self.node.world().sleep(rest.min(UNREAD_LOOK)).await;
+        }
+    }
+
     /// How long until the client does something on its own.
     fn pace(&mut self) -> Sleep {
-        let max = if self.node.world().is_healed() { 200 } else { 900 };
+        let max = if self.node.world().is_healed() { 200 } else { 1_200 };
         let rest = self.draws.duration(Duration::from_millis(100), Duration::from_millis(max));
         self.node.sleep(rest)
     }

@@ -399,12 +399,26 @@ impl Requests {
     /// A value that no other put has. Some are longer than a sector of a disk.
     fn value(&mut self) -> Bytes {
         self.values += 1;
-        let mut value = format!("{}/{}", ShortName(self.client), self.values).into_bytes();
-        if self.stream.chance(50_000) {
-            let length = self.stream.magnitude(16, 2_048) as usize;
-            value.resize(value.len() + length, b'.');
+        let (letter, number) = match self.client {
+            NodeId::Client(number) => (b'c', Some(number)),
+            NodeId::Member(number) => (b'm', Some(number)),
+            NodeId::Operator => (b'o', None),
+        };
+        let mut text = Text::default();
+        text.push(&[letter]);
+        if let Some(number) = number {
+            text.push_number(u64::from(number), 1);
         }
-        value.into()
+        text.push(b"/");
+        text.push_number(self.values, 1);
+        if self.stream.chance(50_000) {
+            let length = text.bytes().len() + self.stream.magnitude(16, 2_048) as usize;
+            let mut value = Vec::with_capacity(length);
+            value.extend_from_slice(text.bytes());
+            value.resize(length, b'.');
+            return value.into();
+        }
+        Bytes::copy_from_slice(text.bytes())
     }
 
     /// A revision that was, or is, or (rarely) will be.
@@ -461,7 +475,10 @@ impl Requests {
 
 /// Keys sort as their numbers do.
 fn key(number: u16) -> Bytes {
-    format!("key{number:02}").into_bytes().into()
+    let mut text = Text::default();
+    text.push(b"key");
+    text.push_number(u64::from(number), 2);
+    Bytes::copy_from_slice(text.bytes())
 }
 
 fn list_request() -> RangeRequest {
@@ -488,15 +505,32 @@ fn delete_op(delete: DeleteRangeRequest) -> RequestOp {
     RequestOp { request: Some(request_op::Request::RequestDeleteRange(delete)) }
 }
 
-/// A client's name in values.
-struct ShortName(NodeId);
+/// A short text that is put together without the machinery of formats: a run makes some thousands.
+#[derive(Default)]
+struct Text {
+    bytes: [u8; 32],
+    length: usize,
+}
 
-impl std::fmt::Display for ShortName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            NodeId::Client(number) => write!(f, "c{number}"),
-            NodeId::Member(number) => write!(f, "m{number}"),
-            NodeId::Operator => f.write_str("o"),
+impl Text {
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes[self.length..self.length + bytes.len()].copy_from_slice(bytes);
+        self.length += bytes.len();
+    }
+
+    /// `number` in decimal, with at least so many digits.
+    fn push_number(&mut self, mut number: u64, digits_min: usize) {
+        let mut digits = [b'0'; 20];
+        let mut first = digits.len();
+        while number > 0 || digits.len() - first < digits_min {
+            first -= 1;
+            digits[first] = b'0' + (number % 10) as u8;
+            number /= 10;
         }
+        self.push(&digits[first..]);
     }
 }

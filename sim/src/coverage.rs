@@ -273,7 +273,8 @@ impl Failpoints {
     fn count(&self, name: &str, change: impl FnOnce(&mut FailpointTally)) {
         let mut slot = hash(name) & (self.slots.len() - 1);
         while let Some(index) = usize::from(self.slots[slot]).checked_sub(1) {
-            if self.names[index] == name {
+            // Mostly it is the same constant.
+            if std::ptr::eq(self.names[index], name) || self.names[index] == name {
                 let mut tally = self.tallies[index].get();
                 change(&mut tally);
                 return self.tallies[index].set(tally);

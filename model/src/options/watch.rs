@@ -59,9 +59,9 @@ impl WatchOptions {
             // Fewer, and watchers that lag would not catch up in the time that they have in the end.
             batch_revisions_max: *stream.weighted(&[(5, 1_000), (3, 10), (2, 50)]),
             progress_interval: *stream.weighted(&[
-                (5, millis(100)),
-                (3, millis(1_000)),
-                (2, PROGRESS_INTERVAL),
+                (3, millis(100)),
+                (4, millis(1_000)),
+                (3, PROGRESS_INTERVAL),
             ]),
             window_bytes: *stream.weighted(&[(4, 64 << 10), (3, 256), (2, 2 << 10)]),
             response_bytes_max: *stream.weighted(&[(5, 2 << 20), (3, 512), (2, 4 << 10)]),

@@ -33,6 +33,7 @@ use prost::Message;
 use vertebra_sim::verdict::Violation;
 
 use super::linearizable_history::has_empty_operation;
+use super::replayed::Replayed;
 use super::shape;
 use crate::api::{InternalRaftRequest, ResponseOp, response_op};
 use crate::error::Error;
@@ -159,10 +160,24 @@ impl Witness {
 ///
 /// The first broken clause.
 pub fn check(history: &History, witness: &Witness) -> Result<(), Violation> {
+    replay(history, witness).map(drop)
+}
+
+/// The same; returns what came of the log, for oracles that hold other things against it.
+///
+/// # Errors
+///
+/// The first broken clause.
+pub fn replay(history: &History, witness: &Witness) -> Result<Replayed, Violation> {
+    let mut replayed = Replayed::nothing_of(witness);
+    check_all(history, witness, &mut replayed)?;
+    Ok(replayed)
+}
+
+fn check_all(history: &History, witness: &Witness, replayed: &mut Replayed) -> Result<(), Violation> {
     // 2i for the write at index i, 2i + 1 for the read at i.
     let mut places = vec![None; history.operations().len()];
     let mut reads = served_reads(history, witness, &mut places)?.into_iter().peekable();
-    let mut specification = witness.empty_store();
     let mut index = 0;
     let mut own = BTreeSet::new();
     for (entry, operation) in witness.entries.iter().zip(witness.operations(history)) {
@@ -170,7 +185,7 @@ pub fn check(history: &History, witness: &Witness) -> Result<(), Violation> {
             return violation("log order", "", format!("entry {} follows entry {index}", entry.index));
         }
         while let Some((_, read)) = reads.next_if(|(served_at, _)| *served_at < entry.index) {
-            check_read(&specification, &history[read])?;
+            check_read(&replayed.specification, &history[read])?;
         }
         index = entry.index;
         let Some(id) = operation else {
@@ -180,7 +195,7 @@ pub fn check(history: &History, witness: &Witness) -> Result<(), Violation> {
                     return violation("applied twice", "of a leader", detail);
                 }
                 // It may be too late, and then it changes nothing.
-                let _ = specification.apply(&entry.request);
+                let _ = replayed.execute(entry);
                 continue;
             }
             return violation(
@@ -195,10 +210,10 @@ pub fn check(history: &History, witness: &Witness) -> Result<(), Violation> {
             let detail = format!("{operation}: entries {} and {index}", place / 2);
             return violation("applied twice", operation.request.kind(), detail);
         }
-        check_write(specification.apply(&entry.request), operation, index)?;
+        check_write(replayed.execute(entry), operation, index)?;
     }
     for (_, read) in reads {
-        check_read(&specification, &history[read])?;
+        check_read(&replayed.specification, &history[read])?;
     }
     for (operation, place) in history.operations().iter().zip(&places) {
         let (request, read_only) = (&operation.request, operation.request.is_read_only());

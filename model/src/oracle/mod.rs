@@ -26,6 +26,7 @@ pub mod linearizable_history;
 pub mod linearizable_log;
 pub mod raft_safety;
 mod replay;
+mod replayed;
 pub mod revisions;
 pub mod serializable;
 pub mod soundness;
@@ -34,6 +35,8 @@ mod testing;
 pub mod watch;
 
 use vertebra_sim::verdict::Violation;
+
+pub use replayed::Replayed;
 
 use linearizable_history::Conclusion;
 
@@ -59,9 +62,9 @@ pub const NAMES: [&str; 11] = [
 /// twice, whose second effect nobody read), and then the white box has found a bug of its own. Nor is it one that
 /// the black box could not decide.
 #[must_use]
-pub fn compare(white: &Result<(), Violation>, black: &Result<Conclusion, Violation>) -> Option<Violation> {
+pub fn compare<T>(white: &Result<T, Violation>, black: &Result<Conclusion, Violation>) -> Option<Violation> {
     match (white, black) {
-        (Ok(()), Err(refused)) => Some(Violation::new(
+        (Ok(_), Err(refused)) => Some(Violation::new(
             "oracles",
             "disagree",
             refused.signature(),

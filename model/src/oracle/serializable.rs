@@ -12,42 +12,29 @@ use vertebra_sim::verdict::Violation;
 
 use super::linearizable_history::each_revision;
 use super::linearizable_log::{Witness, difference};
+use super::replayed::Replayed;
 use crate::error::Error;
 use crate::history::{History, Outcome, Request};
 use crate::response::Response;
 
 const ORACLE: &str = "serializable";
 
-/// Judges the serializable reads of `history` by the log of `witness`.
+/// Judges the serializable reads of `history` by the log of `witness`, which came to what is `replayed`.
 ///
 /// # Errors
 ///
 /// The first broken clause.
-pub fn check(history: &History, witness: &Witness) -> Result<(), Violation> {
+pub fn check(history: &History, witness: &Witness, replayed: &Replayed) -> Result<(), Violation> {
     let serializable = |request: &Request| request.is_serializable();
     if !history.operations().iter().any(|operation| serializable(&operation.request)) {
         return Ok(());
     }
-    let mut specification = witness.empty_store();
-    let first = specification.revision();
-    // When each revision was committed, from the second on.
-    let mut committed = Vec::new();
-    // From which entry on what is compacted.
-    let mut compacted = Vec::new();
-    for entry in witness.entries() {
-        let before = (specification.revision(), specification.compacted());
-        // An error changes nothing, and is the business of another oracle.
-        let _ = specification.apply(&entry.request);
-        if specification.revision() > before.0 {
-            committed.push(entry.committed);
-        }
-        if specification.compacted() > before.1 {
-            compacted.push((entry.index, specification.compacted()));
-        }
-    }
+    let Replayed { specification, committed, compactions, .. } = replayed;
+    // That of the empty store.
+    let first = 1;
     let compacted_at = |index: u64| {
-        let later = compacted.partition_point(|&(from, _)| from <= index);
-        later.checked_sub(1).map(|last| compacted[last].1)
+        let later = compactions.partition_point(|compaction| compaction.index <= index);
+        later.checked_sub(1).map(|last| compactions[last].revision)
     };
     for (id, operation) in history.iter().filter(|(_, operation)| serializable(&operation.request)) {
         let (kind, at) = (operation.request.kind(), operation.reply().map_or(first, Response::revision));
@@ -122,7 +109,7 @@ mod tests {
         change(&mut script, &mut reply);
         script.history.returned(id, Outcome::Ok(Response::Range(reply)));
         script.write(1, put("a", "2"));
-        check(&script.history, &script.witness)
+        check(&script.history, &script.witness, &Replayed::of(&script.witness))
     }
 
     fn clause(result: Result<(), Violation>) -> &'static str {
@@ -158,7 +145,7 @@ mod tests {
         let id = script.history.invoke(2, Request::Range(request));
         script.witness.served(id, served_at);
         script.history.returned(id, outcome);
-        check(&script.history, &script.witness)
+        check(&script.history, &script.witness, &Replayed::of(&script.witness))
     }
 
     #[test]

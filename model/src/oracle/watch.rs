@@ -31,7 +31,7 @@
 use bytes::Bytes;
 use vertebra_sim::verdict::Violation;
 
-use super::linearizable_log::Witness;
+use super::replayed::Replayed;
 use crate::api::mvccpb::event::EventType;
 use crate::api::watch_create_request::FilterType;
 use crate::api::{Event, KeyValue, WatchCreateRequest, WatchResponse};
@@ -43,16 +43,16 @@ mod tests;
 
 const ORACLE: &str = "watch";
 
-/// Judges what watching clients were told by the log of `witness`.
+/// Judges what watching clients were told by the log, which came to what is `replayed`.
 ///
 /// # Errors
 ///
 /// The first broken clause.
-pub fn check(watches: &WatchHistory, witness: &Witness) -> Result<(), Violation> {
+pub fn check(watches: &WatchHistory, replayed: &Replayed) -> Result<(), Violation> {
     if watches.watches().is_empty() {
         return Ok(());
     }
-    let log = Log::new(witness);
+    let log = Log::new(replayed);
     for (number, watched) in watches.watches().iter().enumerate() {
         let mut walk = Walk::new(&log, watched, number);
         for heard in &watched.heard {
@@ -63,48 +63,32 @@ pub fn check(watches: &WatchHistory, witness: &Witness) -> Result<(), Violation>
 }
 
 /// One change of one key.
-struct Change {
+struct Change<'a> {
     revision: i64,
-    key: Bytes,
+    key: &'a Bytes,
     /// What it is from then on; nothing if it was deleted.
-    kv: Option<KeyValue>,
-    previous: Option<KeyValue>,
+    kv: Option<&'a KeyValue>,
 }
 
 /// What was written, by the committed log.
-struct Log {
+struct Log<'a> {
     /// In their order.
-    changes: Vec<Change>,
-    /// When each revision was committed, from the second on.
-    committed: Vec<u64>,
-    /// Revisions of compactions, rising, and when they were committed.
-    compactions: Vec<(i64, u64)>,
+    changes: Vec<Change<'a>>,
+    replayed: &'a Replayed,
 }
 
-impl Log {
-    fn new(witness: &Witness) -> Self {
-        let mut specification = witness.empty_store();
-        let mut log = Self { changes: Vec::new(), committed: Vec::new(), compactions: Vec::new() };
-        let mut changed = Vec::new();
-        for entry in witness.entries() {
-            let (revision, compacted) = (specification.revision(), specification.compacted());
-            changed.clear();
-            // An error changes nothing, and is the business of another oracle.
-            let _ = specification.apply_and_tell(&entry.request, &mut changed);
-            if specification.compacted() > compacted {
-                log.compactions.push((specification.compacted(), entry.committed));
-            }
-            if specification.revision() > revision {
-                log.committed.push(entry.committed);
-                log.changes.extend(changed.drain(..).map(|key| Change {
-                    revision: revision + 1,
-                    kv: specification.value(&key, revision + 1).cloned(),
-                    previous: specification.value(&key, revision).cloned(),
-                    key,
-                }));
-            }
-        }
-        log
+impl<'a> Log<'a> {
+    fn new(replayed: &'a Replayed) -> Self {
+        let change = |(revision, key): &'a (i64, Bytes)| {
+            let (revision, kv) = (*revision, replayed.specification.value(key, *revision));
+            Change { revision, key, kv }
+        };
+        Self { changes: replayed.changes.iter().map(change).collect(), replayed }
+    }
+
+    /// What a key was before a change of it.
+    fn previous(&self, change: &Change<'_>) -> Option<&'a KeyValue> {
+        self.replayed.specification.value(change.key, change.revision - 1)
     }
 
     /// When `revision` was committed; nothing if it never was.
@@ -112,7 +96,7 @@ impl Log {
         match revision {
             // The empty store.
             1 => Some(0),
-            _ => self.committed.get(usize::try_from(revision - 2).ok()?).copied(),
+            _ => self.replayed.committed.get(usize::try_from(revision - 2).ok()?).copied(),
         }
     }
 
@@ -124,7 +108,7 @@ impl Log {
 
 /// A watch, as far as it was followed.
 struct Walk<'a> {
-    log: &'a Log,
+    log: &'a Log<'a>,
     watched: &'a Watched,
     number: usize,
     /// The revision of the store when it was created.
@@ -141,7 +125,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(log: &'a Log, watched: &'a Watched, number: usize) -> Self {
+    fn new(log: &'a Log<'a>, watched: &'a Watched, number: usize) -> Self {
         let start = watched.request.start_revision;
         Self {
             log,
@@ -227,9 +211,10 @@ impl<'a> Walk<'a> {
             let asked = self.watched.cancel_asked;
             return if asked { Ok(()) } else { self.refuse("refused", "it is cancelled for no reason") };
         }
-        match self.log.compactions.iter().find(|(revision, _)| *revision == compacted) {
+        let compactions = &self.log.replayed.compactions;
+        match compactions.iter().find(|compaction| compaction.revision == compacted) {
             None => self.refuse("compacted", format_args!("there was no compaction at {compacted}")),
-            Some((_, committed)) if *committed > clock => {
+            Some(compaction) if compaction.committed > clock => {
                 self.refuse("compacted", format_args!("the compaction at {compacted} was not committed yet"))
             }
             Some(_) if self.from.is_some_and(|from| from >= compacted) => self
@@ -259,10 +244,10 @@ impl<'a> Walk<'a> {
     }
 
     /// The changes from revision `from` on that the watch should tell of.
-    fn expected(&self, from: i64) -> impl Iterator<Item = &'a Change> + use<'a> {
+    fn expected(&self, from: i64) -> impl Iterator<Item = &'a Change<'a>> + use<'a> {
         let request = &self.watched.request;
         let changes = &self.log.changes[self.log.place(from)..];
-        changes.iter().filter(move |change| wants(request, &change.key, change.kv.is_none()))
+        changes.iter().filter(move |change| wants(request, change.key, change.kv.is_none()))
     }
 
     fn hear_events(&mut self, events: &[&'a Event], clock: u64) -> Result<(), Violation> {
@@ -285,9 +270,9 @@ impl<'a> Walk<'a> {
                 let clause = if nothing_yet { "resumable" } else { "reliable" };
                 return self.refuse(clause, format_args!("{revision} comes, and {} should", change.revision));
             }
-            if change.key != *key {
+            if change.key != key {
                 let later =
-                    events.iter().any(|other| revision_of(other) == revision && *key_of(other) == change.key);
+                    events.iter().any(|other| revision_of(other) == revision && key_of(other) == change.key);
                 let clause = if later { "ordered" } else { "reliable" };
                 let (came, should) = (key.escape_ascii(), change.key.escape_ascii());
                 return self.refuse(clause, format_args!("{came} comes at {revision}, and {should} should"));
@@ -304,7 +289,7 @@ impl<'a> Walk<'a> {
     /// Checks that an event may come here, whatever it says. The last event before its response was of `before`.
     fn place_event(&mut self, event: &Event, before: i64, clock: u64) -> Result<(), Violation> {
         let (revision, key) = (revision_of(event), key_of(event));
-        let told = format!("\"{}\" at {revision}", key.escape_ascii());
+        let told = format_args!("\"{}\" at {revision}", key.escape_ascii());
         if !wants(&self.watched.request, key, is_deletion(event)) {
             return self.refuse("filter", told);
         }
@@ -333,27 +318,37 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn compare(&self, event: &Event, change: &Change) -> Result<(), Violation> {
-        let Change { revision, key, kv, previous } = change;
-        let told = event.kv.clone().unwrap_or_default();
+    fn compare(&self, event: &Event, change: &Change<'_>) -> Result<(), Violation> {
+        let Change { revision, key, kv } = *change;
         if kv.is_none() != is_deletion(event) {
             return self.refuse("content", format_args!("{event:?}, and it was {kv:?}"));
         }
-        let creates = kv.as_ref().is_some_and(|kv| kv.version == 1);
-        if creates != (!is_deletion(event) && told.create_revision == told.mod_revision) {
+        let creates = kv.is_some_and(|kv| kv.version == 1);
+        let says_so = |told: &KeyValue| told.create_revision == told.mod_revision;
+        if creates != (!is_deletion(event) && event.kv.as_ref().is_none_or(says_so)) {
             return self.refuse("is-create", format_args!("{event:?}, and it was {kv:?}"));
         }
-        let tombstone = || KeyValue { key: key.clone(), mod_revision: *revision, ..KeyValue::default() };
-        if told != kv.clone().unwrap_or_else(tombstone) {
+        let is_so = match (kv, &event.kv) {
+            (Some(kv), told) => told.as_ref() == Some(kv),
+            (None, told) => told.as_ref().is_some_and(|told| {
+                told.key == *key
+                    && told.mod_revision == revision
+                    && (told.create_revision, told.version, told.lease) == (0, 0, 0)
+                    && told.value.is_empty()
+            }),
+        };
+        if !is_so {
             return self.refuse("content", format_args!("{event:?}, and it was {kv:?}"));
         }
+        let previous = self.log.previous(change);
         // A member may have compacted it, wherever it is in the log by then.
-        let compacted = self.log.compactions.last().is_some_and(|(compacted, _)| compacted >= revision);
+        let last = self.log.replayed.compactions.last();
+        let compacted = last.is_some_and(|compaction| compaction.revision >= revision);
         let fits = match (&event.prev_kv, self.watched.request.prev_kv) {
             // What was under way when it was cancelled may come without.
             (None, true) => previous.is_none() || compacted || self.watched.cancel_asked,
             (None, false) => true,
-            (told, asked) => asked && told == previous,
+            (told, asked) => asked && told.as_ref() == previous,
         };
         if !fits {
             return self.refuse("prev_kv", format_args!("{event:?}, and it was {previous:?}"));

@@ -286,9 +286,16 @@ pub(super) fn sectors(offset: usize, length: usize) -> std::ops::Range<usize> {
     offset / SECTOR_BYTES..(offset + length).div_ceil(SECTOR_BYTES)
 }
 
+/// Bytes of room that a file is given at least when it has none left.
+const GROWTH_MIN: usize = 2 << 10;
+
 /// Puts `bytes` into `image` at `offset`; what lies between its end and `offset` becomes zeros.
 pub(super) fn overlay(image: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
     if offset == image.len() {
+        if image.capacity() - offset < bytes.len() {
+            // Files grow by many small writes, and each time there is no room left, all of it is moved.
+            image.reserve(bytes.len().max(GROWTH_MIN));
+        }
         image.extend_from_slice(bytes);
         return;
     }

@@ -195,6 +195,6 @@ fn a_contradiction_of_the_two_oracles_is_a_violation_of_its_own() {
     assert_eq!(signature.as_deref(), Some("oracles/disagree: x/y: z"));
     assert_eq!(compare(&Ok(()), &Ok(Conclusion::Linearizable)), None);
     assert_eq!(compare(&Ok(()), &Ok(undecided())), None);
-    assert_eq!(compare(&Err(bad()), &Ok(Conclusion::Linearizable)), None);
-    assert_eq!(compare(&Err(bad()), &Err(bad())), None);
+    assert_eq!(compare::<()>(&Err(bad()), &Ok(Conclusion::Linearizable)), None);
+    assert_eq!(compare::<()>(&Err(bad()), &Err(bad())), None);
 }

@@ -66,7 +66,7 @@ impl Told {
     }
 
     fn check(&self) -> Result<(), Violation> {
-        check(&self.watches, &self.script.witness)
+        check(&self.watches, &Replayed::of(&self.script.witness))
     }
 
     fn clause(&self) -> &'static str {
@@ -82,18 +82,19 @@ fn response(revision: i64) -> WatchResponse {
 /// The events of these revisions, as they should be told.
 fn of(revisions: &[i64]) -> Vec<Event> {
     let script = log();
-    let log = Log::new(&script.witness);
+    let replayed = Replayed::of(&script.witness);
+    let log = Log::new(&replayed);
     let changes = log.changes.iter().filter(|change| revisions.contains(&change.revision));
-    changes.map(event).collect()
+    changes.map(|change| event(&log, change)).collect()
 }
 
-fn event(change: &Change) -> Event {
+fn event(log: &Log<'_>, change: &Change<'_>) -> Event {
     let tombstone =
         || KeyValue { key: change.key.clone(), mod_revision: change.revision, ..KeyValue::default() };
     Event {
         r#type: i32::from(change.kv.is_none()),
-        kv: Some(change.kv.clone().unwrap_or_else(tombstone)),
-        prev_kv: change.previous.clone(),
+        kv: Some(change.kv.cloned().unwrap_or_else(tombstone)),
+        prev_kv: log.previous(change).cloned(),
     }
 }
 
@@ -143,9 +144,14 @@ fn a_watch_that_begins_now_leaves_nothing_out_after_the_word_that_it_is_created(
     let later = |revisions: &[i64]| {
         let mut told = Told::new(all(0));
         ["6", "7"].into_iter().for_each(|value| told.script.write(1, put("a", value)));
-        let log = Log::new(&told.script.witness);
-        let events: Vec<_> =
-            log.changes.iter().filter(|change| revisions.contains(&change.revision)).map(event).collect();
+        let replayed = Replayed::of(&told.script.witness);
+        let log = Log::new(&replayed);
+        let events: Vec<_> = log
+            .changes
+            .iter()
+            .filter(|change| revisions.contains(&change.revision))
+            .map(|change| event(&log, change))
+            .collect();
         told.events(&events)
     };
     later(&[8, 9]).check().unwrap();
@@ -260,7 +266,7 @@ fn a_watch_is_created_first_and_is_over_when_it_is_cancelled() {
     let watch = watches.asked(all(2), false);
     watches.heard(watch, 99, response(1));
     let witness = log().witness;
-    assert_eq!(check(&watches, &witness).unwrap_err().clause, "created first");
+    assert_eq!(check(&watches, &Replayed::of(&witness)).unwrap_err().clause, "created first");
     let mut told = Told::new(all(2));
     told.hear(WatchResponse { created: true, ..response(7) });
     assert_eq!(told.clause(), "created first");
@@ -280,7 +286,7 @@ fn what_cannot_be_watched_is_refused_with_the_reason() {
         let canceled = !reason.is_empty();
         let refusal = WatchResponse { created: true, canceled, cancel_reason: reason.into(), ..response(7) };
         watches.heard(watch, 99, refusal);
-        check(&watches, &log().witness)
+        check(&watches, &Replayed::of(&log().witness))
     };
     let duplicate = "mvcc: duplicate watch ID provided on the WatchStream";
     asked(all(2), false, "").unwrap();

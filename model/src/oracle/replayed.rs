@@ -1,0 +1,72 @@
+//! The committed log, executed once for all oracles that hold something against it.
+
+use bytes::Bytes;
+
+use super::linearizable_log::{LogEntry, Witness};
+use crate::error::Error;
+use crate::response::Response;
+use crate::specification::Specification;
+
+/// What came of the committed log.
+pub struct Replayed {
+    /// The store, with all that it ever was.
+    pub(super) specification: Specification,
+    /// Each change of a key, with its revision, in order.
+    pub(super) changes: Vec<(i64, Bytes)>,
+    /// When each revision was committed, from the second on.
+    pub(super) committed: Vec<u64>,
+    /// Compactions, in order.
+    pub(super) compactions: Vec<Compaction>,
+    changed: Vec<Bytes>,
+}
+
+/// One compaction of the log.
+pub(super) struct Compaction {
+    /// The entry that it is.
+    pub index: u64,
+    /// The oldest revision that it leaves.
+    pub revision: i64,
+    /// When it was committed.
+    pub committed: u64,
+}
+
+impl Replayed {
+    /// Nothing is executed yet of the log of `witness`.
+    pub(super) fn nothing_of(witness: &Witness) -> Self {
+        Self {
+            specification: witness.empty_store(),
+            changes: Vec::with_capacity(witness.entries().len()),
+            committed: Vec::with_capacity(witness.entries().len()),
+            compactions: Vec::new(),
+            changed: Vec::new(),
+        }
+    }
+
+    /// All of the log of `witness`, whatever it answers.
+    #[must_use]
+    pub fn of(witness: &Witness) -> Self {
+        let mut replayed = Self::nothing_of(witness);
+        for entry in witness.entries() {
+            // An error changes nothing, and is the business of another oracle.
+            let _ = replayed.execute(entry);
+        }
+        replayed
+    }
+
+    /// Executes the next entry.
+    pub(super) fn execute(&mut self, entry: &LogEntry) -> Result<Response, Error> {
+        let store = &mut self.specification;
+        let (revision, compacted) = (store.revision(), store.compacted());
+        self.changed.clear();
+        let result = store.apply_and_tell(&entry.request, &mut self.changed);
+        let (index, committed) = (entry.index, entry.committed);
+        if store.compacted() > compacted {
+            self.compactions.push(Compaction { index, revision: store.compacted(), committed });
+        }
+        if store.revision() > revision {
+            self.committed.push(committed);
+            self.changes.extend(self.changed.drain(..).map(|key| (revision + 1, key)));
+        }
+        result
+    }
+}
