@@ -152,6 +152,28 @@ const MEMBER: &[&str] = &[
 /// Those that a member passes while it starts.
 pub const RECOVERY_FAILPOINTS: &[&str] = &[RECOVERY_BEFORE_START, BEFORE_PUBLISHING];
 
+/// Those that few runs pass: of a snapshot from the leader, of changes of the membership and of what is forwarded.
+pub const RARE_FAILPOINTS: &[&str] = &[
+    RAFT_BEFORE_SAVE_SNAP,
+    RAFT_BEFORE_WAL_SAVE_SNAPSHOT,
+    RAFT_AFTER_SAVE_SNAP,
+    RAFT_BEFORE_APPLY_SNAP,
+    RAFT_AFTER_APPLY_SNAP,
+    RAFT_AFTER_WAL_RELEASE,
+    APPLY_BEFORE_OPEN_SNAPSHOT,
+    APPLY_AFTER_OPEN_SNAPSHOT,
+    BEFORE_RESTORE_WATCHERS,
+    AFTER_IS_MEMBER_EXIST,
+    CONF_CHANGE_BEFORE_PROPOSE,
+    CONF_CHANGE_BEFORE_ANSWER,
+    CONF_CHANGE_BEFORE_STOP,
+    BEFORE_APPLY_ONE_CONF_CHANGE,
+    MOVE_LEADER_BEFORE_TRANSFER,
+    MEMBER_ADD_BEFORE_START,
+    MEMBER_ADD_BEFORE_CREATE,
+    BEFORE_LOOKUP_WHEN_FORWARD_LEASE_TIME_TO_LIVE,
+];
+
 // The backend. The names are gofail's, of etcd and of bbolt.
 
 /// Before what was written becomes visible to readers.

@@ -13,7 +13,7 @@ use vertebra_sim::schedule::{FileClass, Operations, Shape};
 use vertebra_sim::time::text;
 
 use crate::defect::Defect;
-use crate::failpoints::{FAILPOINTS, RECOVERY_FAILPOINTS};
+use crate::failpoints::{FAILPOINTS, RARE_FAILPOINTS, RECOVERY_FAILPOINTS};
 use crate::load::{LOADS, LOADS_WITHOUT_WATCHES};
 use crate::mvcc::validate::TXN_OPS_MAX;
 use crate::operator::OPERATIONS;
@@ -351,6 +351,7 @@ impl Options {
             operations: OPERATIONS,
             failpoints: FAILPOINTS,
             recovery_failpoints: RECOVERY_FAILPOINTS,
+            rare_failpoints: RARE_FAILPOINTS,
             loads: if self.watch.streams > 0 { LOADS } else { LOADS_WITHOUT_WATCHES },
             messages: wire::MESSAGES,
             files: FILES,

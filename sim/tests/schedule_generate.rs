@@ -15,6 +15,7 @@ const SHAPE: Shape = Shape {
     spares: 1,
     failpoints: &["beforeSave", "afterSave"],
     recovery_failpoints: &["afterSave"],
+    rare_failpoints: &["afterSave"],
     operations: &["compact", "defragment"],
     loads: &["burst", "flood"],
     messages: &["heartbeat", "vote"],

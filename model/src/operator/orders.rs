@@ -217,8 +217,13 @@ pub(super) async fn change_several(calls: &mut Calls, inventory: &Inventory, tar
             if added.is_none() {
                 start(calls, inventory, id);
             }
-            // The old member votes until both sets of voters have agreed to go on without it.
-            while calls.members().await.joint {
+            // The old member votes until both sets of voters have agreed to go on without it. Who still lists it knows less
+            // than that.
+            loop {
+                let response = calls.members().await;
+                if !response.joint && !lists(&response.members, member.id) {
+                    break;
+                }
                 calls.node.sleep(PAUSE).await;
             }
             calls.world().stop_process(node);

@@ -57,6 +57,8 @@ async fn mend(calls: &mut Calls, inventory: &Inventory, member: &Listed, voters:
     }
     if voters == 1 && !member.learner {
         record!(calls.node, "operator", "the only voter cannot be replaced");
+        // An order that came to nothing may have left it stopped, and what it refused over may have passed.
+        calls.world().start_process(node);
         return;
     }
     calls.world().stop_process(node);

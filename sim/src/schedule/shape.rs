@@ -18,6 +18,8 @@ pub struct Shape {
     pub failpoints: &'static [&'static str],
     /// Those of them that a process passes while it starts and recovers what its disk has.
     pub recovery_failpoints: &'static [&'static str],
+    /// Those of them that few runs pass, and those only once or twice. Seeds arm several of them at once, on all members.
+    pub rare_failpoints: &'static [&'static str],
     /// What an operator can be asked to do; see [`System::operate`](crate::System::operate).
     pub operations: &'static [&'static str],
     /// What clients can be asked to do besides what they do; see [`System::load`](crate::System::load).
@@ -50,6 +52,7 @@ impl Shape {
             clients,
             failpoints: &[],
             recovery_failpoints: &[],
+            rare_failpoints: &[],
             operations: &[],
             loads: &[],
             messages: &[],

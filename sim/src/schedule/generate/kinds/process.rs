@@ -119,6 +119,19 @@ pub(super) fn failpoint_again(stream: &mut Stream, shape: &Shape, slot: &Slot) -
         .collect()
 }
 
+/// Places that few runs pass: whoever comes to one of them at all is struck.
+pub(super) fn failpoints_rare(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Vec<TimedFault> {
+    let mut names = shape.rare_failpoints.to_vec();
+    stream.shuffle(&mut names);
+    names.truncate(stream.between(1, 5) as usize);
+    let one = |name: &str| {
+        let action = *stream.weighted(&[(50, Action::Kill), (35, Action::PowerFailure), (15, Action::Delay)]);
+        let (name, target, lasts) = (name.to_owned(), Target::AllMembers, lasts(stream, slot, 1, 5_000));
+        TimedFault { at: slot.at, fault: Fault::Failpoint { name, target, hit: 1, action, lasts } }
+    };
+    names.into_iter().map(one).collect()
+}
+
 fn armed(stream: &mut Stream, slot: &Slot, name: String, target: Target) -> Fault {
     // Most places are passed rarely, some hundreds of times in a second.
     let hit = match stream.below(10) {
