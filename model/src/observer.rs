@@ -59,6 +59,8 @@ pub(crate) struct Observer {
     watches: RefCell<WatchHistory>,
     /// For each stream of watches: the revision up to which all of its watches were told everything.
     watched: RefCell<Vec<i64>>,
+    /// The highest revision that any of them was told.
+    told: Cell<i64>,
     /// The newest configuration that holds for anybody, and the entry from which it does.
     configuration: RefCell<(u64, Configuration)>,
 }
@@ -103,6 +105,7 @@ impl Observer {
             agreement: RefCell::default(),
             watches: RefCell::default(),
             watched: RefCell::new(vec![0; usize::from(options.watch.streams)]),
+            told: Cell::new(0),
             leases: RefCell::default(),
             election_timeout: options.election_timeout(),
             request_timeout: options.request_timeout(),
@@ -188,6 +191,7 @@ impl Observer {
     /// A client consumed what it was told by one.
     pub(crate) fn watch_heard(&self, watch: WatchNumber, response: WatchResponse) {
         let clock = self.history.borrow().clock();
+        self.told.set(self.told.get().max(response.header.map_or(0, |header| header.revision)));
         self.watches.borrow_mut().heard(watch, clock, response);
     }
 
@@ -491,12 +495,12 @@ impl Observer {
         machines
     }
 
-    /// Whether all watches were told of everything that was written.
+    /// Whether all watches were told of everything that was written, and nobody was told of what is still being written.
     pub(crate) fn watches_caught_up(&self) -> bool {
         let members = self.members.borrow();
         let revisions = members.iter().filter_map(|view| Some(view.kv.as_ref()?.revision()));
         let last = revisions.max().unwrap_or_default();
-        self.watched.borrow().iter().all(|watched| *watched >= last)
+        self.told.get() <= last && self.watched.borrow().iter().all(|watched| *watched >= last)
     }
 
     /// Up to which revisions the streams of watches were told everything, for a report.

@@ -27,7 +27,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use vertebra_sim::{File, Node, NodeDisk, OpenMode, sometimes};
+use vertebra_sim::{File, Node, NodeDisk, OpenMode};
 
 use super::free_pages::FreePages;
 use super::page::{self, Decoded, META_PAGES, Meta, PAGE_BYTES, Place};
@@ -64,11 +64,6 @@ impl Database {
         let disk = node.disk();
         let temporary = temporary(path);
         if disk.exists(&temporary) {
-            sometimes!(
-                node,
-                "a crash leaves a new database half made",
-                when = |run| run.any_fault(&["kill", "power-failure", "failpoint", "crash-loop"])
-            );
             disk.remove(&temporary).await?;
         }
         if !disk.exists(path) {

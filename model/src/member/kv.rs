@@ -97,6 +97,7 @@ impl Kv {
     pub(super) async fn replace(&self, backend: Backend) -> Result<(), KvError> {
         self.node.failpoint(failpoints::BEFORE_RESTORE_WATCHERS).await;
         let _held = self.watches.lock().await;
+        let told = self.revision();
         self.state.index.load(&backend.read());
         let Restored { store, unfinished, leases } = restore(&backend)?;
         *self.state.store.borrow_mut() = store;
@@ -114,7 +115,7 @@ impl Kv {
         self.attach();
         self.alarms.restore(&self.backend().read());
         self.resume(unfinished);
-        let restored = self.watches.watchers().borrow_mut().restore();
+        let restored = self.watches.watchers().borrow_mut().restore(told);
         sometimes!(self.node, "a snapshot from the leader comes while watches are synced", restored > 0);
         self.watches.unsynced_came();
         Ok(())

@@ -107,7 +107,6 @@ impl Kv {
                     return;
                 }
             }
-            sometimes!(member.node, "a watch is cancelled while its victim is sent to");
             member.node.sleep(CANCEL_RETRY).await;
         }
     }

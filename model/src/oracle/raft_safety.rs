@@ -19,7 +19,7 @@
 //! | `configuration` | all members have one configuration after one entry |
 //! | `configuration step` | it follows from the one before: a member more or less, or into a joint one, or out of it |
 //! | `removed member` | who was removed never takes part again under the same identifier |
-//! | `commit of an old term` | a leader commits by counting only entries of its own term |
+//! | `commit of an old term` | a leader commits by counting only entries of its own term, apart from those that others have committed |
 //! | `commit order`, `apply order` | applied <= committed <= last; committed never falls; applied goes one by one |
 //! | `two votes` | at most one vote in a term, restarts included |
 //! | `state went back` | term, vote, commit and log after a restart are no older than what was durable |
@@ -441,8 +441,10 @@ impl RaftSafety {
                 ),
             );
         }
+        // What others know to be committed it may have been told while it was a candidate, by who did not vote for it.
+        let known = self.committed.len() as u64;
         if state.leads == Some(term)
-            && index > state.commit
+            && index > known.max(state.commit)
             && state.log.at(index).is_some_and(|link| link.term != term)
         {
             let entry_term = state.log.at(index).map_or(0, |link| link.term);
@@ -451,7 +453,6 @@ impl RaftSafety {
                 format!("member {member} leads term {term} and committed entry {index} of term {entry_term}"),
             );
         }
-        let known = self.committed.len() as u64;
         for next in state.commit + 1..=index {
             let Some(link) = state.log.at(next) else { continue };
             match self.committed.get(next as usize - 1) {

@@ -121,11 +121,13 @@ impl Watchers {
         count
     }
 
-    /// The store was replaced by one that may have what the synced watchers were not told of. Returns how many of them
-    /// there are.
-    pub fn restore(&mut self) -> usize {
+    /// The store, which was at revision `told`, was replaced by one that may have what the synced watchers were not told
+    /// of. Returns how many of them there are.
+    pub fn restore(&mut self, told: i64) -> usize {
         let mut count = 0;
         for watcher in self.all.values_mut().filter(|watcher| watcher.place == Place::Synced) {
+            // In etcd one that heard of nothing for long begins where it last did, and is cancelled if that was compacted.
+            watcher.min_revision = watcher.min_revision.max(told + 1);
             (watcher.place, watcher.restored) = (Place::Unsynced, true);
             count += 1;
         }

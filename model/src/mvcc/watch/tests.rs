@@ -86,7 +86,7 @@ fn a_watch_of_the_future_is_told_of_nothing_before_it_and_of_no_progress_until_t
     let number = member.watch(7, &channel);
     member.write();
     assert!(!member.watchers.progress([number].into_iter(), 7, member.now));
-    assert_eq!(member.watchers.restore(), 1);
+    assert_eq!(member.watchers.restore(member.now), 1);
     assert_eq!(member.sync().future, 1);
     member.write();
     member.write();
@@ -99,7 +99,7 @@ fn a_replaced_store_tells_nobody_twice() {
     let (mut member, channel) = (Member::at(2), channel(9));
     member.watch(0, &channel);
     member.write();
-    member.watchers.restore();
+    member.watchers.restore(member.now);
     // The snapshot is ahead.
     member.now += 2;
     member.sync();

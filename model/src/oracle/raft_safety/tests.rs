@@ -191,6 +191,12 @@ fn a_leader_counts_entries_of_its_own_term_only() {
     vote(&mut raft, 2, 2, &[3]);
     raft.became_leader(2, 2).unwrap();
     assert_eq!(clause(raft.committed(2, 2, 2)), "commit of an old term");
+    // Unless somebody else has committed it: who does not vote for a candidate tells it.
+    let mut told = cluster();
+    vote(&mut told, 2, 2, &[3]);
+    told.became_leader(2, 2).unwrap();
+    told.committed(1, 1, 2).unwrap();
+    told.committed(2, 2, 2).unwrap();
     raft.appended(2, [entry(3, 2, "")]).unwrap();
     raft.persisted(2, durable(3, 2, 2, 2)).unwrap();
     raft.appended(3, [entry(3, 2, "")]).unwrap();
