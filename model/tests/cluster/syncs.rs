@@ -41,7 +41,7 @@ fn find(sync: Sync) -> Option<(u64, String)> {
 
 /// To see what finds them: `cargo test -p vertebra-model --test cluster -- --ignored syncs --nocapture`.
 #[test]
-#[ignore = "it takes minutes; .ci/run runs it"]
+#[ignore = "it takes minutes"]
 fn each_sync_that_is_left_out_is_found() {
     let mut missing = Vec::new();
     for sync in Sync::ALL.into_iter().filter(|sync| !NAMES.contains(sync)) {
