@@ -47,7 +47,7 @@ impl Mark {
     }
 }
 
-/// The crate of a path such as `vertebra_model::etcd`.
+/// The crate of a path such as `my_system::server`.
 #[must_use]
 pub fn package(path: &str) -> &str {
     path.split("::").next().unwrap_or(path)
