@@ -190,10 +190,6 @@ impl Client {
                     } else if !error.outcome_unknown() {
                         self.unanswered = None;
                     }
-                    if error == Error::NotSupportedForLearner {
-                        // It says nothing of what is applied.
-                        return (Outcome::Failed(error), None);
-                    }
                     if error == Error::TooManyRequests {
                         // Another member may have come further. etcd's client asks them by turns anyway.
                         self.next_endpoint();

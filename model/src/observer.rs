@@ -13,7 +13,6 @@ use vertebra_sim::{Instant, NodeId, Violation, World, record};
 
 use crate::api::{InternalRaftRequest, WatchCreateRequest, WatchResponse};
 use crate::cluster::{MemberId, Shown, machine};
-use crate::error::Error;
 use crate::history::{History, OperationId, Outcome, Request};
 use crate::member::{Kv, member_id};
 use crate::options::{BACKEND_FILES, Options};
@@ -158,15 +157,7 @@ impl Observer {
     pub(crate) fn returned(&self, operation: OperationId, outcome: &Outcome, applied_index: Option<u64>) {
         self.history.borrow_mut().returned(operation, outcome.clone());
         self.check(self.freshness.borrow_mut().returned(&self.history.borrow(), operation));
-        // A refusal of another kind, such as a learner's, says nothing of the state that it was given in.
-        let tells = match outcome {
-            Outcome::Ok(_) => true,
-            Outcome::Failed(error) => {
-                matches!(error, Error::KeyNotFound | Error::FutureRevision | Error::Compacted)
-            }
-            Outcome::Unknown => false,
-        };
-        if let Some(index) = applied_index.filter(|_| tells) {
+        if let Some(index) = applied_index {
             if let Outcome::Ok(Response::LeaseLeases(_)) = outcome {
                 self.leases.borrow_mut().listed(operation, index);
             }

@@ -178,7 +178,8 @@ impl Workload {
 
     /// Sends a request; nothing when its outcome is unknown.
     async fn call(&mut self, request: Request) -> Option<()> {
-        match self.client.call(request.clone()).await {
+        let granted = leases::granted(&request);
+        match self.client.call(request).await {
             Outcome::Ok(response) => {
                 self.requests.learn(response);
                 Some(())
@@ -188,7 +189,7 @@ impl Workload {
                 Some(())
             }
             Outcome::Unknown => {
-                self.requests.leases.lost(&request);
+                self.requests.leases.lost(granted);
                 None
             }
         }

@@ -24,6 +24,14 @@ pub(super) struct Leases {
     last: i64,
 }
 
+/// The lease that a request asks for, where its client has chosen the number.
+pub(super) fn granted(request: &Request) -> Option<i64> {
+    match request {
+        Request::LeaseGrant(grant) if grant.id != 0 => Some(grant.id),
+        _ => None,
+    }
+}
+
 impl Leases {
     pub(super) fn new(client: NodeId) -> Self {
         let client = match client {
@@ -106,12 +114,10 @@ impl Leases {
         }
     }
 
-    /// Takes in that nobody knows what became of the last request: a lease may have been granted.
-    pub(super) fn lost(&mut self, request: &Request) {
-        if let Request::LeaseGrant(LeaseGrantRequest { id, .. }) = request
-            && *id != 0
-        {
-            self.remember(*id);
+    /// Takes in that nobody knows what became of the last request, which asked for this lease, if for any.
+    pub(super) fn lost(&mut self, granted: Option<i64>) {
+        if let Some(id) = granted {
+            self.remember(id);
         }
     }
 
