@@ -16,7 +16,8 @@ use crate::options::Options;
 pub const CLUSTER_PORT: u16 = 2381;
 
 /// A member's identifier in Raft. Those that the cluster begins with have the numbers of their machines; a later one
-/// has its machine in the low 16 bits, and above them how many members there were on that machine before.
+/// has its machine in the low 16 bits, and in the 16 above them how many members there were on that machine before. The
+/// high 32 bits tell how often the cluster had been restored: all members of a restored one are new.
 pub type MemberId = u64;
 
 /// Where a member can be reached, in place of its peer URLs: its machine in the low 16 bits, and above them which of
@@ -27,6 +28,12 @@ pub type Address = u32;
 #[must_use]
 pub fn machine(member: MemberId) -> u16 {
     (member & 0xffff) as u16
+}
+
+/// The identifier of a member on a machine that a cluster begins with which had been restored so often.
+#[must_use]
+pub fn initial_member(machine: u16, restored: u32) -> MemberId {
+    u64::from(restored) << 32 | u64::from(machine)
 }
 
 /// A change of the membership.
@@ -176,17 +183,19 @@ impl Hash for Reply {
     }
 }
 
-/// A member's identifier as people read it: its machine, and behind a dot which member on it, from the second on.
+/// A member's identifier as people read it: its machine, and behind a dot which member on it, from the second on; then a
+/// stroke for each time that the cluster was restored.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Shown(pub MemberId);
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", machine(self.0))?;
-        match self.0 >> 16 {
-            0 => Ok(()),
-            generation => write!(f, ".{generation}"),
+        match self.0 >> 16 & 0xffff {
+            0 => {}
+            generation => write!(f, ".{generation}")?,
         }
+        (0..self.0 >> 32).try_for_each(|_| f.write_str("'"))
     }
 }
 

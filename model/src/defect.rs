@@ -27,11 +27,17 @@ pub enum Defect {
     ///
     /// bbolt's pages have none, so that etcd serves what has rotted in them, until members compare their hashes.
     UncheckedPages,
+    /// A database that is restored keeps its consistent index, which is of the log of another cluster.
+    ///
+    /// Entries of the new log up to there would count as applied; etcdutl writes it anew for that (`updateCIndex` in
+    /// etcdutl/snapshot/v3_snapshot.go).
+    RestoreKeepsIndex,
 }
 
 impl Defect {
     /// Every defect.
-    pub const ALL: [Self; 3] = [Self::AcknowledgeBeforeSync, Self::ReuseReadContext, Self::UncheckedPages];
+    pub const ALL: [Self; 4] =
+        [Self::AcknowledgeBeforeSync, Self::ReuseReadContext, Self::UncheckedPages, Self::RestoreKeepsIndex];
 
     /// Its name on the command line and in schedules.
     #[must_use]
@@ -40,6 +46,7 @@ impl Defect {
             Self::AcknowledgeBeforeSync => "acknowledge-before-sync",
             Self::ReuseReadContext => "reuse-read-context",
             Self::UncheckedPages => "unchecked-pages",
+            Self::RestoreKeepsIndex => "restore-keeps-index",
         }
     }
 
@@ -53,6 +60,9 @@ impl Defect {
             Self::ReuseReadContext => "ReadIndex contexts are reused over the network (etcd-io/etcd#20418)",
             Self::UncheckedPages => {
                 "pages of the database are believed without their checksums, as bbolt does it"
+            }
+            Self::RestoreKeepsIndex => {
+                "a restored database keeps the consistent index of the old cluster's log"
             }
         }
     }

@@ -1,6 +1,5 @@
 //! The cluster as a system that the simulator can run.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use crate::inventory::Inventory;
 use crate::load::{Loads, SLOW_WATCH};
 use crate::member::Member;
 use crate::observer::Observer;
+use crate::observers::Observers;
 use crate::operator::Operator;
 use crate::options::Options;
 use crate::watcher::Watcher;
@@ -32,15 +32,18 @@ const LOOK: Duration = Duration::from_millis(20);
 /// An etcd cluster with its clients.
 pub struct Etcd {
     options: Rc<Options>,
-    observer: Rc<Observer>,
+    observers: Rc<Observers>,
     inventory: Rc<Inventory>,
     operator: Rc<Operator>,
     loads: Rc<Loads>,
-    /// Clients that the cluster has answered since all faults were healed.
-    answered: Cell<u16>,
 }
 
 impl Etcd {
+    /// Who observes the present cluster.
+    fn observer(&self) -> Rc<Observer> {
+        self.observers.present()
+    }
+
     /// The streams of watches of a client. They are dealt out one by one.
     fn streams_of(&self, client: NodeId) -> impl Iterator<Item = u16> + use<> {
         let clients = self.options.clients;
@@ -51,7 +54,7 @@ impl Etcd {
     /// Opens the streams of watches of a client.
     fn watch(&self, node: &Node, client: &Client) {
         for stream in self.streams_of(node.id()) {
-            let (observer, options) = (Rc::clone(&self.observer), Rc::clone(&self.options));
+            let (observer, options) = (self.observer(), Rc::clone(&self.options));
             let (loads, known) = (Rc::clone(&self.loads), client.known_revision());
             let watcher = Watcher::new(node.clone(), observer, options, loads, stream, known);
             node.spawn(watcher.run());
@@ -60,7 +63,7 @@ impl Etcd {
 
     /// Whether leases that may expire have expired, where a run waits for that.
     fn leases_have_expired(&self) -> bool {
-        !self.options.leases.wait_for_expiry || self.observer.leases_have_expired(LONG_LEASE)
+        !self.options.leases.wait_for_expiry || self.observer().leases_have_expired(LONG_LEASE)
     }
 }
 
@@ -90,25 +93,24 @@ impl System for Etcd {
     }
 
     fn new(world: &World, options: Options) -> Self {
-        let observer = Rc::new(Observer::new(world, &options));
+        let observers = Rc::new(Observers::new(Observer::new(world, &options)));
         let (options, inventory) = (Rc::new(options), Rc::new(Inventory::default()));
         let operator =
-            Rc::new(Operator::new(Rc::clone(&options), Rc::clone(&observer), Rc::clone(&inventory)));
-        Self { options, observer, inventory, operator, loads: Rc::default(), answered: Cell::new(0) }
+            Rc::new(Operator::new(Rc::clone(&options), Rc::clone(&observers), Rc::clone(&inventory)));
+        Self { options, observers, inventory, operator, loads: Rc::default() }
     }
 
     async fn member(self: Rc<Self>, node: Node) -> Result<(), String> {
         let inventory = Rc::clone(&self.inventory);
-        Member::run(node, Rc::clone(&self.options), Rc::clone(&self.observer), inventory).await
+        Member::run(node, Rc::clone(&self.options), self.observer(), inventory).await
     }
 
     async fn client(self: Rc<Self>, node: Node) {
         let endpoints = Workload::endpoints(node.id(), self.options.members);
-        let client =
-            Client::new(node.clone(), Rc::clone(&self.observer), endpoints, Rc::clone(&self.options));
+        let client = Client::new(node.clone(), self.observer(), endpoints, Rc::clone(&self.options));
         self.watch(&node, &client);
         Workload::new(node, client, &self.options, Rc::clone(&self.loads)).run().await;
-        self.answered.set(self.answered.get() + 1);
+        self.observers.client_answered();
     }
 
     async fn operator(self: Rc<Self>, node: Node) {
@@ -120,15 +122,15 @@ impl System for Etcd {
     }
 
     fn voters(&self, _: &World) -> Vec<NodeId> {
-        self.observer.voters()
+        self.observer().voters()
     }
 
     fn is_sound(&self, damage: &Damage) -> bool {
-        self.inventory.is_replaced_since(damage.member, damage.since) || self.observer.is_sound(damage)
+        self.inventory.is_replaced_since(damage.member, damage.since) || self.observer().is_sound(damage)
     }
 
     fn leader(&self) -> Option<NodeId> {
-        self.observer.leader()
+        self.observer().leader()
     }
 
     fn load(&self, world: &World, load: &str, targets: &[NodeId], amount: u32, lasts: Duration) -> bool {
@@ -141,28 +143,28 @@ impl System for Etcd {
     }
 
     async fn settle(self: Rc<Self>, world: World) {
-        self.observer.healed();
+        self.observer().healed();
         self.operator.repair();
-        while self.answered.get() < self.options.clients
+        while self.observers.answered() < self.options.clients
             || !self.operator.is_content()
             || !self.leases_have_expired()
-            || !self.observer.members_agree()
-            || !self.observer.watches_caught_up()
+            || !self.observer().members_agree()
+            || !self.observer().watches_caught_up()
         {
             world.sleep(LOOK).await;
         }
     }
 
     fn unsettled(&self) -> Violation {
-        let (answered, clients) = (self.answered.get(), self.options.clients);
+        let (answered, clients) = (self.observers.answered(), self.options.clients);
         let clause = if answered < clients {
             "answers after healing"
-        } else if !self.operator.is_content() || !self.observer.members_agree() {
+        } else if !self.operator.is_content() || !self.observer().members_agree() {
             "converges after healing"
         } else {
             "watches catch up after healing"
         };
-        let rest = answered == clients && self.operator.is_content() && self.observer.members_agree();
+        let rest = answered == clients && self.operator.is_content() && self.observer().members_agree();
         if rest && !self.leases_have_expired() {
             let detail = "some lease does not expire though all faults are over";
             return Violation::new("leases", "outlived", "", detail.to_owned());
@@ -174,17 +176,17 @@ impl System for Etcd {
             detail: format!(
                 "{answered} of {clients} clients were answered; the operator is {}content; {}; {}",
                 if self.operator.is_content() { "" } else { "not " },
-                self.observer.standing(),
-                self.observer.watched()
+                self.observer().standing(),
+                self.observer().watched()
             ),
         }
     }
 
     fn finish(&self, _: &World) -> Result<(), Violation> {
-        self.observer.judge()
+        self.observers.judge()
     }
 
     fn operations(&self) -> u64 {
-        self.observer.operations()
+        self.observers.operations()
     }
 }

@@ -111,6 +111,18 @@ impl Request {
         }
         Some(proposal)
     }
+
+    /// The request of which this is the proposal; none for what is no operation of a client.
+    pub(crate) fn of_proposal(proposal: &InternalRaftRequest) -> Option<Self> {
+        let InternalRaftRequest { put, delete_range, txn, compaction, lease_grant, lease_revoke, .. } =
+            proposal;
+        let put = put.clone().map(Self::Put);
+        put.or_else(|| delete_range.clone().map(Self::DeleteRange))
+            .or_else(|| txn.clone().map(Self::Txn))
+            .or(compaction.map(Self::Compact))
+            .or(lease_grant.map(Self::LeaseGrant))
+            .or(lease_revoke.map(Self::LeaseRevoke))
+    }
 }
 
 /// Each operation of both branches: the read, or `None` for another kind of operation.

@@ -3,6 +3,8 @@
 //! Members and clients share one observer and tell it what they do; they never ask it anything. So the oracles see
 //! more than any process of the cluster, and no process knows more for it.
 
+mod restored;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -26,6 +28,8 @@ use crate::oracle::{self, Replayed, commit_window, durability, serializable, sou
 use crate::response::Response;
 use crate::watch_history::{WatchHistory, WatchNumber};
 
+pub(crate) use restored::Saved;
+
 /// Whether a member leads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Role {
@@ -41,6 +45,10 @@ pub(crate) struct Observer {
     next_session: Cell<u32>,
     witness: RefCell<Witness>,
     freshness: RefCell<Freshness>,
+    /// What stands before the first entry of the cluster's own log, in the log as the witness has it: what the cluster was
+    /// restored from. So many entries; and as many operations, which no client has performed.
+    before_log: Cell<u64>,
+    before_history: Cell<u64>,
     /// By index: when the first member learnt that the entry is committed. Index 0 is none.
     committed: RefCell<Vec<u64>>,
     /// Index of the last entry that any member has applied.
@@ -80,10 +88,15 @@ struct View {
 
 impl Observer {
     pub(crate) fn new(world: &World, options: &Options) -> Self {
-        let voters: Vec<_> = (1..=u64::from(options.members)).collect();
+        let voters: Vec<_> = (1..=options.members).map(MemberId::from).collect();
+        Self::begin(world, options, &voters, 0, RaftSafety::new(&voters))
+    }
+
+    /// Of a cluster whose log begins behind entry `index`.
+    fn begin(world: &World, options: &Options, voters: &[MemberId], index: u64, raft: RaftSafety) -> Self {
         let view = |_| View {
             id: 0,
-            configured: (0, Configuration::of(&voters)),
+            configured: (index, Configuration::of(voters)),
             term: 0,
             role: Role::Other,
             applied: 0,
@@ -97,9 +110,11 @@ impl Observer {
             next_session: Cell::new(0),
             witness: RefCell::new(Witness::with_lease_ttl_min(options.lease_ttl_min())),
             freshness: RefCell::default(),
-            committed: RefCell::new(vec![0]),
-            applied: Cell::new(0),
-            raft: RefCell::new(RaftSafety::new(&voters)),
+            before_log: Cell::new(0),
+            before_history: Cell::new(0),
+            committed: RefCell::new(vec![0; index as usize + 1]),
+            applied: Cell::new(index),
+            raft: RefCell::new(raft),
             revisions: RefCell::default(),
             agreement: RefCell::default(),
             watches: RefCell::default(),
@@ -110,7 +125,7 @@ impl Observer {
             request_timeout: options.request_timeout(),
             healed: Cell::new(None),
             members: RefCell::new(world.machines().map(view).collect()),
-            configuration: RefCell::new((0, Configuration::of(&voters))),
+            configuration: RefCell::new((index, Configuration::of(voters))),
         }
     }
 
@@ -158,6 +173,7 @@ impl Observer {
         self.history.borrow_mut().returned(operation, outcome.clone());
         self.check(self.freshness.borrow_mut().returned(&self.history.borrow(), operation));
         if let Some(index) = applied_index {
+            let index = self.before_log.get() + index;
             if let Outcome::Ok(Response::LeaseLeases(_)) = outcome {
                 self.leases.borrow_mut().listed(operation, index);
             }
@@ -166,7 +182,7 @@ impl Observer {
     }
 
     pub(crate) fn operations(&self) -> u64 {
-        self.history.borrow().operations().len() as u64
+        self.history.borrow().operations().len() as u64 - self.before_history.get()
     }
 
     /// A client asks for a watch.
@@ -335,8 +351,9 @@ impl Observer {
         };
         let request = request().filter(|request| !own(request));
         if let (Some(committed), Some(request)) = (committed, request) {
-            self.leases.borrow_mut().applied(entry.index, entry.term, &request, self.world.now());
-            self.witness.borrow_mut().committed(LogEntry { index: entry.index, request, committed });
+            let index = self.before_log.get() + entry.index;
+            self.leases.borrow_mut().applied(index, entry.term, &request, self.world.now());
+            self.witness.borrow_mut().committed(LogEntry { index, request, committed });
         }
     }
 
@@ -369,12 +386,6 @@ impl Observer {
     pub(crate) fn found_damage(&self, member: NodeId, what: &'static str) {
         record!(self.world, "member", "{} finds its {} damaged", member, what);
         self.check(soundness::damage(member, what, self.is_damaged(member)));
-    }
-
-    /// A member has given somebody a database that cannot be restored from, though it is sound for all that is known.
-    pub(crate) fn received_damaged(&self, from: NodeId, reason: &str) {
-        record!(self.world, "corruption", "{} sends a damaged snapshot: {}", from, reason);
-        self.check(soundness::damage(from, "snapshot for others", false));
     }
 
     fn is_damaged(&self, machine: NodeId) -> bool {

@@ -8,6 +8,7 @@
 mod calls;
 mod orders;
 mod repair;
+mod restore;
 mod upkeep;
 
 use std::cell::{Cell, RefCell};
@@ -19,7 +20,8 @@ use tokio::sync::Notify;
 use vertebra_sim::{Node, NodeId, before, record};
 
 use crate::inventory::{Inventory, Start};
-use crate::observer::Observer;
+use crate::observer::Saved;
+use crate::observers::Observers;
 use crate::options::Options;
 use calls::Calls;
 
@@ -41,6 +43,8 @@ pub(crate) const OPERATIONS: &[&str] = &[
     DEFRAGMENTATION_STORM,
     HASH_CHECK,
     SNAPSHOT_SAVE,
+    SNAPSHOT_RESTORE,
+    SNAPSHOT_RESTORE_BUMP,
 ];
 
 /// A machine that stands by becomes a voter.
@@ -76,6 +80,11 @@ const HASH_CHECK: &str = "hash-check";
 /// A member sends its backend, to be kept elsewhere.
 const SNAPSHOT_SAVE: &str = "snapshot-save";
 
+/// The cluster is ended, and another begun from the last snapshot that was kept.
+const SNAPSHOT_RESTORE: &str = "snapshot-restore";
+/// The same, at a later revision than the snapshot's, up to which everything is compacted.
+const SNAPSHOT_RESTORE_BUMP: &str = "snapshot-restore-bump";
+
 /// How long the operator goes on with an order.
 const PATIENCE: Duration = Duration::from_secs(12);
 
@@ -91,8 +100,10 @@ struct Order {
 /// The orders that the schedule gives, and where their execution stands.
 pub(crate) struct Operator {
     options: Rc<Options>,
-    observer: Rc<Observer>,
+    observers: Rc<Observers>,
     inventory: Rc<Inventory>,
+    /// The last snapshot that a member sent.
+    saved: RefCell<Option<Rc<Saved>>>,
     orders: RefCell<VecDeque<Order>>,
     called: Notify,
     /// Whether the faults are over, and it shall repair what is broken.
@@ -102,11 +113,12 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
-    pub(crate) fn new(options: Rc<Options>, observer: Rc<Observer>, inventory: Rc<Inventory>) -> Self {
+    pub(crate) fn new(options: Rc<Options>, observers: Rc<Observers>, inventory: Rc<Inventory>) -> Self {
         Self {
             options,
-            observer,
+            observers,
             inventory,
+            saved: RefCell::default(),
             orders: RefCell::default(),
             called: Notify::new(),
             repairs: Cell::new(false),
@@ -181,14 +193,14 @@ impl Operator {
 
     /// Ends with a reason when it is of no use to try again.
     async fn try_to(&self, calls: &mut Calls, operation: &str, targets: &[NodeId]) -> Result<(), String> {
-        let (inventory, observer) = (&*self.inventory, &self.observer);
+        let (inventory, observer) = (&*self.inventory, &self.observers.present());
         match operation {
             MEMBER_ADD => orders::add(calls, inventory, targets, false).await,
             MEMBER_ADD_LEARNER => orders::add(calls, inventory, targets, true).await,
             MEMBER_PROMOTE => orders::promote(calls, targets).await,
             MEMBER_REMOVE => orders::remove(calls, targets).await,
             MEMBER_REPLACE => orders::replace(calls, inventory, targets).await,
-            MEMBER_RETURN => orders::bring_back(calls, targets).await,
+            MEMBER_RETURN => orders::bring_back(calls, inventory, targets).await,
             JOINT_CHANGE => orders::change_several(calls, inventory, targets).await,
             COMPACT => upkeep::compact(calls, observer, false).await,
             COMPACT_PHYSICAL => upkeep::compact(calls, observer, true).await,
@@ -197,8 +209,27 @@ impl Operator {
             DEFRAGMENT_ALL => upkeep::defragment_all(calls).await,
             DEFRAGMENTATION_STORM => upkeep::defragmentation_storm(calls).await,
             HASH_CHECK => upkeep::check_hashes(calls, observer).await,
-            SNAPSHOT_SAVE => upkeep::save_snapshot(calls, targets, observer).await,
+            SNAPSHOT_SAVE => self.save(calls, targets).await.map(drop),
+            SNAPSHOT_RESTORE => self.restore(calls, targets, 0).await,
+            SNAPSHOT_RESTORE_BUMP => self.restore(calls, targets, restore::BUMP).await,
             _ => orders::move_leader(calls, targets).await,
         }
+    }
+
+    async fn save(&self, calls: &mut Calls, targets: &[NodeId]) -> Result<Rc<Saved>, String> {
+        let saved = Rc::new(upkeep::save_snapshot(calls, targets, &self.observers.present()).await?);
+        *self.saved.borrow_mut() = Some(Rc::clone(&saved));
+        Ok(saved)
+    }
+
+    /// Restores from the last snapshot, or from one that is made for it.
+    async fn restore(&self, calls: &mut Calls, targets: &[NodeId], bump: i64) -> Result<(), String> {
+        let last = self.saved.borrow().clone();
+        let saved = match last {
+            Some(saved) => saved,
+            None => self.save(calls, targets).await?,
+        };
+        restore::restore(calls, &self.inventory, &self.observers, &saved, bump);
+        Ok(())
     }
 }

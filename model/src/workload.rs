@@ -51,6 +51,8 @@ struct Limits {
 /// Drawing knows nothing of the simulation, so that a benchmark can let a bare event loop do the same work.
 pub struct Requests {
     client: NodeId,
+    /// How many times the client was started, which is more than once where the cluster was restored.
+    incarnation: u32,
     traffic: Traffic,
     stream: Stream,
     values: u64,
@@ -94,6 +96,7 @@ impl Workload {
     pub(crate) fn new(node: Node, client: Client, options: &Options, loads: Rc<Loads>) -> Self {
         let mut requests = Requests::new(node.id(), options.traffic.clone(), node.stream("workload"));
         requests.load_stream = node.stream("workload/load");
+        requests.incarnation = node.incarnation();
         let Options { request_bytes_max, txn_ops_max, .. } = *options;
         let limits = Limits { request_bytes_max, txn_ops_max };
         let only = options.operations.only(node.id()).cloned();
@@ -204,6 +207,7 @@ impl Requests {
         let load_stream = stream.clone();
         Self {
             client,
+            incarnation: 1,
             traffic,
             stream,
             values: 0,
@@ -409,6 +413,10 @@ impl Requests {
         text.push(&[letter]);
         if let Some(number) = number {
             text.push_number(u64::from(number), 1);
+        }
+        if self.incarnation > 1 {
+            text.push(b".");
+            text.push_number(self.incarnation.into(), 1);
         }
         text.push(b"/");
         text.push_number(self.values, 1);

@@ -260,6 +260,11 @@ pub(super) fn verify(path: &str, bytes: &Bytes, unchecked: bool) -> Result<(), B
     read(bytes, unchecked).map(|_| ()).map_err(damaged(path))
 }
 
+/// What is in a file with these bytes.
+pub(super) fn contents(path: &str, bytes: &Bytes) -> Result<Trees, BackendError> {
+    read(bytes, false).map(|(trees, ..)| trees).map_err(damaged(path))
+}
+
 /// What is in a file: its trees, its free pages, and the number of the last commit; or which page is damaged, and what
 /// is wrong with it.
 fn read(bytes: &Bytes, unchecked: bool) -> Result<(Trees, FreePages, u64), (u32, &'static str)> {

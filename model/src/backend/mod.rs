@@ -291,13 +291,13 @@ impl Backend {
     }
 }
 
-/// Whether a database could be opened that has these bytes.
+/// What is in a database that has these bytes.
 ///
 /// # Errors
 ///
-/// What is damaged.
-pub fn verify(bytes: &Bytes) -> Result<(), BackendError> {
-    database::verify("a snapshot", bytes, false)
+/// What is damaged, so that it could not be opened.
+pub fn contents(bytes: &Bytes) -> Result<ReadTx, BackendError> {
+    database::contents("a snapshot", bytes).map(|trees| ReadTx::new(&trees))
 }
 
 /// Renames a damaged file to `<path>.broken`, durably, so that a new one can be made in its place.

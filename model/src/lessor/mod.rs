@@ -49,6 +49,15 @@ pub struct Terms {
     pub retry_interval: Duration,
 }
 
+/// The leases in a backend: each with its TTL, in seconds, which is at least `ttl_min`.
+///
+/// # Panics
+///
+/// If a record is none.
+pub fn granted(tx: &impl Read, ttl_min: i64) -> BTreeMap<i64, i64> {
+    bucket::all(tx, ttl_min).into_iter().map(|(id, lease)| (id, lease.ttl())).collect()
+}
+
 /// The leases of a member.
 #[derive(Debug)]
 pub struct Lessor {

@@ -26,7 +26,11 @@ pub(super) async fn identify(
     let machine = machine_number(node.id());
     match inventory.start(node.id()) {
         Start::New => Ok(u64::from(machine)),
-        Start::Bootstrapped => Err(format!("member {machine} has already been bootstrapped")),
+        Start::Nothing => Err(format!("nobody is to run on machine {machine}")),
+        // Its log is there as soon as it is laid out.
+        Start::Bootstrapped | Start::Restored(_) => {
+            Err(format!("member {machine} has already been bootstrapped"))
+        }
         Start::Existing(id) => {
             node.failpoint(failpoints::MEMBER_ADD_BEFORE_START).await;
             let members =

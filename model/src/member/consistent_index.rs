@@ -79,6 +79,18 @@ impl ConsistentIndex {
     }
 }
 
+/// The consistent index of a database that no member has open.
+pub(crate) fn index_of(tx: &impl Read) -> u64 {
+    number(tx, INDEX)
+}
+
+/// Gives a database that no member has open another consistent index, also a lower one: it becomes that of another log.
+pub(super) fn force(tx: &mut impl Write, index: u64, term: u64) {
+    for (key, value) in [(INDEX, index), (TERM, term)] {
+        tx.put(Bucket::Meta, Bytes::from_static(key), Bytes::copy_from_slice(&value.to_be_bytes()));
+    }
+}
+
 /// The hash of the state at the consistent index.
 pub(super) fn state_hash(tx: &impl Read) -> u64 {
     number(tx, STATE_HASH)

@@ -78,12 +78,16 @@ const UPDATE: u32 = 4;
 impl Membership {
     /// That of a cluster that begins with members on the machines 1 to `members`, none of which is started.
     pub(crate) fn initial(members: u16) -> Self {
-        let ids = 1..=u64::from(members);
+        Self::of((1..=members).map(MemberId::from).collect())
+    }
+
+    /// That of a cluster that begins with these members, none of which is started.
+    pub(crate) fn of(ids: Vec<MemberId>) -> Self {
         let description = |id| Description { address: machine(id).into(), learner: false, started: false };
         Self {
-            members: ids.clone().map(|id| (id, description(id))).collect(),
+            members: ids.iter().map(|id| (*id, description(*id))).collect(),
             removed: BTreeSet::new(),
-            conf_state: ConfState::from((ids.collect::<Vec<_>>(), vec![])),
+            conf_state: ConfState::from((ids, vec![])),
         }
     }
 
@@ -130,6 +134,16 @@ impl Membership {
         tx.put(Bucket::Meta, Bytes::from_static(CONF_STATE), conf_state.into());
     }
 
+    /// Puts it in the place of what a backend has of another cluster.
+    pub(crate) fn replace(&self, tx: &mut impl Write) {
+        for bucket in [Bucket::Members, Bucket::MembersRemoved] {
+            for (key, _) in tx.range(bucket, b"", &[0xff; 9], usize::MAX) {
+                tx.delete(bucket, key);
+            }
+        }
+        self.save(tx);
+    }
+
     pub(crate) fn conf_state(&self) -> &ConfState {
         &self.conf_state
     }
@@ -174,9 +188,11 @@ impl Membership {
 
     /// An identifier for another member on the machine, which none there ever had as far as is known here.
     pub(crate) fn next_id(&self, machine_number: u16) -> MemberId {
-        let known = self.members.keys().chain(&self.removed);
-        let last = known.filter(|id| machine(**id) == machine_number).map(|id| id >> 16).max();
-        last.map_or(1, |generation| generation + 1) << 16 | u64::from(machine_number)
+        let known = || self.members.keys().chain(&self.removed);
+        let last = known().filter(|id| machine(**id) == machine_number).map(|id| id >> 16).max();
+        // A machine on which there was none begins with the cluster's own part of the identifier.
+        let none = || known().next().map_or(0, |id| id >> 32 << 16);
+        (last.unwrap_or_else(none) + 1) << 16 | u64::from(machine_number)
     }
 
     /// A member says that it has started.

@@ -41,6 +41,7 @@ mod queue;
 mod raft_loop;
 mod read_loop;
 mod recovery;
+mod restore;
 mod server;
 mod snapshots;
 mod watch_server;
@@ -53,6 +54,7 @@ use std::rc::Rc;
 use tokio::sync::{Mutex, Notify, oneshot};
 use vertebra_sim::{Node, NodeId, record, sometimes};
 
+pub(crate) use self::consistent_index::index_of;
 pub(crate) use self::kv::Kv;
 use self::membership::Membership;
 use crate::cluster::{MemberId, machine};

@@ -8,11 +8,11 @@ use vertebra_sim::{Node, record, sometimes};
 use super::kv::{self, Kv, KvError};
 use super::log::Log;
 use super::membership::Membership;
-use super::{bootstrap, machine_number, snapshots};
+use super::{bootstrap, machine_number, restore, snapshots};
 use crate::backend::{self, Backend, BackendError};
 use crate::cluster::{MemberId, Shown};
 use crate::failpoints;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Start};
 use crate::observer::Observer;
 use crate::options::Options;
 use crate::wal::{RecordedSnapshot, Recovered as Logged, Wal, WalError};
@@ -41,6 +41,14 @@ pub(super) async fn recover(
     inventory: &Inventory,
 ) -> Result<Recovered, String> {
     let disk = node.disk();
+    if let Start::Restored(id) = inventory.start(node.id())
+        && let Some(restoration) = inventory.restoration()
+    {
+        let began = node.world().now();
+        let laid_out = restore::lay_out(node, options, id, &restoration).await;
+        laid_out.map_err(|error| error.to_string())?;
+        inventory.is_laid_out(node.id(), began);
+    }
     let member = match Wal::exists(&disk).await.map_err(|error| error.to_string())? {
         true => u64::from(machine_number(node.id())),
         false => bootstrap::identify(node, options, inventory).await?,

@@ -22,7 +22,7 @@ use crate::failpoints;
 use crate::syncs::{SkippedSyncs, Sync};
 use crate::wal::RecordedSnapshot;
 
-const DIRECTORY: &str = "snap";
+pub(super) const DIRECTORY: &str = "snap";
 
 /// Snapshots that are kept: the newest, and one more.
 const KEPT: usize = 2;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::buckets::{Read, Write};
 use super::hash::{Hasher, KvHash};
 use super::index::Kept;
+use super::restore::{RestoreError, Restored};
 use super::revision::Revision;
 use super::store::{NEVER_COMPACTED, Store};
 use crate::backend::Bucket;
@@ -90,6 +91,23 @@ impl Compaction {
     pub fn hash(&self) -> KvHash {
         self.hasher.finish()
     }
+}
+
+/// Lets the store in a database that nobody has open go on from `by` revisions later, and counts everything up to there
+/// as compacted: what `etcdutl snapshot restore --bump-revision --mark-compacted` does. It writes nothing but a record
+/// of no key at the new revision. etcdutl adds to the revision of the newest record, ours to the current revision, which
+/// is later where the newest records were of deletions and are compacted away.
+///
+/// # Errors
+///
+/// There is no store in it.
+pub fn bump(tx: &mut impl Write, by: i64) -> Result<(), RestoreError> {
+    let Restored { store, unfinished, .. } = Store::restore(tx, 0)?;
+    let main = store.revision().max(unfinished.unwrap_or_default()) + by;
+    let revision = Revision { main, sub: 0 };
+    tx.put(Bucket::Key, Bytes::copy_from_slice(&revision.to_bytes()), Bytes::new());
+    set(tx, SCHEDULED, main);
+    Ok(())
 }
 
 impl Store {

@@ -33,7 +33,7 @@ pub mod validate;
 pub mod watch;
 
 pub use buckets::{Memory, Read, Write};
-pub use compaction::Compaction;
+pub use compaction::{Compaction, bump};
 pub use hash::KvHash;
 pub use leases::{AnyLease, Leases};
 pub use record::Record;

@@ -166,12 +166,13 @@ pub(super) async fn replace(calls: &mut Calls, inventory: &Inventory, targets: &
     wait_started(calls, id).await
 }
 
-pub(super) async fn bring_back(calls: &mut Calls, targets: &[NodeId]) -> Done {
+pub(super) async fn bring_back(calls: &mut Calls, inventory: &Inventory, targets: &[NodeId]) -> Done {
     let members = calls.members().await.members;
     let returns = |node: &NodeId| {
         calls.world().is_used(*node)
             && !calls.world().is_enabled(*node)
             && on_machine(&members, *node).is_none()
+            && inventory.start(*node) != Start::Nothing
     };
     let meant = targets.iter().copied().find(returns);
     let node = meant.or_else(|| calls.machines().find(|node| returns(node))).ok_or("nobody was removed")?;

@@ -33,7 +33,11 @@ pub(super) async fn look(calls: &mut Calls, inventory: &Inventory) -> bool {
 
 fn trouble(calls: &Calls, inventory: &Inventory, member: &Listed) -> Option<&'static str> {
     let node = NodeId::Member(machine(member.id));
-    let never_ran = !member.started && inventory.start(node) == Start::Existing(member.id);
+    let never_ran = match inventory.start(node) {
+        Start::Existing(id) => !member.started && id == member.id,
+        Start::Restored(_) => true,
+        _ => false,
+    };
     if inventory.refusals(node) >= REFUSALS && !never_ran {
         Some("it refuses to start")
     } else if !calls.world().is_enabled(node) {
@@ -46,7 +50,8 @@ fn trouble(calls: &Calls, inventory: &Inventory, member: &Listed) -> Option<&'st
 async fn mend(calls: &mut Calls, inventory: &Inventory, member: &Listed, voters: usize) {
     let node = NodeId::Member(machine(member.id));
     let is_damaged = inventory.refusals(node) >= REFUSALS;
-    if !is_damaged && member.started {
+    let is_being_restored = matches!(inventory.start(node), Start::Restored(_));
+    if !is_damaged && member.started || is_being_restored {
         calls.world().start_process(node);
         return;
     }

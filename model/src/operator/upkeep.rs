@@ -10,13 +10,12 @@ use vertebra_sim::{NodeId, before, record, sometimes};
 
 use super::calls::{Calls, PAUSE};
 use crate::api::{CompactionRequest, RangeRequest};
-use crate::backend;
 use crate::client::Client;
 use crate::cluster::machine;
 use crate::error::Error;
 use crate::history::{Outcome, Request as KvRequest};
 use crate::maintenance::{Call, MAINTENANCE_PORT, Reply, Request, Response};
-use crate::observer::Observer;
+use crate::observer::{Observer, Saved};
 
 /// How long a member may take to be connected, and then to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -154,21 +153,22 @@ pub(super) async fn check_hashes(calls: &mut Calls, observer: &Observer) -> Done
 }
 
 /// Lets a member send its database, and looks whether it could be restored from.
-pub(super) async fn save_snapshot(calls: &mut Calls, targets: &[NodeId], observer: &Observer) -> Done {
+pub(super) async fn save_snapshot(
+    calls: &mut Calls,
+    targets: &[NodeId],
+    observer: &Rc<Observer>,
+) -> Result<Saved, String> {
     let members = machines(calls).await;
     let member = targets.iter().copied().find(|target| members.contains(target)).or(members.first().copied());
     let member = member.ok_or("there is no member")?;
     match ask(calls, member, Request::Snapshot).await {
         Some(Ok(Response::Snapshot(database))) => {
-            if let Err(error) = backend::verify(&database) {
-                observer.received_damaged(member, &error.to_string());
-            }
             sometimes!(
                 calls.node,
                 "an operator saves a snapshot",
                 when = |run| run.operation("snapshot-save")
             );
-            Ok(())
+            observer.saved(member, database).ok_or("it is damaged".to_owned())
         }
         Some(Ok(_)) => Err("it is no snapshot".to_owned()),
         Some(Err(error)) => Err(error.to_string()),

@@ -102,8 +102,13 @@ impl Witness {
         self.own.insert(proposal);
     }
 
+    /// The shortest TTL of a lease, in seconds.
+    pub(super) fn lease_ttl_min(&self) -> i64 {
+        self.lease_ttl_min
+    }
+
     /// An empty store, for a replay of the log.
-    pub(super) fn empty_store(&self) -> Specification {
+    pub(crate) fn empty_store(&self) -> Specification {
         Specification::with_leases(self.lease_ttl_min)
     }
 

@@ -12,6 +12,7 @@
 //! | [`watch`] | committed log, what watches told | each change that was asked for is told of, once and in order |
 //! | [`leases`] | committed log, history, leaders' steps | a lease lives as long as was promised, and not much longer |
 //! | [`soundness`] | members' hashes, faults | data is damaged only where a fault damaged it |
+//! | [`snapshot`] | committed log, saved databases | what is saved of a cluster is what its store was |
 //! | [`raft_safety`] | members' steps | Raft's safety properties; nothing is promised before it is durable |
 //!
 //! The two oracles for linearizability are independent: one replays the log on the
@@ -29,6 +30,7 @@ mod replay;
 mod replayed;
 pub mod revisions;
 pub mod serializable;
+pub mod snapshot;
 pub mod soundness;
 #[cfg(test)]
 mod testing;
@@ -41,7 +43,7 @@ pub use replayed::Replayed;
 use linearizable_history::Conclusion;
 
 /// The names by which violations tell their oracle, and by which a run can leave it out.
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 12] = [
     "linearizable log",
     "linearizable history",
     "serializable",
@@ -52,6 +54,7 @@ pub const NAMES: [&str; 11] = [
     "watch",
     "leases",
     "soundness",
+    "snapshot",
     "raft",
 ];
 

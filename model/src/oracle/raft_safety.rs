@@ -140,6 +140,20 @@ impl RaftSafety {
         Self { configurations: Configurations::new(Configuration::of(voters)), ..Self::default() }
     }
 
+    /// An oracle for a cluster with these voters that begins with a snapshot of entries up to `index`, all of `term`, as
+    /// committed and applied.
+    #[must_use]
+    pub fn beginning_at(voters: &[MemberId], index: u64, term: u64) -> Self {
+        let mut oracle = Self::new(voters);
+        let links =
+            std::iter::successors(Some(Link::default().next(term, b"")), |link| Some(link.next(term, b"")));
+        oracle.first_links.extend(links.take(index as usize));
+        oracle
+            .committed
+            .extend(oracle.first_links.iter().map(|link| Committed { link: *link, in_term: term }));
+        oracle
+    }
+
     /// From now on this configuration holds for `member`, which has come to entry `index`.
     ///
     /// # Errors

@@ -45,8 +45,13 @@ impl Replayed {
     /// All of the log of `witness`, whatever it answers.
     #[must_use]
     pub fn of(witness: &Witness) -> Self {
+        Self::up_to(witness, u64::MAX)
+    }
+
+    /// The log of `witness` up to entry `index`, whatever it answers.
+    pub(super) fn up_to(witness: &Witness, index: u64) -> Self {
         let mut replayed = Self::nothing_of(witness);
-        for entry in witness.entries() {
+        for entry in witness.entries().iter().take_while(|entry| entry.index <= index) {
             // An error changes nothing, and is the business of another oracle.
             let _ = replayed.execute(entry);
         }

@@ -23,7 +23,7 @@ use vertebra_sim::{DiskError, File, Node, NodeDisk, OpenMode, sometimes};
 use crate::failpoints;
 use crate::syncs::{SkippedSyncs, Sync};
 
-const DIRECTORY: &str = "wal";
+pub(crate) const DIRECTORY: &str = "wal";
 const NEXT: &str = "wal/next.tmp";
 
 /// Why a log cannot be used.

@@ -5,6 +5,7 @@ mod damage;
 mod defects;
 mod determinism;
 mod membership;
+mod restore;
 mod scripted;
 mod syncs;
 mod told;
