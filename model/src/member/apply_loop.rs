@@ -216,7 +216,8 @@ impl ApplyLoop {
         member.node.failpoint(failpoints::APPLY_AFTER_OPEN_SNAPSHOT).await;
         member.kv.replace(backend).await.map_err(|error| format!("a snapshot from the leader: {error}"))?;
         drop(locked);
-        let membership = member.kv.read(|_, tx| Membership::load(tx, member.options.members));
+        let membership =
+            member.kv.read(|_, tx| Membership::load(tx, || Membership::initial(member.options.members)));
         *member.membership.borrow_mut() = membership?;
         let revision = member.kv.revision();
         record!(member.node, "apply", "snapshot {}/{}: revision {}", index, term, revision);

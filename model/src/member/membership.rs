@@ -91,14 +91,14 @@ impl Membership {
         }
     }
 
-    /// What a backend has, which begins with the members that the cluster begins with.
+    /// What a backend has; `initial` while that is nothing, which is what the cluster begins with.
     ///
     /// # Errors
     ///
     /// A sentence that says what in it is no membership.
-    pub(crate) fn load(tx: &impl Read, members: u16) -> Result<Self, String> {
+    pub(crate) fn load(tx: &impl Read, initial: impl FnOnce() -> Self) -> Result<Self, String> {
         let Some(conf_state) = tx.get(Bucket::Meta, CONF_STATE) else {
-            return Ok(Self::initial(members));
+            return Ok(initial());
         };
         let conf_state = protobuf::Message::parse_from_bytes(&conf_state);
         let conf_state = conf_state.map_err(|error| format!("the configuration in the backend: {error}"))?;
@@ -369,10 +369,10 @@ mod tests {
         membership.apply(&[add(1 << 16 | 4, true), Change::Remove { id: 3 }]);
         membership.set_conf_state(ConfState::from((vec![1, 2], vec![1 << 16 | 4])));
         let mut buckets = Memory::default();
-        assert_eq!(Membership::load(&buckets, 3), Ok(Membership::initial(3)));
+        assert_eq!(Membership::load(&buckets, || Membership::initial(3)), Ok(Membership::initial(3)));
         Membership::initial(3).save(&mut buckets);
         membership.save(&mut buckets);
-        assert_eq!(Membership::load(&buckets, 3), Ok(membership));
+        assert_eq!(Membership::load(&buckets, || Membership::initial(3)), Ok(membership));
     }
 
     #[test]

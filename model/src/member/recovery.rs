@@ -104,7 +104,11 @@ pub(super) async fn recover(
     hard_state.commit = hard_state.commit.max(kv.visible_index().min(last));
     // Raft begins with the configuration that the backend has. Changes that come before are passed over, as etcd does
     // it: whether they were allowed cannot be told any more.
-    let mut membership = kv.read(|_, tx| Membership::load(tx, options.members))?;
+    let initial = match inventory.restoration() {
+        Some(restoration) => Membership::of(restoration.members.clone()),
+        None => Membership::initial(options.members),
+    };
+    let mut membership = kv.read(|_, tx| Membership::load(tx, || initial))?;
     if let (false, Some(recorded)) = (whole, recorded.iter().find(|at| (at.index, at.term) == base)) {
         membership.set_conf_state(recorded.conf_state.clone());
     }

@@ -48,6 +48,10 @@ pub fn check(history: &History, member: MemberId, records: &impl Records) -> Res
         let at = revision.max(records.compacted());
         let mut result = Ok(());
         each_put(&operation.request, reply, &mut |put| {
+            // It stands for a revision that a restoration has passed over, and no client can have written it.
+            if put.key.is_empty() {
+                return;
+            }
             let there = records.get(&put.key, at);
             let kept = match &there {
                 // Compacted since: deleted, perhaps.
