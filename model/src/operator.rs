@@ -47,6 +47,20 @@ pub(crate) const OPERATIONS: &[&str] = &[
     SNAPSHOT_RESTORE_BUMP,
 ];
 
+/// Those that need a machine that stands by, or are about one that came from there.
+pub(crate) const SPARE_OPERATIONS: &[&str] = &[
+    MEMBER_ADD,
+    MEMBER_ADD_LEARNER,
+    MEMBER_PROMOTE,
+    MEMBER_REMOVE,
+    MEMBER_REPLACE,
+    MEMBER_RETURN,
+    JOINT_CHANGE,
+];
+
+/// Those that end all that clients do.
+pub(crate) const RARE_OPERATIONS: &[&str] = &[SNAPSHOT_RESTORE, SNAPSHOT_RESTORE_BUMP];
+
 /// A machine that stands by becomes a voter.
 const MEMBER_ADD: &str = "member-add";
 /// A machine that stands by becomes a learner.

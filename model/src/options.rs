@@ -16,7 +16,7 @@ use crate::defect::Defect;
 use crate::failpoints::{FAILPOINTS, RARE_FAILPOINTS, RECOVERY_FAILPOINTS};
 use crate::load::{LOADS, LOADS_WITHOUT_WATCHES};
 use crate::mvcc::validate::TXN_OPS_MAX;
-use crate::operator::OPERATIONS;
+use crate::operator::{OPERATIONS, RARE_OPERATIONS, SPARE_OPERATIONS};
 use crate::syncs::{SkippedSyncs, Sync};
 use crate::{oracle, wire};
 
@@ -349,6 +349,8 @@ impl Options {
         Ok(Shape {
             spares: self.spares,
             operations: OPERATIONS,
+            spare_operations: SPARE_OPERATIONS,
+            rare_operations: RARE_OPERATIONS,
             failpoints: FAILPOINTS,
             recovery_failpoints: RECOVERY_FAILPOINTS,
             rare_failpoints: RARE_FAILPOINTS,

@@ -22,6 +22,10 @@ pub struct Shape {
     pub rare_failpoints: &'static [&'static str],
     /// What an operator can be asked to do; see [`System::operate`](crate::System::operate).
     pub operations: &'static [&'static str],
+    /// Those of them that need a machine that stands by. Seeds without spares have none of these.
+    pub spare_operations: &'static [&'static str],
+    /// Those of them that change so much that few seeds have one.
+    pub rare_operations: &'static [&'static str],
     /// What clients can be asked to do besides what they do; see [`System::load`](crate::System::load).
     pub loads: &'static [&'static str],
     /// The kinds of messages that a fault can pick out; see [`Message::kind`](crate::network::Message::kind).
@@ -54,6 +58,8 @@ impl Shape {
             recovery_failpoints: &[],
             rare_failpoints: &[],
             operations: &[],
+            spare_operations: &[],
+            rare_operations: &[],
             loads: &[],
             messages: &[],
             files: &[],

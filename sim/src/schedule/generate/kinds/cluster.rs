@@ -7,20 +7,42 @@ use crate::random::Stream;
 use crate::schedule::generate::{Slot, client, magnitude};
 use crate::schedule::{Fault, Shape, Target, TimedFault};
 
+/// How often of a million times a rare operation is drawn that could be.
+const RARE_PPM: u32 = 250_000;
+
+/// The operations that a seed can have.
+pub(super) fn operations(shape: &Shape) -> impl Iterator<Item = &'static str> + use<'_> {
+    let possible = |operation: &&str| shape.spares > 0 || !shape.spare_operations.contains(operation);
+    shape.operations.iter().copied().filter(possible)
+}
+
+fn operation(stream: &mut Stream, shape: &Shape) -> String {
+    let mut possible: Vec<_> = operations(shape).collect();
+    let is_rare = |operation: &&str| shape.rare_operations.contains(operation);
+    let mut operation = *stream.pick(&possible);
+    if is_rare(&operation) && !stream.chance(RARE_PPM) {
+        possible.retain(|operation| !is_rare(operation));
+        if !possible.is_empty() {
+            operation = *stream.pick(&possible);
+        }
+    }
+    operation.to_owned()
+}
+
 pub(super) fn operate(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Fault {
-    let operation = (*stream.pick(shape.operations)).to_owned();
+    let operation = operation(stream, shape);
     Fault::Operate { operation, target: members(stream, shape, slot) }
 }
 
 /// One operation again and again, as from a loop of a script, on members that may differ.
 pub(super) fn operate_again(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Vec<TimedFault> {
-    let operation = *stream.pick(shape.operations);
+    let operation = operation(stream, shape);
     let times = stream.between(3, 6) as u32;
     let apart = magnitude(stream, Duration::from_millis(10), Duration::from_millis(1_000));
     (0..times)
         .map_while(|time| after(slot, apart * time))
         .map(|slot| {
-            let (operation, target) = (operation.to_owned(), members(stream, shape, &slot));
+            let (operation, target) = (operation.clone(), members(stream, shape, &slot));
             TimedFault { at: slot.at, fault: Fault::Operate { operation, target } }
         })
         .collect()

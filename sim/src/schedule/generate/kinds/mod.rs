@@ -138,9 +138,8 @@ fn has_failpoints(shape: &Shape) -> bool {
     !shape.failpoints.is_empty()
 }
 
-/// Without a machine that stands by there is no room for the operator to work in.
 fn has_operations(shape: &Shape) -> bool {
-    !shape.operations.is_empty() && shape.spares > 0
+    cluster::operations(shape).next().is_some()
 }
 
 /// A place for a fault that begins `later` than another with which it belongs together; none when faults are over.
