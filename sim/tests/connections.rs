@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use vertebra_sim::random::Streams;
-use vertebra_sim::schedule::Shape;
-use vertebra_sim::{Node, NodeId, System, Violation, World, run_many, schedule_of};
+use vertebra_sim::schedule::{Direction, Fault, Packets, Shape, Target, TimedFault};
+use vertebra_sim::{Node, NodeId, System, Violation, World, run, run_many, schedule_of};
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 struct Options {
@@ -115,4 +115,32 @@ fn what_arrives_is_what_was_sent_in_order_and_once() {
         received += report.operations;
     });
     assert!(received > 20_000, "only {received} messages");
+}
+
+/// The answer waited for its link, and went with the machine's power: nothing would ever have been heard of it.
+#[test]
+fn who_waits_to_be_connected_with_a_machine_that_loses_its_power_gives_up() {
+    let operations = |duration| {
+        let member = Target::Node(NodeId::Member(1));
+        let cut = Fault::Partition {
+            from: vec![member],
+            to: vec![Target::AllClients],
+            direction: Direction::OneWay,
+            packets: Packets::Drop,
+            lasts: Duration::from_secs(1),
+        };
+        let reset = Fault::Reset { from: vec![member], to: vec![Target::AllClients] };
+        let failure = Fault::PowerFailure { target: member, down: Duration::from_millis(10) };
+        let mut schedule = schedule_of::<Counting>(1, |options| options.pause_max_ms = 1).unwrap();
+        let faults = [(1_000, cut), (1_100, reset), (1_600, failure)];
+        let timed = |(at, fault)| TimedFault { at: Duration::from_millis(at), fault };
+        schedule.faults = faults.map(timed).into();
+        schedule.clocks.clear();
+        schedule.broken.clear();
+        schedule.duration = Duration::from_millis(duration);
+        run::<Counting>(&schedule, None).operations
+    };
+    let before = operations(3_000);
+    assert_eq!(operations(6_000), before, "all of them wait");
+    assert!(operations(12_000) > 2 * before);
 }

@@ -1,16 +1,18 @@
 //! A cluster is restored from a snapshot: what was written before is there, what came after is gone.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use vertebra_model::{Defect, LeaseWeights, Options};
-use vertebra_sim::Verdict;
-use vertebra_sim::schedule::{Action, Fault, Schedule, Target};
+use vertebra_model::{Defect, Etcd, LeaseWeights, Options};
+use vertebra_sim::schedule::{Action, Fault, Schedule, Target, TimedFault};
+use vertebra_sim::{Verdict, run_many, schedule_of};
 
 use crate::scripted::{count, member, schedule};
 use crate::told::tell;
 
 fn operate(operation: &str) -> Fault {
-    Fault::Operate { operation: operation.to_owned(), target: member(2) }
+    Fault::Operate { operation: operation.to_owned(), target: Target::AllMembers }
 }
 
 /// Runs it, and returns what was told when it passed.
@@ -165,4 +167,36 @@ fn a_consistent_index_of_the_old_log_is_found() {
     schedule.options.defects = vec![Defect::RestoreKeepsIndex];
     let (report, _) = tell(&schedule);
     assert!(matches!(report.verdict, Verdict::Violation { .. }), "{:?}", report.verdict);
+}
+
+/// What a sweep finds in which whatever else happens, the cluster is restored, now and then twice.
+fn sweep(seeds: std::ops::Range<u64>, defects: &[Defect]) -> BTreeSet<String> {
+    let mut signatures = BTreeSet::new();
+    let schedule = |seed| {
+        let mut schedule = schedule_of::<Etcd>(seed, |options| options.defects = defects.to_vec())?;
+        let duration = schedule.duration;
+        let mut order = |parts: u32, operation| {
+            let at = duration * parts / 16;
+            schedule.faults.push(TimedFault { at, fault: operate(operation) });
+        };
+        order(seed as u32 % 5, "snapshot-save");
+        order(4 + seed as u32 % 7, ["snapshot-restore", "snapshot-restore-bump"][seed as usize / 7 % 2]);
+        if seed % 3 == 0 {
+            order(11 + seed as u32 % 4, "snapshot-restore");
+        }
+        Ok(schedule)
+    };
+    run_many::<Etcd>(seeds, 2, &AtomicBool::new(false), schedule, |seed, ran| {
+        if let Some(signature) = ran.unwrap().1.verdict.signature() {
+            signatures.insert(format!("{seed}: {signature}"));
+        }
+    });
+    signatures
+}
+
+#[test]
+fn whatever_happens_before_and_after_a_cluster_is_restored_well() {
+    let first = std::env::var("FIRST").map_or(0, |first| first.parse().unwrap());
+    let last = std::env::var("LAST").map_or(150, |first| first.parse().unwrap());
+    assert_eq!(sweep(first..last, &[]), BTreeSet::new());
 }

@@ -544,7 +544,7 @@ impl World {
     /// A process is gone, with its sockets and its ends of connections. `told`: whether its machine is still there
     /// to tell the other ends.
     pub(crate) fn close_all(&self, node: NodeId, told: bool) {
-        let mut ended = Vec::new();
+        let (mut ended, mut unanswered) = (Vec::new(), Vec::new());
         {
             let network = &mut *self.network().borrow_mut();
             let index = self.index(node);
@@ -553,6 +553,10 @@ impl World {
             for (id, connection) in &mut network.connections {
                 for (number, end) in connection.ends.iter_mut().enumerate() {
                     if end.node == node && end.open {
+                        let waits = connection.established.result.get().is_none();
+                        if number == LISTENER && waits && end.inbox.is_some() {
+                            unanswered.push(Rc::clone(&connection.established));
+                        }
                         end.abandon();
                         ended.push((*id, number));
                     }
@@ -565,6 +569,11 @@ impl World {
             for (id, end) in ended {
                 self.send_segment(id, end, Content::Reset);
             }
+            return;
+        }
+        // The word that it was accepted may have waited for the link, and will not come.
+        for established in unanswered {
+            self.call_after(PATIENCE, move |_| established.settle(Err(ConnectError::TimedOut)));
         }
     }
 }
