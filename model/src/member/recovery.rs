@@ -15,6 +15,7 @@ use crate::failpoints;
 use crate::inventory::{Inventory, Start};
 use crate::observer::Observer;
 use crate::options::Options;
+use crate::restoration::Restoration;
 use crate::wal::{RecordedSnapshot, Recovered as Logged, Wal, WalError};
 
 /// What a member starts with.
@@ -41,7 +42,8 @@ pub(super) async fn recover(
     inventory: &Inventory,
 ) -> Result<Recovered, String> {
     let disk = node.disk();
-    if let Start::Restored(id) = inventory.start(node.id())
+    let start = inventory.start(node.id());
+    if let Start::Restored(id) = start
         && let Some(restoration) = inventory.restoration()
     {
         let began = node.world().now();
@@ -154,6 +156,14 @@ pub(super) async fn recover(
         "a member recovers a store behind its log",
         kv.visible_index() < last,
         when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+    );
+    let is_at_its_beginning = |restoration: Rc<Restoration>| restoration.index() == last;
+    sometimes!(
+        node,
+        "a restored member crashes before its log has an entry",
+        start == Start::Bootstrapped && inventory.restoration().is_some_and(is_at_its_beginning),
+        when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
+            && (run.operation("snapshot-restore") || run.operation("snapshot-restore-bump"))
     );
     let voted = hard_state.vote != 0 && hard_state.vote != member;
     sometimes!(node, "a member recovers a vote for another", voted, when = |run| run.members > 1);

@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use vertebra_sim::{NodeId, World, record};
+use vertebra_sim::{NodeId, World, record, sometimes};
 
 use super::Observer;
 use crate::api::{CompactionRequest, InternalRaftRequest, PutRequest, RequestHeader};
@@ -32,7 +32,7 @@ pub(crate) struct Saved {
 }
 
 impl Saved {
-    /// How many operations were over on the cluster by now that are not in it.
+    /// Whether its cluster has made changes by now that are not in it.
     pub(crate) fn misses_writes(&self) -> bool {
         self.observer.witness.borrow().entries().last().is_some_and(|last| last.index > self.index)
     }
@@ -77,6 +77,14 @@ impl Observer {
         if restoration.bump > 0 {
             last = prelude.bump(last.max(saved.index), restoration.bump);
         }
+        let leases = prelude.store.leases().count();
+        sometimes!(
+            world,
+            "leases live on in a restored cluster",
+            leases > 0,
+            when = |run| run.has("leases")
+                && (run.operation("snapshot-restore") || run.operation("snapshot-restore-bump"))
+        );
         new.before_log.set(last.max(saved.index));
         new.before_history.set(new.history.borrow().operations().len() as u64);
         new.committed.borrow_mut().fill(new.history.borrow().clock());
