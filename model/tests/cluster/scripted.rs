@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use vertebra_model::{Etcd, LeaseWeights, Options, WatchOptions};
-use vertebra_sim::schedule::{
-    Action, After, Direction, Fault, Operation, Packets, Schedule, Target, TimedFault,
-};
+use vertebra_sim::schedule::{Action, Direction, Fault, Operation, Packets, Schedule, Target, TimedFault};
 use vertebra_sim::{NodeId, Verdict, schedule_of};
 
 use crate::told::tell;
@@ -146,12 +144,7 @@ fn a_member_whose_disk_is_full_gives_up_and_comes_back() {
 
 #[test]
 fn a_member_never_goes_on_after_a_sync_that_failed() {
-    let error = Fault::DiskError {
-        target: Target::Leader,
-        operation: Operation::Sync,
-        count: 1,
-        after: After::Dirty,
-    };
+    let error = Fault::DiskError { target: Target::Leader, operation: Operation::Sync, count: 1 };
     let (report, lines) = tell(&schedule(5, 3, vec![(3_000, error)]));
     assert_eq!(report.verdict, Verdict::Pass);
     assert_eq!(count(&lines, ": exits: "), 1);
