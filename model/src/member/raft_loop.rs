@@ -196,7 +196,8 @@ impl RaftLoop {
             self.member.node,
             "a member without its store does not stand for election",
             !may,
-            when = |run| run.members > 1 && run.any_fault(&["bit-rot", "misdirected-write", "phantom-write"])
+            when = |run| run.members > 1
+                && run.any_fault(&["bit-rot", "misdirected-write", "phantom-write", "sync-lie"])
         );
         may
     }
