@@ -303,7 +303,14 @@ impl Wal {
         self.write(sync.then_some(Sync::LogAppend)).await
     }
 
-    /// Records that a snapshot file exists, durably.
+    /// The hard state that was saved last.
+    #[must_use]
+    pub fn hard_state(&self) -> &HardState {
+        &self.hard_state
+    }
+
+    /// Records that a snapshot file exists. The next sync makes that durable: that of the hard state that comes with a
+    /// snapshot from the leader, before anybody is told; of an own one nothing depends on the record until then.
     ///
     /// # Errors
     ///
@@ -320,7 +327,7 @@ impl Wal {
             self.last_index = index;
         }
         self.last_index = self.last_index.max(index);
-        self.write(Some(Sync::LogSnapshot)).await
+        self.write(None).await
     }
 
     async fn write(&mut self, sync: Option<Sync>) -> Result<(), WalError> {
