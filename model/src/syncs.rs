@@ -26,6 +26,8 @@ pub enum Sync {
     SnapshotDatabaseFile,
     /// Entries and hard states in the write-ahead log.
     LogAppend,
+    /// The record of a snapshot in the log, before segments with those of older ones are removed.
+    LogSnapshot,
     /// A segment of the log that is full.
     LogSegmentEnd,
     /// The head of a segment of the log.
@@ -40,7 +42,7 @@ pub enum Sync {
 
 impl Sync {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::BackendCreateFile,
         Self::BackendOpenFile,
         Self::BackendData,
@@ -50,6 +52,7 @@ impl Sync {
         Self::SnapshotDirectory,
         Self::SnapshotDatabaseFile,
         Self::LogAppend,
+        Self::LogSnapshot,
         Self::LogSegmentEnd,
         Self::LogSegmentBegin,
         Self::LogDirectory,
@@ -70,6 +73,7 @@ impl Sync {
             Self::SnapshotDirectory => "snapshot-directory",
             Self::SnapshotDatabaseFile => "snapshot-database-file",
             Self::LogAppend => "log-append",
+            Self::LogSnapshot => "log-snapshot",
             Self::LogSegmentEnd => "log-segment-end",
             Self::LogSegmentBegin => "log-segment-begin",
             Self::LogDirectory => "log-directory",

@@ -85,11 +85,18 @@ pub(super) async fn recover(
         // The crash came between the snapshot's record and the hard state: nobody has this member's vote yet.
         (hard_state.term, hard_state.vote) = (term, 0);
     }
-    behind(&mut entries, index)?;
+    let lacking = |reason: String| {
+        observer.found_damage(node.id(), "log");
+        reason
+    };
+    behind(&mut entries, index).map_err(lacking)?;
     let last = entries.last().map_or(index, |entry| entry.index);
     // A commit beyond the log would have been of entries that were durable when it was learnt, and are gone.
     if hard_state.commit > last {
-        return Err(format!("the log ends at {last}, and {} entries were committed", hard_state.commit));
+        return Err(lacking(format!(
+            "the log ends at {last}, and {} entries were committed",
+            hard_state.commit
+        )));
     }
     let (kv, whole) = open(node, options, observer, index).await?;
     let kv = Rc::new(kv);
@@ -150,7 +157,7 @@ pub(super) async fn recover(
     logged.commit = logged_commit;
     observer.restarted(member, &logged, (index, term), configured, &entries, &kv);
     if kv.visible_index() > last {
-        return Err(format!("the log ends at {last}, and entry {} was applied", kv.visible_index()));
+        return Err(lacking(format!("the log ends at {last}, and entry {} was applied", kv.visible_index())));
     }
     node.failpoint(failpoints::RECOVERY_BEFORE_START).await;
     let log = Log::new(membership.conf_state().clone(), hard_state, (index, term), entries);

@@ -309,8 +309,7 @@ impl Wal {
         &self.hard_state
     }
 
-    /// Records that a snapshot file exists. The next sync makes that durable: that of the hard state that comes with a
-    /// snapshot from the leader, before anybody is told; of an own one nothing depends on the record until then.
+    /// Records that a snapshot file exists, durably.
     ///
     /// # Errors
     ///
@@ -327,7 +326,7 @@ impl Wal {
             self.last_index = index;
         }
         self.last_index = self.last_index.max(index);
-        self.write(None).await
+        self.write(Some(Sync::LogSnapshot)).await
     }
 
     async fn write(&mut self, sync: Option<Sync>) -> Result<(), WalError> {
