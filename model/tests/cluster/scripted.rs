@@ -154,7 +154,7 @@ fn a_member_never_goes_on_after_a_sync_that_failed() {
 fn a_crash_at_each_failpoint_is_survived() {
     let kinds = [Action::Kill, Action::PowerFailure];
     let shape = schedule(0, 3, Vec::new()).options.shape().unwrap();
-    for (seed, name) in shape.failpoints.iter().enumerate() {
+    for name in shape.failpoints {
         for action in kinds {
             // Something must bring the failpoints of snapshots, recovery, compaction, defragmentation and leases about.
             let cut = Fault::Partition {
@@ -182,7 +182,7 @@ fn a_crash_at_each_failpoint_is_survived() {
                 (6_500, operate("member-remove", member(1))),
                 (8_000, kill),
             ];
-            let mut schedule = schedule(seed as u64, 3, faults);
+            let mut schedule = schedule(0, 3, faults);
             schedule.options.spares = 1;
             schedule.options.traffic.weights.compact = 10;
             schedule.options.compaction_batch_limit = 5;
@@ -198,9 +198,14 @@ fn a_crash_at_each_failpoint_is_survived() {
                 slow_percent: 100,
                 ..WatchOptions::default()
             };
-            let (report, lines) = tell(&schedule);
-            assert_eq!(report.verdict, Verdict::Pass, "{name}, {action:?}");
-            assert!(count(&lines, &format!("failpoint {name} strikes")) > 0, "{name} is never passed");
+            // Not each cluster comes by each place.
+            let strikes = |seed| {
+                schedule.seed = seed;
+                let (report, lines) = tell(&schedule);
+                assert_eq!(report.verdict, Verdict::Pass, "{name}, {action:?}, seed {seed}");
+                count(&lines, &format!("failpoint {name} strikes")) > 0
+            };
+            assert!((0..10).any(strikes), "{name} is never passed");
         }
     }
 }
