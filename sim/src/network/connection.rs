@@ -544,7 +544,8 @@ impl World {
     /// A process is gone, with its sockets and its ends of connections. `told`: whether its machine is still there
     /// to tell the other ends.
     pub(crate) fn close_all(&self, node: NodeId, told: bool) {
-        let (mut ended, mut unanswered) = (Vec::new(), Vec::new());
+        let mut ended = Vec::new();
+        let mut unanswered = Vec::new();
         {
             let network = &mut *self.network().borrow_mut();
             let index = self.index(node);
@@ -553,13 +554,13 @@ impl World {
             for (id, connection) in &mut network.connections {
                 for (number, end) in connection.ends.iter_mut().enumerate() {
                     if end.node == node && end.open {
-                        let waits = connection.established.result.get().is_none();
-                        if number == LISTENER && waits && end.inbox.is_some() {
-                            unanswered.push(Rc::clone(&connection.established));
-                        }
                         end.abandon();
                         ended.push((*id, number));
                     }
+                }
+                let [caller, listener] = &connection.ends;
+                if caller.open && !listener.open && connection.established.result.get().is_none() {
+                    unanswered.push(*id);
                 }
             }
             // Nobody is left at either end.
@@ -571,9 +572,18 @@ impl World {
             }
             return;
         }
-        // The word that it was accepted may have waited for the link, and will not come.
-        for established in unanswered {
-            self.call_after(PATIENCE, move |_| established.settle(Err(ConnectError::TimedOut)));
+        // What the machine had said of them may be lost with it, and the callers have nothing else to send.
+        for id in unanswered {
+            self.call_after(PATIENCE, move |world| world.give_up_calling(id));
+        }
+    }
+
+    /// Ends a connection that has not come about.
+    fn give_up_calling(&self, id: u64) {
+        let waits = |connection: &ConnectionState| connection.established.result.get().is_none();
+        if self.network().borrow().connections.get(&id).is_some_and(waits) {
+            record!(self, "network", "connection {}: nobody answers for {} s", id, PATIENCE.as_secs());
+            self.break_connection(id, ConnectError::TimedOut);
         }
     }
 }
