@@ -373,7 +373,6 @@ impl World {
         if listener.inbox.is_none() || !(caller.open || listener.open) {
             network.connections.remove(&id);
         }
-        self.something_woke();
     }
 
     /// The next thing that an end sent is where the other end should be.
@@ -447,7 +446,6 @@ impl World {
                 None
             }
         };
-        self.something_woke();
         reply
     }
 
@@ -470,7 +468,6 @@ impl World {
             for inbox in connection.ends.into_iter().filter_map(|end| end.inbox) {
                 inbox.reset();
             }
-            self.something_woke();
         }
     }
 
