@@ -18,7 +18,7 @@ pub(crate) enum Occurrence {
     /// A datagram arrives.
     Packet(Box<dyn Packet>),
     /// Something arrives over a connection.
-    Segment(Box<Segment>),
+    Segment(Segment),
     /// A fault begins or ends, or another rare thing happens.
     Action(Box<dyn FnOnce(&World)>),
 }

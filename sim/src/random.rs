@@ -52,7 +52,7 @@ impl Streams {
         key[..8].copy_from_slice(&self.seed.to_le_bytes());
         key[8..16].copy_from_slice(&index.to_le_bytes());
         key[16..].copy_from_slice(&xxhash_rust::xxh3::xxh3_128(purpose.as_bytes()).to_le_bytes());
-        let mut stream = Stream(Source::Long(ChaCha8Rng::from_seed(key)));
+        let mut stream = Stream(Source::Long(Box::new(ChaCha8Rng::from_seed(key))));
         if self.disturbed == Some(purpose) {
             stream.next_u64();
         }
@@ -66,7 +66,7 @@ pub struct Stream(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
-    Long(ChaCha8Rng),
+    Long(Box<ChaCha8Rng>),
     Moment(Mixer),
 }
 

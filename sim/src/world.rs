@@ -347,7 +347,7 @@ impl World {
                 }
             }
             Occurrence::Packet(packet) => self.packet_arrives(packet),
-            Occurrence::Segment(segment) => self.segment_arrives(*segment),
+            Occurrence::Segment(segment) => self.segment_arrives(segment),
             Occurrence::Action(action) => action(self),
         }
     }
