@@ -518,21 +518,22 @@ impl World {
         }
         for (id, connection) in &mut network.connections {
             for sender in [CALLER, LISTENER] {
-                if self.link_of(network.nodes, connection, sender) != index {
+                // Few are.
+                let is_stalled = connection.ends[sender].stalled;
+                if !is_stalled || self.link_of(network.nodes, connection, sender) != index {
                     continue;
                 }
                 let end = &mut connection.ends[sender];
-                if std::mem::replace(&mut end.stalled, false) {
-                    sometimes!(
-                        self,
-                        "messages that waited for their link go on",
-                        !end.sent.is_empty(),
-                        when = |run| run.connections
-                            && run.any_fault(&["partition", "power-failure", "failpoint"])
-                    );
-                    for _ in 0..end.sent.len() {
-                        self.dispatch(*id, sender, end, &mut network.links[index]);
-                    }
+                end.stalled = false;
+                sometimes!(
+                    self,
+                    "messages that waited for their link go on",
+                    !end.sent.is_empty(),
+                    when =
+                        |run| run.connections && run.any_fault(&["partition", "power-failure", "failpoint"])
+                );
+                for _ in 0..end.sent.len() {
+                    self.dispatch(*id, sender, end, &mut network.links[index]);
                 }
             }
         }
