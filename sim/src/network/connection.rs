@@ -543,6 +543,7 @@ impl World {
     /// to tell the other ends.
     pub(crate) fn close_all(&self, node: NodeId, told: bool) {
         let mut ended = Vec::new();
+        let mut unanswered = Vec::new();
         {
             let network = &mut *self.network().borrow_mut();
             let index = self.index(node);
@@ -555,6 +556,10 @@ impl World {
                         ended.push((*id, number));
                     }
                 }
+                let [caller, listener] = &connection.ends;
+                if caller.open && !listener.open && connection.established.result.get().is_none() {
+                    unanswered.push(*id);
+                }
             }
             // Nobody is left at either end.
             network.connections.retain(|_, connection| connection.ends.iter().any(|end| end.open));
@@ -563,6 +568,20 @@ impl World {
             for (id, end) in ended {
                 self.send_segment(id, end, Content::Reset);
             }
+            return;
+        }
+        // What the machine had said of them may be lost with it, and the callers have nothing else to send.
+        for id in unanswered {
+            self.call_after(PATIENCE, move |world| world.give_up_calling(id));
+        }
+    }
+
+    /// Ends a connection that has not come about.
+    fn give_up_calling(&self, id: u64) {
+        let waits = |connection: &ConnectionState| connection.established.result.get().is_none();
+        if self.network().borrow().connections.get(&id).is_some_and(waits) {
+            record!(self, "network", "connection {}: nobody answers for {} s", id, PATIENCE.as_secs());
+            self.break_connection(id, ConnectError::TimedOut);
         }
     }
 }
