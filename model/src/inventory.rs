@@ -20,9 +20,9 @@ pub(crate) enum Start {
     New,
     /// This member of a cluster that is there (`existing`).
     Existing(MemberId),
-    /// A member that had a log on this disk before. It may have voted, and must not begin anew: etcd's refuses when
+    /// This member had a log on this disk before. It may have voted, and must not begin anew: etcd's refuses when
     /// another member tells it that it "has already been bootstrapped". Ours refuses also when it cannot ask.
-    Bootstrapped,
+    Bootstrapped(MemberId),
     /// This member of a cluster that is restored: its disk is laid out before it starts.
     Restored(MemberId),
     /// None: the machine stood by, or had a member of a cluster that is no more.
@@ -79,8 +79,8 @@ impl Inventory {
     }
 
     /// The disk of a restored member is laid out; nothing of it is older than that.
-    pub(crate) fn is_laid_out(&self, machine: NodeId, began: Instant) {
-        self.write(machine, Start::Bootstrapped, began);
+    pub(crate) fn is_laid_out(&self, machine: NodeId, member: MemberId, began: Instant) {
+        self.write(machine, Start::Bootstrapped(member), began);
     }
 
     pub(crate) fn start(&self, machine: NodeId) -> Start {
@@ -93,9 +93,9 @@ impl Inventory {
         replaced.is_some_and(|replaced| replaced >= since)
     }
 
-    /// A log is on the disk for certain.
-    pub(crate) fn has_log(&self, machine: NodeId) {
-        self.change(machine, |entry| entry.start = Start::Bootstrapped);
+    /// A log of this member is on the disk for certain.
+    pub(crate) fn has_log(&self, machine: NodeId, member: MemberId) {
+        self.change(machine, |entry| entry.start = Start::Bootstrapped(member));
     }
 
     /// A process gave up before it took part.

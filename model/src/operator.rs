@@ -193,8 +193,9 @@ impl Operator {
         }
         if !matches!(done, Some(Ok(()))) {
             // What was stopped for it and has its disk still goes on: if it was removed after all, it will find out.
-            for target in
-                targets.iter().filter(|target| self.inventory.start(**target) == Start::Bootstrapped)
+            for target in targets
+                .iter()
+                .filter(|target| matches!(self.inventory.start(**target), Start::Bootstrapped(_)))
             {
                 let was_stopped_for_it = operation == MEMBER_REPLACE && !node.world().is_enabled(*target);
                 if was_stopped_for_it {

@@ -28,7 +28,7 @@ pub(super) async fn identify(
         Start::New => Ok(u64::from(machine)),
         Start::Nothing => Err(format!("nobody is to run on machine {machine}")),
         // Its log is there as soon as it is laid out.
-        Start::Bootstrapped | Start::Restored(_) => {
+        Start::Bootstrapped(_) | Start::Restored(_) => {
             Err(format!("member {machine} has already been bootstrapped"))
         }
         Start::Existing(id) => {

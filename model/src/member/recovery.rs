@@ -49,7 +49,7 @@ pub(super) async fn recover(
         let began = node.world().now();
         let laid_out = restore::lay_out(node, options, id, &restoration).await;
         laid_out.map_err(|error| error.to_string())?;
-        inventory.is_laid_out(node.id(), began);
+        inventory.is_laid_out(node.id(), id, began);
     }
     let member = match Wal::exists(&disk).await.map_err(|error| error.to_string())? {
         true => u64::from(machine_number(node.id())),
@@ -70,7 +70,7 @@ pub(super) async fn recover(
     );
     let (wal, logged) = opened.map_err(|error| error.to_string())?;
     let Logged { member, mut hard_state, snapshots: recorded, mut entries } = logged;
-    inventory.has_log(node.id());
+    inventory.has_log(node.id(), member);
     let (newest, damaged) = snapshots::newest(node, &recorded).await.map_err(|error| error.to_string())?;
     if damaged {
         observer.found_damage(node.id(), "snapshot");
@@ -169,7 +169,7 @@ pub(super) async fn recover(
     sometimes!(
         node,
         "a restored member crashes before its log has an entry",
-        start == Start::Bootstrapped && inventory.restoration().is_some_and(is_at_its_beginning),
+        start == Start::Bootstrapped(member) && inventory.restoration().is_some_and(is_at_its_beginning),
         when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
             && (run.operation("snapshot-restore") || run.operation("snapshot-restore-bump"))
     );

@@ -35,6 +35,8 @@ fn trouble(calls: &Calls, inventory: &Inventory, member: &Listed) -> Option<&'st
     let node = NodeId::Member(machine(member.id));
     let never_ran = match inventory.start(node) {
         Start::Existing(id) => !member.started && id == member.id,
+        // On its disk is still who was there before.
+        Start::Bootstrapped(id) => !member.started && id != member.id,
         Start::Restored(_) => true,
         _ => false,
     };
@@ -55,7 +57,7 @@ async fn mend(calls: &mut Calls, inventory: &Inventory, member: &Listed, voters:
         calls.world().start_process(node);
         return;
     }
-    if !member.started && inventory.start(node) != Start::Bootstrapped {
+    if !member.started && inventory.start(node) != Start::Bootstrapped(member.id) {
         // It was added, and never came to run.
         orders::start(calls, inventory, member.id);
         return;
