@@ -317,7 +317,7 @@ impl RaftLoop {
                 {
                     return;
                 }
-                self.step(message);
+                self.step(*message);
             }
             PeerMessage::ReadIndex { member, .. } if self.member.is_removed(member) => {
                 self.send(member, PeerMessage::Removed { member });
@@ -600,7 +600,7 @@ impl RaftLoop {
                 // It is made where it is known what is applied.
                 let _ = self.apply.send(Batch::SendSnapshot(Box::new(message)));
             } else {
-                self.send(message.to, PeerMessage::Raft(message));
+                self.send(message.to, PeerMessage::Raft(Box::new(message)));
             }
         }
     }

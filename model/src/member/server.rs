@@ -1,6 +1,7 @@
 //! Answers clients.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -165,28 +166,37 @@ impl Member {
     }
 
     /// Proposes a client's request, and waits for its result.
-    pub(super) async fn propose(
+    pub(super) fn propose(
         &self,
         operation: OperationId,
         request: InternalRaftRequest,
-    ) -> Result<Response, Error> {
-        self.propose_of(Proposer::Client(operation), request).await
+    ) -> impl Future<Output = Result<Response, Error>> {
+        self.propose_of(Proposer::Client(operation), request)
     }
 
     /// Proposes a request of the member's own, which counts only if it leads in `term`, and waits for its result.
-    pub(super) async fn propose_in_term(
+    pub(super) fn propose_in_term(
         &self,
         term: u64,
         request: InternalRaftRequest,
-    ) -> Result<Response, Error> {
-        self.propose_of(Proposer::Leader { term }, request).await
+    ) -> impl Future<Output = Result<Response, Error>> {
+        self.propose_of(Proposer::Leader { term }, request)
     }
 
-    async fn propose_of(
+    /// Encodes at once: a future that held the request would be large, and many are under way.
+    fn propose_of(
         &self,
         proposer: Proposer,
-        mut request: InternalRaftRequest,
-    ) -> Result<Response, Error> {
+        request: InternalRaftRequest,
+    ) -> impl Future<Output = Result<Response, Error>> {
+        let encoded = self.encode_proposal(request);
+        async move {
+            let (id, data) = encoded?;
+            self.propose_data(proposer, id, data).await
+        }
+    }
+
+    fn encode_proposal(&self, mut request: InternalRaftRequest) -> Result<(u64, Vec<u8>), Error> {
         if self.status.get().commit > self.applied.get() + self.options.backlog_max {
             sometimes!(self.node, "a request is refused, for too many entries wait to be applied");
             return Err(Error::TooManyRequests);
@@ -198,9 +208,13 @@ impl Member {
             sometimes!(self.node, "a request is refused, for it is too large");
             return Err(Error::RequestTooLarge);
         }
+        Ok((id, data))
+    }
+
+    async fn propose_data(&self, proposer: Proposer, id: u64, data: Vec<u8>) -> Result<Response, Error> {
         let (result, waiting) = oneshot::channel();
         let deadline = self.node.sleep(self.request_timeout());
-        let proposed = async {
+        let proposed = pin!(async {
             match proposer {
                 Proposer::Client(operation) => {
                     self.wait_for_leader().await;
@@ -217,7 +231,7 @@ impl Member {
                 Proposer::Client(_) => self.forward.send(proposal).is_ok(),
             };
             waiting.await.unwrap_or(Err(Error::Stopped))
-        };
+        });
         before(deadline, proposed).await.unwrap_or_else(|| {
             sometimes!(self.node, "a proposal is given up by its member");
             Err(Error::TimedOut)
