@@ -10,6 +10,7 @@
 //! | [`durability`] | history, members' stores | no acknowledged write is lost on any member |
 //! | [`agreement`] | members' states | what has applied the same has the same state |
 //! | [`watch`] | committed log, what watches told | each change that was asked for is told of, once and in order |
+//! | [`auth`] | committed log, history, who asked | nobody does what it may not, nobody is refused who may |
 //! | [`leases`] | committed log, history, leaders' steps | a lease lives as long as was promised, and not much longer |
 //! | [`soundness`] | members' hashes, faults | data is damaged only where a fault damaged it |
 //! | [`raft_safety`] | members' steps | Raft's safety properties; nothing is promised before it is durable |
@@ -19,6 +20,7 @@
 //! [`compare`] holds them against each other.
 
 pub mod agreement;
+pub mod auth;
 pub mod commit_window;
 pub mod durability;
 pub mod leases;
@@ -41,7 +43,7 @@ pub use replayed::Replayed;
 use linearizable_history::Conclusion;
 
 /// The names by which violations tell their oracle, and by which a run can leave it out.
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 12] = [
     "linearizable log",
     "linearizable history",
     "serializable",
@@ -51,6 +53,7 @@ pub const NAMES: [&str; 11] = [
     "agreement",
     "watch",
     "leases",
+    "auth",
     "soundness",
     "raft",
 ];
