@@ -5,6 +5,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = protox::compile(["proto/rpc.proto", "proto/lease.proto"], ["proto"])?;
     // `Bytes` makes handing a key or a value from request to store to response to history a counted reference.
     // Most requests have nothing to do with users and roles, and are no larger for them.
-    prost_build::Config::new().bytes(["."]).boxed(".etcdserverpb.InternalRaftRequest.auth").compile_fds(files)?;
+    prost_build::Config::new()
+        .bytes(["."])
+        .boxed(".etcdserverpb.InternalRaftRequest.auth")
+        .compile_fds(files)?;
     Ok(())
 }

@@ -15,24 +15,36 @@ use crate::wire::Token;
 #[derive(Default)]
 pub(crate) struct Passwords {
     /// By user: those that may be right, the newest last.
-    known: RefCell<BTreeMap<String, Vec<String>>>,
+    known: RefCell<BTreeMap<String, Vec<Known>>>,
+}
+
+struct Known {
+    password: String,
+    /// Nobody knows whether a request with it took effect, or still will.
+    open: bool,
 }
 
 impl Passwords {
     /// From now on, this one may be right.
     pub(crate) fn propose(&self, user: &str, password: &str) {
-        self.known.borrow_mut().entry(user.to_owned()).or_default().push(password.to_owned());
+        let mut known = self.known.borrow_mut();
+        let known = known.entry(user.to_owned()).or_default();
+        if known.iter().all(|known| known.password != password) {
+            known.push(Known { password: password.to_owned(), open: false });
+        }
     }
 
-    /// It is, and no other.
-    pub(crate) fn confirm(&self, user: &str, password: &str) {
-        self.known.borrow_mut().insert(user.to_owned(), vec![password.to_owned()]);
-    }
-
-    /// It is not.
-    pub(crate) fn withdraw(&self, user: &str, password: &str) {
-        if let Some(known) = self.known.borrow_mut().get_mut(user) {
-            known.retain(|known| known != password);
+    /// The request that would make it right has ended: it took effect, or not, or nobody knows.
+    pub(crate) fn ended(&self, user: &str, password: &str, took_effect: Option<bool>) {
+        let mut known = self.known.borrow_mut();
+        let Some(known) = known.get_mut(user) else { return };
+        match took_effect {
+            Some(true) => known.retain(|known| known.open || known.password == password),
+            Some(false) => known.retain(|known| known.open || known.password != password),
+            None => {
+                let asked = known.iter_mut().filter(|known| known.password == password);
+                asked.for_each(|known| known.open = true);
+            }
         }
     }
 
@@ -40,7 +52,8 @@ impl Passwords {
         let known = self.known.borrow();
         let known = known.get(user).map_or(&[][..], Vec::as_slice);
         // The newest first.
-        known.iter().rev().cycle().nth(attempt % known.len().max(1)).cloned().unwrap_or_default()
+        let tried = known.iter().rev().cycle().nth(attempt % known.len().max(1));
+        tried.map_or_else(String::new, |known| known.password.clone())
     }
 }
 

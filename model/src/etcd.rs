@@ -55,7 +55,8 @@ impl Etcd {
         for stream in self.streams_of(node.id()) {
             let (observer, options) = (Rc::clone(&self.observer), Rc::clone(&self.options));
             let (loads, known) = (Rc::clone(&self.loads), client.known_revision());
-            let watcher = Watcher::new(node.clone(), observer, options, loads, stream, known, client.credentials());
+            let watcher =
+                Watcher::new(node.clone(), observer, options, loads, stream, known, client.credentials());
             node.spawn(watcher.run());
         }
     }

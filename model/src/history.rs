@@ -8,9 +8,9 @@ use std::fmt;
 
 use crate::api::request_op::Request as Op;
 use crate::api::{
-    AuthRequest, CompactionRequest, DeleteRangeRequest, InternalRaftRequest, LeaseGrantRequest, LeaseKeepAliveRequest,
-    LeaseLeasesRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest, PutRequest, RangeRequest, RequestOp,
-    TxnRequest, compare,
+    AuthRequest, CompactionRequest, DeleteRangeRequest, InternalRaftRequest, LeaseGrantRequest,
+    LeaseKeepAliveRequest, LeaseLeasesRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest, PutRequest,
+    RangeRequest, RequestOp, TxnRequest, compare,
 };
 use crate::auth;
 use crate::error::Error;

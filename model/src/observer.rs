@@ -14,7 +14,7 @@ use vertebra_sim::{Instant, NodeId, Violation, World, record};
 use crate::api::{InternalRaftRequest, WatchCreateRequest, WatchResponse};
 use crate::cluster::{MemberId, Shown, machine};
 use crate::history::{History, OperationId, Outcome, Request};
-use crate::member::{Kv, member_id};
+use crate::member::{Kv, machine_number, member_id};
 use crate::options::{BACKEND_FILES, Options};
 use crate::oracle::agreement::Agreement;
 use crate::oracle::auth::{self, Sender, Senders};
@@ -164,10 +164,18 @@ impl Observer {
         self.senders.borrow_mut().invoked(operation, Sender { user, token });
     }
 
-    /// The client that asks for a watch is this user.
-    pub(crate) fn watch_asked_by(&self, watch: WatchNumber, user: String, token: Option<Token>) {
+    /// The client that asks a member for a watch is this user.
+    pub(crate) fn watch_asked_by(
+        &self,
+        watch: WatchNumber,
+        user: String,
+        token: Option<Token>,
+        machine: NodeId,
+    ) {
         let token = token.map(|token| token.to_string());
-        self.senders.borrow_mut().watches(watch, Sender { user, token });
+        let view = usize::from(machine_number(machine)) - 1;
+        let index = self.members.borrow()[view].applied;
+        self.senders.borrow_mut().watches(watch, Sender { user, token }, index);
     }
 
     pub(crate) fn returned(&self, operation: OperationId, outcome: &Outcome, applied_index: Option<u64>) {

@@ -77,7 +77,13 @@ impl Specification {
     /// An empty store, at revision 1, which takes every lease as given.
     #[must_use]
     pub fn new() -> Self {
-        Self { keys: BTreeMap::new(), revision: 1, compacted: NEVER_COMPACTED, leases: Leases::Any, auth: None }
+        Self {
+            keys: BTreeMap::new(),
+            revision: 1,
+            compacted: NEVER_COMPACTED,
+            leases: Leases::Any,
+            auth: None,
+        }
     }
 
     /// An empty store, at revision 1, and no leases. Those that are granted live for at least `ttl_min` seconds.
@@ -237,9 +243,7 @@ impl Specification {
 
     /// The keys that are attached to a lease.
     pub(crate) fn keys_of(&self, lease: i64) -> Vec<Bytes> {
-        let has_it = |values: &&Vec<(i64, Option<KeyValue>)>| {
-            matches!(values.last(), Some((_, Some(kv))) if kv.lease == lease)
-        };
+        let has_it = |values: &&Vec<(i64, Option<KeyValue>)>| matches!(values.last(), Some((_, Some(kv))) if kv.lease == lease);
         self.keys.iter().filter(|(_, values)| has_it(values)).map(|(key, _)| key.clone()).collect()
     }
 

@@ -273,7 +273,8 @@ impl Watcher {
     ) -> Result<(), Disconnected> {
         let watch = self.observer.watch_asked(request.clone(), is_duplicate);
         if let Some(credentials) = &self.credentials {
-            self.observer.watch_asked_by(watch, credentials.user(), session.token.clone());
+            let (token, member) = (session.token.clone(), self.endpoints[self.endpoint]);
+            self.observer.watch_asked_by(watch, credentials.user(), token, member);
         }
         session.creating.push_back(session.open.len());
         let start = request.start_revision;
@@ -303,7 +304,11 @@ impl Watcher {
                 self.hear_created(&mut session.open[place], response.watch_id, revision);
             } else if session.open[place].wanted.is_some() {
                 // It may not: maybe it may later, or with another token.
-                sometimes!(self.node, "a watch is refused, for its user may not", when = |run| run.has("auth"));
+                sometimes!(
+                    self.node,
+                    "a watch is refused, for its user may not",
+                    when = |run| run.has("auth")
+                );
                 return Err(Disconnected);
             }
             return Ok(());

@@ -16,8 +16,8 @@ use vertebra_sim::{Node, NodeId};
 
 use crate::api::compare::{CompareResult, CompareTarget, TargetUnion};
 use crate::api::{
-    AuthDisableRequest, AuthRequest, CompactionRequest, Compare, DeleteRangeRequest, KeyValue, LeaseLeasesRequest, PutRequest, RangeRequest,
-    RequestOp, TxnRequest, request_op,
+    AuthDisableRequest, AuthRequest, CompactionRequest, Compare, DeleteRangeRequest, KeyValue,
+    LeaseLeasesRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, request_op,
 };
 use crate::client::Client;
 use crate::credentials::Passwords;

@@ -49,7 +49,11 @@ impl AuthStore {
         }
         if let Some(delete) = delete_range {
             self.may_write(caller, &delete.key, &delete.range_end)?;
-            return if delete.prev_kv { self.may_read(caller, &delete.key, &delete.range_end) } else { Ok(()) };
+            return if delete.prev_kv {
+                self.may_read(caller, &delete.key, &delete.range_end)
+            } else {
+                Ok(())
+            };
         }
         if let Some(txn) = txn {
             return self.check_txn(caller, lessor, txn);
@@ -132,7 +136,13 @@ impl AuthStore {
         self.check_lease_for(caller, lessor, id, Access::Read)
     }
 
-    fn check_lease_for(&self, caller: &Caller, lessor: &Lessor, id: i64, access: Access) -> Result<(), Error> {
+    fn check_lease_for(
+        &self,
+        caller: &Caller,
+        lessor: &Lessor,
+        id: i64,
+        access: Access,
+    ) -> Result<(), Error> {
         let Some(lease) = lessor.lookup(id) else { return Ok(()) };
         if self.is_admin(caller).is_ok() {
             return Ok(());

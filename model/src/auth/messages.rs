@@ -156,10 +156,7 @@ pub fn is_proposal_for(proposed: &AuthRequest, asked: &AuthRequest) -> bool {
                 && proposed.password.is_empty()
                 && hashes != proposed.hashed_password.is_empty()
         }
-        (
-            AuthRequest::AuthUserChangePassword(proposed),
-            AuthRequest::AuthUserChangePassword(asked),
-        ) => {
+        (AuthRequest::AuthUserChangePassword(proposed), AuthRequest::AuthUserChangePassword(asked)) => {
             proposed.name == asked.name
                 && proposed.password.is_empty()
                 && proposed.hashed_password.is_empty() == asked.password.is_empty()

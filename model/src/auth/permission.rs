@@ -134,10 +134,16 @@ mod tests {
 
     #[test]
     fn permissions_that_touch_are_as_good_as_one() {
-        let permitted = permitted(&[(Type::Read, "c", "e"), (Type::Readwrite, "a", "c"), (Type::Read, "x", "")]);
-        for (key, end, allowed) in
-            [("a", "e", true), ("b", "d", true), ("a", "f", false), ("e", "", false), ("d", "", true), ("x", "", true)]
-        {
+        let permitted =
+            permitted(&[(Type::Read, "c", "e"), (Type::Readwrite, "a", "c"), (Type::Read, "x", "")]);
+        for (key, end, allowed) in [
+            ("a", "e", true),
+            ("b", "d", true),
+            ("a", "f", false),
+            ("e", "", false),
+            ("d", "", true),
+            ("x", "", true),
+        ] {
             assert_eq!(reads(&permitted, key, end), allowed, "{key}..{end}");
         }
         assert!(!reads(&permitted, "x", "y") && reads(&permitted, "x", "x\0"));

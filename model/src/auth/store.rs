@@ -11,13 +11,13 @@ use super::{AuthResponse, ROOT, password};
 use crate::api::authpb::{Permission, Role, User, permission::Type};
 use crate::api::{
     AuthDisableResponse, AuthEnableResponse, AuthRequest, AuthRoleAddRequest, AuthRoleAddResponse,
-    AuthRoleDeleteRequest, AuthRoleDeleteResponse, AuthRoleGetResponse,
-    AuthRoleGrantPermissionRequest, AuthRoleGrantPermissionResponse, AuthRoleListResponse,
-    AuthRoleRevokePermissionRequest, AuthRoleRevokePermissionResponse, AuthStatusResponse,
-    AuthUserAddRequest, AuthUserAddResponse, AuthUserChangePasswordRequest, AuthUserChangePasswordResponse,
-    AuthUserDeleteRequest, AuthUserDeleteResponse, AuthUserGetResponse,
-    AuthUserGrantRoleRequest, AuthUserGrantRoleResponse, AuthUserListResponse, AuthUserRevokeRoleRequest,
-    AuthUserRevokeRoleResponse, AuthenticateResponse, InternalAuthenticateRequest,
+    AuthRoleDeleteRequest, AuthRoleDeleteResponse, AuthRoleGetResponse, AuthRoleGrantPermissionRequest,
+    AuthRoleGrantPermissionResponse, AuthRoleListResponse, AuthRoleRevokePermissionRequest,
+    AuthRoleRevokePermissionResponse, AuthStatusResponse, AuthUserAddRequest, AuthUserAddResponse,
+    AuthUserChangePasswordRequest, AuthUserChangePasswordResponse, AuthUserDeleteRequest,
+    AuthUserDeleteResponse, AuthUserGetResponse, AuthUserGrantRoleRequest, AuthUserGrantRoleResponse,
+    AuthUserListResponse, AuthUserRevokeRoleRequest, AuthUserRevokeRoleResponse, AuthenticateResponse,
+    InternalAuthenticateRequest,
 };
 use crate::backend::Bucket;
 use crate::error::Error;
@@ -160,7 +160,8 @@ impl AuthStore {
             AuthRequest::AuthRoleGet(request) => {
                 let found = self.roles.get(&request.role).ok_or(Error::RoleNotFound);
                 found.map(|found| {
-                    let perm = if request.role == ROOT { vec![all_keys()] } else { found.key_permission.clone() };
+                    let perm =
+                        if request.role == ROOT { vec![all_keys()] } else { found.key_permission.clone() };
                     AuthResponse::RoleGet(AuthRoleGetResponse { header: None, perm })
                 })
             }
@@ -236,7 +237,8 @@ impl AuthStore {
 
     /// Works out what follows from users and roles.
     fn refresh(&mut self) {
-        let permitted = |user: &User| Permitted::by(user.roles.iter().filter_map(|role| self.roles.get(role)));
+        let permitted =
+            |user: &User| Permitted::by(user.roles.iter().filter_map(|role| self.roles.get(role)));
         self.permitted = self.users.iter().map(|(name, user)| (name.clone(), permitted(user))).collect();
         let mut hash = self.revision << 1 | u64::from(self.enabled);
         hash = self.users.values().fold(hash, |hash, user| hash_message(user, hash));

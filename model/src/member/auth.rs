@@ -7,7 +7,10 @@ use vertebra_sim::{before, record, sometimes};
 
 use super::Member;
 use super::server::Origin;
-use crate::api::{AuthRequest, AuthUserAddRequest, AuthUserChangePasswordRequest, InternalAuthenticateRequest, InternalRaftRequest};
+use crate::api::{
+    AuthRequest, AuthUserAddRequest, AuthUserChangePasswordRequest, InternalAuthenticateRequest,
+    InternalRaftRequest,
+};
 use crate::auth::{AuthStore, Caller, ROOT, password, token_index};
 use crate::error::Error;
 use crate::lessor::Lessor;

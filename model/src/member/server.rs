@@ -15,7 +15,8 @@ use vertebra_sim::{before, sometimes};
 use super::raft_loop::Input;
 use super::{Member, Proposal};
 use crate::api::{
-    AuthRequest, CompactionRequest, InternalRaftRequest, RangeRequest, RequestHeader, ResponseHeader, TxnRequest,
+    AuthRequest, CompactionRequest, InternalRaftRequest, RangeRequest, RequestHeader, ResponseHeader,
+    TxnRequest,
 };
 use crate::auth::{AuthStore, Caller};
 use crate::error::Error;
@@ -131,9 +132,8 @@ impl Member {
             self.become_up_to_date().await?;
         }
         let answer = || self.kv.read(|store, tx| store.range(tx, read)).map(Response::Range);
-        let check = |auth: &AuthStore, caller: &Caller, _: &Lessor| {
-            auth.may_read(caller, &read.key, &read.range_end)
-        };
+        let check =
+            |auth: &AuthStore, caller: &Caller, _: &Lessor| auth.may_read(caller, &read.key, &read.range_end);
         self.read_as(origin.token.as_ref(), check, answer).await
     }
 
@@ -150,9 +150,8 @@ impl Member {
                 self.become_up_to_date().await?;
             }
             let answer = || self.kv.read(|store, tx| store.read_txn(tx, &txn)).map(Response::Txn);
-            let check = |auth: &AuthStore, caller: &Caller, lessor: &Lessor| {
-                auth.check_txn(caller, lessor, &txn)
-            };
+            let check =
+                |auth: &AuthStore, caller: &Caller, lessor: &Lessor| auth.check_txn(caller, lessor, &txn);
             return self.read_as(origin.token.as_ref(), check, answer).await;
         }
         self.propose(origin, InternalRaftRequest { txn: Some(txn), ..Default::default() }).await
@@ -214,7 +213,9 @@ impl Member {
         let id = self.next_request_id();
         let caller = match proposer {
             // Who asks for a token needs none.
-            Proposer::Client(_) if matches!(request.auth, Some(AuthRequest::Authenticate(_))) => Caller::default(),
+            Proposer::Client(_) if matches!(request.auth, Some(AuthRequest::Authenticate(_))) => {
+                Caller::default()
+            }
             Proposer::Client(origin) => self.caller(origin.token.as_ref()).await?,
             Proposer::Leader { .. } => self.own_caller(),
         };

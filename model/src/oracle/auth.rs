@@ -57,7 +57,8 @@ pub struct Sender {
 #[derive(Clone, Debug, Default)]
 pub struct Senders {
     operations: BTreeMap<OperationId, Sender>,
-    watches: Vec<(WatchNumber, Sender)>,
+    /// With the entry up to which the member that was asked had applied the log by then.
+    watches: Vec<(WatchNumber, Sender, u64)>,
 }
 
 impl Senders {
@@ -72,9 +73,9 @@ impl Senders {
         self.operations.insert(operation, sender);
     }
 
-    /// A client asks for a watch.
-    pub fn watches(&mut self, watch: WatchNumber, sender: Sender) {
-        self.watches.push((watch, sender));
+    /// A client asks for a watch, of a member that has applied the log up to `index`.
+    pub fn watches(&mut self, watch: WatchNumber, sender: Sender, index: u64) {
+        self.watches.push((watch, sender, index));
     }
 }
 
@@ -108,12 +109,13 @@ pub fn check(
         if let Some(id) = operation {
             replay.check_entry(entry, id)?;
         }
+        watches.look(&replay, entry.index - 1);
         replay.apply(entry);
-        watches.look(&replay, entry.index);
     }
     for (_, read) in reads {
         replay.check_read(read)?;
     }
+    watches.look(&replay, u64::MAX);
     watches.check()?;
     let state = replay.auth().map_or((false, 1), |auth| (auth.is_enabled(), auth.revision()));
     match members.iter().find(|(_, found)| *found != state) {
@@ -227,7 +229,9 @@ impl Replay<'_> {
         let is_root = auth.is_root(user);
         match &operation.outcome {
             Outcome::Ok(_) if !allowed => refuse("beyond permission", kind, detail()),
-            Outcome::Ok(_) if needs_revision && !is_new && !(is_root && entry.request.lease_revoke.is_some()) => {
+            Outcome::Ok(_)
+                if needs_revision && !is_new && !(is_root && entry.request.lease_revoke.is_some()) =>
+            {
                 refuse("old revision", kind, detail())
             }
             Outcome::Failed(Error::PermissionDenied) if allowed => refuse("refused", kind, detail()),
@@ -276,38 +280,36 @@ struct Begun<'a> {
     sender: &'a Sender,
     /// The revision of the store when the client was told that it had begun. It was let pass by then.
     revision: i64,
-    /// The entry that its token is of: the member had come to it.
+    /// The entry to which the member had come when it was asked.
     from: u64,
     allowed: bool,
 }
 
 impl<'a> Watches<'a> {
     fn of(history: &'a WatchHistory, senders: &'a Senders) -> Self {
-        let begun = senders.watches.iter().filter_map(|(watch, sender)| {
+        let begun = senders.watches.iter().filter_map(|(watch, sender, from)| {
             let created = history[*watch].heard.iter().find(|heard| heard.response.created)?;
             let revision = created.response.header.map_or(0, |header| header.revision);
-            let index = sender.token.as_ref().and_then(|token| token.split_once('.')?.1.parse().ok());
-            // Without a token, it may have begun before anything was in the log.
-            let (from, allowed) = (index.unwrap_or_default(), index.is_none());
-            (!created.response.canceled).then_some(Begun { watch: *watch, sender, revision, from, allowed })
+            let (watch, from, allowed) = (*watch, *from, false);
+            (!created.response.canceled).then_some(Begun { watch, sender, revision, from, allowed })
         });
         Self { history, begun: begun.collect() }
     }
 
-    /// Looks whether a member that has come so far would let them pass.
-    fn look(&mut self, replay: &Replay<'_>, index: u64) {
+    /// Looks whether a member would let them pass that has come so far, and not beyond the entry `last`.
+    fn look(&mut self, replay: &Replay<'_>, last: u64) {
         let reached = replay.state.revision();
-        for begun in self.begun.iter_mut().filter(|begun| !begun.allowed && reached <= begun.revision) {
-            let Some(token) = begun.sender.token.as_ref() else { continue };
+        let may_be_there = |begun: &&mut Begun<'_>| begun.from <= last && reached <= begun.revision;
+        for begun in self.begun.iter_mut().filter(|begun| !begun.allowed).filter(may_be_there) {
             let request = &self.history[begun.watch].request;
             let first = Bytes::from_static(b"\0");
             let key = if request.key.is_empty() { &first } else { &request.key };
             begun.allowed = match replay.enabled() {
                 Some(auth) => {
-                    replay.owns(begun.sender, token)
+                    begun.sender.token.as_ref().is_some_and(|token| replay.owns(begun.sender, token))
                         && auth.may_read(&begun.sender.user, key, &request.range_end)
                 }
-                None => index >= begun.from,
+                None => true,
             };
         }
     }

@@ -197,7 +197,10 @@ impl<'a> Walk<'a> {
         self.created = Some(revision);
         self.ended = response.canceled;
         let expected = reason_to_refuse(self.watched);
-        if response.canceled && self.watched.request.start_revision >= 0 && self.is_refused_for_its_user(response) {
+        if response.canceled
+            && self.watched.request.start_revision >= 0
+            && self.is_refused_for_its_user(response)
+        {
             return Ok(());
         }
         if response.canceled != expected.is_some()

@@ -146,8 +146,7 @@ impl Auth {
     ) -> bool {
         let allowed = |need: Need| self.may(user, need.writes, &need.key, &need.range_end);
         let management = request.auth.as_ref().map(|asked| self.allows_management(user, asked));
-        !self.enabled
-            || management.unwrap_or_else(|| needs(request, keys_of).into_iter().all(allowed))
+        !self.enabled || management.unwrap_or_else(|| needs(request, keys_of).into_iter().all(allowed))
     }
 
     fn allows_management(&self, user: &str, asked: &AuthRequest) -> bool {
@@ -191,7 +190,11 @@ impl Auth {
         if switches_off {
             self.enabled = false;
         }
-        if switches_off || changes_password || grants_again || before != (self.users.clone(), self.roles.clone()) {
+        if switches_off
+            || changes_password
+            || grants_again
+            || before != (self.users.clone(), self.roles.clone())
+        {
             self.revision += 1;
         }
         Ok(response)
@@ -309,7 +312,9 @@ impl Auth {
                 let role = self.roles.get_mut(&asked.name).ok_or(Error::RoleNotFound)?;
                 // etcd looks only at the first of those that begin with the same key.
                 match role.iter_mut().find(|known| known.key == granted.key) {
-                    Some(known) if known.range_end == granted.range_end => known.perm_type = granted.perm_type,
+                    Some(known) if known.range_end == granted.range_end => {
+                        known.perm_type = granted.perm_type
+                    }
                     _ => {
                         role.push(granted);
                         role.sort_by(|one, other| one.key.cmp(&other.key));

@@ -96,7 +96,8 @@ impl Auth {
             (2, Type::Readwrite, from_to(self.keys / 3, self.keys)),
         ];
         for number in 0..COUNT {
-            self.plan.push_back(AuthRequest::AuthRoleAdd(Box::new(AuthRoleAddRequest { name: role(number) })));
+            self.plan
+                .push_back(AuthRequest::AuthRoleAdd(Box::new(AuthRoleAddRequest { name: role(number) })));
             for (_, kind, keys) in permissions.iter().filter(|(of, ..)| *of == number) {
                 self.plan.push_back(grant(role(number), *kind, keys.clone()));
             }
@@ -171,12 +172,18 @@ impl Auth {
         match self.stream.below(100) {
             0..22 => self.draw_grant(role),
             22..36 => match self.granted.pop() {
-                Some((role, Permission { key, range_end, .. })) => AuthRequest::AuthRoleRevokePermission(
-                    Box::new(AuthRoleRevokePermissionRequest { role, key, range_end }),
-                ),
+                Some((role, Permission { key, range_end, .. })) => {
+                    AuthRequest::AuthRoleRevokePermission(Box::new(AuthRoleRevokePermissionRequest {
+                        role,
+                        key,
+                        range_end,
+                    }))
+                }
                 None => self.draw_grant(role),
             },
-            36..46 => AuthRequest::AuthUserRevokeRole(Box::new(AuthUserRevokeRoleRequest { name: user, role })),
+            36..46 => {
+                AuthRequest::AuthUserRevokeRole(Box::new(AuthUserRevokeRoleRequest { name: user, role }))
+            }
             46..58 => grant_role(&user, &role),
             58..62 => AuthRequest::AuthUserDelete(Box::new(AuthUserDeleteRequest { name: user })),
             62..66 => self.add_user(user),
@@ -234,11 +241,12 @@ impl Auth {
             _ => None,
         };
         if let Some((user, password)) = password {
-            match outcome {
-                Outcome::Ok(_) => self.passwords.confirm(user, password),
-                Outcome::Failed(_) => self.passwords.withdraw(user, password),
-                Outcome::Unknown => {}
-            }
+            let took_effect = match outcome {
+                Outcome::Ok(_) => Some(true),
+                Outcome::Failed(_) => Some(false),
+                Outcome::Unknown => None,
+            };
+            self.passwords.ended(user, password, took_effect);
         }
         if let (AuthRequest::AuthRoleGrantPermission(granted), Outcome::Ok(_)) = (request, outcome)
             && let Some(permission) = &granted.perm
