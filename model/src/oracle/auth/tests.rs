@@ -19,6 +19,7 @@ struct Run {
 }
 
 const TOKEN: &str = "first.8";
+const ROOT_TOKEN: &str = "second.9";
 
 fn auth(request: AuthRequest) -> Request {
     Request::Auth(request)
@@ -63,10 +64,16 @@ impl Run {
         ] {
             assert!(matches!(this.write("root", None, request), Outcome::Ok(_)));
         }
-        let (name, simple_token) = ("ann".to_owned(), "first".to_owned());
-        let authenticate = InternalAuthenticateRequest { name, password: String::new(), simple_token };
-        this.write("ann", None, auth(AuthRequest::Authenticate(Box::new(authenticate))));
+        for (name, simple_token) in [("ann", "first"), ("root", "second")] {
+            this.authenticate(name, simple_token);
+        }
         this
+    }
+
+    fn authenticate(&mut self, name: &str, simple_token: &str) {
+        let (password, simple_token) = (String::new(), simple_token.to_owned());
+        let request = InternalAuthenticateRequest { name: name.to_owned(), password, simple_token };
+        self.write(name, None, auth(AuthRequest::Authenticate(Box::new(request))));
     }
 
     fn revision(&self) -> u64 {
@@ -117,12 +124,12 @@ impl Run {
     fn revoke(&mut self) {
         let (role, key, range_end) = ("r".to_owned(), "a".into(), "c".into());
         let request = AuthRoleRevokePermissionRequest { role, key, range_end };
-        self.write("root", None, auth(AuthRequest::AuthRoleRevokePermission(Box::new(request))));
+        self.write("root", Some(ROOT_TOKEN), auth(AuthRequest::AuthRoleRevokePermission(Box::new(request))));
     }
 
     fn change_password(&mut self) {
         let request = AuthUserChangePasswordRequest { name: "ann".into(), ..Default::default() };
-        self.write("root", None, auth(AuthRequest::AuthUserChangePassword(Box::new(request))));
+        self.write("root", Some(ROOT_TOKEN), auth(AuthRequest::AuthUserChangePassword(Box::new(request))));
     }
 
     fn watch(&mut self, token: &str, revision: i64) {
@@ -210,16 +217,8 @@ fn a_read_or_a_watch_that_is_not_checked_is_found() {
     assert_eq!(run.judge(), Some("beyond permission"), "of nobody");
     let mut run = Run::new();
     run.revoke();
-    run.write(
-        "root",
-        None,
-        auth(AuthRequest::Authenticate(Box::new(InternalAuthenticateRequest {
-            name: "ann".into(),
-            password: String::new(),
-            simple_token: "second".into(),
-        }))),
-    );
-    run.watch("second.10", run.state.revision());
+    run.authenticate("ann", "third");
+    run.watch("third.11", run.state.revision());
     assert_eq!(run.judge(), Some("beyond permission"), "though it had been allowed before");
 }
 
