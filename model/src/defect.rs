@@ -27,11 +27,27 @@ pub enum Defect {
     ///
     /// bbolt's pages have none, so that etcd serves what has rotted in them, until members compare their hashes.
     UncheckedPages,
+    /// When a snapshot is installed, what the roles of users came to before is believed further on.
+    ///
+    /// etcd-io/etcd#14571: the cache of merged permissions was not worked out anew. A member refused writes that all
+    /// others applied.
+    StalePermissions,
+    /// A change of users and roles reaches the backend without the consistent index.
+    ///
+    /// etcd-io/etcd#11651: after a crash it was applied once more, and the auth revision was one ahead for ever: the
+    /// member refused writes that all others applied.
+    AuthWithoutIndex,
 }
 
 impl Defect {
     /// Every defect.
-    pub const ALL: [Self; 3] = [Self::AcknowledgeBeforeSync, Self::ReuseReadContext, Self::UncheckedPages];
+    pub const ALL: [Self; 5] = [
+        Self::AcknowledgeBeforeSync,
+        Self::ReuseReadContext,
+        Self::UncheckedPages,
+        Self::StalePermissions,
+        Self::AuthWithoutIndex,
+    ];
 
     /// Its name on the command line and in schedules.
     #[must_use]
@@ -40,6 +56,8 @@ impl Defect {
             Self::AcknowledgeBeforeSync => "acknowledge-before-sync",
             Self::ReuseReadContext => "reuse-read-context",
             Self::UncheckedPages => "unchecked-pages",
+            Self::StalePermissions => "stale-permissions",
+            Self::AuthWithoutIndex => "auth-without-index",
         }
     }
 
@@ -53,6 +71,12 @@ impl Defect {
             Self::ReuseReadContext => "ReadIndex contexts are reused over the network (etcd-io/etcd#20418)",
             Self::UncheckedPages => {
                 "pages of the database are believed without their checksums, as bbolt does it"
+            }
+            Self::StalePermissions => {
+                "permissions are not worked out anew from an installed snapshot (etcd-io/etcd#14571)"
+            }
+            Self::AuthWithoutIndex => {
+                "users and roles are written without the consistent index (etcd-io/etcd#11651)"
             }
         }
     }

@@ -50,6 +50,7 @@ pub(crate) struct Kv {
     leases_changed: Notify,
     auth: RefCell<AuthStore>,
     tokens: RefCell<Tokens>,
+    defects: AuthDefects,
     /// Index of the last entry whose changes readers see.
     visible: Cell<u64>,
     compactions: Compactions,
@@ -57,6 +58,12 @@ pub(crate) struct Kv {
     alarms: Alarms,
     /// Ends the commits of the backend at intervals.
     closing: RefCell<Option<oneshot::Sender<()>>>,
+}
+
+/// The bugs that are switched on, of those in what is done with users and roles.
+struct AuthDefects {
+    stale_permissions: bool,
+    without_index: bool,
 }
 
 /// What commits need to know.
@@ -83,13 +90,17 @@ impl Kv {
             leases_changed: Notify::new(),
             auth: RefCell::default(),
             tokens: RefCell::new(Tokens::new(options.auth.token_ttl)),
+            defects: AuthDefects {
+                stale_permissions: options.has(Defect::StalePermissions),
+                without_index: options.has(Defect::AuthWithoutIndex),
+            },
             compactions: Compactions::default(),
             watches: Watches::new(options),
             alarms: Alarms::default(),
             closing: RefCell::default(),
         };
         kv.recover_leases(leases);
-        kv.recover_auth();
+        kv.recover_auth(false);
         kv.attach();
         kv.alarms.restore(&kv.backend().read());
         kv.resume(unfinished);
@@ -111,7 +122,7 @@ impl Kv {
         self.visible.set(self.state.index.get());
         *self.backend.borrow_mut() = backend;
         self.recover_leases(leases);
-        self.recover_auth();
+        self.recover_auth(true);
         sometimes!(
             self.node,
             "users and roles come with a snapshot",
@@ -254,6 +265,14 @@ impl Kv {
         let mut tx = self.backend().lock().await;
         self.state.index.locked_inside_apply();
         let result = write(&mut self.state.store.borrow_mut(), &mut tx);
+        tx.unlock().await?;
+        Ok(result)
+    }
+
+    /// The same, as if it were of no entry.
+    async fn write_without_index<T>(&self, write: impl FnOnce(&mut BatchTx) -> T) -> Result<T, BackendError> {
+        let mut tx = self.backend().lock().await;
+        let result = write(&mut tx);
         tx.unlock().await?;
         Ok(result)
     }

@@ -18,6 +18,9 @@ impl Kv {
 
     /// Whether a request for keys or leases may be applied.
     pub(in crate::member) fn check_auth(&self, request: &InternalRaftRequest) -> Result<(), Error> {
+        if !self.auth.borrow().is_enabled() {
+            return Ok(());
+        }
         let result = self.auth.borrow().check(request, &self.lessor.borrow());
         sometimes!(
             self.node,
@@ -68,16 +71,20 @@ impl Kv {
         }))
     }
 
-    /// Changes users and roles. Readers see it at once and as a whole, and as in etcd it is committed at once.
+    /// Changes users and roles. Readers see it at once and as a whole.
     async fn change_auth(&self, request: &AuthRequest) -> Result<Result<AuthResponse, Error>, BackendError> {
         let mut changed = self.auth.borrow().clone();
-        let result = self.write_unseen(|_, tx| changed.apply(tx, request)).await?;
+        let result = match self.defects.without_index {
+            true => self.write_without_index(|tx| changed.apply(tx, request)).await?,
+            false => self.write_unseen(|_, tx| changed.apply(tx, request)).await?,
+        };
         if result.is_ok() {
             *self.auth.borrow_mut() = changed;
             self.update_tokens(request);
             record!(self.node, "auth", "{}: revision {}", Shown(request), self.auth.borrow().revision());
         }
         self.publish();
+        // As in etcd, it does not wait for others.
         self.commit().await?;
         Ok(result)
     }
@@ -106,12 +113,15 @@ impl Kv {
         (auth.is_enabled(), auth.revision())
     }
 
-    /// Recovers users and roles from the backend.
+    /// Recovers users and roles from the backend, which has taken the place of another or is the first.
     ///
     /// No token is known any more. etcd keeps those that it knows when a snapshot is installed, and with them those of
     /// users whose password was changed, or who were deleted, by an entry that the snapshot stands for.
-    pub(super) fn recover_auth(&self) {
-        let store = AuthStore::recover(&self.backend.borrow().read());
+    pub(super) fn recover_auth(&self, is_replaced: bool) {
+        let mut store = AuthStore::recover(&self.backend.borrow().read());
+        if self.defects.stale_permissions && is_replaced {
+            store.believe_permissions_of(&self.auth.borrow());
+        }
         let mut tokens = self.tokens.borrow_mut();
         tokens.disable();
         if store.is_enabled() {
