@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -126,8 +127,8 @@ impl Client {
         let operation = self.invoked(self.session, &request);
         self.unanswered.get_or_insert(self.node.now());
         let deadline = self.node.sleep(self.options.traffic.request_timeout);
-        let (outcome, applied_index) =
-            before(deadline, self.try_to(operation, &request)).await.unwrap_or((Outcome::Unknown, None));
+        let tried = before(deadline, pin!(self.try_to(operation, &request))).await;
+        let (outcome, applied_index) = tried.unwrap_or((Outcome::Unknown, None));
         self.end(operation, &outcome, applied_index);
         if outcome == Outcome::Unknown {
             sometimes!(

@@ -96,9 +96,9 @@ impl System for Etcd {
     fn new(world: &World, options: Options) -> Self {
         let observer = Rc::new(Observer::new(world, &options));
         let (options, inventory) = (Rc::new(options), Rc::new(Inventory::default()));
-        let operator =
-            Rc::new(Operator::new(Rc::clone(&options), Rc::clone(&observer), Rc::clone(&inventory)));
-        let (loads, passwords) = (Rc::default(), Rc::default());
+        let (loads, passwords) = (Rc::default(), Rc::<Passwords>::default());
+        let (known, watched, written) = (Rc::clone(&options), Rc::clone(&observer), Rc::clone(&inventory));
+        let operator = Rc::new(Operator::new(known, watched, written, Rc::clone(&passwords)));
         Self { options, observer, inventory, operator, loads, passwords, answered: Cell::new(0) }
     }
 

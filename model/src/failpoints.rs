@@ -206,8 +206,6 @@ pub const DEFRAG_BEFORE_COPY: &str = "defragBeforeCopy";
 pub const DEFRAGDB: &str = "defragdbFail";
 /// Before the defragmented file takes the place of the old one.
 pub const DEFRAG_BEFORE_RENAME: &str = "defragBeforeRename";
-/// When a new or defragmented database has its name, and its directory is not synced. Neither etcd nor bbolt has it.
-pub const BEFORE_SYNC_DIRECTORY: &str = "beforeSyncDirectory";
 
 /// Those of the backend.
 pub const BACKEND: &[&str] = &join::<{ COMMIT.len() + DEFRAGMENT.len() }>(&[COMMIT, DEFRAGMENT]);
@@ -228,8 +226,7 @@ const COMMIT: &[&str] = &[
 ];
 
 /// Those of a defragmentation.
-const DEFRAGMENT: &[&str] =
-    &[DEFRAG_OPEN_FILE, DEFRAG_BEFORE_COPY, DEFRAGDB, DEFRAG_BEFORE_RENAME, BEFORE_SYNC_DIRECTORY];
+const DEFRAGMENT: &[&str] = &[DEFRAG_OPEN_FILE, DEFRAG_BEFORE_COPY, DEFRAGDB, DEFRAG_BEFORE_RENAME];
 
 // Leases.
 

@@ -217,7 +217,7 @@ impl Observer {
 
     // What members tell.
 
-    /// A member starts on what its disk holds, all of it durable.
+    /// A member starts on what its disk holds, all of it durable: `state` is of its log.
     pub(crate) fn restarted(
         &self,
         member: u64,
@@ -227,17 +227,18 @@ impl Observer {
         entries: &[Entry],
         kv: &Rc<Kv>,
     ) {
+        // The log is synced before it is read, whoever wrote what is in it.
+        let last = entries.last().map_or((snapshot_index, snapshot_term), |entry| (entry.index, entry.term));
         let recovered = Recovered {
             term: state.term,
             vote: state.vote,
-            commit: state.commit,
+            commit_logged: state.commit,
+            commit: state.commit.max(snapshot_index).max(kv.visible_index().min(last.0)),
             applied: snapshot_index,
             snapshot_index,
             snapshot_term,
         };
         self.raft(|raft| raft.restarted(member, recovered, entries.iter().map(observed)));
-        // The log is synced before it is read, whoever wrote what is in it.
-        let last = entries.last().map_or((snapshot_index, snapshot_term), |entry| (entry.index, entry.term));
         self.persisted(member, state, last.0, last.1);
         self.view(member, |view| {
             *view = View {
@@ -475,13 +476,12 @@ impl Observer {
         let members = self.members.borrow();
         let view = |id: MemberId| &members[usize::from(machine(id)) - 1];
         let mut expected = configuration.members().filter(|id| self.world.expected(member_id(*id)));
-        let mut first = None;
+        // Also what is applied only by those that cannot be counted on: they may have answered clients.
         configuration.outgoing.is_empty()
             && expected.all(|id| {
-                let applied = view(id).applied;
                 self.world.is_running(member_id(id))
                     && view(id).id == id
-                    && *first.get_or_insert(applied) == applied
+                    && view(id).applied == self.applied.get()
             })
     }
 

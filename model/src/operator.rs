@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use vertebra_sim::{Node, NodeId, before, record};
 
+use crate::credentials::Passwords;
 use crate::inventory::{Inventory, Start};
 use crate::observer::Observer;
 use crate::options::Options;
@@ -92,6 +93,7 @@ struct Order {
 pub(crate) struct Operator {
     options: Rc<Options>,
     observer: Rc<Observer>,
+    passwords: Rc<Passwords>,
     inventory: Rc<Inventory>,
     orders: RefCell<VecDeque<Order>>,
     called: Notify,
@@ -102,11 +104,17 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
-    pub(crate) fn new(options: Rc<Options>, observer: Rc<Observer>, inventory: Rc<Inventory>) -> Self {
+    pub(crate) fn new(
+        options: Rc<Options>,
+        observer: Rc<Observer>,
+        inventory: Rc<Inventory>,
+        passwords: Rc<Passwords>,
+    ) -> Self {
         Self {
             options,
             observer,
             inventory,
+            passwords,
             orders: RefCell::default(),
             called: Notify::new(),
             repairs: Cell::new(false),
@@ -140,7 +148,7 @@ impl Operator {
 
     /// Works until the run ends.
     pub(crate) async fn run(self: Rc<Self>, node: Node) {
-        let mut calls = Calls::new(node.clone(), Rc::clone(&self.options));
+        let mut calls = Calls::new(node.clone(), Rc::clone(&self.options), Rc::clone(&self.passwords));
         loop {
             let order = self.orders.borrow_mut().pop_front();
             if let Some(Order { operation, targets }) = order {

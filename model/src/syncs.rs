@@ -10,20 +10,14 @@ use serde::{Deserialize, Serialize};
 pub enum Sync {
     /// The file of a new database, before it gets its name.
     BackendCreateFile,
-    /// The name of a new database.
-    BackendCreateDirectory,
     /// What an earlier process wrote to the database and left unsynced.
     BackendOpenFile,
-    /// The name that an earlier process gave the database.
-    BackendOpenDirectory,
     /// The data pages of a commit, before its meta page is written.
     BackendData,
     /// The meta page of a commit.
     BackendMeta,
     /// The defragmented database, before it takes the place of the old one.
     DefragmentFile,
-    /// The renaming of the defragmented database.
-    DefragmentDirectory,
     /// The file that says what a snapshot stands for.
     SnapshotFile,
     /// The name of that file, and all names that were given in its directory before: those of databases too.
@@ -32,7 +26,7 @@ pub enum Sync {
     SnapshotDatabaseFile,
     /// Entries and hard states in the write-ahead log.
     LogAppend,
-    /// The record of a snapshot in the log.
+    /// The record of a snapshot in the log, before segments with those of older ones are removed.
     LogSnapshot,
     /// A segment of the log that is full.
     LogSegmentEnd,
@@ -48,15 +42,12 @@ pub enum Sync {
 
 impl Sync {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 15] = [
         Self::BackendCreateFile,
-        Self::BackendCreateDirectory,
         Self::BackendOpenFile,
-        Self::BackendOpenDirectory,
         Self::BackendData,
         Self::BackendMeta,
         Self::DefragmentFile,
-        Self::DefragmentDirectory,
         Self::SnapshotFile,
         Self::SnapshotDirectory,
         Self::SnapshotDatabaseFile,
@@ -74,13 +65,10 @@ impl Sync {
     pub fn name(self) -> &'static str {
         match self {
             Self::BackendCreateFile => "backend-create-file",
-            Self::BackendCreateDirectory => "backend-create-directory",
             Self::BackendOpenFile => "backend-open-file",
-            Self::BackendOpenDirectory => "backend-open-directory",
             Self::BackendData => "backend-data",
             Self::BackendMeta => "backend-meta",
             Self::DefragmentFile => "defragment-file",
-            Self::DefragmentDirectory => "defragment-directory",
             Self::SnapshotFile => "snapshot-file",
             Self::SnapshotDirectory => "snapshot-directory",
             Self::SnapshotDatabaseFile => "snapshot-database-file",

@@ -40,14 +40,10 @@ pub struct Damage {
     pub since: Instant,
 }
 
-/// How to find out whether a fault that waits for what a member does has damaged anything.
+/// How to find out whether a fault that waits for what a member does has damaged anything: by the number that the disk
+/// gave.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Doubt {
-    /// Whether writes went astray, by the number that the disk gave.
-    Strays(usize),
-    /// Whether more syncs were forgotten than these.
-    Forgotten(u32),
-}
+pub(crate) struct Doubt(pub(crate) usize);
 
 /// Why nobody can be blamed that a cluster makes no progress. As text: `no quorum of voters runs`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

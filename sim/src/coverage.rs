@@ -218,6 +218,7 @@ impl Counters {
     }
 
     /// A process comes by the failpoint `name`.
+    #[inline]
     pub(crate) fn passes(&self, name: &str) {
         self.failpoints.count(name, |tally| tally.passed += 1);
     }
@@ -252,29 +253,35 @@ impl Counters {
 struct Failpoints {
     names: &'static [&'static str],
     tallies: Vec<Cell<FailpointTally>>,
-    /// A hash table with open addressing, at most half full: 1 + the index of the name, or 0.
-    slots: Vec<u16>,
+    /// A hash table with open addressing, at most half full: the key of a name, and 1 + its index, or 0.
+    slots: Vec<(u64, usize)>,
 }
 
 impl Failpoints {
+    /// # Panics
+    ///
+    /// If two names have one key.
     fn new(names: &'static [&'static str]) -> Self {
-        let mut slots = vec![0; (2 * names.len()).next_power_of_two()];
+        let mut slots = vec![(0, 0); (2 * names.len()).next_power_of_two()];
         for (number, name) in (1..).zip(names) {
-            let mut slot = hash(name) & (slots.len() - 1);
-            while slots[slot] != 0 {
+            let key = key(name);
+            let mut slot = hash(key) & (slots.len() - 1);
+            while slots[slot].1 != 0 {
+                assert_ne!(slots[slot].0, key, "the failpoint {name} is too much like another");
                 slot = (slot + 1) & (slots.len() - 1);
             }
-            slots[slot] = number;
+            slots[slot] = (key, number);
         }
         Self { names, tallies: names.iter().map(|_| Cell::default()).collect(), slots }
     }
 
     /// Counts at `name`, if it is one of them.
+    #[inline]
     fn count(&self, name: &str, change: impl FnOnce(&mut FailpointTally)) {
-        let mut slot = hash(name) & (self.slots.len() - 1);
-        while let Some(index) = usize::from(self.slots[slot]).checked_sub(1) {
-            // Mostly it is the same constant.
-            if std::ptr::eq(self.names[index], name) || self.names[index] == name {
+        let key = key(name);
+        let mut slot = hash(key) & (self.slots.len() - 1);
+        while let (found, Some(index)) = (self.slots[slot].0, self.slots[slot].1.checked_sub(1)) {
+            if found == key {
                 let mut tally = self.tallies[index].get();
                 change(&mut tally);
                 return self.tallies[index].set(tally);
@@ -290,13 +297,21 @@ impl Failpoints {
     }
 }
 
-/// Over the length and the last letters, by which names of places differ.
-fn hash(name: &str) -> usize {
+/// What tells the name of a failpoint from others: its length and some of its letters. Of a
+/// constant, the compiler knows it.
+#[inline]
+fn key(name: &str) -> u64 {
     let bytes = name.as_bytes();
-    let tail = bytes.last_chunk::<8>().map_or(0, |tail| u64::from_le_bytes(*tail));
-    let middle = bytes.get(bytes.len() / 2).copied().unwrap_or(0);
-    let mixed = (tail ^ bytes.len() as u64 ^ u64::from(middle) << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 48) as usize
+    let short = || bytes.iter().fold(0, |letters, letter| letters << 8 | u64::from(*letter));
+    let tail = bytes.last_chunk::<8>().map_or_else(short, |tail| u64::from_le_bytes(*tail));
+    let head = bytes.first_chunk::<8>().map_or(0, |head| u64::from_le_bytes(*head));
+    let middle = bytes.get(bytes.len() / 2).map_or(0, |middle| u64::from(*middle));
+    (tail ^ bytes.len() as u64 ^ middle << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ head
+}
+
+#[inline]
+fn hash(key: u64) -> usize {
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize
 }
 
 impl World {

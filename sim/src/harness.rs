@@ -1,6 +1,6 @@
 //! Runs a system over schedules: one, or many.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
@@ -15,7 +15,6 @@ use crate::atlas::{Excuse, Reason};
 use crate::coverage::{Profile, Reached};
 use crate::nemesis::{Cluster, Nemesis};
 use crate::panics;
-use crate::plugin::{self, Plugin};
 use crate::random::Streams;
 use crate::record;
 use crate::schedule::{self, Fault, Schedule, Shape};
@@ -160,16 +159,15 @@ fn run_here<S: System>(schedule: &Schedule<S::Options>, told: bool) -> Report {
         Ok(shape) => shape,
         Err(problem) => panic!("options that were checked before: {problem}"),
     };
-    // madsim draws from its seed which of several ready tasks goes first, and nothing else that matters here.
-    let interleaving = schedule.interleaving.unwrap_or(schedule.seed);
-    let runtime = Runtime::with_seed_and_config(interleaving, Config::default());
-    runtime.add_simulator::<Plugin>();
-    runtime.block_on(run_inside::<S>(schedule, &shape, told))
+    // What a library asks of the machine, its clock and its randomness, madsim answers from the seed.
+    let runtime = Runtime::with_seed_and_config(schedule.seed, Config::default());
+    runtime.block_on(async { run_inside::<S>(schedule, &shape, told) })
 }
 
-async fn run_inside<S: System>(schedule: &Schedule<S::Options>, shape: &Shape, told: bool) -> Report {
+fn run_inside<S: System>(schedule: &Schedule<S::Options>, shape: &Shape, told: bool) -> Report {
     let world = World::new(&Setup {
         streams: Streams::new(schedule.seed),
+        interleaving: schedule.interleaving.unwrap_or(schedule.seed),
         members: shape.members,
         clients: shape.clients,
         spares: shape.spares,
@@ -180,12 +178,11 @@ async fn run_inside<S: System>(schedule: &Schedule<S::Options>, shape: &Shape, t
         told,
         failpoints: shape.failpoints,
     });
-    plugin::attach(&world);
     let system = Rc::new(S::new(&world, schedule.options.clone()));
     let nemesis = Nemesis::new(schedule, *shape, Rc::clone(&system) as Rc<dyn Cluster>);
 
     // A panic here is one of an oracle or of the simulator: it ends the run as a panic of a process does.
-    let judged = AssertUnwindSafe(judge(&world, &system, &nemesis, schedule)).catch_unwind().await;
+    let judged = catch_unwind(AssertUnwindSafe(|| judge(&world, &system, &nemesis, schedule)));
     let unsettled = judged.unwrap_or_else(|payload| {
         world.fail(panics::violation(&*payload));
         None
@@ -208,7 +205,7 @@ async fn run_inside<S: System>(schedule: &Schedule<S::Options>, shape: &Shape, t
         unsettled,
         reached: reached::<S>(&world, schedule, shape, &nemesis),
     };
-    world.dismantle().await;
+    world.dismantle();
     report
 }
 
@@ -247,18 +244,9 @@ fn reached<S: System>(
     world.counters().reached::<S>(&profile, faults)
 }
 
-/// Ends its task with itself, also when a panic passes by: madsim would keep it, and with it the whole world.
-struct Aborting(madsim::task::JoinHandle<()>);
-
-impl Drop for Aborting {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 /// The phases of a run: faults, then none and time to recover, then the oracles that need the whole. Returns why the
 /// system was not asked to recover, where it did not.
-async fn judge<S: System>(
+fn judge<S: System>(
     world: &World,
     system: &Rc<S>,
     nemesis: &Nemesis,
@@ -284,7 +272,7 @@ async fn judge<S: System>(
     world.atlas().set_cluster(Some(Rc::clone(system) as Rc<dyn Cluster>));
     let (healed, given_up) =
         (Instant::START + schedule.duration, Instant::START + schedule.duration + schedule.settle_max);
-    world.drive(healed).await;
+    world.drive(healed);
     if world.has_ended() {
         return None;
     }
@@ -293,21 +281,18 @@ async fn judge<S: System>(
     let settle = {
         let (system, world) = (Rc::clone(system), world.clone());
         async move {
-            match AssertUnwindSafe(system.settle(world.clone())).catch_unwind().await {
-                Ok(()) => world.settle(),
-                Err(payload) => world.fail(panics::violation(&*payload)),
-            }
+            system.settle(world.clone()).await;
+            world.settle();
         }
     };
-    let settling = Aborting(madsim::task::spawn_local(settle));
+    world.executor().spawn(world.processes().len(), Box::pin(settle));
     // Without hope it may recover all the same, as damaged members do that the rest can make whole.
     if world.hope().is_err() {
-        world.drive(given_up.min(healed + HOPELESS)).await;
+        world.drive(given_up.min(healed + HOPELESS));
     }
     if !world.has_ended() && world.hope().is_ok() {
-        world.drive(given_up).await;
+        world.drive(given_up);
     }
-    drop(settling);
     let mut unsettled = None;
     if !world.has_ended() {
         unsettled = world.hope().err();

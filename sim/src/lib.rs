@@ -43,6 +43,7 @@ pub mod atlas;
 mod clock;
 pub mod coverage;
 pub mod disk;
+mod executor;
 mod failpoint;
 mod harness;
 #[cfg(feature = "ledger")]
@@ -52,7 +53,6 @@ pub mod network;
 mod node;
 mod node_id;
 mod panics;
-mod plugin;
 mod process;
 mod queue;
 pub mod random;

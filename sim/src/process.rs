@@ -5,19 +5,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
-use madsim::runtime::Handle;
-use send_wrapper::SendWrapper;
 
 use crate::clock::Clock;
 use crate::node::Node;
 use crate::node_id::NodeId;
-use crate::panics;
 use crate::record;
 use crate::schedule::How;
 use crate::sometimes;
@@ -50,7 +45,6 @@ pub(crate) enum Status {
 /// The state of the process on one node.
 pub(crate) struct Process {
     pub(crate) id: NodeId,
-    pub(crate) madsim_id: madsim::task::NodeId,
     pub(crate) drive: Drive,
     pub(crate) incarnation: Cell<u32>,
     pub(crate) clock: Cell<Clock>,
@@ -107,10 +101,9 @@ impl Holds {
 }
 
 impl Process {
-    pub(crate) fn new(id: NodeId, runtime: &Handle, drive: Drive) -> Self {
+    pub(crate) fn new(id: NodeId, drive: Drive) -> Self {
         Self {
             id,
-            madsim_id: runtime.create_node().build().id(),
             drive,
             incarnation: Cell::new(0),
             clock: Cell::new(Clock::new(0, 0)),
@@ -245,7 +238,6 @@ impl World {
         let process = self.process(index);
         if process.stopped.replace(false) && !process.down.is_held() {
             self.start(id);
-            self.something_woke();
         }
     }
 
@@ -281,7 +273,6 @@ impl World {
         process.incarnation.set(process.incarnation.get() + 1);
         let node = self.node_by_index(index);
         record!(node, "process", "starts, incarnation {}", node.incarnation());
-        self.runtime().restart(process.madsim_id);
         let main = (self.main())(node.clone());
         let supervised = {
             let node = node.clone();
@@ -299,18 +290,11 @@ impl World {
         self.assess();
     }
 
-    /// Runs a task of a process; a panic in it is a violation.
+    /// Runs a task of a process; a panic in it is a violation. One that is dead by now has no tasks any more.
     pub(crate) fn spawn(&self, node: &Node, task: impl Future<Output = ()> + 'static) {
-        let world = self.clone();
-        let guarded = async move {
-            if let Err(payload) = AssertUnwindSafe(task).catch_unwind().await {
-                world.fail(panics::violation(&*payload));
-            }
-        };
-        let madsim_id = self.process(node.index()).madsim_id;
-        let handle = self.runtime().get_node(madsim_id).expect("every process has a node of madsim");
-        self.something_woke();
-        drop(handle.spawn(SendWrapper::new(guarded)));
+        if node.is_current() && self.process(node.index()).status.get() == Status::Running {
+            self.executor().spawn(node.index(), Box::pin(task));
+        }
     }
 
     /// A process ends by itself, and its supervisor will start it again.
@@ -387,9 +371,8 @@ impl World {
             when = |run| { run.members > 1 && run.any_fault(&["kill", "power-failure", "failpoint"]) }
         );
         self.process_is_gone(index, crash);
-        // madsim drops the tasks, some of them at once: what they still hold of the world is dead by now.
-        self.runtime().kill(process.madsim_id);
-        self.something_woke();
+        // What its tasks still hold of the world is dead by now.
+        self.executor().kill(index);
         self.assess();
     }
 
@@ -414,7 +397,7 @@ impl World {
             when = |run| { run.any_fault(&["pause", "failpoint"]) }
         );
         record!(self.node_by_index(index), "process", "is paused");
-        self.runtime().pause(process.madsim_id);
+        self.executor().pause(index);
         self.assess();
         self.call_after(lasts, move |world| {
             if world.process(index).paused.let_go(epoch) {
@@ -431,7 +414,7 @@ impl World {
 
     fn resume(&self, index: usize) {
         record!(self.node_by_index(index), "process", "resumes");
-        self.runtime().resume(self.process(index).madsim_id);
+        self.executor().resume(index);
         self.assess();
     }
 
@@ -446,7 +429,7 @@ impl World {
         let process = self.process(index);
         process.paused.take();
         record!(self.node_by_index(index), "process", "is paused");
-        self.runtime().pause(process.madsim_id);
+        self.executor().pause(index);
     }
 
     /// Ends what any fault does to processes: all run again, but for those that shall stay down.

@@ -3,7 +3,7 @@
 //! One queue holds every delivery, timer and scheduled action of a run. Two occurrences at the same nanosecond
 //! happen in the order in which they were scheduled, so the order never depends on the heap's insides.
 
-use std::cmp::Ordering;
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::task::{Context, Poll, Waker};
 
@@ -18,66 +18,65 @@ pub(crate) enum Occurrence {
     /// A datagram arrives.
     Packet(Box<dyn Packet>),
     /// Something arrives over a connection.
-    Segment(Box<Segment>),
+    Segment(Segment),
     /// A fault begins or ends, or another rare thing happens.
     Action(Box<dyn FnOnce(&World)>),
 }
 
-struct Entry {
-    /// Its time and, below that, its number in the order of scheduling: one integer is compared in one go.
-    key: u128,
-    occurrence: Occurrence,
+/// When and where: the time, below that the number in the order of scheduling, and below that the slot of what happens.
+/// One integer is compared in one go, and little is moved about in the heap.
+type Entry = Reverse<u128>;
+
+const SLOT_BITS: u32 = 24;
+const NUMBER_BITS: u32 = 64 - SLOT_BITS;
+
+fn at(Reverse(entry): &Entry) -> Instant {
+    Instant::from_nanos((entry >> 64) as u64)
 }
 
-impl Entry {
-    fn at(&self) -> Instant {
-        Instant::from_nanos((self.key >> 64) as u64)
-    }
+fn slot(Reverse(entry): &Entry) -> usize {
+    (entry & ((1 << SLOT_BITS) - 1)) as usize
 }
 
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    /// Reversed, since std's heap keeps its greatest entry on top and the earliest one is wanted there.
-    fn cmp(&self, other: &Self) -> Ordering {
-        other.key.cmp(&self.key)
-    }
-}
-
+/// All that will happen.
 #[derive(Default)]
 pub(crate) struct Queue {
     heap: BinaryHeap<Entry>,
-    sequence: u64,
+    number: u64,
+    /// What happens, each until it is taken.
+    occurrences: Vec<Option<Occurrence>>,
+    vacant: Vec<u32>,
     timers: Timers,
 }
 
 impl Queue {
     pub(crate) fn push(&mut self, at: Instant, occurrence: Occurrence) {
-        self.sequence += 1;
-        let key = u128::from(at.as_nanos()) << 64 | u128::from(self.sequence);
-        self.heap.push(Entry { key, occurrence });
+        let slot = match self.vacant.pop() {
+            Some(slot) => {
+                self.occurrences[slot as usize] = Some(occurrence);
+                slot
+            }
+            None => {
+                self.occurrences.push(Some(occurrence));
+                (self.occurrences.len() - 1) as u32
+            }
+        };
+        self.number += 1;
+        debug_assert!(slot < 1 << SLOT_BITS && self.number < 1 << NUMBER_BITS);
+        let place = self.number << SLOT_BITS | u64::from(slot);
+        self.heap.push(Reverse(u128::from(at.as_nanos()) << 64 | u128::from(place)));
     }
 
     /// Takes the next occurrence, unless it lies beyond `end`. Cancelled timers are passed over.
     pub(crate) fn pop(&mut self, end: Instant) -> Option<(Instant, Occurrence)> {
         loop {
-            let at = self.heap.peek()?.at();
+            let at = at(self.heap.peek()?);
             if at > end {
                 return None;
             }
-            let Entry { occurrence, .. } = self.heap.pop()?;
+            let slot = slot(&self.heap.pop()?);
+            self.vacant.push(slot as u32);
+            let occurrence = self.occurrences[slot].take()?;
             if let Occurrence::Timer(id) = &occurrence
                 && !self.timers.is_pending(*id)
             {
@@ -90,7 +89,9 @@ impl Queue {
 
     /// Empties the queue. What was in it is returned, since dropping it may call back into the queue.
     pub(crate) fn clear(&mut self) -> impl Sized + use<> {
-        std::mem::take(&mut self.heap)
+        self.heap.clear();
+        self.vacant.clear();
+        std::mem::take(&mut self.occurrences)
     }
 
     pub(crate) fn start_timer(&mut self, at: Instant) -> TimerId {
@@ -105,12 +106,20 @@ impl Queue {
         if self.timers.vacate(id) {
             self.timers.cancelled += 1;
             if self.timers.cancelled > 64 && self.timers.cancelled * 2 > self.heap.len() {
-                let timers = &self.timers;
-                self.heap.retain(|entry| match &entry.occurrence {
-                    Occurrence::Timer(id) => timers.is_pending(*id),
-                    _ => true,
+                let Self { heap, occurrences, vacant, timers, .. } = self;
+                heap.retain(|entry| {
+                    let slot = slot(entry);
+                    let is_kept = match &occurrences[slot] {
+                        Some(Occurrence::Timer(id)) => timers.is_pending(*id),
+                        _ => true,
+                    };
+                    if !is_kept {
+                        occurrences[slot] = None;
+                        vacant.push(slot as u32);
+                    }
+                    is_kept
                 });
-                self.timers.cancelled = 0;
+                timers.cancelled = 0;
             }
         }
     }

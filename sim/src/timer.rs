@@ -79,6 +79,8 @@ impl Ticker {
 }
 
 /// What `future` gives, or `None` when `deadline` comes first. A future that is ready at the deadline wins.
+///
+/// A large future is better pinned by the caller: one that is handed over takes up its room twice.
 pub async fn before<F: Future>(deadline: Sleep, future: F) -> Option<F::Output> {
     let mut future = std::pin::pin!(future);
     poll_fn(|context| match future.as_mut().poll(context) {

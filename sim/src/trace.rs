@@ -64,8 +64,8 @@ impl Trace {
     pub fn event(&self, at: Instant, node: Option<NodeId>, kind: u64, values: impl FnOnce(&mut Buffer)) {
         let state = &mut *self.state.borrow_mut();
         state.events += 1;
-        state.buffer.write_u64(at.as_nanos());
-        state.buffer.write_u64(kind ^ node.map_or(0, node_bits));
+        let place = [at.as_nanos(), kind ^ node.map_or(0, node_bits)];
+        state.buffer.write(place.map(u64::to_le_bytes).as_flattened());
         values(&mut state.buffer);
         if state.buffer.bytes.len() >= BUFFER_BYTES {
             state.buffer.flush();

@@ -1,23 +1,22 @@
 //! The world of one run, and the driver that moves it.
 //!
-//! Nothing happens in the world but what stands in its queue. The driver is one task: when all others wait, it
-//! takes the next occurrence, sets the time to it, and lets it happen; that wakes some tasks, and once they wait
-//! again, it takes the next. Which of several ready tasks goes first is madsim's choice, drawn from the seed.
+//! Nothing happens in the world but what stands in its queue. When all tasks wait, the driver takes the next
+//! occurrence, sets the time to it, and lets it happen; that wakes some tasks, and once they wait again, it takes the
+//! next.
 
 use std::cell::{Cell, Ref, RefCell};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::time::Duration;
-
-use madsim::runtime::Handle;
-use madsim::time::TimeHandle;
 
 use crate::atlas::Atlas;
 use crate::clock::Clock;
 use crate::coverage::Counters;
+use crate::executor::Executor;
 use crate::failpoint::Armed;
 use crate::network::{LinkProfile, Network};
 use crate::node::Node;
 use crate::node_id::NodeId;
+use crate::panics;
 use crate::process::{Main, Process};
 use crate::queue::{Occurrence, Queue};
 use crate::random::Streams;
@@ -31,6 +30,8 @@ use crate::verdict::Violation;
 /// What a world is made of before anything happens in it.
 pub(crate) struct Setup {
     pub(crate) streams: Streams,
+    /// The seed of the order in which ready tasks run.
+    pub(crate) interleaving: u64,
     pub(crate) members: u16,
     pub(crate) clients: u16,
     /// Machines without a process at the start.
@@ -47,15 +48,6 @@ pub(crate) struct Setup {
 #[derive(Clone)]
 pub struct World(Rc<Inner>);
 
-/// A handle that does not keep its world alive.
-pub(crate) struct WeakWorld(Weak<Inner>);
-
-impl WeakWorld {
-    pub(crate) fn upgrade(&self) -> Option<World> {
-        self.0.upgrade().map(World)
-    }
-}
-
 struct Inner {
     streams: Streams,
     members: u16,
@@ -69,10 +61,8 @@ struct Inner {
     atlas: Atlas,
     trace: Trace,
     counters: Counters,
-    runtime: Handle,
+    executor: Executor,
     main: RefCell<Option<Main>>,
-    /// Whether the occurrence at hand may have woken a task.
-    woke: Cell<bool>,
     healed: Cell<bool>,
     settled: Cell<bool>,
     ended: Cell<bool>,
@@ -80,10 +70,11 @@ struct Inner {
 }
 
 impl World {
-    /// A world on madsim's current runtime.
+    /// A world in which nothing has happened.
     pub(crate) fn new(setup: &Setup) -> Self {
         let Setup {
             streams,
+            interleaving,
             members,
             clients,
             spares,
@@ -105,7 +96,8 @@ impl World {
         let network = Network::new(ids.len(), usize::from(members + clients), |from, to| {
             if is_member(from) && is_member(to) { peer_links } else { client_links }
         });
-        let runtime = Handle::current();
+        let order = Streams::new(interleaving).stream("executor", 0);
+        let executor = Executor::new(ids.len(), order);
         Self(Rc::new(Inner {
             streams,
             members,
@@ -117,24 +109,19 @@ impl World {
             processes: ids
                 .into_iter()
                 .enumerate()
-                .map(|(index, id)| Process::new(id, &runtime, Drive::new(disk, &streams, index)))
+                .map(|(index, id)| Process::new(id, Drive::new(disk, &streams, index)))
                 .collect(),
             failpoints: RefCell::default(),
             atlas: Atlas::default(),
             trace: Trace::new(told),
             counters: Counters::new(failpoints),
-            runtime,
+            executor,
             main: RefCell::default(),
-            woke: Cell::new(false),
             healed: Cell::new(false),
             settled: Cell::new(false),
             ended: Cell::new(false),
             violation: RefCell::default(),
         }))
-    }
-
-    pub(crate) fn downgrade(&self) -> WeakWorld {
-        WeakWorld(Rc::downgrade(&self.0))
     }
 
     /// When each client drew each of its operations.
@@ -296,8 +283,8 @@ impl World {
         &self.0.processes
     }
 
-    pub(crate) fn runtime(&self) -> &Handle {
-        &self.0.runtime
+    pub(crate) fn executor(&self) -> &Executor {
+        &self.0.executor
     }
 
     pub(crate) fn set_main(&self, main: Main) {
@@ -335,32 +322,19 @@ impl World {
         self.schedule_after(nanos(delay), Occurrence::Action(Box::new(action)));
     }
 
-    /// Tells the driver to let tasks run before it goes on.
-    pub(crate) fn something_woke(&self) {
-        self.0.woke.set(true);
-    }
-
     /// Takes what is in the queue, one after the other, until the run ends or nothing is left before `end`.
-    pub(crate) async fn drive(&self, end: Instant) {
-        let madsim_time = TimeHandle::current();
-        let mut idle = std::pin::pin!(madsim_time.sleep(Duration::ZERO));
+    pub(crate) fn drive(&self, end: Instant) {
         loop {
-            // madsim fires a timer when no task is ready, or when polls, each of which moves its clock by up to 100 ns,
-            // have taken that clock there: a second is ten million of them. Nothing else reads that clock.
-            idle.as_mut().reset(madsim_time.now_instant() + Duration::from_secs(1));
-            idle.as_mut().await;
-            self.0.woke.set(false);
-            while !self.0.woke.get() {
-                if self.has_ended() {
-                    return;
-                }
-                let Some((at, occurrence)) = self.queue().borrow_mut().pop(end) else {
-                    self.0.now.set(end);
-                    return;
-                };
-                self.0.now.set(at);
-                self.perform(occurrence);
+            self.executor().run(|payload| self.fail(panics::violation(&*payload)));
+            if self.has_ended() {
+                return;
             }
+            let Some((at, occurrence)) = self.queue().borrow_mut().pop(end) else {
+                self.0.now.set(end);
+                return;
+            };
+            self.0.now.set(at);
+            self.perform(occurrence);
         }
     }
 
@@ -370,28 +344,18 @@ impl World {
                 let waker = self.queue().borrow_mut().fire(id);
                 if let Some(waker) = waker {
                     waker.wake();
-                    self.something_woke();
                 }
             }
             Occurrence::Packet(packet) => self.packet_arrives(packet),
-            Occurrence::Segment(segment) => self.segment_arrives(*segment),
-            Occurrence::Action(action) => {
-                action(self);
-                self.something_woke();
-            }
+            Occurrence::Segment(segment) => self.segment_arrives(segment),
+            Occurrence::Action(action) => action(self),
         }
     }
 
-    /// Takes the world apart. Its parts refer to each other, so that nothing would be freed otherwise; madsim also
-    /// keeps every task that is alive when its runtime is dropped.
-    #[expect(clippy::disallowed_methods, reason = "the run is over, and its queue with it")]
-    pub(crate) async fn dismantle(&self) {
+    /// Takes the world apart. Its parts refer to each other, so that nothing would be freed otherwise.
+    pub(crate) fn dismantle(&self) {
         self.end();
-        for process in &self.0.processes {
-            self.runtime().kill(process.madsim_id);
-        }
-        // Killed tasks are dropped when the executor comes by them.
-        madsim::time::sleep(Duration::from_millis(1)).await;
+        self.executor().clear();
         self.0.main.borrow_mut().take();
         self.atlas().set_cluster(None);
         let occurrences = self.queue().borrow_mut().clear();

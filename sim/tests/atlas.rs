@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use vertebra_sim::atlas::{Damage, Reason};
 use vertebra_sim::random::Streams;
 use vertebra_sim::schedule::{
-    After, Broken, DamageMax, Direction, Fault, FileClass, How, Operation, Packets, Schedule, Shape, Target,
+    Broken, DamageMax, Direction, Fault, FileClass, How, Operation, Packets, Schedule, Shape, Target,
     TimedFault,
 };
 use vertebra_sim::{Node, NodeId, OpenMode, Report, System, Violation, World, run, schedule_of};
@@ -195,9 +195,11 @@ fn what_waits_for_a_write_and_gets_none_has_damaged_nothing() {
     assert_eq!(report(OPTIONS, faults).verdict.violation(), None);
     let faults = vec![Fault::PhantomWrite { target: member(1), files: "log".to_owned(), count: 3 }];
     assert_eq!(damaged(&report(OPTIONS, faults)), "member 1 log");
-    let error = |after| Fault::DiskError { target: member(1), operation: Operation::Sync, count: 1, after };
-    assert_eq!(report(OPTIONS, vec![error(After::Dirty)]).verdict.violation(), None);
-    assert_eq!(damaged(&report(OPTIONS, vec![error(After::Clean)])), "member 1 all");
+    let error = Fault::DiskError { target: member(1), operation: Operation::Sync, count: 1 };
+    assert_eq!(report(OPTIONS, vec![error]).verdict.violation(), None);
+    let lie = |files: &str| Fault::SyncLie { target: member(1), files: files.to_owned(), count: 1 };
+    assert_eq!(report(OPTIONS, vec![lie("unused")]).verdict.violation(), None);
+    assert_eq!(damaged(&report(OPTIONS, vec![lie("log")])), "member 1 log");
 }
 
 #[test]

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use vertebra_sim::random::Streams;
-use vertebra_sim::schedule::Shape;
+use vertebra_sim::schedule::{Direction, Fault, Packets, Shape, Target, TimedFault};
 use vertebra_sim::{Node, NodeId, System, Violation, World, run_many, schedule_of};
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 struct Options {
     pause_max_ms: u64,
+    /// Whether a run fails in whose last seconds nobody is called.
+    calls_last: bool,
 }
 
 /// Clients that count, and one member that hears them; each connection counts from 1.
@@ -21,6 +23,8 @@ struct Counting {
     options: Options,
     received: Cell<u64>,
     connections: Cell<u64>,
+    /// When the last of them was accepted.
+    accepted: Cell<Duration>,
     /// Ends of connections that were told that the other is gone.
     broken: RefCell<u64>,
 }
@@ -30,7 +34,7 @@ impl System for Counting {
     type Options = Options;
 
     fn options(streams: &Streams) -> Options {
-        Options { pause_max_ms: streams.stream("options/pause", 0).magnitude(1, 200) }
+        Options { pause_max_ms: streams.stream("options/pause", 0).magnitude(1, 200), calls_last: false }
     }
 
     fn shape(_: &Options) -> Result<Shape, String> {
@@ -38,7 +42,13 @@ impl System for Counting {
     }
 
     fn new(_: &World, options: Options) -> Self {
-        Self { options, received: Cell::new(0), connections: Cell::new(0), broken: RefCell::default() }
+        Self {
+            options,
+            received: Cell::new(0),
+            connections: Cell::new(0),
+            accepted: Cell::default(),
+            broken: RefCell::default(),
+        }
     }
 
     async fn member(self: Rc<Self>, node: Node) -> Result<(), String> {
@@ -46,6 +56,7 @@ impl System for Counting {
         loop {
             let connection = listener.accept().await;
             self.connections.set(self.connections.get() + 1);
+            self.accepted.set(node.world().now().since_start());
             let (this, inner) = (Rc::clone(&self), node.clone());
             node.spawn(async move {
                 let mut expected = 1;
@@ -96,8 +107,13 @@ impl System for Counting {
         Violation::new("connection", "settles", "", "")
     }
 
-    fn finish(&self, _: &World) -> Result<(), Violation> {
-        Ok(())
+    fn finish(&self, world: &World) -> Result<(), Violation> {
+        let late = world.now().since_start() - self.accepted.get() > Duration::from_secs(10);
+        if self.options.calls_last && late {
+            Err(Violation::new("connection", "is made again", "", ""))
+        } else {
+            Ok(())
+        }
     }
 
     fn operations(&self) -> u64 {
@@ -115,4 +131,36 @@ fn what_arrives_is_what_was_sent_in_order_and_once() {
         received += report.operations;
     });
     assert!(received > 20_000, "only {received} messages");
+}
+
+#[test]
+fn a_call_ends_when_the_machine_that_accepted_it_loses_its_power_before_it_can_say_so() {
+    let at = |millis, fault| TimedFault { at: Duration::from_millis(millis), fault };
+    let schedule = |seed| {
+        let mut schedule = schedule_of::<Counting>(seed, |options| {
+            *options = Options { pause_max_ms: 1, calls_last: true };
+        })?;
+        (schedule.duration, schedule.broken) = (Duration::from_secs(20), Vec::new());
+        schedule.faults = vec![
+            at(
+                1_000,
+                Fault::Partition {
+                    from: vec![Target::Node(NodeId::Member(1))],
+                    to: vec![Target::AllClients],
+                    direction: Direction::OneWay,
+                    packets: Packets::Drop,
+                    lasts: Duration::from_secs(5),
+                },
+            ),
+            at(
+                2_000,
+                Fault::PowerFailure { target: Target::Node(NodeId::Member(1)), down: Duration::from_secs(1) },
+            ),
+        ];
+        Ok(schedule)
+    };
+    run_many::<Counting>(0..20, 2, &AtomicBool::new(false), schedule, |seed, ran| {
+        let (_, report) = ran.unwrap();
+        assert_eq!(report.verdict.signature(), None, "seed {seed}: {:?}", report.verdict);
+    });
 }

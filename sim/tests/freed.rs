@@ -1,8 +1,7 @@
 //! However a run ends, nothing of it is left: a sweep runs millions in one process.
 //!
-//! What a run is made of refers to itself in circles (tasks hold the world, and the world their wakers and what they
-//! wait for), and madsim keeps each task that is alive when its runtime goes. So guards stand wherever a system can put
-//! something, and are counted when the run is over.
+//! What a run is made of refers to itself in circles: tasks hold the world, and the world the tasks, their wakers and
+//! what they wait for. So guards stand wherever a system can put something, and are counted when the run is over.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};

@@ -587,11 +587,10 @@ bits = 3
 
 [[fault]]
 at = "6s"
-kind = "disk-error"
+kind = "sync-lie"
 target = "member 1"
-operation = "sync"
-count = 1
-after = "clean"
+files = "snapshot"
+count = 2
 
 [[fault]]
 at = "6s"
@@ -647,7 +646,7 @@ fn damage_and_the_ending_are_read_back_as_they_were_written() {
             r#"read-error, target = "member 1", files = "log", sectors = 5"#,
             r#"phantom-write, target = "member 1", files = "snapshot", count = 1"#,
             r#"misdirected-write, target = "member 1", files = "log", count = 1"#,
-            r#"disk-error, target = "member 1", operation = "sync", count = 1, after = "clean""#,
+            r#"sync-lie, target = "member 1", files = "snapshot", count = 2"#,
             r#"bit-rot, target = "leader", files = "log", bits = 3"#,
         ]
     );
@@ -669,15 +668,11 @@ fn damage_and_endings_that_cannot_be_are_refused() {
         ),
         ("bits = 3", "bits = 0", "fault 7: bits is counted from 1"),
         ("sectors = 5", "sectors = 0", "fault 11: sectors is counted from 1"),
+        ("count = 2", "count = 0", "fault 8: count is counted from 1"),
         (
-            "operation = \"sync\"\ncount = 1\nafter",
-            "operation = \"read\"\ncount = 1\nafter",
-            "fault 8: only after a sync can data be taken for clean",
-        ),
-        (
-            "after = \"clean\"",
-            "after = \"lost\"",
-            "fault 8: unknown value `lost`; known values: dirty, clean",
+            "files = \"snapshot\"\ncount = 2",
+            "files = \"names\"\ncount = 2",
+            "fault 8: this system has no class of files `names`; it has log, snapshot",
         ),
         ("damage = \"any\"", "damage = \"all\"", "unknown value `all`; known values: minority, any"),
         (

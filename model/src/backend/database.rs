@@ -69,7 +69,7 @@ impl Database {
         if !disk.exists(path) {
             let new = Self::create(disk, &temporary, skipped).await?;
             new.sync(Sync::BackendCreateFile).await?;
-            return new.rename(node, path, Sync::BackendCreateDirectory).await;
+            return new.rename(path).await;
         }
         let file = disk.open(path, OpenMode::Existing).await?;
         let length = usize::try_from(file.length().await?).unwrap_or(usize::MAX);
@@ -77,7 +77,6 @@ impl Database {
         let (trees, pages, transaction) = read(&bytes, unchecked).map_err(damaged(path))?;
         let database = Self { disk, file, skipped, trees, pages, transaction, image: Vec::new() };
         database.sync(Sync::BackendOpenFile).await?;
-        database.sync_directory(path, Sync::BackendOpenDirectory).await?;
         Ok(database)
     }
 
@@ -106,10 +105,8 @@ impl Database {
     }
 
     /// Gives the file another name, and opens it there.
-    pub(super) async fn rename(mut self, node: &Node, path: &str, sync: Sync) -> Result<Self, BackendError> {
+    pub(super) async fn rename(mut self, path: &str) -> Result<Self, BackendError> {
         self.disk.rename(&temporary(path), path).await?;
-        node.failpoint(failpoints::BEFORE_SYNC_DIRECTORY).await;
-        self.sync_directory(path, sync).await?;
         self.file = self.disk.open(path, OpenMode::Existing).await?;
         Ok(self)
     }
@@ -179,13 +176,6 @@ impl Database {
     pub(super) async fn sync(&self, sync: Sync) -> Result<(), BackendError> {
         if !self.skipped.contains(sync) {
             self.file.sync().await?;
-        }
-        Ok(())
-    }
-
-    async fn sync_directory(&self, path: &str, sync: Sync) -> Result<(), BackendError> {
-        if !self.skipped.contains(sync) {
-            self.disk.sync_directory(directory(path)).await?;
         }
         Ok(())
     }

@@ -66,7 +66,7 @@ impl Backend {
             }
         };
         node.failpoint(failpoints::DEFRAG_BEFORE_RENAME).await;
-        match new.rename(node, &self.0.path, Sync::DefragmentDirectory).await {
+        match new.rename(&self.0.path).await {
             Ok(new) => batch.writer_mut().database = new,
             Err(error) => {
                 batch.writer_mut().failed = Some(error.clone());

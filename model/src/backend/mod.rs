@@ -30,6 +30,9 @@
 //!   buckets.
 //! - Nodes split while they grow, not at the commit, and pages of a file are not allocated ahead.
 //! - Pages have checksums, which bbolt's do not.
+//!
+//! As with bbolt, a name is durable when whoever uses the database has synced its directory: that of a new file, and that
+//! of a defragmented one. Until then a power failure can bring the old one back, as it was when it was copied.
 
 mod batch;
 mod bucket;

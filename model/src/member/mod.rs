@@ -224,7 +224,7 @@ impl Member {
                 self.node,
                 "a member that lost its store gets another",
                 when = |run| run.members > 1
-                    && run.any_fault(&["bit-rot", "misdirected-write", "phantom-write"])
+                    && run.any_fault(&["bit-rot", "misdirected-write", "phantom-write", "sync-lie"])
             );
             self.became_whole.notify_waiters();
         }

@@ -196,7 +196,8 @@ impl RaftLoop {
             self.member.node,
             "a member without its store does not stand for election",
             !may,
-            when = |run| run.members > 1 && run.any_fault(&["bit-rot", "misdirected-write", "phantom-write"])
+            when = |run| run.members > 1
+                && run.any_fault(&["bit-rot", "misdirected-write", "phantom-write", "sync-lie"])
         );
         may
     }
@@ -316,7 +317,7 @@ impl RaftLoop {
                 {
                     return;
                 }
-                self.step(message);
+                self.step(*message);
             }
             PeerMessage::ReadIndex { member, .. } if self.member.is_removed(member) => {
                 self.send(member, PeerMessage::Removed { member });
@@ -504,7 +505,8 @@ impl RaftLoop {
     fn observe_durable(&self) {
         let last_index = raft::Storage::last_index(&self.log).unwrap_or(0);
         let last_term = self.log.term_at(last_index).unwrap_or(0);
-        self.member.observer.persisted(self.member.id, &self.log.hard_state(), last_index, last_term);
+        // Raft may know more than the log: a commit that the backend told.
+        self.member.observer.persisted(self.member.id, self.wal.hard_state(), last_index, last_term);
     }
 
     /// Gives committed entries to the apply loop.
@@ -598,7 +600,7 @@ impl RaftLoop {
                 // It is made where it is known what is applied.
                 let _ = self.apply.send(Batch::SendSnapshot(Box::new(message)));
             } else {
-                self.send(message.to, PeerMessage::Raft(message));
+                self.send(message.to, PeerMessage::Raft(Box::new(message)));
             }
         }
     }

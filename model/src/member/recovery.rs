@@ -67,16 +67,17 @@ pub(super) async fn recover(
         sometimes!(
             node,
             "a damaged snapshot is set aside",
-            when = |run| run.any_fault(&["bit-rot", "misdirected-write", "phantom-write"])
+            when = |run| run.any_fault(&["bit-rot", "misdirected-write", "phantom-write", "sync-lie"])
         );
         sometimes!(
             node,
             "a member goes back to an older snapshot",
             newest.is_some(),
-            when = |run| run.any_fault(&["bit-rot", "misdirected-write", "phantom-write"])
+            when = |run| run.any_fault(&["bit-rot", "misdirected-write", "phantom-write", "sync-lie"])
         );
     }
     let base = base(newest.map_or((0, 0), |newest| (newest.index, newest.term)), &recorded, &entries);
+    let logged_commit = hard_state.commit;
     let (index, term) = base;
     // The commit in the hard state is written lazily; what a snapshot holds was committed.
     hard_state.commit = hard_state.commit.max(index);
@@ -84,11 +85,18 @@ pub(super) async fn recover(
         // The crash came between the snapshot's record and the hard state: nobody has this member's vote yet.
         (hard_state.term, hard_state.vote) = (term, 0);
     }
-    behind(&mut entries, index)?;
+    let lacking = |reason: String| {
+        observer.found_damage(node.id(), "log");
+        reason
+    };
+    behind(&mut entries, index).map_err(lacking)?;
     let last = entries.last().map_or(index, |entry| entry.index);
     // A commit beyond the log would have been of entries that were durable when it was learnt, and are gone.
     if hard_state.commit > last {
-        return Err(format!("the log ends at {last}, and {} entries were committed", hard_state.commit));
+        return Err(lacking(format!(
+            "the log ends at {last}, and {} entries were committed",
+            hard_state.commit
+        )));
     }
     let (kv, whole) = open(node, options, observer, index).await?;
     let kv = Rc::new(kv);
@@ -145,9 +153,11 @@ pub(super) async fn recover(
     );
     let voted = hard_state.vote != 0 && hard_state.vote != member;
     sometimes!(node, "a member recovers a vote for another", voted, when = |run| run.members > 1);
-    observer.restarted(member, &hard_state, (index, term), configured, &entries, &kv);
+    let mut logged = hard_state.clone();
+    logged.commit = logged_commit;
+    observer.restarted(member, &logged, (index, term), configured, &entries, &kv);
     if kv.visible_index() > last {
-        return Err(format!("the log ends at {last}, and entry {} was applied", kv.visible_index()));
+        return Err(lacking(format!("the log ends at {last}, and entry {} was applied", kv.visible_index())));
     }
     node.failpoint(failpoints::RECOVERY_BEFORE_START).await;
     let log = Log::new(membership.conf_state().clone(), hard_state, (index, term), entries);
@@ -186,7 +196,7 @@ async fn open(node: &Node, options: &Options, observer: &Observer, index: u64) -
                 node,
                 "a member starts without a store from which its log goes on",
                 when = |run| run.members > 1
-                    && run.any_fault(&["bit-rot", "misdirected-write", "phantom-write"])
+                    && run.any_fault(&["bit-rot", "misdirected-write", "phantom-write", "sync-lie"])
             );
             observer.found_damage(node.id(), "backend");
         }
@@ -209,7 +219,7 @@ async fn open_own(node: &Node, options: &Options, observer: &Observer) -> Result
             sometimes!(
                 node,
                 "a damaged backend is set aside",
-                when = |run| run.any_fault(&["bit-rot", "misdirected-write", "phantom-write"])
+                when = |run| run.any_fault(&["bit-rot", "misdirected-write", "phantom-write", "sync-lie"])
             );
             backend::set_aside(node, kv::PATH).await.map_err(|error| error.to_string())?;
             let backend = own().await.map_err(|error| error.to_string())?;

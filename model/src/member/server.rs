@@ -1,11 +1,13 @@
 //! Answers clients.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::{Either, ready};
 use futures_util::stream::FuturesUnordered;
 use prost::Message;
 use tokio::sync::oneshot;
@@ -184,50 +186,65 @@ impl Member {
     }
 
     /// Proposes a client's request, and waits for its result.
-    pub(super) async fn propose(
+    pub(super) fn propose(
         &self,
         origin: &Origin,
         request: InternalRaftRequest,
-    ) -> Result<Response, Error> {
-        self.propose_of(Proposer::Client(origin), request).await
+    ) -> impl Future<Output = Result<Response, Error>> {
+        // Who asks for a token needs none.
+        let asks = self.kv.auth().is_enabled()
+            && origin.token.is_some()
+            && !matches!(request.auth, Some(AuthRequest::Authenticate(_)));
+        // A future that held the request would be large, and many are under way.
+        let encoded = match asks {
+            false => Either::Left(ready(self.encode_proposal(Caller::default(), request))),
+            true => Either::Right(Box::pin(async {
+                let caller = self.caller(origin.token.as_ref()).await?;
+                self.encode_proposal(caller, request)
+            })),
+        };
+        async move {
+            let (id, data) = encoded.await?;
+            self.propose_data(Proposer::Client(origin), id, data).await
+        }
     }
 
     /// Proposes a request of the member's own, which counts only if it leads in `term`, and waits for its result.
-    pub(super) async fn propose_in_term(
+    pub(super) fn propose_in_term(
         &self,
         term: u64,
         request: InternalRaftRequest,
-    ) -> Result<Response, Error> {
-        self.propose_of(Proposer::Leader { term }, request).await
+    ) -> impl Future<Output = Result<Response, Error>> {
+        let encoded = self.encode_proposal(self.own_caller(), request);
+        async move {
+            let (id, data) = encoded?;
+            self.propose_data(Proposer::Leader { term }, id, data).await
+        }
     }
 
-    async fn propose_of(
+    fn encode_proposal(
         &self,
-        proposer: Proposer<'_>,
+        caller: Caller,
         mut request: InternalRaftRequest,
-    ) -> Result<Response, Error> {
+    ) -> Result<(u64, Vec<u8>), Error> {
         if self.status.get().commit > self.applied.get() + self.options.backlog_max {
             sometimes!(self.node, "a request is refused, for too many entries wait to be applied");
             return Err(Error::TooManyRequests);
         }
         let id = self.next_request_id();
-        let caller = match proposer {
-            // Who asks for a token needs none.
-            Proposer::Client(_) if matches!(request.auth, Some(AuthRequest::Authenticate(_))) => {
-                Caller::default()
-            }
-            Proposer::Client(origin) => self.caller(origin.token.as_ref()).await?,
-            Proposer::Leader { .. } => self.own_caller(),
-        };
         request.header = Some(RequestHeader { id, username: caller.user, auth_revision: caller.revision });
         let data = request.encode_to_vec();
         if data.len() > self.options.request_bytes_max {
             sometimes!(self.node, "a request is refused, for it is too large");
             return Err(Error::RequestTooLarge);
         }
+        Ok((id, data))
+    }
+
+    async fn propose_data(&self, proposer: Proposer<'_>, id: u64, data: Vec<u8>) -> Result<Response, Error> {
         let (result, waiting) = oneshot::channel();
         let deadline = self.node.sleep(self.request_timeout());
-        let proposed = async {
+        let proposed = pin!(async {
             match proposer {
                 Proposer::Client(origin) => {
                     self.wait_for_leader().await;
@@ -244,7 +261,7 @@ impl Member {
                 Proposer::Client(_) => self.forward.send(proposal).is_ok(),
             };
             waiting.await.unwrap_or(Err(Error::Stopped))
-        };
+        });
         before(deadline, proposed).await.unwrap_or_else(|| {
             sometimes!(self.node, "a proposal is given up by its member");
             Err(Error::TimedOut)

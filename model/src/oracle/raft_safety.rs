@@ -82,7 +82,9 @@ pub struct Recovered {
     pub term: u64,
     /// Whom the member voted for in that term; 0 for nobody.
     pub vote: MemberId,
-    /// Index up to which it knows entries to be committed.
+    /// Index up to which entries are committed, as its log has it.
+    pub commit_logged: u64,
+    /// The same by all that it has: the log tells late, and what was applied tells too.
     pub commit: u64,
     /// Index up to which its state machine has applied them.
     pub applied: u64,
@@ -597,7 +599,7 @@ impl RaftSafety {
         let state = self.members.entry(member).or_default();
         let before = state.durable;
         let forgot_vote = recovered.term == before.term && before.vote != 0 && recovered.vote != before.vote;
-        if recovered.term < before.term || recovered.commit < before.commit || forgot_vote {
+        if recovered.term < before.term || recovered.commit_logged < before.commit || forgot_vote {
             let what = if recovered.term < before.term {
                 "term"
             } else if forgot_vote {

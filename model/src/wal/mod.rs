@@ -303,6 +303,12 @@ impl Wal {
         self.write(sync.then_some(Sync::LogAppend)).await
     }
 
+    /// The hard state that was saved last.
+    #[must_use]
+    pub fn hard_state(&self) -> &HardState {
+        &self.hard_state
+    }
+
     /// Records that a snapshot file exists, durably.
     ///
     /// # Errors

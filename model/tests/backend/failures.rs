@@ -8,7 +8,7 @@ use bytes::Bytes;
 use vertebra_model::backend::{Backend, BackendError, Bucket, DefragmentError, Limits};
 use vertebra_model::failpoints;
 use vertebra_model::syncs::SkippedSyncs;
-use vertebra_sim::schedule::{Action, After, Fault, Operation, Target};
+use vertebra_sim::schedule::{Action, Fault, Operation, Target};
 use vertebra_sim::{DiskError, Node, NodeId};
 
 use crate::calm::{Task, calmly};
@@ -38,7 +38,7 @@ async fn until(node: &Node, millis: u64) {
 }
 
 fn disk_error(operation: Operation) -> Fault {
-    Fault::DiskError { target: MEMBER, operation, count: 1, after: After::Dirty }
+    Fault::DiskError { target: MEMBER, operation, count: 1 }
 }
 
 struct DefragmentationFails;

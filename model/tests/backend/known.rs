@@ -45,6 +45,9 @@ pub struct Known {
     durable: u64,
     /// How many the last commit has, which may be under way.
     committing: u64,
+    /// The commits since the database was to get another file, whose name is not durable yet: a power failure may bring
+    /// back the old file, as one of them left it.
+    unnamed: Option<Vec<u64>>,
 }
 
 impl Known {
@@ -62,13 +65,27 @@ impl Known {
     pub fn commit_begins(&mut self) -> u64 {
         self.durable = self.committing;
         self.committing = self.made;
-        self.contents = self.contents.split_off(&self.durable);
+        if let Some(commits) = &mut self.unnamed {
+            commits.push(self.committing);
+        }
+        let first = self.unnamed.as_ref().map_or(self.durable, |commits| commits[0]);
+        self.contents = self.contents.split_off(&first);
         self.made
     }
 
     /// When a commit was waited for.
     pub fn commit_ended(&mut self) {
         self.durable = self.committing;
+    }
+
+    /// Before the database gets another file.
+    pub fn file_changes(&mut self) {
+        self.unnamed.get_or_insert_with(|| vec![self.durable, self.committing]);
+    }
+
+    /// When the directory was synced since.
+    pub fn file_named(&mut self) {
+        self.unnamed = None;
     }
 
     /// What a commit has that was waited for.
@@ -88,7 +105,8 @@ impl Known {
 
     /// What may be found after a crash. From then on it is what there is.
     pub fn check_opened(&mut self, count: u64, found: &Content) -> Result<(), Violation> {
-        if count != self.durable && count != self.committing {
+        let of_an_old_file = self.unnamed.take().is_some_and(|commits| commits.contains(&count));
+        if count != self.durable && count != self.committing && !of_an_old_file {
             let (durable, committing) = (self.durable, self.committing);
             let detail = format!("opened at {count}; {durable} were durable, {committing} perhaps");
             return Err(broken("lost", detail));

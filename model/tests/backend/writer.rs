@@ -79,7 +79,12 @@ impl Writer {
                 node.world().fail(broken("refused", error.to_string()));
                 std::future::pending().await
             }
-            opened => opened.map_err(|error| error.to_string()),
+            opened => {
+                let backend = opened.map_err(|error| error.to_string())?;
+                // Before anything is made of what is in it: an earlier process may have given it its name.
+                node.disk().sync_directory("").await.map_err(|error| error.to_string())?;
+                Ok(backend)
+            }
         }
     }
 
@@ -110,8 +115,9 @@ impl Writer {
         Ok(())
     }
 
-    async fn defragment(&self, backend: &Backend) -> Result<(), String> {
+    async fn defragment(&self, node: &Node, backend: &Backend) -> Result<(), String> {
         let before = backend.size();
+        self.known.borrow_mut().file_changes();
         match backend.defragment().await {
             Ok(()) => {
                 self.tally.borrow_mut().defragmented += 1;
@@ -122,6 +128,8 @@ impl Writer {
             Err(DefragmentError::NotDone(_)) => {}
             Err(error) => return Err(error.to_string()),
         }
+        node.disk().sync_directory("").await.map_err(|error| error.to_string())?;
+        self.known.borrow_mut().file_named();
         Ok(())
     }
 
@@ -207,7 +215,7 @@ impl System for Writer {
                     backend.force_commit().await.map_err(|error| error.to_string())?;
                     self.known.borrow_mut().commit_ended();
                 }
-                90..95 => self.defragment(&backend).await?,
+                90..95 => self.defragment(&node, &backend).await?,
                 _ => self.snapshot(&node, &backend).await?,
             }
         }

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use vertebra_model::{Etcd, LeaseWeights, Options, WatchOptions};
-use vertebra_sim::schedule::{
-    Action, After, Direction, Fault, Operation, Packets, Schedule, Target, TimedFault,
-};
+use vertebra_sim::schedule::{Action, Direction, Fault, Operation, Packets, Schedule, Target, TimedFault};
 use vertebra_sim::{NodeId, Verdict, schedule_of};
 
 use crate::told::tell;
@@ -146,12 +144,7 @@ fn a_member_whose_disk_is_full_gives_up_and_comes_back() {
 
 #[test]
 fn a_member_never_goes_on_after_a_sync_that_failed() {
-    let error = Fault::DiskError {
-        target: Target::Leader,
-        operation: Operation::Sync,
-        count: 1,
-        after: After::Dirty,
-    };
+    let error = Fault::DiskError { target: Target::Leader, operation: Operation::Sync, count: 1 };
     let (report, lines) = tell(&schedule(5, 3, vec![(3_000, error)]));
     assert_eq!(report.verdict, Verdict::Pass);
     assert_eq!(count(&lines, ": exits: "), 1);
@@ -161,7 +154,7 @@ fn a_member_never_goes_on_after_a_sync_that_failed() {
 fn a_crash_at_each_failpoint_is_survived() {
     let kinds = [Action::Kill, Action::PowerFailure];
     let shape = schedule(0, 3, Vec::new()).options.shape().unwrap();
-    for (seed, name) in shape.failpoints.iter().enumerate() {
+    for name in shape.failpoints {
         for action in kinds {
             // Something must bring the failpoints of snapshots, recovery, compaction, defragmentation and leases about.
             let cut = Fault::Partition {
@@ -189,7 +182,7 @@ fn a_crash_at_each_failpoint_is_survived() {
                 (6_500, operate("member-remove", member(1))),
                 (8_000, kill),
             ];
-            let mut schedule = schedule(seed as u64, 3, faults);
+            let mut schedule = schedule(0, 3, faults);
             schedule.options.spares = 1;
             schedule.options.traffic.weights.compact = 10;
             schedule.options.compaction_batch_limit = 5;
@@ -205,9 +198,14 @@ fn a_crash_at_each_failpoint_is_survived() {
                 slow_percent: 100,
                 ..WatchOptions::default()
             };
-            let (report, lines) = tell(&schedule);
-            assert_eq!(report.verdict, Verdict::Pass, "{name}, {action:?}");
-            assert!(count(&lines, &format!("failpoint {name} strikes")) > 0, "{name} is never passed");
+            // Not each cluster comes by each place.
+            let strikes = |seed| {
+                schedule.seed = seed;
+                let (report, lines) = tell(&schedule);
+                assert_eq!(report.verdict, Verdict::Pass, "{name}, {action:?}, seed {seed}");
+                count(&lines, &format!("failpoint {name} strikes")) > 0
+            };
+            assert!((0..10).any(strikes), "{name} is never passed");
         }
     }
 }

@@ -1,8 +1,4 @@
 //! Each sync that a member makes is there for something: a sweep without it finds a violation.
-//!
-//! But for three, by which a database has its name as soon as it is used. Members do without these: until the next snapshot
-//! is saved, which makes all names in that directory durable, their logs have everything. That a commit of a database alone is
-//! durable needs them, as `tests/backend/syncs.rs` shows.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,16 +9,12 @@ use vertebra_sim::{Verdict, run_many, schedule_with};
 /// Seeds in which a sync that is left out must be found.
 const SEEDS: u64 = 20_000;
 
-/// Those of a database's name.
-const NAMES: [Sync; 3] =
-    [Sync::BackendCreateDirectory, Sync::BackendOpenDirectory, Sync::DefragmentDirectory];
-
 /// The first seed of a sweep without `sync` that fails, and how.
 fn find(sync: Sync) -> Option<(u64, String)> {
     let stop = AtomicBool::new(false);
     let mut found: Option<(u64, String)> = None;
     // What syncs are for, in each run. The rest is drawn as in any sweep.
-    let faults = ["failpoint-again", "kill", "power-failure"];
+    let faults = ["failpoint-again", "failpoints-rare", "kill", "power-failure"];
     let schedule = |seed| schedule_with::<Etcd>(seed, &faults, |options| options.without_sync = vec![sync]);
     run_many::<Etcd>(0..SEEDS, 2, &stop, schedule, |seed, ran| {
         let (_, report) = ran.expect("options that make sense");
@@ -44,7 +36,7 @@ fn find(sync: Sync) -> Option<(u64, String)> {
 #[ignore = "it takes minutes"]
 fn each_sync_that_is_left_out_is_found() {
     let mut missing = Vec::new();
-    for sync in Sync::ALL.into_iter().filter(|sync| !NAMES.contains(sync)) {
+    for sync in Sync::ALL {
         match find(sync) {
             Some((seed, signature)) => {
                 println!("{:28} {signature} (seed {seed})", sync.name());

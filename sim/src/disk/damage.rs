@@ -344,20 +344,29 @@ impl Disk {
 
     /// Leads the next `count` writes to files whose paths begin with `prefix` astray: they are acknowledged, and so are
     /// their syncs, and the page cache shows them; the medium does not have them where it should. `stream` draws
-    /// where else. Returns a number by which to ask for [`Disk::strays`].
+    /// where else. Returns a number by which to ask whether they were [struck](Disk::struck).
     pub fn lead_astray(&mut self, prefix: &str, stray: Stray, count: u32, stream: Stream) -> usize {
         self.faults.lead_astray(prefix, stray, count, stream)
     }
 
-    /// Lets no other write go astray.
-    pub fn call_off_strays(&mut self) {
-        self.faults.call_off_strays();
+    /// Makes the next `count` syncs of files whose paths begin with `prefix` fail, after which what they should have
+    /// made durable is taken for clean, as by a kernel that reports such an error once: reads show it, no later sync
+    /// writes it, and it is gone when the power fails. Returns a number by which to ask whether any was
+    /// [struck](Disk::struck).
+    pub fn forget_syncs(&mut self, prefix: &str, count: u32) -> usize {
+        self.faults.forget_syncs(prefix, count)
     }
 
-    /// How many writes went astray for the fault with this number.
+    /// Lets no other write go astray, and no sync be forgotten.
+    pub fn call_off(&mut self) {
+        self.faults.call_off();
+    }
+
+    /// How many writes went astray for the fault with this number, or how many syncs failed that had something to
+    /// forget.
     #[must_use]
-    pub fn strays(&self, number: usize) -> u32 {
-        self.faults.strays(number)
+    pub fn struck(&self, number: usize) -> u32 {
+        self.faults.struck(number)
     }
 
     /// The process ends, and the disk is as [`Disk::new`] made it. What is armed stays armed.
@@ -396,7 +405,7 @@ impl Disk {
     pub(super) fn land(&mut self, from: InodeId, strayed: Vec<Strayed>) -> Vec<InodeId> {
         let mut struck = Vec::new();
         for Strayed { fault, home, bytes } in strayed {
-            if self.faults.stray(fault) == Stray::Phantom {
+            if !self.faults.lands(fault) {
                 continue;
             }
             let homes = home..home + bytes.len() / SECTOR_BYTES;

@@ -1,4 +1,4 @@
-//! What the simulator switches on: a full disk, errors of the device, and writes that do not land.
+//! What the simulator switches on: a full disk, errors of the device, and writes and syncs that do not do what they say.
 
 use super::damage::Stray;
 use crate::random::Stream;
@@ -13,14 +13,11 @@ pub enum IoKind {
     /// Syncs of files and of directories, at the moment they would complete. What they should have made durable is as
     /// unsynced as before.
     Sync,
-    /// The same; but what a sync of a file should have made durable is taken for clean, as by a kernel that reports
-    /// such an error once: reads show it, no later sync writes it, and it is gone when the power fails.
-    SyncForgets,
     /// Changes of names: creating, renaming and removing files and directories.
     Names,
 }
 
-const IO_KINDS: usize = 5;
+const IO_KINDS: usize = 4;
 
 /// The capacity of a new disk in bytes: far more than a run needs, and less than the machine's memory, so that a
 /// wild offset is a full disk and not the end of the simulator.
@@ -31,22 +28,30 @@ pub const CAPACITY_BYTES_DEFAULT: u64 = 1 << 30;
 pub(super) struct Faults {
     pub(super) capacity_bytes: u64,
     armed: [u32; IO_KINDS],
-    /// Syncs that failed and took something for clean.
-    pub(super) forgotten: u32,
-    /// Those of all times: what a write waits to meet may come long after the last write went astray.
-    strays: Vec<Strays>,
-    /// Whether any write may still go astray.
-    has_strays: bool,
+    /// Those of all times: a write that was led astray may land long after the last one was.
+    snares: Vec<Snare>,
+    /// Whether any of them waits for more.
+    has_snares: bool,
 }
 
-/// A fault that leads writes astray.
+/// A fault that waits for what the process does to some files.
 #[derive(Clone, Debug)]
-struct Strays {
+struct Snare {
     prefix: Box<str>,
-    stray: Stray,
+    catches: Catches,
     left: u32,
     met: u32,
-    stream: Stream,
+    /// Where what it leads astray lands.
+    places: Option<Stream>,
+}
+
+/// What a [`Snare`] waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Catches {
+    /// A write, which goes astray.
+    Write(Stray),
+    /// A sync, which fails and takes for clean what it should have made durable.
+    Sync,
 }
 
 impl Default for Faults {
@@ -54,9 +59,8 @@ impl Default for Faults {
         Self {
             capacity_bytes: CAPACITY_BYTES_DEFAULT,
             armed: [0; IO_KINDS],
-            forgotten: 0,
-            strays: Vec::new(),
-            has_strays: false,
+            snares: Vec::new(),
+            has_snares: false,
         }
     }
 }
@@ -80,42 +84,74 @@ impl Faults {
     }
 
     pub(super) fn lead_astray(&mut self, prefix: &str, stray: Stray, count: u32, stream: Stream) -> usize {
-        self.strays.push(Strays { prefix: prefix.into(), stray, left: count, met: 0, stream });
-        self.has_strays = true;
-        self.strays.len() - 1
+        self.lay(Snare {
+            prefix: prefix.into(),
+            catches: Catches::Write(stray),
+            left: count,
+            met: 0,
+            places: Some(stream),
+        })
     }
 
-    pub(super) fn call_off_strays(&mut self) {
-        self.strays.iter_mut().for_each(|strays| strays.left = 0);
-        self.has_strays = false;
+    pub(super) fn forget_syncs(&mut self, prefix: &str, count: u32) -> usize {
+        self.lay(Snare { prefix: prefix.into(), catches: Catches::Sync, left: count, met: 0, places: None })
     }
 
-    pub(super) fn strays(&self, fault: usize) -> u32 {
-        self.strays.get(fault).map_or(0, |strays| strays.met)
+    fn lay(&mut self, snare: Snare) -> usize {
+        self.snares.push(snare);
+        self.has_snares = true;
+        self.snares.len() - 1
+    }
+
+    pub(super) fn call_off(&mut self) {
+        self.snares.iter_mut().for_each(|snare| snare.left = 0);
+        self.has_snares = false;
+    }
+
+    pub(super) fn struck(&self, fault: usize) -> u32 {
+        self.snares.get(fault).map_or(0, |snare| snare.met)
     }
 
     /// The fault that leads a write to `path` astray, which is counted.
     pub(super) fn meets_write(&mut self, path: &str) -> Option<usize> {
-        if !self.has_strays {
-            return None;
-        }
-        let meets = |strays: &Strays| strays.left > 0 && path.starts_with(&*strays.prefix);
-        let fault = self.strays.iter().position(meets)?;
-        self.strays[fault].left -= 1;
-        self.strays[fault].met += 1;
+        let fault = self.meets(path, |catches| matches!(catches, Catches::Write(_)))?;
+        self.count(fault);
         Some(fault)
     }
 
-    pub(super) fn stray(&self, fault: usize) -> Stray {
-        self.strays[fault].stray
+    /// The fault that lets a sync of the file at `path` fail. Whether it did any harm is to be [counted](Self::count).
+    pub(super) fn meets_sync(&mut self, path: &str) -> Option<usize> {
+        self.meets(path, |catches| catches == Catches::Sync)
+    }
+
+    fn meets(&mut self, path: &str, catches: impl Fn(Catches) -> bool) -> Option<usize> {
+        if !self.has_snares {
+            return None;
+        }
+        let waits =
+            |snare: &Snare| snare.left > 0 && catches(snare.catches) && path.starts_with(&*snare.prefix);
+        let fault = self.snares.iter().position(waits)?;
+        self.snares[fault].left -= 1;
+        Some(fault)
+    }
+
+    /// Counts what a fault has done.
+    pub(super) fn count(&mut self, fault: usize) {
+        self.snares[fault].met += 1;
+    }
+
+    /// Whether what a fault leads astray lands anywhere.
+    pub(super) fn lands(&self, fault: usize) -> bool {
+        self.snares[fault].catches == Catches::Write(Stray::Misdirected)
     }
 
     pub(super) fn prefix(&self, fault: usize) -> &str {
-        &self.strays[fault].prefix
+        &self.snares[fault].prefix
     }
 
     /// One of `places`, if there are any.
     pub(super) fn draw_place<T: Copy>(&mut self, fault: usize, places: &[T]) -> Option<T> {
-        (!places.is_empty()).then(|| *self.strays[fault].stream.pick(places))
+        let stream = self.snares[fault].places.as_mut().filter(|_| !places.is_empty())?;
+        Some(*stream.pick(places))
     }
 }

@@ -69,7 +69,7 @@
 //! # Faults of the medium
 //!
 //! All of the above holds for a disk that does what it says. One that does not ([`Disk::rot`], [`Disk::spoil`],
-//! [`Disk::lead_astray`], [`IoKind::SyncForgets`]) breaks the promises to what a fault struck, and to nothing else:
+//! [`Disk::lead_astray`], [`Disk::forget_syncs`]) breaks the promises to what a fault struck, and to nothing else:
 //! `damage.rs` has the rules. Names are never struck.
 
 mod content;
@@ -153,12 +153,6 @@ impl Disk {
     /// outlives crashes.
     pub fn fail_next(&mut self, kind: IoKind, count: u32) {
         self.faults.arm(kind, count);
-    }
-
-    /// How many syncs failed and took for clean what they should have made durable; see [`IoKind::SyncForgets`].
-    #[must_use]
-    pub fn syncs_forgotten(&self) -> u32 {
-        self.faults.forgotten
     }
 
     /// The sum of the sizes of all files that the process can reach, in bytes.

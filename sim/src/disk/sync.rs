@@ -64,8 +64,8 @@ impl Disk {
     /// # Errors
     ///
     /// [`StaleHandle`](DiskError::StaleHandle) if the process or the power went since it began;
-    /// [`Io`](DiskError::Io) if it failed. Either way it made nothing durable; what becomes of the data after a
-    /// failure, [`IoKind`] says.
+    /// [`Io`](DiskError::Io) if it failed. Either way it made nothing durable, and its data is as unsynced as before,
+    /// unless it is [forgotten](Disk::forget_syncs).
     pub fn complete_sync(&mut self, ticket: SyncTicket) -> Result<(), DiskError> {
         let SyncTicket { operation, path, incarnation, inode, generation, mark } = ticket;
         if incarnation != self.incarnation {
@@ -76,9 +76,11 @@ impl Disk {
         }
         // Without its inode, what was to be synced is gone, and there is nothing left to lose.
         let exists = self.inodes.generation(inode) == generation;
-        if self.faults.strikes(IoKind::SyncForgets) {
-            if exists && operation == Operation::Sync && self.inodes.content_mut(inode).forget(mark) {
-                self.faults.forgotten += 1;
+        if operation == Operation::Sync
+            && let Some(fault) = self.faults.meets_sync(&path)
+        {
+            if exists && self.inodes.content_mut(inode).forget(mark) {
+                self.faults.count(fault);
             }
             return Err(DiskError::Io { operation, path: path.as_ref().to_owned() });
         }

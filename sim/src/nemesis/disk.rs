@@ -29,6 +29,7 @@ impl Inner {
             Fault::BitRot { files, .. }
             | Fault::MisdirectedWrite { files, .. }
             | Fault::PhantomWrite { files, .. }
+            | Fault::SyncLie { files, .. }
             | Fault::ReadError { files, .. } => self.shape.file_class(files),
             _ => None,
         };
@@ -71,7 +72,7 @@ impl World {
         let disk = || self.drive_of(index).disk.borrow_mut();
         let node = self.node_by_index(index);
         let stray = |stray, count, stream| {
-            Some(Harm::Doubtful(Doubt::Strays(disk().lead_astray(prefix, stray, count, stream))))
+            Some(Harm::Doubtful(Doubt(disk().lead_astray(prefix, stray, count, stream))))
         };
         match fault {
             Fault::BitRot { bits, .. } => {
@@ -86,11 +87,7 @@ impl World {
             }
             Fault::MisdirectedWrite { count, .. } => stray(Stray::Misdirected, *count, stream),
             Fault::PhantomWrite { count, .. } => stray(Stray::Phantom, *count, stream),
-            Fault::DiskError { count, .. } => {
-                let disk = &mut *disk();
-                disk.fail_next(IoKind::SyncForgets, *count);
-                Some(Harm::Doubtful(Doubt::Forgotten(disk.syncs_forgotten())))
-            }
+            Fault::SyncLie { count, .. } => Some(Harm::Doubtful(Doubt(disk().forget_syncs(prefix, *count)))),
             Fault::Wipe { down, .. } => {
                 self.crash_for(id, Crash::Process, *down);
                 disk().wipe();
@@ -103,11 +100,7 @@ impl World {
 
     /// Whether what was doubtful has happened.
     pub(crate) fn came_about(&self, id: NodeId, doubt: Doubt) -> bool {
-        let disk = self.drive_of(self.index(id)).disk.borrow();
-        match doubt {
-            Doubt::Strays(number) => disk.strays(number) > 0,
-            Doubt::Forgotten(before) => disk.syncs_forgotten() > before,
-        }
+        self.drive_of(self.index(id)).disk.borrow().struck(doubt.0) > 0
     }
 
     pub(super) fn stall_disk(&self, id: NodeId, extra_latency: Duration, lasts: Duration) {
@@ -153,10 +146,10 @@ impl World {
             drive.full.set(0);
             drive.set_full(false);
             let disk = &mut *drive.disk.borrow_mut();
-            for kind in [IoKind::Read, IoKind::Write, IoKind::Sync, IoKind::SyncForgets, IoKind::Names] {
+            for kind in [IoKind::Read, IoKind::Write, IoKind::Sync, IoKind::Names] {
                 disk.fail_next(kind, 0);
             }
-            disk.call_off_strays();
+            disk.call_off();
         }
         self.resolve_doubts();
     }

@@ -19,7 +19,7 @@ use crate::node_id::NodeId;
 use crate::process;
 use crate::record;
 use crate::schedule::{
-    self, Action, After, Aim, Broken, DamageMax, Fault, Packets, Schedule, Shape, TimedFault, resolve_sides,
+    self, Action, Aim, Broken, DamageMax, Fault, Packets, Schedule, Shape, TimedFault, resolve_sides,
 };
 use crate::sometimes;
 use crate::system::System;
@@ -238,10 +238,10 @@ impl Inner {
             Fault::DiskStall { extra_latency, lasts, .. } => {
                 each(&|node| world.stall_disk(node, *extra_latency, *lasts))
             }
-            Fault::DiskError { after: After::Clean, .. }
-            | Fault::BitRot { .. }
+            Fault::BitRot { .. }
             | Fault::MisdirectedWrite { .. }
             | Fault::PhantomWrite { .. }
+            | Fault::SyncLie { .. }
             | Fault::ReadError { .. }
             | Fault::Wipe { .. } => self.damage(world, number, nodes),
             Fault::DiskError { operation, count, .. } => {

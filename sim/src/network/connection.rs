@@ -184,7 +184,7 @@ const LISTENER: usize = 1;
 pub(crate) struct Segment {
     connection: u64,
     /// The end that sent it.
-    sender: usize,
+    sender: u8,
     /// Which of the times that the link came back this was sent after; see [`End::flights`].
     flight: u32,
 }
@@ -329,8 +329,8 @@ impl World {
         let latency = link.pass_reliably(self.streams(), self.now());
         let arrives = (self.now().as_nanos() + latency).max(end.arrives_after);
         end.arrives_after = arrives;
-        let segment = Segment { connection: id, sender, flight: end.flights };
-        self.schedule_after(arrives - self.now().as_nanos(), Occurrence::Segment(Box::new(segment)));
+        let segment = Segment { connection: id, sender: sender as u8, flight: end.flights };
+        self.schedule_after(arrives - self.now().as_nanos(), Occurrence::Segment(segment));
     }
 
     /// Everything that is on the way waits until the link comes back, or until patience ends.
@@ -373,7 +373,6 @@ impl World {
         if listener.inbox.is_none() || !(caller.open || listener.open) {
             network.connections.remove(&id);
         }
-        self.something_woke();
     }
 
     /// The next thing that an end sent is where the other end should be.
@@ -386,6 +385,7 @@ impl World {
     /// Hands a segment to its receiver, and returns what the receiver's machine answers by itself.
     fn receive_segment(&self, segment: &Segment) -> Option<(usize, Content)> {
         let Segment { connection: id, sender, flight } = *segment;
+        let sender = usize::from(sender);
         let receiver = 1 - sender;
         let network = &mut *self.network().borrow_mut();
         let connection = network.connections.get_mut(&id)?;
@@ -401,7 +401,7 @@ impl World {
         }
         let content = connection.ends[sender].sent.pop_front()?;
         let node = self.node_by_index(to_index);
-        let reply = match content {
+        match content {
             Content::Open(port) => match find(&network.listeners[to_index], port) {
                 Some(listener) => {
                     record!(node, "network", "<= {}: accepts connection {}", from, id);
@@ -446,9 +446,7 @@ impl World {
                 network.connections.remove(&id);
                 None
             }
-        };
-        self.something_woke();
-        reply
+        }
     }
 
     /// An end is dropped by its owner.
@@ -470,7 +468,6 @@ impl World {
             for inbox in connection.ends.into_iter().filter_map(|end| end.inbox) {
                 inbox.reset();
             }
-            self.something_woke();
         }
     }
 
@@ -521,21 +518,22 @@ impl World {
         }
         for (id, connection) in &mut network.connections {
             for sender in [CALLER, LISTENER] {
-                if self.link_of(network.nodes, connection, sender) != index {
+                // Few are.
+                let is_stalled = connection.ends[sender].stalled;
+                if !is_stalled || self.link_of(network.nodes, connection, sender) != index {
                     continue;
                 }
                 let end = &mut connection.ends[sender];
-                if std::mem::replace(&mut end.stalled, false) {
-                    sometimes!(
-                        self,
-                        "messages that waited for their link go on",
-                        !end.sent.is_empty(),
-                        when = |run| run.connections
-                            && run.any_fault(&["partition", "power-failure", "failpoint"])
-                    );
-                    for _ in 0..end.sent.len() {
-                        self.dispatch(*id, sender, end, &mut network.links[index]);
-                    }
+                end.stalled = false;
+                sometimes!(
+                    self,
+                    "messages that waited for their link go on",
+                    !end.sent.is_empty(),
+                    when =
+                        |run| run.connections && run.any_fault(&["partition", "power-failure", "failpoint"])
+                );
+                for _ in 0..end.sent.len() {
+                    self.dispatch(*id, sender, end, &mut network.links[index]);
                 }
             }
         }
@@ -545,6 +543,7 @@ impl World {
     /// to tell the other ends.
     pub(crate) fn close_all(&self, node: NodeId, told: bool) {
         let mut ended = Vec::new();
+        let mut unanswered = Vec::new();
         {
             let network = &mut *self.network().borrow_mut();
             let index = self.index(node);
@@ -557,6 +556,10 @@ impl World {
                         ended.push((*id, number));
                     }
                 }
+                let [caller, listener] = &connection.ends;
+                if caller.open && !listener.open && connection.established.result.get().is_none() {
+                    unanswered.push(*id);
+                }
             }
             // Nobody is left at either end.
             network.connections.retain(|_, connection| connection.ends.iter().any(|end| end.open));
@@ -565,6 +568,20 @@ impl World {
             for (id, end) in ended {
                 self.send_segment(id, end, Content::Reset);
             }
+            return;
+        }
+        // What the machine had said of them may be lost with it, and the callers have nothing else to send.
+        for id in unanswered {
+            self.call_after(PATIENCE, move |world| world.give_up_calling(id));
+        }
+    }
+
+    /// Ends a connection that has not come about.
+    fn give_up_calling(&self, id: u64) {
+        let waits = |connection: &ConnectionState| connection.established.result.get().is_none();
+        if self.network().borrow().connections.get(&id).is_some_and(waits) {
+            record!(self, "network", "connection {}: nobody answers for {} s", id, PATIENCE.as_secs());
+            self.break_connection(id, ConnectError::TimedOut);
         }
     }
 }

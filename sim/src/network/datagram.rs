@@ -211,7 +211,6 @@ impl World {
         if socket.deliver(packet).is_err() {
             panic!("{}: a message of another type than its socket's", Address(header.to, header.port));
         }
-        self.something_woke();
     }
 
     /// Sends on what a link held back, in any order.

@@ -76,7 +76,7 @@ mod weaker;
 
 pub use ending::{Broken, DamageMax, How};
 pub use environment::{Clock, ClockOffset, Disk, Link, Network};
-pub use fault::{Action, After, Aim, Crash, Direction, Fault, Operation, Packets, TimedFault};
+pub use fault::{Action, Aim, Crash, Direction, Fault, Operation, Packets, TimedFault};
 pub use generate::{Generated, fault_kinds, generate};
 pub use operations::{Numbers, Operations};
 pub use problem::{Problem, ScheduleError};

@@ -145,7 +145,7 @@ fn a_phantom_write_is_seen_until_the_power_fails() {
     disk.write_at(file, 512, &[2; 512]).unwrap();
     disk.write_at(file, 1_024, &[3; 512]).unwrap();
     disk.sync(file).unwrap();
-    assert_eq!(disk.strays(phantom), 1);
+    assert_eq!(disk.struck(phantom), 1);
     let seen = [[1; 512], [2; 512], [3; 512], [1; 512]].concat();
     assert_eq!(content(&mut disk, file), seen);
     let left = [[1; 512], [1; 512], [3; 512], [1; 512]].concat();
@@ -174,9 +174,9 @@ fn a_phantom_append_leaves_zeros_of_its_length() {
 fn strays_that_are_called_off_meet_nothing() {
     let mut disk = disk();
     let phantom = disk.lead_astray("", Stray::Phantom, 3, stream(1));
-    disk.call_off_strays();
+    disk.call_off();
     synced(&mut disk, "f", &[1; 100]);
-    assert_eq!((disk.strays(phantom), after_power_failure(&disk, "f")), (0, vec![1; 100]));
+    assert_eq!((disk.struck(phantom), after_power_failure(&disk, "f")), (0, vec![1; 100]));
 }
 
 #[test]
@@ -216,9 +216,14 @@ fn a_failed_sync_that_forgets_is_not_made_good_by_a_later_one() {
     let mut disk = disk();
     let file = synced(&mut disk, "f", &[1; 600]);
     disk.append(file, &[2; 600]).unwrap();
-    disk.fail_next(IoKind::SyncForgets, 1);
+    let other = synced(&mut disk, "g", &[1; 600]);
+    let number = disk.forget_syncs("f", 1);
+    // A file that it does not name, and one with nothing to forget.
+    disk.append(other, &[2; 600]).unwrap();
+    disk.sync(other).unwrap();
+    disk.sync_directory("").unwrap();
     assert_eq!(disk.sync(file).unwrap_err().to_string(), "cannot sync `f`: input/output error");
-    assert_eq!((disk.syncs_forgotten(), disk.unsynced_operations()), (1, 0));
+    assert_eq!((disk.struck(number), disk.unsynced_operations()), (1, 0));
     disk.sync(file).unwrap();
     let seen = [[1; 600], [2; 600]].concat();
     assert_eq!(content(&mut disk, file), seen);
@@ -231,17 +236,6 @@ fn a_failed_sync_that_forgets_is_not_made_good_by_a_later_one() {
     assert_eq!(left[600..1_024], [0; 424]);
     assert_eq!(left[1_024..1_200], [2; 176]);
     assert_eq!(left[1_200..], [3; 600]);
-}
-
-#[test]
-fn a_failed_sync_of_a_directory_forgets_nothing() {
-    let mut disk = disk();
-    let file = disk.open("f", OpenMode::Create).unwrap();
-    disk.sync(file).unwrap();
-    disk.fail_next(IoKind::SyncForgets, 1);
-    assert_eq!(kind(&disk.sync_directory("").unwrap_err()), "Io");
-    disk.sync_directory("").unwrap();
-    assert!(after_power_failure(&disk, "f").is_empty());
 }
 
 #[test]
@@ -418,7 +412,7 @@ fn random_damage(seed: u64, off: Option<&str>) -> Result<[u32; 4], String> {
                     naive.write(offset, &bytes, !phantom || off == Some("phantom"));
                     done[0] += u32::from(phantom);
                 }
-                disk.call_off_strays();
+                disk.call_off();
             }
             6 => {
                 let size = stream.below(naive.seen.len() as u64 + 300);
@@ -437,7 +431,7 @@ fn random_damage(seed: u64, off: Option<&str>) -> Result<[u32; 4], String> {
                 }
             }
             9 => {
-                disk.fail_next(IoKind::SyncForgets, 1);
+                disk.forget_syncs("f", 1);
                 disk.sync(file).unwrap_err();
                 done[1] += u32::from(!naive.changes.is_empty());
                 if off == Some("forget") {

@@ -266,6 +266,13 @@ fn a_restart_brings_back_all_that_was_durable() {
     assert_eq!(what(recovered(1, 0), &log), "raft/state went back: vote");
     assert_eq!(what(recovered(1, 1), &log[..1]), "raft/state went back: log");
     assert_eq!(what(Recovered { commit: 3, ..recovered(1, 1) }, &log), "raft/commit order");
+    let mut raft = settled();
+    raft.persisted(2, Durable { commit: 1, ..durable(2, 1, 1, 1) }).unwrap();
+    // A store that had more can be lost; what the log said cannot.
+    let back = Recovered { commit: 2, ..recovered(1, 1) };
+    assert_eq!(raft.restarted(2, back, log).unwrap_err().signature(), "raft/state went back: commit");
+    raft.restarted(2, Recovered { commit_logged: 1, ..back }, log).unwrap();
+    raft.restarted(2, Recovered { commit_logged: 1, commit: 1, ..back }, log).unwrap();
     assert_eq!(what(recovered(1, 1), &[log[0], entry(2, 1, "rotten")]), "raft/log matching");
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{After, Fault, Operation};
+use super::Fault;
 use crate::node_id::NodeId;
 use crate::schedule::environment::{check_drift, check_ppm, check_range};
 use crate::schedule::problem::Problem;
@@ -25,14 +25,9 @@ impl Fault {
             | Self::DiskStall { target, .. }
             | Self::DiskFull { target, .. }
             | Self::Wipe { target, .. } => check_members(*target, shape),
-            Self::DiskError { target, operation, count, after } => {
+            Self::DiskError { target, count, .. } => {
                 check_members(*target, shape)?;
-                check_counted("count", *count)?;
-                match (operation, after) {
-                    (Operation::Sync, _) | (_, After::Dirty) => Ok(()),
-                    _ => Err(Problem::new("only after a sync can data be taken for clean".to_owned())
-                        .under("after")),
-                }
+                check_counted("count", *count)
             }
             Self::BitRot { target, files, bits: count } => {
                 check_files(*target, files, shape)?;
@@ -42,7 +37,9 @@ impl Fault {
                 check_files(*target, files, shape)?;
                 check_counted("sectors", *count)
             }
-            Self::MisdirectedWrite { target, files, count } | Self::PhantomWrite { target, files, count } => {
+            Self::MisdirectedWrite { target, files, count }
+            | Self::PhantomWrite { target, files, count }
+            | Self::SyncLie { target, files, count } => {
                 check_files(*target, files, shape)?;
                 check_counted("count", *count)
             }

@@ -229,7 +229,8 @@ pub enum Fault {
         #[serde(with = "text")]
         lasts: Duration,
     },
-    /// The next operations of one sort fail.
+    /// The next operations of one sort fail. What a sync that fails should have made durable is as unsynced as before,
+    /// and a later one covers it.
     DiskError {
         /// Members.
         target: Target,
@@ -237,9 +238,6 @@ pub enum Fault {
         operation: Operation,
         /// How many of them.
         count: u32,
-        /// What becomes of the data of a sync that fails.
-        #[serde(default, skip_serializing_if = "After::is_default")]
-        after: After,
     },
     /// Writes that need more room fail.
     DiskFull {
@@ -277,6 +275,16 @@ pub enum Fault {
         /// The class of files that it happens to.
         files: String,
         /// How many writes of each member.
+        count: u32,
+    },
+    /// The next syncs fail, after which the page cache takes for clean what they should have made durable: reads show
+    /// it, later syncs succeed without writing it, and it is gone when the power fails.
+    SyncLie {
+        /// Members.
+        target: Target,
+        /// The class of files that it happens to.
+        files: String,
+        /// How many syncs of each member.
         count: u32,
     },
     /// Sectors with data that was synced cannot be read any more, until they are written again.
@@ -419,27 +427,9 @@ pub enum Operation {
     Name,
 }
 
-/// What becomes of data after its sync has failed.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum After {
-    /// It is as unsynced as before, and a later sync covers it.
-    #[default]
-    Dirty,
-    /// The page cache takes it for clean: reads show it, later syncs succeed without writing it, and it is gone when
-    /// the power fails. That counts as damage.
-    Clean,
-}
-
-impl After {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 impl Fault {
     /// The kinds as files name them, in the order of the variants.
-    pub const KINDS: [&'static str; 25] = [
+    pub const KINDS: [&'static str; 26] = [
         "kill",
         "power-failure",
         "pause",
@@ -458,6 +448,7 @@ impl Fault {
         "bit-rot",
         "misdirected-write",
         "phantom-write",
+        "sync-lie",
         "read-error",
         "wipe",
         "clock-drift",
@@ -489,6 +480,7 @@ impl Fault {
             Self::BitRot { .. } => "bit-rot",
             Self::MisdirectedWrite { .. } => "misdirected-write",
             Self::PhantomWrite { .. } => "phantom-write",
+            Self::SyncLie { .. } => "sync-lie",
             Self::ReadError { .. } => "read-error",
             Self::Wipe { .. } => "wipe",
             Self::ClockDrift { .. } => "clock-drift",
@@ -522,6 +514,7 @@ impl Fault {
             | Self::BitRot { target, .. }
             | Self::MisdirectedWrite { target, .. }
             | Self::PhantomWrite { target, .. }
+            | Self::SyncLie { target, .. }
             | Self::ReadError { target, .. }
             | Self::Wipe { target, .. }
             | Self::ClockDrift { target, .. }
@@ -567,7 +560,8 @@ impl Fault {
             Self::Failpoint { .. }
             | Self::DiskError { .. }
             | Self::MisdirectedWrite { .. }
-            | Self::PhantomWrite { .. } => None,
+            | Self::PhantomWrite { .. }
+            | Self::SyncLie { .. } => None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{lasts, members};
 use crate::random::Stream;
 use crate::schedule::generate::{Slot, magnitude};
-use crate::schedule::{After, Fault, Operation, Shape};
+use crate::schedule::{Fault, Operation, Shape};
 
 pub(super) fn disk_stall(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Fault {
     let target = members(stream, shape, slot);
@@ -21,13 +21,7 @@ pub(super) fn disk_error(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Fau
         (12, Operation::Read),
         (13, Operation::Name),
     ]);
-    Fault::DiskError { target, operation, count: stream.magnitude(1, 7) as u32, after: After::Dirty }
-}
-
-/// Syncs that fail, after which the page cache lies.
-pub(super) fn sync_lie(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Fault {
-    let (target, count) = (members(stream, shape, slot), stream.magnitude(1, 3) as u32);
-    Fault::DiskError { target, operation: Operation::Sync, count, after: After::Clean }
+    Fault::DiskError { target, operation, count: stream.magnitude(1, 7) as u32 }
 }
 
 pub(super) fn disk_full(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Fault {
@@ -68,6 +62,11 @@ pub(super) fn misdirected_write(stream: &mut Stream, shape: &Shape, slot: &Slot)
 pub(super) fn phantom_write(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Fault {
     let (target, files) = (members(stream, shape, slot), files_that_miss_writes(stream, shape));
     Fault::PhantomWrite { target, files, count: stream.magnitude(1, 7) as u32 }
+}
+
+pub(super) fn sync_lie(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Fault {
+    let (target, files) = (members(stream, shape, slot), files_that_miss_writes(stream, shape));
+    Fault::SyncLie { target, files, count: stream.magnitude(1, 3) as u32 }
 }
 
 pub(super) fn read_error(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Fault {

@@ -75,12 +75,8 @@ impl Kind {
     }
 }
 
-/// How many seeds of a million have damage of one kind that members notice.
+/// How many seeds of a million have damage of one kind.
 const DAMAGE_PPM: u32 = 80_000;
-
-/// The same for data that the disk acknowledged and does not have, whatever file it is of. Nobody can notice who has
-/// nothing else to compare it with: a member that forgets what it acknowledged is one that Raft does not survive.
-const DAMAGE_UNNOTICED_PPM: u32 = 0;
 
 /// Every kind, and what is made of several faults. A seed has some eight of them. Disks that fail or fill stop a member
 /// for good until faults are over, so they are rarer.
@@ -118,11 +114,11 @@ pub(super) static KINDS: [Kind; 36] = [
     Kind::new("schedule/fault/disk-stall", 300_000, disk::disk_stall),
     Kind::new("schedule/fault/disk-error", 200_000, disk::disk_error),
     Kind::new("schedule/fault/disk-full", 150_000, disk::disk_full),
-    Kind::new("schedule/fault/sync-lie", DAMAGE_UNNOTICED_PPM, disk::sync_lie).only_if(disk::can_damage),
     Kind::new("schedule/fault/bit-rot", DAMAGE_PPM, disk::bit_rot).only_if(disk::can_damage),
     Kind::new("schedule/fault/misdirected-write", DAMAGE_PPM, disk::misdirected_write)
         .only_if(disk::can_lose_writes),
     Kind::new("schedule/fault/phantom-write", DAMAGE_PPM, disk::phantom_write).only_if(disk::can_lose_writes),
+    Kind::new("schedule/fault/sync-lie", DAMAGE_PPM, disk::sync_lie).only_if(disk::can_lose_writes),
     Kind::new("schedule/fault/read-error", DAMAGE_PPM, disk::read_error).only_if(disk::can_damage),
     Kind::new("schedule/fault/wipe", DAMAGE_PPM, disk::wipe).only_if(disk::can_damage),
     Kind::new("schedule/fault/clock-drift", 200_000, clock::clock_drift),
