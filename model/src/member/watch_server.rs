@@ -191,6 +191,8 @@ impl Stream<'_> {
             return refused(&Error::Compacted.to_string());
         }
         if let Err(error) = self.may_watch(&request).await {
+            // As in etcd: what else can go wrong is told as if it were not allowed.
+            let error = if error.needs_token() { error } else { Error::PermissionDenied };
             return refused(&error.to_string());
         }
         let end = &request.range_end;
