@@ -218,7 +218,7 @@ impl Counters {
     }
 
     /// A process comes by the failpoint `name`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn passes(&self, name: &str) {
         self.failpoints.count(name, |tally| tally.passed += 1);
     }
@@ -276,7 +276,7 @@ impl Failpoints {
     }
 
     /// Counts at `name`, if it is one of them.
-    #[inline]
+    #[inline(always)]
     fn count(&self, name: &str, change: impl FnOnce(&mut FailpointTally)) {
         let key = key(name);
         let mut slot = hash(key) & (self.slots.len() - 1);
@@ -299,7 +299,7 @@ impl Failpoints {
 
 /// What tells the name of a failpoint from others: its length and some of its letters. Of a
 /// constant, the compiler knows it.
-#[inline]
+#[inline(always)]
 fn key(name: &str) -> u64 {
     let bytes = name.as_bytes();
     let short = || bytes.iter().fold(0, |letters, letter| letters << 8 | u64::from(*letter));

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -24,6 +24,16 @@ struct TaskId {
     generation: u32,
 }
 
+impl TaskId {
+    fn to_bits(self) -> u64 {
+        u64::from(self.slot) << 32 | u64::from(self.generation)
+    }
+
+    fn from_bits(bits: u64) -> Self {
+        Self { slot: (bits >> 32) as u32, generation: bits as u32 }
+    }
+}
+
 /// All tasks of a world.
 pub(crate) struct Executor {
     ready: Arc<Ready>,
@@ -32,13 +42,55 @@ pub(crate) struct Executor {
     order: RefCell<Stream>,
 }
 
-/// Tasks that were woken and have not run since. A waker may be sent to another thread, for all that its type knows.
+/// How many ready tasks there mostly are at most.
+const FEW: usize = 16;
+
+/// Tasks that were woken and have not run since. A waker may be sent to another thread, for all that its type knows; in
+/// fact there is one thread, so that loads and stores do, which are cheaper than exchanges and locks.
 #[derive(Default)]
-struct Ready(Mutex<Vec<TaskId>>);
+struct Ready {
+    count: AtomicUsize,
+    few: [AtomicU64; FEW],
+    /// Those beyond the first few.
+    more: Mutex<Vec<u64>>,
+}
 
 impl Ready {
-    fn lock(&self) -> MutexGuard<'_, Vec<TaskId>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn more(&self) -> MutexGuard<'_, Vec<u64>> {
+        self.more.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn len(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    fn push(&self, id: TaskId) {
+        let count = self.len();
+        match self.few.get(count) {
+            Some(place) => place.store(id.to_bits(), Ordering::Relaxed),
+            None => self.more().push(id.to_bits()),
+        }
+        self.count.store(count + 1, Ordering::Relaxed);
+    }
+
+    /// Takes the one at `place`, where the last one then is.
+    fn swap_remove(&self, place: usize) -> Option<TaskId> {
+        let last = self.len().checked_sub(1)?;
+        self.count.store(last, Ordering::Relaxed);
+        let moved = match self.few.get(last) {
+            Some(place) => place.load(Ordering::Relaxed),
+            None => self.more().pop()?,
+        };
+        let taken = match self.few.get(place) {
+            _ if place == last => moved,
+            Some(place) => {
+                let taken = place.load(Ordering::Relaxed);
+                place.store(moved, Ordering::Relaxed);
+                taken
+            }
+            None => std::mem::replace(&mut self.more()[place - FEW], moved),
+        };
+        Some(TaskId::from_bits(taken))
     }
 }
 
@@ -56,10 +108,9 @@ impl Wake for Alarm {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // There is one thread, so that two steps do, which are cheaper than an exchange.
         if !self.rung.load(Ordering::Relaxed) {
             self.rung.store(true, Ordering::Relaxed);
-            self.ready.lock().push(self.id);
+            self.ready.push(self.id);
         }
     }
 }
@@ -152,7 +203,7 @@ impl Executor {
         let waker = Waker::from(Arc::clone(&alarm));
         place.owner = owner;
         place.waiting = Some(Waiting { task, alarm, waker });
-        self.ready.lock().push(id);
+        self.ready.push(id);
     }
 
     /// Runs ready tasks until there is none. What a task panics with goes to `failed`, and the task goes.
@@ -180,13 +231,11 @@ impl Executor {
     }
 
     fn next(&self) -> Option<TaskId> {
-        let mut ready = self.ready.lock();
-        let chosen = match ready.len() {
-            0 => return None,
-            1 => 0,
+        let chosen = match self.ready.len() {
+            0 | 1 => 0,
             several => self.order.borrow_mut().below(several as u64) as usize,
         };
-        Some(ready.swap_remove(chosen))
+        self.ready.swap_remove(chosen)
     }
 
     /// Drops the tasks of killed processes.
@@ -219,7 +268,7 @@ impl Executor {
     /// Lets the tasks of `owner` go on.
     pub(crate) fn resume(&self, owner: usize) {
         let owner = std::mem::take(&mut self.tasks.borrow_mut().owners[owner]);
-        self.ready.lock().extend(owner.held);
+        owner.held.into_iter().for_each(|id| self.ready.push(id));
     }
 
     /// Drops all tasks.
@@ -227,6 +276,102 @@ impl Executor {
         let owners = self.tasks.borrow().owners.len();
         (0..owners).for_each(|owner| self.kill(owner));
         self.bury();
-        self.ready.lock().clear();
+        while self.ready.swap_remove(0).is_some() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::random::Streams;
+
+    fn executor() -> Executor {
+        Executor::new(2, Streams::new(1).stream("executor", 0))
+    }
+
+    /// Counts how often it runs, and wakes itself each time.
+    fn counting(runs: &Rc<Cell<u32>>, times: u32) -> Task {
+        let runs = Rc::clone(runs);
+        Box::pin(std::future::poll_fn(move |context| {
+            runs.set(runs.get() + 1);
+            if runs.get() == times {
+                return Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }))
+    }
+
+    #[test]
+    fn each_of_many_ready_tasks_runs_once_and_in_a_drawn_order() {
+        let executor = executor();
+        let order = Rc::new(RefCell::new(Vec::new()));
+        for number in 0..3 * FEW {
+            let order = Rc::clone(&order);
+            executor.spawn(2, Box::pin(async move { order.borrow_mut().push(number) }));
+        }
+        executor.run(|_| panic!("no task panics"));
+        let mut ran = order.take();
+        assert!(!ran.is_sorted());
+        ran.sort_unstable();
+        assert_eq!(ran, (0..3 * FEW).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_paused_task_goes_on_when_it_is_resumed_and_a_killed_one_is_dropped() {
+        let executor = executor();
+        let (paused, killed) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        executor.spawn(0, counting(&paused, 3));
+        executor.spawn(1, counting(&killed, 3));
+        executor.pause(0);
+        executor.kill(1);
+        executor.run(|_| panic!("no task panics"));
+        assert_eq!((paused.get(), killed.get(), Rc::strong_count(&killed)), (0, 0, 1));
+        executor.resume(0);
+        executor.run(|_| panic!("no task panics"));
+        assert_eq!((paused.get(), Rc::strong_count(&paused)), (3, 1));
+    }
+
+    #[test]
+    fn a_task_that_panics_is_told_of_and_goes() {
+        let executor = executor();
+        let held = Rc::new(());
+        let kept = Rc::clone(&held);
+        executor.spawn(
+            2,
+            Box::pin(async move {
+                let _kept = kept;
+                std::panic::resume_unwind(Box::new("here"));
+            }),
+        );
+        let told = Cell::new(false);
+        executor.run(|payload| told.set(payload.downcast_ref() == Some(&"here")));
+        assert!(told.get());
+        assert_eq!(Rc::strong_count(&held), 1);
+    }
+
+    #[test]
+    fn a_waker_of_a_task_that_has_ended_wakes_nobody() {
+        let executor = executor();
+        let waker = Rc::new(RefCell::new(None));
+        let given = Rc::clone(&waker);
+        executor.spawn(
+            0,
+            Box::pin(std::future::poll_fn(move |context| {
+                *given.borrow_mut() = Some(context.waker().clone());
+                Poll::Ready(())
+            })),
+        );
+        executor.run(|_| panic!("no task panics"));
+        let runs = Rc::new(Cell::new(0));
+        executor.spawn(0, counting(&runs, 9));
+        executor.pause(0);
+        executor.run(|_| panic!("no task panics"));
+        waker.take().expect("the first task ran").wake();
+        executor.run(|_| panic!("no task panics"));
+        assert_eq!(runs.get(), 0);
     }
 }

@@ -38,7 +38,7 @@ impl Node {
     ///
     /// Without a fault armed for it, it costs a count and a look at an empty list. Whether a fault struck, for places
     /// where the process then does something else.
-    #[inline]
+    #[inline(always)]
     pub fn failpoint(&self, name: &'static str) -> impl Future<Output = bool> {
         // Not in the future, where the compiler would no longer see that the name is a constant.
         self.world().counters().passes(name);

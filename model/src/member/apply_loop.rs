@@ -276,7 +276,7 @@ fn request_of(entry: &Entry) -> Option<InternalRaftRequest> {
 }
 
 fn decode(entry: &Entry) -> InternalRaftRequest {
-    match InternalRaftRequest::decode(&entry.data[..]) {
+    match InternalRaftRequest::decode(entry.data.clone()) {
         Ok(request) => request,
         Err(error) => panic!("entry {} cannot be decoded: {error}", entry.index),
     }

@@ -76,6 +76,8 @@ struct RaftLoop {
     next_read: u64,
     /// What the observer was last told.
     role: (u64, StateRole),
+    /// The election timeout in ticks, and the term and role that it is for, and whether of a member with its store.
+    election_timeout: ((u64, StateRole, bool), usize),
     /// Index of the last entry that the apply loop was given.
     handed_over: u64,
     /// Index of the snapshot with which the member started.
@@ -115,6 +117,8 @@ pub(super) async fn run(
         readers,
         next_read,
         role,
+        // Of no term.
+        election_timeout: ((0, StateRole::Leader, false), 0),
         handed_over,
         began_at: handed_over,
         conf_changes,

@@ -11,16 +11,23 @@ impl RaftLoop {
     /// Raft draws its election timeouts from a generator that no seed governs. Whenever it may have done so, the
     /// timeout is set to a value that is a function of seed, member, term and role.
     pub(super) fn settle_election_timeout(&mut self) {
+        let of = (self.raft.raft.term, self.raft.raft.state, self.member.is_whole());
+        if self.election_timeout.0 != of {
+            self.election_timeout = (of, self.election_timeout_of(of));
+        }
+        let (_, timeout) = self.election_timeout;
+        if self.raft.raft.randomized_election_timeout() != timeout {
+            self.raft.raft.set_randomized_election_timeout(timeout);
+        }
+    }
+
+    fn election_timeout_of(&self, (term, role, is_whole): (u64, StateRole, bool)) -> usize {
         let ticks = usize::from(self.member.options.election_ticks);
-        let (term, role) = (self.raft.raft.term, self.raft.raft.state);
         let hash = mix(self.member.observer.seed() ^ mix(self.member.id ^ mix(term ^ mix(role as u64))));
-        let timeout = match self.member.is_whole() {
+        match is_whole {
             true => ticks + (hash % ticks as u64) as usize,
             // It will never come.
             false => 2 * ticks - 1,
-        };
-        if self.raft.raft.randomized_election_timeout() != timeout {
-            self.raft.raft.set_randomized_election_timeout(timeout);
         }
     }
 
