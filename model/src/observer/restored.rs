@@ -118,7 +118,7 @@ impl Prelude<'_> {
         let Observer { history, freshness, witness, leases, world, .. } = self.of;
         let operation = history.borrow_mut().invoke(self.session, request);
         freshness.borrow_mut().invoked(operation);
-        witness.borrow_mut().proposed(operation, proposal.header.map_or(0, |header| header.id));
+        witness.borrow_mut().proposed(operation, proposal.header.as_ref().map_or(0, |header| header.id));
         leases.borrow_mut().applied(index, 0, proposal, world.now());
         let committed = history.borrow().clock();
         witness.borrow_mut().committed(LogEntry { index, request: proposal.clone(), committed });
@@ -130,7 +130,7 @@ impl Prelude<'_> {
     /// all of them. Returns the index of that.
     fn bump(&mut self, mut index: u64, by: i64) -> u64 {
         // Nobody else proposes under such a number, and there is one for each entry.
-        let header = |index| Some(RequestHeader { id: u64::MAX - index });
+        let header = |index| Some(RequestHeader { id: u64::MAX - index, ..RequestHeader::default() });
         for _ in 0..by {
             index += 1;
             let put = Some(PutRequest::default());
