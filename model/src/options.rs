@@ -355,17 +355,11 @@ impl Options {
             return refuse("spares: there may be 8 at most");
         }
         self.operations.check(self.clients).map_err(|problem| format!("operations: {problem}"))?;
-        // How users, roles and tokens come through a restoration, no oracle knows.
-        let (operations, rare_operations) = if self.auth.any() {
-            (&OPERATIONS[..OPERATIONS.len() - RARE_OPERATIONS.len()], &[][..])
-        } else {
-            (OPERATIONS, RARE_OPERATIONS)
-        };
         Ok(Shape {
             spares: self.spares,
-            operations,
+            operations: OPERATIONS,
             spare_operations: SPARE_OPERATIONS,
-            rare_operations,
+            rare_operations: RARE_OPERATIONS,
             failpoints: FAILPOINTS,
             recovery_failpoints: RECOVERY_FAILPOINTS,
             rare_failpoints: RARE_FAILPOINTS,
