@@ -1,6 +1,7 @@
 //! etcd's API messages, generated from `proto/`.
 //!
-//! Names, field numbers and so bytes are those of etcd's `rpc.proto`, `kv.proto`, `lease.proto` and `raft_internal.proto`.
+//! Names, field numbers and so bytes are those of etcd's `rpc.proto`, `kv.proto`, `lease.proto`, `auth.proto` and
+//! `raft_internal.proto`.
 #![allow(missing_docs, clippy::doc_markdown)]
 
 /// Package `mvccpb`: the stored form of a key.
@@ -13,10 +14,18 @@ pub mod etcdserverpb {
     include!(concat!(env!("OUT_DIR"), "/etcdserverpb.rs"));
 }
 
+/// Package `authpb`: the stored forms of users and roles.
+pub mod authpb {
+    include!(concat!(env!("OUT_DIR"), "/authpb.rs"));
+}
+
 /// Package `leasepb`: the stored form of a lease.
 pub mod leasepb {
     include!(concat!(env!("OUT_DIR"), "/leasepb.rs"));
 }
 
+/// What the Auth service is asked. A client's request and what is proposed for it have one form: the member that is asked
+/// replaces passwords, and chooses tokens.
+pub use etcdserverpb::internal_raft_request::Auth as AuthRequest;
 pub use etcdserverpb::*;
 pub use mvccpb::{Event, KeyValue};

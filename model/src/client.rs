@@ -11,12 +11,13 @@ use vertebra_sim::network::Connection;
 use vertebra_sim::{Instant, Node, NodeId, before, record, sometimes};
 
 use crate::cluster;
+use crate::credentials::Credentials;
 use crate::error::Error;
 use crate::history::{OperationId, Outcome, Request};
 use crate::observer::Observer;
 use crate::options::Options;
 use crate::response::Response;
-use crate::wire::{CLIENT_PORT, ClientReply, ClientRequest};
+use crate::wire::{CLIENT_PORT, ClientReply, ClientRequest, Token};
 
 /// What a client waits before it tries another endpoint.
 const BACKOFF: Duration = Duration::from_millis(25);
@@ -45,6 +46,8 @@ pub(crate) struct Client {
     /// Since when, on its own clock, nobody has answered; and when it last asked who the members are.
     unanswered: Option<Instant>,
     synced: Instant,
+    /// Who it is, if there are users.
+    credentials: Option<Rc<Credentials>>,
 }
 
 /// How one attempt ended.
@@ -78,7 +81,40 @@ impl Client {
             unanswered: None,
             synced,
             known_revision: Rc::new(Cell::new(1)),
+            credentials: None,
         }
+    }
+
+    /// From now on, it is somebody.
+    pub(crate) fn with_credentials(mut self, credentials: Rc<Credentials>) -> Self {
+        self.credentials = Some(credentials);
+        self
+    }
+
+    pub(crate) fn credentials(&self) -> Option<Rc<Credentials>> {
+        self.credentials.clone()
+    }
+
+    /// Asks for a token, if it was refused for lack of one.
+    pub(crate) async fn authenticate(&mut self) {
+        let wanting = |credentials: &Rc<Credentials>| credentials.wants_token();
+        if let Some(credentials) = self.credentials().filter(wanting) {
+            self.call(Request::Auth(credentials.request())).await;
+        }
+    }
+
+    fn token(&self) -> Option<Token> {
+        self.credentials.as_ref()?.token()
+    }
+
+    /// An operation begins.
+    fn invoked(&self, session: u32, request: &Request) -> OperationId {
+        let operation = self.observer.invoked(session, request);
+        record!(self.node, "client", "{}: {}", operation.index(), Shown(request));
+        if let Some(credentials) = &self.credentials {
+            self.observer.invoked_by(operation, credentials.user(), credentials.token());
+        }
+        operation
     }
 
     /// The highest revision that it was told of, now and later.
@@ -88,8 +124,7 @@ impl Client {
 
     /// Sends a request and waits for its outcome, for as long as its timeout.
     pub(crate) async fn call(&mut self, request: Request) -> Outcome {
-        let operation = self.observer.invoked(self.session, &request);
-        record!(self.node, "client", "{}: {}", operation.index(), Shown(&request));
+        let operation = self.invoked(self.session, &request);
         self.unanswered.get_or_insert(self.node.now());
         let deadline = self.node.sleep(self.options.traffic.request_timeout);
         let tried = before(deadline, pin!(self.try_to(operation, &request))).await;
@@ -132,12 +167,11 @@ impl Client {
         }
         let Some(connection) = &self.connection else { return };
         for request in requests {
-            let operation = self.observer.invoked(self.observer.new_session(), &request);
-            record!(self.node, "client", "{}: {}", operation.index(), Shown(&request));
+            let operation = self.invoked(self.observer.new_session(), &request);
             self.requests += 1;
             let number = self.requests;
             under_way.insert(number, operation);
-            let sent = ClientRequest { number, operation, request };
+            let sent = ClientRequest { number, operation, request, token: self.token() };
             let sent = if self.options.encode_messages { sent.through_bytes() } else { sent };
             if connection.send(sent).is_err() {
                 self.connection = None;
@@ -161,6 +195,9 @@ impl Client {
     fn end(&self, operation: OperationId, outcome: &Outcome, applied_index: Option<u64>) {
         record!(self.node, "client", "{}: {}", operation.index(), Told(outcome));
         self.observer.returned(operation, outcome, applied_index);
+        if let Some(credentials) = &self.credentials {
+            credentials.learn(outcome);
+        }
         if let Outcome::Ok(response) = outcome {
             self.known_revision.set(self.known_revision.get().max(response.revision()));
         }
@@ -220,7 +257,7 @@ impl Client {
         let Some(connection) = &self.connection else { return Attempt::NotSent };
         self.requests += 1;
         let number = self.requests;
-        let sent = ClientRequest { number, operation, request: request.clone() };
+        let sent = ClientRequest { number, operation, request: request.clone(), token: self.token() };
         let sent = if self.options.encode_messages { sent.through_bytes() } else { sent };
         if connection.send(sent).is_err() {
             self.connection = None;
@@ -327,6 +364,7 @@ impl std::fmt::Display for Told<'_> {
                     Response::LeaseTimeToLive(lives) => write!(f, ", TTL {}", lives.ttl),
                     Response::LeaseLeases(list) => write!(f, ", {} leases", list.leases.len()),
                     Response::Put(_)
+                    | Response::Auth(_)
                     | Response::Compact(_)
                     | Response::LeaseRevoke(_)
                     | Response::LeaseCheckpoint(_) => Ok(()),

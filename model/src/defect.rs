@@ -32,12 +32,28 @@ pub enum Defect {
     /// Entries of the new log up to there would count as applied; etcdutl writes it anew for that (`updateCIndex` in
     /// etcdutl/snapshot/v3_snapshot.go).
     RestoreKeepsIndex,
+    /// When a snapshot is installed, what the roles of users came to before is believed further on.
+    ///
+    /// etcd-io/etcd#14571: the cache of merged permissions was not worked out anew. A member refused writes that all
+    /// others applied.
+    StalePermissions,
+    /// A change of users and roles reaches the backend without the consistent index.
+    ///
+    /// etcd-io/etcd#11651: after a crash it was applied once more, and the auth revision was one ahead for ever: the
+    /// member refused writes that all others applied.
+    AuthWithoutIndex,
 }
 
 impl Defect {
     /// Every defect.
-    pub const ALL: [Self; 4] =
-        [Self::AcknowledgeBeforeSync, Self::ReuseReadContext, Self::UncheckedPages, Self::RestoreKeepsIndex];
+    pub const ALL: [Self; 6] = [
+        Self::AcknowledgeBeforeSync,
+        Self::ReuseReadContext,
+        Self::UncheckedPages,
+        Self::RestoreKeepsIndex,
+        Self::StalePermissions,
+        Self::AuthWithoutIndex,
+    ];
 
     /// Its name on the command line and in schedules.
     #[must_use]
@@ -47,6 +63,8 @@ impl Defect {
             Self::ReuseReadContext => "reuse-read-context",
             Self::UncheckedPages => "unchecked-pages",
             Self::RestoreKeepsIndex => "restore-keeps-index",
+            Self::StalePermissions => "stale-permissions",
+            Self::AuthWithoutIndex => "auth-without-index",
         }
     }
 
@@ -63,6 +81,12 @@ impl Defect {
             }
             Self::RestoreKeepsIndex => {
                 "a restored database keeps the consistent index of the old cluster's log"
+            }
+            Self::StalePermissions => {
+                "permissions are not worked out anew from an installed snapshot (etcd-io/etcd#14571)"
+            }
+            Self::AuthWithoutIndex => {
+                "users and roles are written without the consistent index (etcd-io/etcd#11651)"
             }
         }
     }

@@ -98,6 +98,51 @@ pub enum Error {
     /// Users or roles changed while the request was under way.
     #[error("etcdserver: revision of auth store is old")]
     AuthOldRevision,
+    /// A request without a token, where one is needed; or a user without a name.
+    #[error("etcdserver: user name is empty")]
+    UserEmpty,
+    /// A role without a name.
+    #[error("etcdserver: role name is empty")]
+    RoleEmpty,
+    /// No such user, or another password.
+    #[error("etcdserver: authentication failed, invalid user ID or password")]
+    AuthFailed,
+    /// The same, for a user that has no password. etcd's server has no status for it.
+    #[error("auth: authentication failed, password was given for no password user")]
+    NoPasswordUser,
+    /// A permission was to be granted and none was named. Clients do not find it by its text.
+    #[error("etcdserver: permission not given")]
+    PermissionNotGiven,
+    /// What would leave nobody to look after users and roles, or a permission for no keys.
+    #[error("etcdserver: invalid auth management")]
+    InvalidAuthMgmt,
+    /// There must be a user `root` before authentication can be switched on.
+    #[error("etcdserver: root user does not exist")]
+    RootUserNotExist,
+    /// And it must have the role `root`.
+    #[error("etcdserver: root user does not have root role")]
+    RootRoleNotExist,
+    /// A user of this name exists.
+    #[error("etcdserver: user name already exists")]
+    UserAlreadyExist,
+    /// No user has this name.
+    #[error("etcdserver: user name not found")]
+    UserNotFound,
+    /// A role of this name exists.
+    #[error("etcdserver: role name already exists")]
+    RoleAlreadyExist,
+    /// No role has this name.
+    #[error("etcdserver: role name not found")]
+    RoleNotFound,
+    /// The role to be revoked is not granted.
+    #[error("etcdserver: role is not granted to the user")]
+    RoleNotGranted,
+    /// The permission to be revoked is not granted.
+    #[error("etcdserver: permission is not granted to the role")]
+    PermissionNotGranted,
+    /// A token was asked for, and nobody needs one.
+    #[error("etcdserver: authentication is not enabled")]
+    AuthNotEnabled,
     /// A learner serves serializable reads only.
     #[error("etcdserver: rpc not supported for learner")]
     NotSupportedForLearner,
@@ -182,6 +227,11 @@ impl Error {
             | Self::DuplicateKey
             | Self::InvalidSortOption
             | Self::RequestTooLarge
+            | Self::UserEmpty
+            | Self::RoleEmpty
+            | Self::AuthFailed
+            | Self::PermissionNotGiven
+            | Self::InvalidAuthMgmt
             | Self::AuthOldRevision => Code::InvalidArgument,
             Self::Compacted | Self::FutureRevision | Self::LeaseTtlTooLarge => Code::OutOfRange,
             Self::LeaseExists => Code::FailedPrecondition,
@@ -197,7 +247,16 @@ impl Error {
             | Self::LearnerNotReady
             | Self::TooManyLearners
             | Self::NotLeader
-            | Self::BadLeaderTransferee => Code::FailedPrecondition,
+            | Self::BadLeaderTransferee
+            | Self::RootUserNotExist
+            | Self::RootRoleNotExist
+            | Self::UserAlreadyExist
+            | Self::UserNotFound
+            | Self::RoleAlreadyExist
+            | Self::RoleNotFound
+            | Self::RoleNotGranted
+            | Self::PermissionNotGranted
+            | Self::AuthNotEnabled => Code::FailedPrecondition,
             Self::NoLeader
             | Self::LeaderChanged
             | Self::Stopped
@@ -210,7 +269,7 @@ impl Error {
             Self::Corrupt => Code::DataLoss,
             Self::Canceled => Code::Canceled,
             Self::DeadlineExceeded => Code::DeadlineExceeded,
-            Self::UnknownMethod | Self::NotPrimary => Code::Unknown,
+            Self::UnknownMethod | Self::NotPrimary | Self::NoPasswordUser => Code::Unknown,
         }
     }
 
@@ -218,14 +277,21 @@ impl Error {
     ///
     /// A client judges by the code, so each Unavailable counts, though etcd has some (such as `NoLeader`) that it
     /// gives before it proposes anything. `NoSpace` counts as well: the request that crosses the quota may be
-    /// applied on the members and still be answered with it.
+    /// applied on the members and still be answered with it. `NoPasswordUser` says by its text that it is a refusal.
     #[must_use]
     pub fn outcome_unknown(self) -> bool {
         self == Self::NoSpace
-            || matches!(
-                self.code(),
-                Code::Unavailable | Code::DeadlineExceeded | Code::Canceled | Code::Unknown
-            )
+            || self != Self::NoPasswordUser
+                && matches!(
+                    self.code(),
+                    Code::Unavailable | Code::DeadlineExceeded | Code::Canceled | Code::Unknown
+                )
+    }
+
+    /// Whether it says that the request lacks a token that the member takes: with another, it may be let pass.
+    #[must_use]
+    pub fn needs_token(self) -> bool {
+        matches!(self, Self::UserEmpty | Self::InvalidAuthToken | Self::AuthOldRevision)
     }
 }
 
@@ -241,6 +307,9 @@ mod tests {
             (Error::NoSpace, Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded"),
             (Error::LeaderChanged, Code::Unavailable, "etcdserver: leader changed"),
             (Error::DeadlineExceeded, Code::DeadlineExceeded, "context deadline exceeded"),
+            (Error::AuthOldRevision, Code::InvalidArgument, "etcdserver: revision of auth store is old"),
+            (Error::UserNotFound, Code::FailedPrecondition, "etcdserver: user name not found"),
+            (Error::InvalidAuthMgmt, Code::InvalidArgument, "etcdserver: invalid auth management"),
         ];
         for (error, code, text) in cases {
             assert_eq!((error.code(), error.to_string().as_str()), (code, text));

@@ -9,6 +9,7 @@ use vertebra_sim::schedule::Shape;
 use vertebra_sim::{Node, NodeId, System, Violation, World};
 
 use crate::client::Client;
+use crate::credentials::{Credentials, Passwords};
 use crate::inventory::Inventory;
 use crate::load::{Loads, SLOW_WATCH};
 use crate::member::Member;
@@ -17,7 +18,7 @@ use crate::observers::Observers;
 use crate::operator::Operator;
 use crate::options::Options;
 use crate::watcher::Watcher;
-use crate::workload::Workload;
+use crate::workload::{Workload, user_of};
 
 /// How long the cluster has to recover when all faults are healed: a supervisor's delay, some elections that fail,
 /// the members' and clients' timeouts, and then some.
@@ -36,6 +37,7 @@ pub struct Etcd {
     inventory: Rc<Inventory>,
     operator: Rc<Operator>,
     loads: Rc<Loads>,
+    passwords: Rc<Passwords>,
 }
 
 impl Etcd {
@@ -56,7 +58,8 @@ impl Etcd {
         for stream in self.streams_of(node.id()) {
             let (observer, options) = (self.observer(), Rc::clone(&self.options));
             let (loads, known) = (Rc::clone(&self.loads), client.known_revision());
-            let watcher = Watcher::new(node.clone(), observer, options, loads, stream, known);
+            let watcher =
+                Watcher::new(node.clone(), observer, options, loads, stream, known, client.credentials());
             node.spawn(watcher.run());
         }
     }
@@ -85,6 +88,7 @@ impl System for Etcd {
             ("leases", leases),
             ("lease checkpoints", leases && options.leases.checkpoint_interval.is_some()),
             ("watch", options.watch.streams > 0),
+            ("auth", options.auth.any()),
         ]
     }
 
@@ -95,9 +99,10 @@ impl System for Etcd {
     fn new(world: &World, options: Options) -> Self {
         let observers = Rc::new(Observers::new(Observer::new(world, &options)));
         let (options, inventory) = (Rc::new(options), Rc::new(Inventory::default()));
-        let operator =
-            Rc::new(Operator::new(Rc::clone(&options), Rc::clone(&observers), Rc::clone(&inventory)));
-        Self { options, observers, inventory, operator, loads: Rc::default() }
+        let (loads, passwords) = (Rc::default(), Rc::<Passwords>::default());
+        let (known, watched, written) = (Rc::clone(&options), Rc::clone(&observers), Rc::clone(&inventory));
+        let operator = Rc::new(Operator::new(known, watched, written, Rc::clone(&passwords)));
+        Self { options, observers, inventory, operator, loads, passwords }
     }
 
     async fn member(self: Rc<Self>, node: Node) -> Result<(), String> {
@@ -107,10 +112,20 @@ impl System for Etcd {
 
     async fn client(self: Rc<Self>, node: Node) {
         let endpoints = Workload::endpoints(node.id(), self.options.members);
-        let client = Client::new(node.clone(), self.observer(), endpoints, Rc::clone(&self.options));
+        let mut client = Client::new(node.clone(), self.observer(), endpoints, Rc::clone(&self.options));
+        if self.options.auth.any() {
+            let user = user_of(node.id(), &self.options);
+            client = client.with_credentials(Rc::new(Credentials::new(user, Rc::clone(&self.passwords))));
+        }
         self.watch(&node, &client);
-        Workload::new(node, client, &self.options, Rc::clone(&self.loads)).run().await;
+        let administrates = NodeId::Client(self.options.auth.administrator) == node.id();
+        let (loads, passwords) = (Rc::clone(&self.loads), Rc::clone(&self.passwords));
+        let mut workload = Workload::new(node, client, &self.options, loads, passwords);
+        workload.run().await;
         self.observers.client_answered();
+        if administrates {
+            workload.keep_auth_off().await;
+        }
     }
 
     async fn operator(self: Rc<Self>, node: Node) {

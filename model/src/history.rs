@@ -8,10 +8,11 @@ use std::fmt;
 
 use crate::api::request_op::Request as Op;
 use crate::api::{
-    CompactionRequest, DeleteRangeRequest, InternalRaftRequest, LeaseGrantRequest, LeaseKeepAliveRequest,
-    LeaseLeasesRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest, PutRequest, RangeRequest, RequestOp,
-    TxnRequest, compare,
+    AuthRequest, CompactionRequest, DeleteRangeRequest, InternalRaftRequest, LeaseGrantRequest,
+    LeaseKeepAliveRequest, LeaseLeasesRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest, PutRequest,
+    RangeRequest, RequestOp, TxnRequest, compare,
 };
+use crate::auth;
 use crate::error::Error;
 use crate::response::Response;
 
@@ -38,6 +39,8 @@ pub enum Request {
     LeaseTimeToLive(LeaseTimeToLiveRequest),
     /// A question which leases there are.
     LeaseLeases(LeaseLeasesRequest),
+    /// Something about users and roles.
+    Auth(AuthRequest),
 }
 
 impl Request {
@@ -55,6 +58,7 @@ impl Request {
             Self::LeaseKeepAlive(_) => "LeaseKeepAlive",
             Self::LeaseTimeToLive(_) => "LeaseTimeToLive",
             Self::LeaseLeases(_) => "LeaseLeases",
+            Self::Auth(request) => auth::kind(request),
         }
     }
 
@@ -72,7 +76,8 @@ impl Request {
             | Self::DeleteRange(_)
             | Self::Compact(_)
             | Self::LeaseGrant(_)
-            | Self::LeaseRevoke(_) => false,
+            | Self::LeaseRevoke(_)
+            | Self::Auth(_) => false,
             Self::Txn(txn) => reads(txn).all(|read| read.is_some()),
         }
     }
@@ -89,9 +94,16 @@ impl Request {
             | Self::DeleteRange(_)
             | Self::Compact(_)
             | Self::LeaseGrant(_)
-            | Self::LeaseRevoke(_) => false,
+            | Self::LeaseRevoke(_)
+            | Self::Auth(_) => false,
             Self::Txn(txn) => reads(txn).all(|read| read.is_some_and(|read| read.serializable)),
         }
+    }
+
+    /// Whether the client asks for a token. That goes through the log, and changes nothing in it.
+    #[must_use]
+    pub fn is_authentication(&self) -> bool {
+        matches!(self, Self::Auth(AuthRequest::Authenticate(_)))
     }
 
     /// The request as a member proposes it, without a header; `None` for what is not proposed.
@@ -108,20 +120,23 @@ impl Request {
             Self::Compact(compaction) => proposal.compaction = Some(*compaction),
             Self::LeaseGrant(grant) => proposal.lease_grant = Some(*grant),
             Self::LeaseRevoke(revoke) => proposal.lease_revoke = Some(*revoke),
+            Self::Auth(request) => proposal.auth = Some(request.clone()),
         }
         Some(proposal)
     }
 
     /// The request of which this is the proposal; none for what is no operation of a client.
     pub(crate) fn of_proposal(proposal: &InternalRaftRequest) -> Option<Self> {
-        let InternalRaftRequest { put, delete_range, txn, compaction, lease_grant, lease_revoke, .. } =
-            proposal;
+        let InternalRaftRequest {
+            put, delete_range, txn, compaction, lease_grant, lease_revoke, auth, ..
+        } = proposal;
         let put = put.clone().map(Self::Put);
         put.or_else(|| delete_range.clone().map(Self::DeleteRange))
             .or_else(|| txn.clone().map(Self::Txn))
             .or(compaction.map(Self::Compact))
             .or(lease_grant.map(Self::LeaseGrant))
             .or(lease_revoke.map(Self::LeaseRevoke))
+            .or_else(|| auth.as_ref().and_then(auth::asked_by).map(Self::Auth))
     }
 }
 
@@ -211,6 +226,7 @@ impl fmt::Display for Request {
             Self::LeaseKeepAlive(keep_alive) => write!(f, "LeaseKeepAlive {}", keep_alive.id),
             Self::LeaseTimeToLive(question) => write!(f, "LeaseTimeToLive {}", question.id),
             Self::LeaseLeases(_) => write!(f, "LeaseLeases"),
+            Self::Auth(request) => write!(f, "{}", auth::Shown(request)),
         }
     }
 }

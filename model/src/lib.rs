@@ -14,6 +14,7 @@
 //! | the write-ahead log | [`wal`] |
 //! | the database below the store | [`backend`] |
 //! | leases | [`lessor`] |
+//! | users, roles and what they may do | [`auth`] |
 //! | etcd's messages and errors | [`api`], [`error`], [`response`] |
 //! | what clients saw | [`history`], [`watch_history`] |
 //! | what the service should do, as naive as it can be said | [`specification`] |
@@ -21,9 +22,11 @@
 //! | bugs that can be switched on | [`Defect`] |
 
 pub mod api;
+pub mod auth;
 pub mod backend;
 mod client;
 pub mod cluster;
+mod credentials;
 mod defect;
 pub mod error;
 mod etcd;
@@ -53,6 +56,6 @@ mod workload;
 pub use defect::Defect;
 pub use error::Error;
 pub use etcd::Etcd;
-pub use options::{LeaseOptions, LeaseWeights, Options, Traffic, WatchOptions, Weights};
+pub use options::{AuthOptions, LeaseOptions, LeaseWeights, Options, Traffic, WatchOptions, Weights};
 pub use response::Response;
 pub use workload::Requests;

@@ -16,9 +16,10 @@ use vertebra_sim::{Instant, NodeId, Violation, World, record};
 use crate::api::{InternalRaftRequest, WatchCreateRequest, WatchResponse};
 use crate::cluster::{MemberId, Shown, machine};
 use crate::history::{History, OperationId, Outcome, Request};
-use crate::member::{Kv, member_id};
+use crate::member::{Kv, machine_number, member_id};
 use crate::options::{BACKEND_FILES, Options};
 use crate::oracle::agreement::Agreement;
+use crate::oracle::auth::{self, Sender, Senders};
 use crate::oracle::leases::{self, Bounds, Leases};
 use crate::oracle::linearizable_history::{self, Conclusion};
 use crate::oracle::linearizable_log::{self, Freshness, LogEntry, Witness};
@@ -27,6 +28,7 @@ use crate::oracle::revisions::{self, Revisions};
 use crate::oracle::{self, Replayed, commit_window, durability, serializable, soundness, watch};
 use crate::response::Response;
 use crate::watch_history::{WatchHistory, WatchNumber};
+use crate::wire::Token;
 
 pub(crate) use restored::Saved;
 
@@ -57,6 +59,7 @@ pub(crate) struct Observer {
     revisions: RefCell<Revisions>,
     agreement: RefCell<Agreement>,
     leases: RefCell<Leases>,
+    senders: RefCell<Senders>,
     election_timeout: Duration,
     request_timeout: Duration,
     /// When the faults were over.
@@ -121,6 +124,7 @@ impl Observer {
             watched: RefCell::new(vec![0; usize::from(options.watch.streams)]),
             told: Cell::new(0),
             leases: RefCell::default(),
+            senders: RefCell::default(),
             election_timeout: options.election_timeout(),
             request_timeout: options.request_timeout(),
             healed: Cell::new(None),
@@ -167,6 +171,26 @@ impl Observer {
         self.freshness.borrow_mut().invoked(operation);
         self.leases.borrow_mut().invoked(operation, request, self.world.now());
         operation
+    }
+
+    /// The client that has begun an operation is this user.
+    pub(crate) fn invoked_by(&self, operation: OperationId, user: String, token: Option<Token>) {
+        let token = token.map(|token| token.to_string());
+        self.senders.borrow_mut().invoked(operation, Sender { user, token });
+    }
+
+    /// The client that asks a member for a watch is this user.
+    pub(crate) fn watch_asked_by(
+        &self,
+        watch: WatchNumber,
+        user: String,
+        token: Option<Token>,
+        machine: NodeId,
+    ) {
+        let token = token.map(|token| token.to_string());
+        let view = usize::from(machine_number(machine)) - 1;
+        let index = self.before_log.get() + self.members.borrow()[view].applied;
+        self.senders.borrow_mut().watches(watch, Sender { user, token }, index);
     }
 
     pub(crate) fn returned(&self, operation: OperationId, outcome: &Outcome, applied_index: Option<u64>) {
@@ -570,7 +594,7 @@ impl Observer {
             ended: self.world.now(),
         };
         self.overrule(leases::check(history, witness, &self.leases.borrow(), &bounds))?;
-        let mut hashes = Vec::new();
+        let (mut hashes, mut auth_states) = (Vec::new(), Vec::new());
         for (number, view) in (1..).zip(self.members.borrow().iter()) {
             let takes_part = self.configuration.borrow().1.members().any(|member| member == view.id);
             let caught_up = takes_part && self.world.has_settled() && self.world.expected(member_id(number));
@@ -578,8 +602,11 @@ impl Observer {
                 self.overrule(durability::check(history, number, &**kv))?;
                 self.overrule(kv.check_attachments(number))?;
                 hashes.extend(kv.hash().map(|hash| (number, hash)));
+                auth_states.push((number, kv.auth_state()));
             }
         }
+        let (watches, senders) = (self.watches.borrow(), self.senders.borrow());
+        self.overrule(auth::check(history, witness, &watches, &senders, &auth_states))?;
         self.overrule(soundness::hashes(hashes))?;
         Ok(())
     }

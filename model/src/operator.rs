@@ -19,6 +19,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use vertebra_sim::{Node, NodeId, before, record};
 
+use crate::credentials::Passwords;
 use crate::inventory::{Inventory, Start};
 use crate::observer::Saved;
 use crate::observers::Observers;
@@ -115,6 +116,7 @@ struct Order {
 pub(crate) struct Operator {
     options: Rc<Options>,
     observers: Rc<Observers>,
+    passwords: Rc<Passwords>,
     inventory: Rc<Inventory>,
     /// The last snapshot that a member sent.
     saved: RefCell<Option<Rc<Saved>>>,
@@ -127,12 +129,18 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
-    pub(crate) fn new(options: Rc<Options>, observers: Rc<Observers>, inventory: Rc<Inventory>) -> Self {
+    pub(crate) fn new(
+        options: Rc<Options>,
+        observers: Rc<Observers>,
+        inventory: Rc<Inventory>,
+        passwords: Rc<Passwords>,
+    ) -> Self {
         Self {
             options,
             observers,
             inventory,
             saved: RefCell::default(),
+            passwords,
             orders: RefCell::default(),
             called: Notify::new(),
             repairs: Cell::new(false),
@@ -166,7 +174,7 @@ impl Operator {
 
     /// Works until the run ends.
     pub(crate) async fn run(self: Rc<Self>, node: Node) {
-        let mut calls = Calls::new(node.clone(), Rc::clone(&self.options));
+        let mut calls = Calls::new(node.clone(), Rc::clone(&self.options), Rc::clone(&self.passwords));
         loop {
             let order = self.orders.borrow_mut().pop_front();
             if let Some(Order { operation, targets }) = order {
@@ -245,6 +253,7 @@ impl Operator {
             None => self.save(calls, targets).await?,
         };
         restore::restore(calls, &self.inventory, &self.observers, &saved, bump);
+        self.passwords.restore();
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Each seed draws its own, so that small limits, at which the bugs were, occur as often as the defaults.
 
+mod auth;
 mod leases;
 mod watch;
 
@@ -20,6 +21,7 @@ use crate::operator::{OPERATIONS, RARE_OPERATIONS, SPARE_OPERATIONS};
 use crate::syncs::{SkippedSyncs, Sync};
 use crate::{oracle, wire};
 
+pub use auth::AuthOptions;
 pub use leases::{LeaseOptions, LeaseWeights};
 pub use watch::WatchOptions;
 
@@ -118,6 +120,9 @@ pub struct Options {
     /// What the lessors do.
     #[serde(default)]
     pub leases: LeaseOptions,
+    /// Users and roles.
+    #[serde(default, skip_serializing_if = "AuthOptions::is_default")]
+    pub auth: AuthOptions,
     /// What the clients do.
     pub traffic: Traffic,
     /// Which of their operations clients perform; those of a client that is not named, all.
@@ -189,11 +194,12 @@ impl Options {
         let never = Duration::ZERO;
         let mut compaction = streams.stream("options/compaction", 0);
         let millis = Duration::from_millis;
+        let (members, clients) = (*size.weighted(&[(2, 1), (7, 3), (1, 5)]), size.between(3, 8) as u16);
         Self {
             spares: *membership.weighted(&[(3, 0), (4, 1), (3, 2)]),
             strict_reconfiguration: !membership.chance(250_000),
-            members: *size.weighted(&[(2, 1), (7, 3), (1, 5)]),
-            clients: size.between(3, 8) as u16,
+            members,
+            clients,
             defects: Vec::new(),
             without_oracles: Vec::new(),
             without_sync: Vec::new(),
@@ -242,6 +248,7 @@ impl Options {
                 true => backlog_max(),
                 false => limits.magnitude(1, 64),
             },
+            auth: AuthOptions::draw(streams, clients),
             traffic: Traffic::draw(streams),
             operations: Operations::default(),
         }
@@ -280,6 +287,7 @@ impl Options {
             request_bytes_max: request_bytes_max(),
             txn_ops_max: txn_ops_max(),
             backlog_max: backlog_max(),
+            auth: AuthOptions::default(),
             traffic: Traffic {
                 request_timeout: millis(1_000),
                 think_time_max: millis(250),
@@ -335,6 +343,7 @@ impl Options {
         }
         self.watch.check()?;
         self.leases.check()?;
+        self.auth.check(self.clients)?;
         if self.request_bytes_max < 4 << 10 {
             return refuse("request_bytes_max: it must be at least 4,096");
         }

@@ -4,6 +4,7 @@
 //! nothing else.
 
 use crate::api;
+use crate::auth::AuthResponse;
 
 /// The response to a request.
 ///
@@ -32,6 +33,8 @@ pub enum Response {
     LeaseTimeToLive(api::LeaseTimeToLiveResponse),
     /// To the question which leases there are.
     LeaseLeases(api::LeaseLeasesResponse),
+    /// To what is about users and roles.
+    Auth(AuthResponse),
 }
 
 impl Response {
@@ -56,6 +59,7 @@ impl Response {
             Self::LeaseKeepAlive(response) => response.header,
             Self::LeaseTimeToLive(response) => response.header,
             Self::LeaseLeases(response) => response.header,
+            Self::Auth(response) => response.header(),
         }
     }
 
@@ -73,6 +77,7 @@ impl Response {
             Self::LeaseKeepAlive(response) => &mut response.header,
             Self::LeaseTimeToLive(response) => &mut response.header,
             Self::LeaseLeases(response) => &mut response.header,
+            Self::Auth(response) => response.header_mut(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What etcd's KV and Lease services are, as short and as naive as it can be said.
+//! What etcd's KV and Lease services are, as short and as naive as it can be said; `auth` says who may use them.
 //!
 //! The oracles compare the members with it, so it shares no code with their store: it has the messages, the
 //! responses and the errors in common, and no more. Where the store has an index of revisions, generations and
@@ -8,6 +8,8 @@
 //! A request is taken as one that a server let pass: what its gRPC layer refuses never gets here. Time is not known:
 //! that a lease has expired is somebody's request to revoke it. A compaction takes nothing away here: it says which
 //! revisions can no more be asked for.
+
+mod auth;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -25,6 +27,8 @@ use crate::api::{
 use crate::error::Error;
 use crate::response::Response;
 
+pub use auth::Auth;
+
 /// What etcd says before the first compaction.
 const NEVER_COMPACTED: i64 = -1;
 
@@ -36,6 +40,8 @@ pub struct Specification {
     /// The oldest revision that can be asked for; -1 before the first compaction.
     compacted: i64,
     leases: Leases,
+    /// Once there was anything to do with users and roles.
+    auth: Option<Box<Auth>>,
 }
 
 /// The leases that there are.
@@ -71,7 +77,13 @@ impl Specification {
     /// An empty store, at revision 1, which takes every lease as given.
     #[must_use]
     pub fn new() -> Self {
-        Self { keys: BTreeMap::new(), revision: 1, compacted: NEVER_COMPACTED, leases: Leases::Any }
+        Self {
+            keys: BTreeMap::new(),
+            revision: 1,
+            compacted: NEVER_COMPACTED,
+            leases: Leases::Any,
+            auth: None,
+        }
     }
 
     /// An empty store, at revision 1, and no leases. Those that are granted live for at least `ttl_min` seconds.
@@ -91,7 +103,7 @@ impl Specification {
     /// # Errors
     ///
     /// `KeyNotFound`, `FutureRevision`, `Compacted`, `InvalidSortOption`, `UnknownMethod`; `LeaseNotFound`,
-    /// `LeaseExists`, `LeaseTtlTooLarge`. Nothing changes then.
+    /// `LeaseExists`, `LeaseTtlTooLarge`; those of users and roles. Nothing changes then.
     pub fn apply(&mut self, request: &InternalRaftRequest) -> Result<Response, Error> {
         self.apply_and_tell(request, &mut Vec::new())
     }
@@ -106,6 +118,15 @@ impl Specification {
         request: &InternalRaftRequest,
         changed: &mut Vec<Bytes>,
     ) -> Result<Response, Error> {
+        if let Some(asked) = &request.auth {
+            let auth = self.auth.get_or_insert_default();
+            let mut response = auth.apply(asked, request.header.as_ref())?;
+            *response.header_mut() = header(self.revision);
+            return Ok(Response::Auth(response));
+        }
+        if let Some(auth) = &self.auth {
+            auth.check(request, &|lease| self.keys_of(lease))?;
+        }
         if let Some(compaction) = &request.compaction {
             return self.compact(compaction.revision);
         }
@@ -218,6 +239,18 @@ impl Specification {
             Leases::Granted { ttls, .. } => Some(ttls.keys().copied()),
         };
         ttls.into_iter().flatten()
+    }
+
+    /// The keys that are attached to a lease.
+    pub(crate) fn keys_of(&self, lease: i64) -> Vec<Bytes> {
+        let has_it = |values: &&Vec<(i64, Option<KeyValue>)>| matches!(values.last(), Some((_, Some(kv))) if kv.lease == lease);
+        self.keys.iter().filter(|(_, values)| has_it(values)).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Users and roles, once there was anything to do with them.
+    #[must_use]
+    pub fn auth(&self) -> Option<&Auth> {
+        self.auth.as_deref()
     }
 
     fn check_lease(&self, put: &PutRequest) -> Result<(), Error> {

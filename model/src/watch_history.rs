@@ -65,3 +65,11 @@ impl WatchHistory {
         &self.watches
     }
 }
+
+impl std::ops::Index<WatchNumber> for WatchHistory {
+    type Output = Watched;
+
+    fn index(&self, number: WatchNumber) -> &Watched {
+        &self.watches[number.0 as usize]
+    }
+}

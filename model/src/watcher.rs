@@ -24,11 +24,12 @@ use vertebra_sim::{Node, NodeId, Sleep, record, sometimes};
 
 use crate::api::watch_request::RequestUnion;
 use crate::api::{WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse};
+use crate::credentials::Credentials;
 use crate::load::Loads;
 use crate::observer::Observer;
 use crate::options::Options;
 use crate::watch_history::WatchNumber;
-use crate::wire::{WATCH_PORT, WatchDown, WatchUp};
+use crate::wire::{Token, WATCH_PORT, WatchDown, WatchUp};
 use plan::Action;
 
 /// What a client waits before it opens another stream.
@@ -62,6 +63,7 @@ pub(crate) struct Watcher {
     slow: bool,
     wanted: Vec<Wanted>,
     known_revision: Rc<Cell<i64>>,
+    credentials: Option<Rc<Credentials>>,
     /// The last name that it gave to a watch.
     named: i64,
     /// How far all of its watches had come when it last looked, in the end, and how often it asked since.
@@ -79,6 +81,7 @@ struct Wanted {
 /// A stream.
 struct Session {
     connection: Connection<WatchUp, WatchDown>,
+    token: Option<Token>,
     /// The watches that were asked for, in that order. Responses to creations come in it too.
     open: Vec<Open>,
     creating: VecDeque<usize>,
@@ -108,6 +111,7 @@ impl Watcher {
         loads: Rc<Loads>,
         number: u16,
         known_revision: Rc<Cell<i64>>,
+        credentials: Option<Rc<Credentials>>,
     ) -> Self {
         let mut draws = node.stream(&format!("watcher/{number}"));
         let members = u64::from(options.members);
@@ -129,6 +133,7 @@ impl Watcher {
             slow: can_be_slow,
             wanted: Vec::new(),
             known_revision,
+            credentials,
             named: NAMES_FROM,
             seen: 0,
             asks: 0,
@@ -147,6 +152,7 @@ impl Watcher {
             if let Ok(connection) = self.node.connect(self.endpoints[self.endpoint], WATCH_PORT).await {
                 let session = Session {
                     connection,
+                    token: self.credentials.as_ref().and_then(|credentials| credentials.token()),
                     open: Vec::new(),
                     creating: VecDeque::new(),
                     asked: false,
@@ -186,6 +192,9 @@ impl Watcher {
 
     /// Follows a stream until it breaks or is given up.
     async fn follow(&mut self, mut session: Session) -> Result<(), Disconnected> {
+        if let Some(token) = &session.token {
+            session.connection.send(WatchUp::Token(Rc::clone(token)))?;
+        }
         for place in 0..self.wanted.len() {
             self.begin(&mut session, place)?;
         }
@@ -263,6 +272,10 @@ impl Watcher {
         wanted: Option<usize>,
     ) -> Result<(), Disconnected> {
         let watch = self.observer.watch_asked(request.clone(), is_duplicate);
+        if let Some(credentials) = &self.credentials {
+            let (token, member) = (session.token.clone(), self.endpoints[self.endpoint]);
+            self.observer.watch_asked_by(watch, credentials.user(), token, member);
+        }
         session.creating.push_back(session.open.len());
         let start = request.start_revision;
         session.open.push(Open { watch, id: None, start, wanted, created_at: 0 });
@@ -289,6 +302,14 @@ impl Watcher {
             self.observer.watch_heard(session.open[place].watch, response.clone());
             if !response.canceled {
                 self.hear_created(&mut session.open[place], response.watch_id, revision);
+            } else if session.open[place].wanted.is_some() {
+                // It may not: maybe it may later, or with another token.
+                sometimes!(
+                    self.node,
+                    "a watch is refused, for its user may not",
+                    when = |run| run.has("auth")
+                );
+                return Err(Disconnected);
             }
             return Ok(());
         }

@@ -8,6 +8,7 @@ mod watch;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::rc::Rc;
 
 use bytes::Bytes;
 use protobuf::Message as _;
@@ -15,6 +16,7 @@ use raft::eraftpb::{Message, MessageType};
 
 use vertebra_sim::network;
 
+use crate::api::InternalRaftRequest;
 use crate::cluster::Shown;
 use crate::error::Error;
 use crate::history::{OperationId, Request};
@@ -361,6 +363,9 @@ impl fmt::Display for LeaseAnswer {
     }
 }
 
+/// What a member gives to who has authenticated.
+pub type Token = Rc<str>;
+
 /// What a client asks a member.
 #[derive(Clone, Debug)]
 pub struct ClientRequest {
@@ -370,6 +375,8 @@ pub struct ClientRequest {
     pub operation: OperationId,
     /// The request.
     pub request: Request,
+    /// By which the member knows who asks (gRPC's metadata).
+    pub token: Option<Token>,
 }
 
 impl ClientRequest {
@@ -387,12 +394,18 @@ impl ClientRequest {
             Request::LeaseKeepAlive(request) => pass_through_bytes(request),
             Request::LeaseTimeToLive(request) => pass_through_bytes(request),
             Request::LeaseLeases(request) => pass_through_bytes(request),
+            Request::Auth(request) => {
+                let mut proposal =
+                    InternalRaftRequest { auth: Some(request.clone()), ..InternalRaftRequest::default() };
+                pass_through_bytes(&mut proposal);
+                *request = proposal.auth.expect("a request that was encoded");
+            }
         }
         self
     }
 }
 
-fn pass_through_bytes<M: prost::Message + Default>(message: &mut M) {
+pub(crate) fn pass_through_bytes<M: prost::Message + Default>(message: &mut M) {
     *message = M::decode(&message.encode_to_vec()[..]).expect("an encoded message can be decoded");
 }
 
@@ -410,6 +423,13 @@ impl Hash for ClientRequest {
             Request::LeaseKeepAlive(request) => hash_message(18, request, state),
             Request::LeaseTimeToLive(request) => hash_message(19, request, state),
             Request::LeaseLeases(request) => hash_message(21, request, state),
+            Request::Auth(request) => {
+                let proposal = InternalRaftRequest { auth: Some(request.clone()), ..Default::default() };
+                hash_message(22, &proposal, state);
+            }
+        }
+        if let Some(token) = &self.token {
+            token.hash(state);
         }
     }
 }
@@ -466,6 +486,7 @@ fn hash_response<H: Hasher>(response: &Response, state: &mut H) {
         Response::LeaseCheckpoint(response) => hash_message(20, response, state),
         Response::LeaseTimeToLive(response) => hash_message(19, response, state),
         Response::LeaseLeases(response) => hash_message(21, response, state),
+        Response::Auth(response) => response.encode().hash(state),
     }
 }
 
@@ -485,6 +506,7 @@ impl ClientReply {
             Ok(Response::LeaseKeepAlive(response)) => pass_through_bytes(response),
             Ok(Response::LeaseTimeToLive(response)) => pass_through_bytes(response),
             Ok(Response::LeaseLeases(response)) => pass_through_bytes(response),
+            Ok(Response::Auth(response)) => response.pass_through_bytes(),
             Err(_) => {}
         }
         self

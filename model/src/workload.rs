@@ -3,6 +3,7 @@
 //! Every put carries a value of its own, so that each can be told wherever it is seen. After an operation with an
 //! unknown outcome a client reads everything, which keeps such operations from following one upon another.
 
+mod auth;
 mod leases;
 
 use std::rc::Rc;
@@ -15,15 +16,21 @@ use vertebra_sim::{Node, NodeId};
 
 use crate::api::compare::{CompareResult, CompareTarget, TargetUnion};
 use crate::api::{
-    CompactionRequest, Compare, DeleteRangeRequest, KeyValue, LeaseLeasesRequest, PutRequest, RangeRequest,
-    RequestOp, TxnRequest, request_op,
+    AuthDisableRequest, AuthRequest, CompactionRequest, Compare, DeleteRangeRequest, KeyValue,
+    LeaseLeasesRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, request_op,
 };
 use crate::client::Client;
+use crate::credentials::Passwords;
 use crate::history::{Outcome, Request};
 use crate::load::{Load, Loads};
 use crate::options::{Options, Traffic};
 use crate::response::Response;
+use auth::Auth;
+pub(crate) use auth::user_of;
 use leases::Leases;
+
+/// How often the administrator looks, in the end, whether anybody is asked who it is.
+const LOOK_AFTER_AUTH: Duration = Duration::from_millis(500);
 
 /// Operations in a transaction of several.
 const MULTI_OP_TXN_OPS: usize = 4;
@@ -37,6 +44,8 @@ pub(crate) struct Workload {
     only: Option<Numbers>,
     loads: Rc<Loads>,
     limits: Limits,
+    /// What it does with users and roles, if there are any.
+    auth: Option<Auth>,
 }
 
 /// The limits of the members that some requests go up to.
@@ -93,14 +102,24 @@ enum Kind {
 }
 
 impl Workload {
-    pub(crate) fn new(node: Node, client: Client, options: &Options, loads: Rc<Loads>) -> Self {
+    pub(crate) fn new(
+        node: Node,
+        client: Client,
+        options: &Options,
+        loads: Rc<Loads>,
+        passwords: Rc<Passwords>,
+    ) -> Self {
         let mut requests = Requests::new(node.id(), options.traffic.clone(), node.stream("workload"));
         requests.load_stream = node.stream("workload/load");
         requests.incarnation = node.incarnation();
         let Options { request_bytes_max, txn_ops_max, .. } = *options;
         let limits = Limits { request_bytes_max, txn_ops_max };
         let only = options.operations.only(node.id()).cloned();
-        Self { node, client, requests, only, loads, limits }
+        let auth = options.auth.any().then(|| {
+            let stream = node.stream("workload/auth");
+            Auth::new(node.id(), options, stream, passwords)
+        });
+        Self { node, client, requests, only, loads, limits, auth }
     }
 
     /// The members that a client talks to. Most are bound to one, as in etcd's robustness tests: what a member tells
@@ -113,7 +132,7 @@ impl Workload {
     }
 
     /// Works until the faults are over, and then until the cluster has answered once more.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(&mut self) {
         loop {
             let rest = self.requests.think_time();
             if self.load().is_none() {
@@ -124,7 +143,9 @@ impl Workload {
             }
             let request = match self.load() {
                 None => {
-                    let (number, request) = (self.node.draw_operation(), self.requests.draw());
+                    let number = self.node.draw_operation();
+                    let auth = self.auth.as_mut().and_then(Auth::draw);
+                    let request = auth.map_or_else(|| self.requests.draw(), Request::Auth);
                     if let Some(only) = &self.only {
                         if !only.contains(number) {
                             continue;
@@ -156,6 +177,9 @@ impl Workload {
                     self.requests.draw_for(load, self.limits)
                 }
             };
+            if self.auth.is_some() {
+                self.client.authenticate().await;
+            }
             if self.call(request).await.is_none() {
                 self.call(list(0)).await;
             }
@@ -167,6 +191,27 @@ impl Workload {
             if self.succeeds(put).await && self.succeeds(list(0)).await {
                 return;
             }
+            if self.auth.is_some() {
+                self.switch_auth_off().await;
+            }
+        }
+    }
+
+    /// Sees to it that nobody is asked who it is, also by what was under way and comes late.
+    pub(crate) async fn keep_auth_off(mut self) {
+        while self.auth.is_some() {
+            self.switch_auth_off().await;
+            self.node.sleep(LOOK_AFTER_AUTH).await;
+        }
+    }
+
+    async fn switch_auth_off(&mut self) {
+        let Some(credentials) = self.client.credentials() else { return };
+        let disable = || Request::Auth(AuthRequest::AuthDisable(Box::new(AuthDisableRequest {})));
+        if let Outcome::Failed(_) = self.client.call(disable()).await {
+            credentials.become_root();
+            self.client.authenticate().await;
+            self.client.call(disable()).await;
         }
     }
 
@@ -182,7 +227,15 @@ impl Workload {
     /// Sends a request; nothing when its outcome is unknown.
     async fn call(&mut self, request: Request) -> Option<()> {
         let granted = leases::granted(&request);
-        match self.client.call(request).await {
+        let auth = match &request {
+            Request::Auth(request) => Some(request.clone()),
+            _ => None,
+        };
+        let outcome = self.client.call(request).await;
+        if let (Some(auth), Some(request)) = (&mut self.auth, &auth) {
+            auth.learn(request, &outcome);
+        }
+        match outcome {
             Outcome::Ok(response) => {
                 self.requests.learn(response);
                 Some(())

@@ -325,7 +325,7 @@ impl Cluster {
         let this = &mut self.members[member];
         this.next_request += 1;
         let id = (member as u64 + 1) << 48 | this.next_request;
-        proposal.header = Some(RequestHeader { id });
+        proposal.header = Some(RequestHeader { id, ..RequestHeader::default() });
         this.waiting.insert(id, asked);
         self.propose(member, proposal.encode_to_vec());
     }
@@ -559,7 +559,7 @@ impl Cluster {
             let request = InternalRaftRequest::decode(&entry.data[..]).expect("what was encoded");
             let result = this.store.apply(&mut this.buckets, &mut AnyLease, &request);
             this.store.publish();
-            if let Some(asked) = this.waiting.remove(&request.header.map_or(0, |header| header.id)) {
+            if let Some(asked) = this.waiting.remove(&request.header.as_ref().map_or(0, |header| header.id)) {
                 self.reply(member, asked, result);
             }
         }

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use vertebra_model::{LeaseOptions, LeaseWeights, Options, Traffic, WatchOptions, Weights};
+use vertebra_model::{AuthOptions, LeaseOptions, LeaseWeights, Options, Traffic, WatchOptions, Weights};
 use vertebra_sim::schedule::{DamageMax, Disk, Link, Network, Operations, Schedule};
 use vertebra_sim::time::text;
 
@@ -214,6 +214,7 @@ fn options() -> Options {
         message_bytes_max: 1 << 20,
         messages_inflight_max: 512,
         leases: LeaseOptions::default(),
+        auth: AuthOptions::default(),
         request_bytes_max: 3 << 19,
         txn_ops_max: 128,
         backlog_max: 5_000,

@@ -117,8 +117,8 @@ impl ApplyLoop {
         member.observer.applies(entry, || request.clone());
         let answer = match &request {
             Some(request) => {
-                let id = request.header.map_or(0, |header| header.id);
-                self.execute(request).await?.map(|result| (id, result))
+                let id = request.header.as_ref().map_or(0, |header| header.id);
+                self.execute(entry.index, request).await?.map(|result| (id, result))
             }
             None => {
                 if entry.data.is_empty() && !changes_configuration(entry) {
@@ -152,6 +152,7 @@ impl ApplyLoop {
     /// Lets the part of the member that a request is for execute it. There is no answer where nobody waits for one.
     async fn execute(
         &self,
+        index: u64,
         request: &InternalRaftRequest,
     ) -> Result<Option<Result<Response, Error>>, BackendError> {
         let kv = &self.member.kv;
@@ -163,9 +164,15 @@ impl ApplyLoop {
             }
             return Ok(None);
         }
+        if let Some(auth) = &request.auth {
+            return kv.apply_auth(index, request, auth).await.map(Some);
+        }
         // As in etcd: reads, which do not come here, are answered still.
         if kv.alarms().any(AlarmType::Corrupt) {
             return Ok(Some(Err(Error::Corrupt)));
+        }
+        if let Err(error) = kv.check_auth(request) {
+            return Ok(Some(Err(error)));
         }
         match request.compaction {
             Some(compaction) => kv.compact(&self.member, compaction).await.map(Some),

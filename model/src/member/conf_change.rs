@@ -118,7 +118,7 @@ pub(super) async fn apply_published(
     member.membership.borrow_mut().publish(member_id);
     save(member).await?;
     record!(member.node, "cluster", "member {} is published", Shown(member_id));
-    member.answer(request.header.map_or(0, |header| header.id), Ok(()));
+    member.answer(request.header.as_ref().map_or(0, |header| header.id), Ok(()));
     Ok(true)
 }
 
@@ -128,7 +128,7 @@ pub(super) async fn publish(member: Rc<Member>) {
     loop {
         let id = member.next_request_id();
         let request = InternalRaftRequest {
-            header: Some(RequestHeader { id }),
+            header: Some(RequestHeader { id, ..RequestHeader::default() }),
             cluster_member_attr_set: Some(ClusterMemberAttrSetRequest { member_id: member.id }),
             ..InternalRaftRequest::default()
         };

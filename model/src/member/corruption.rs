@@ -72,7 +72,7 @@ impl Member {
             member_id: id,
             alarm: AlarmType::Corrupt.into(),
         };
-        let header = Some(RequestHeader { id: self.next_request_id() });
+        let header = Some(RequestHeader { id: self.next_request_id(), ..RequestHeader::default() });
         let request = InternalRaftRequest { header, alarm: Some(alarm), ..Default::default() };
         let _ = self.raft.send(Input::Propose(Proposal::Request(request.encode_to_vec())));
     }

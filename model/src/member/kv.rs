@@ -1,5 +1,6 @@
-//! The store of a member on its backend. Its leases are in `leases`.
+//! The store of a member on its backend. Its leases are in `leases`, its users and roles in `auth`.
 
+mod auth;
 mod leases;
 
 use std::cell::{Cell, RefCell};
@@ -15,6 +16,7 @@ use super::compaction::{Compactions, Job};
 use super::consistent_index::{self, ConsistentIndex};
 use super::watches::{Held, Watches};
 use crate::api::{Event, InternalRaftRequest, KeyValue};
+use crate::auth::{AuthStore, Tokens};
 use crate::backend::{Backend, BackendError, BatchTx, Limits, ReadTx};
 use crate::defect::Defect;
 use crate::error::Error;
@@ -46,6 +48,9 @@ pub(crate) struct Kv {
     /// Wakes those who wait for a lease to be granted or revoked, or for this member to become the primary or to be it
     /// no more.
     leases_changed: Notify,
+    auth: RefCell<AuthStore>,
+    tokens: RefCell<Tokens>,
+    defects: AuthDefects,
     /// Index of the last entry whose changes readers see.
     visible: Cell<u64>,
     compactions: Compactions,
@@ -53,6 +58,12 @@ pub(crate) struct Kv {
     alarms: Alarms,
     /// Ends the commits of the backend at intervals.
     closing: RefCell<Option<oneshot::Sender<()>>>,
+}
+
+/// The bugs that are switched on, of those in what is done with users and roles.
+struct AuthDefects {
+    stale_permissions: bool,
+    without_index: bool,
 }
 
 /// What commits need to know.
@@ -77,12 +88,19 @@ impl Kv {
             state,
             lessor: RefCell::new(Lessor::new(leases::terms(options))),
             leases_changed: Notify::new(),
+            auth: RefCell::default(),
+            tokens: RefCell::new(Tokens::new(options.auth.token_ttl)),
+            defects: AuthDefects {
+                stale_permissions: options.has(Defect::StalePermissions),
+                without_index: options.has(Defect::AuthWithoutIndex),
+            },
             compactions: Compactions::default(),
             watches: Watches::new(options),
             alarms: Alarms::default(),
             closing: RefCell::default(),
         };
         kv.recover_leases(leases);
+        kv.recover_auth(false);
         kv.attach();
         kv.alarms.restore(&kv.backend().read());
         kv.resume(unfinished);
@@ -104,6 +122,13 @@ impl Kv {
         self.visible.set(self.state.index.get());
         *self.backend.borrow_mut() = backend;
         self.recover_leases(leases);
+        self.recover_auth(true);
+        sometimes!(
+            self.node,
+            "users and roles come with a snapshot",
+            self.auth().size() > 0,
+            when = |run| run.has("auth") && run.members > 1
+        );
         let attached = self.lessor.borrow().attached();
         sometimes!(
             self.node,
@@ -244,6 +269,14 @@ impl Kv {
         Ok(result)
     }
 
+    /// The same, as if it were of no entry.
+    async fn write_without_index<T>(&self, write: impl FnOnce(&mut BatchTx) -> T) -> Result<T, BackendError> {
+        let mut tx = self.backend().lock().await;
+        let result = write(&mut tx);
+        tx.unlock().await?;
+        Ok(result)
+    }
+
     /// Lets readers see what was written.
     pub(super) fn publish(&self) {
         self.state.store.borrow_mut().publish();
@@ -293,9 +326,10 @@ impl Kv {
         self.state.store.borrow().revision()
     }
 
-    /// A hash of everything that was applied, and of the leases that came of it.
+    /// A hash of everything that was applied, and of the leases, users and roles that came of it.
     pub(crate) fn state_hash(&self) -> u64 {
-        self.state.store.borrow().state_hash() ^ self.lessor.borrow().hash().rotate_left(32)
+        let leases = self.lessor.borrow().hash().rotate_left(32);
+        self.state.store.borrow().state_hash() ^ leases ^ self.auth.borrow().hash()
     }
 }
 

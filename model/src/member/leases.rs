@@ -16,6 +16,7 @@ use futures_util::stream::FuturesUnordered;
 use vertebra_sim::network::Connection;
 use vertebra_sim::{NodeId, before, record, sometimes};
 
+use super::server::Origin;
 use super::{Member, member_id};
 use crate::api::{
     InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest, LeaseGrantRequest, LeaseKeepAliveResponse,
@@ -24,7 +25,6 @@ use crate::api::{
 };
 use crate::error::Error;
 use crate::failpoints;
-use crate::history::OperationId;
 use crate::lessor::{Lease, Renewal};
 use crate::response::Response;
 use crate::wire::{LEASE_PORT, LeaseAnswer, LeaseQuestion};
@@ -47,17 +47,20 @@ const RETRY: Duration = Duration::from_millis(50);
 impl Member {
     pub(super) async fn lease_grant(
         &self,
-        operation: OperationId,
+        origin: &Origin,
         mut grant: LeaseGrantRequest,
     ) -> Result<Response, Error> {
+        self.require_caller(origin.token.as_ref()).await?;
         while grant.id == 0 {
             grant.id = (self.next_request_id() & i64::MAX.unsigned_abs()) as i64;
         }
         let lease_grant = Some(grant);
-        self.propose(operation, InternalRaftRequest { lease_grant, ..Default::default() }).await
+        self.propose(origin, InternalRaftRequest { lease_grant, ..Default::default() }).await
     }
 
-    pub(super) async fn lease_keep_alive(&self, id: i64) -> Result<Response, Error> {
+    pub(super) async fn lease_keep_alive(&self, origin: &Origin, id: i64) -> Result<Response, Error> {
+        let caller = self.require_caller(origin.token.as_ref()).await?;
+        self.kv.auth().check_lease(&caller, &self.kv.lessor(), id)?;
         // From before the lease is renewed: what the header tells must not be from after its end.
         let header = Some(ResponseHeader { revision: self.kv.revision(), ..ResponseHeader::default() });
         let kept = |ttl| Ok(Response::LeaseKeepAlive(LeaseKeepAliveResponse { header, id, ttl }));
@@ -76,9 +79,14 @@ impl Member {
 
     pub(super) async fn lease_time_to_live(
         &self,
+        origin: &Origin,
         question: LeaseTimeToLiveRequest,
     ) -> Result<Response, Error> {
         let LeaseTimeToLiveRequest { id, keys } = question;
+        let caller = self.require_caller(origin.token.as_ref()).await?;
+        if keys {
+            self.kv.auth().check_lease_read(&caller, &self.kv.lessor(), id)?;
+        }
         let answer = match self.is_leader() {
             true => {
                 self.catch_up().await?;
@@ -88,6 +96,11 @@ impl Member {
             false => self.ask_leader(LeaseQuestion::TimeToLive { id, keys }).await?,
         };
         let header = Some(ResponseHeader { revision: self.kv.revision(), ..ResponseHeader::default() });
+        // What keys it has was another member's to tell, or the log moved on.
+        let auth = self.kv.auth();
+        if keys && auth.is_enabled() && caller.revision != auth.revision() {
+            return Err(Error::AuthOldRevision);
+        }
         let response = match answer {
             LeaseAnswer::Lives { ttl, granted_ttl, keys } => {
                 LeaseTimeToLiveResponse { header, id, ttl, granted_ttl, keys }
@@ -100,13 +113,18 @@ impl Member {
 
     /// Which leases there are, as far as this member has applied the log; those that expire first come first where it is
     /// the primary.
-    pub(super) fn lease_leases(&self) -> Response {
+    pub(super) async fn lease_leases(&self, origin: &Origin) -> Result<Response, Error> {
+        let caller = self.require_caller(origin.token.as_ref()).await?;
         let lessor = self.kv.lessor();
+        let (auth, all) = (self.kv.auth(), lessor.leases());
+        if auth.is_enabled() {
+            all.map(|(id, _)| id).try_for_each(|id| auth.check_lease_read(&caller, &lessor, id))?;
+        }
         let mut leases: Vec<_> = lessor.leases().map(|(id, lease)| (lease.expiry(), id)).collect();
         leases.sort_unstable();
         let leases = leases.into_iter().map(|(_, id)| LeaseStatus { id }).collect();
         let header = Some(ResponseHeader { revision: self.kv.revision(), ..ResponseHeader::default() });
-        Response::LeaseLeases(LeaseLeasesResponse { header, leases })
+        Ok(Response::LeaseLeases(LeaseLeasesResponse { header, leases }))
     }
 
     /// Waits until everything is applied that is known to be committed.

@@ -21,10 +21,12 @@
 //! | `leases` | answers clients and other members about leases; as the leader, lets leases expire |
 //! | `peers` | passes proposals on to the leader, sends and receives snapshots |
 //! | `cluster_service` | answers operators: who the members are, and changes of that |
+//! | `auth` | no task: who asks, and whether they may |
 //! | `conf_change` | such a change from its proposal to its application; publishes the member once it has started |
 
 mod alarms;
 mod apply_loop;
+mod auth;
 mod bootstrap;
 mod cluster_service;
 mod compaction;
@@ -47,11 +49,12 @@ mod snapshots;
 mod watch_server;
 mod watches;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use tokio::sync::{Mutex, Notify, oneshot};
+use vertebra_sim::random::Stream;
 use vertebra_sim::{Node, NodeId, record, sometimes};
 
 pub(crate) use self::consistent_index::index_of;
@@ -92,6 +95,8 @@ pub(crate) struct Member {
     /// Who waits for the result of a proposal, by its identifier.
     waiting: RefCell<BTreeMap<u64, oneshot::Sender<Result<Response, Error>>>>,
     next_request: Cell<u64>,
+    /// From which salts and tokens are drawn.
+    secrets: OnceCell<RefCell<Stream>>,
     /// Snapshots that are being sent to followers, and a little longer: the log must keep what they need next.
     inflight_snapshots: Cell<u32>,
     received_snapshots: Cell<u64>,
@@ -160,6 +165,7 @@ impl Member {
             greeted: RefCell::default(),
             waiting: RefCell::default(),
             next_request: Cell::new(0),
+            secrets: OnceCell::new(),
             inflight_snapshots: Cell::new(0),
             received_snapshots: Cell::new(0),
             whole: Cell::new(recovered.whole),

@@ -7,6 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::{Either, ready};
 use futures_util::stream::FuturesUnordered;
 use prost::Message;
 use tokio::sync::oneshot;
@@ -16,13 +17,16 @@ use vertebra_sim::{before, sometimes};
 use super::raft_loop::Input;
 use super::{Member, Proposal};
 use crate::api::{
-    CompactionRequest, InternalRaftRequest, RangeRequest, RequestHeader, ResponseHeader, TxnRequest,
+    AuthRequest, CompactionRequest, InternalRaftRequest, RangeRequest, RequestHeader, ResponseHeader,
+    TxnRequest,
 };
+use crate::auth::{AuthStore, Caller};
 use crate::error::Error;
 use crate::history::{OperationId, Request};
+use crate::lessor::Lessor;
 use crate::mvcc::{self, validate};
 use crate::response::Response;
-use crate::wire::{CLIENT_PORT, ClientReply, ClientRequest};
+use crate::wire::{CLIENT_PORT, ClientReply, ClientRequest, Token};
 
 /// The identifier of every simulated cluster.
 pub(super) const CLUSTER_ID: u64 = 0x7665_7274_6562_7261;
@@ -68,35 +72,48 @@ async fn serve(member: &Member, connection: Connection<ClientReply, ClientReques
     }
 }
 
+/// Where a request comes from.
+pub(super) struct Origin {
+    /// The operation in the history, for the white-box oracles.
+    pub(super) operation: OperationId,
+    pub(super) token: Option<Token>,
+}
+
 async fn answer(member: &Member, request: ClientRequest) -> ClientReply {
-    let ClientRequest { number, operation, request } = request;
+    let ClientRequest { number, operation, request, token } = request;
+    let origin = &Origin { operation, token };
     let mut result = match request {
-        Request::Range(read) if member.is_learner() && read.serializable => member.range(&read).await,
+        Request::Range(read) if member.is_learner() && read.serializable => member.range(origin, &read).await,
         _ if member.is_learner() => Err(Error::NotSupportedForLearner),
-        Request::Range(read) => member.range(&read).await,
+        Request::Range(read) => member.range(origin, &read).await,
         Request::Put(put) => match validate::put(&put) {
             Ok(()) => {
-                member.propose(operation, InternalRaftRequest { put: Some(put), ..Default::default() }).await
+                member.propose(origin, InternalRaftRequest { put: Some(put), ..Default::default() }).await
             }
             Err(error) => Err(error),
         },
         Request::DeleteRange(delete) => match validate::delete_range(&delete) {
             Ok(()) => {
                 let delete_range = Some(delete);
-                member.propose(operation, InternalRaftRequest { delete_range, ..Default::default() }).await
+                member.propose(origin, InternalRaftRequest { delete_range, ..Default::default() }).await
             }
             Err(error) => Err(error),
         },
-        Request::Txn(txn) => member.txn(operation, txn).await,
-        Request::Compact(compaction) => member.compact(operation, compaction).await,
-        Request::LeaseGrant(grant) => member.lease_grant(operation, grant).await,
+        Request::Txn(txn) => member.txn(origin, txn).await,
+        Request::Compact(compaction) => member.compact(origin, compaction).await,
+        Request::LeaseGrant(grant) => member.lease_grant(origin, grant).await,
         Request::LeaseRevoke(revoke) => {
             let lease_revoke = Some(revoke);
-            member.propose(operation, InternalRaftRequest { lease_revoke, ..Default::default() }).await
+            let request = InternalRaftRequest { lease_revoke, ..Default::default() };
+            match member.require_caller(origin.token.as_ref()).await {
+                Ok(_) => member.propose(origin, request).await,
+                Err(error) => Err(error),
+            }
         }
-        Request::LeaseKeepAlive(keep_alive) => member.lease_keep_alive(keep_alive.id).await,
-        Request::LeaseTimeToLive(question) => member.lease_time_to_live(question).await,
-        Request::LeaseLeases(_) => Ok(member.lease_leases()),
+        Request::LeaseKeepAlive(keep_alive) => member.lease_keep_alive(origin, keep_alive.id).await,
+        Request::LeaseTimeToLive(question) => member.lease_time_to_live(origin, question).await,
+        Request::LeaseLeases(_) => member.lease_leases(origin).await,
+        Request::Auth(request) => Box::pin(member.auth_service(origin, request)).await,
     };
     if let Ok(response) = &mut result {
         member.complete_header(response);
@@ -111,15 +128,18 @@ impl Member {
         self.options.request_timeout()
     }
 
-    async fn range(&self, read: &RangeRequest) -> Result<Response, Error> {
+    async fn range(&self, origin: &Origin, read: &RangeRequest) -> Result<Response, Error> {
         validate::range(read)?;
         if !read.serializable {
             self.become_up_to_date().await?;
         }
-        self.kv.read(|store, tx| store.range(tx, read)).map(Response::Range)
+        let answer = || self.kv.read(|store, tx| store.range(tx, read)).map(Response::Range);
+        let check =
+            |auth: &AuthStore, caller: &Caller, _: &Lessor| auth.may_read(caller, &read.key, &read.range_end);
+        self.read_as(origin.token.as_ref(), check, answer).await
     }
 
-    async fn txn(&self, operation: OperationId, txn: TxnRequest) -> Result<Response, Error> {
+    async fn txn(&self, origin: &Origin, txn: TxnRequest) -> Result<Response, Error> {
         let valid = validate::txn(&txn, self.options.txn_ops_max);
         sometimes!(
             self.node,
@@ -131,20 +151,20 @@ impl Member {
             if !mvcc::is_serializable(&txn) {
                 self.become_up_to_date().await?;
             }
-            return self.kv.read(|store, tx| store.read_txn(tx, &txn)).map(Response::Txn);
+            let answer = || self.kv.read(|store, tx| store.read_txn(tx, &txn)).map(Response::Txn);
+            let check =
+                |auth: &AuthStore, caller: &Caller, lessor: &Lessor| auth.check_txn(caller, lessor, &txn);
+            return self.read_as(origin.token.as_ref(), check, answer).await;
         }
-        self.propose(operation, InternalRaftRequest { txn: Some(txn), ..Default::default() }).await
+        self.propose(origin, InternalRaftRequest { txn: Some(txn), ..Default::default() }).await
     }
 
     /// Compacts. A physical compaction is over when everything is removed, and that is durable.
-    async fn compact(
-        &self,
-        operation: OperationId,
-        compaction: CompactionRequest,
-    ) -> Result<Response, Error> {
+    async fn compact(&self, origin: &Origin, compaction: CompactionRequest) -> Result<Response, Error> {
+        self.require_root(origin.token.as_ref()).await?;
         let deadline = self.node.sleep(self.request_timeout());
         let proposal = InternalRaftRequest { compaction: Some(compaction), ..Default::default() };
-        let response = self.propose(operation, proposal).await?;
+        let response = self.propose(origin, proposal).await?;
         if compaction.physical {
             let removed = async {
                 self.kv.wait_compacted(compaction.revision).await;
@@ -168,10 +188,25 @@ impl Member {
     /// Proposes a client's request, and waits for its result.
     pub(super) fn propose(
         &self,
-        operation: OperationId,
+        origin: &Origin,
         request: InternalRaftRequest,
     ) -> impl Future<Output = Result<Response, Error>> {
-        self.propose_of(Proposer::Client(operation), request)
+        // Who asks for a token needs none.
+        let asks = self.kv.auth().is_enabled()
+            && origin.token.is_some()
+            && !matches!(request.auth, Some(AuthRequest::Authenticate(_)));
+        // A future that held the request would be large, and many are under way.
+        let encoded = match asks {
+            false => Either::Left(ready(self.encode_proposal(Caller::default(), request))),
+            true => Either::Right(Box::pin(async {
+                let caller = self.caller(origin.token.as_ref()).await?;
+                self.encode_proposal(caller, request)
+            })),
+        };
+        async move {
+            let (id, data) = encoded.await?;
+            self.propose_data(Proposer::Client(origin), id, data).await
+        }
     }
 
     /// Proposes a request of the member's own, which counts only if it leads in `term`, and waits for its result.
@@ -180,29 +215,24 @@ impl Member {
         term: u64,
         request: InternalRaftRequest,
     ) -> impl Future<Output = Result<Response, Error>> {
-        self.propose_of(Proposer::Leader { term }, request)
-    }
-
-    /// Encodes at once: a future that held the request would be large, and many are under way.
-    fn propose_of(
-        &self,
-        proposer: Proposer,
-        request: InternalRaftRequest,
-    ) -> impl Future<Output = Result<Response, Error>> {
-        let encoded = self.encode_proposal(request);
+        let encoded = self.encode_proposal(self.own_caller(), request);
         async move {
             let (id, data) = encoded?;
-            self.propose_data(proposer, id, data).await
+            self.propose_data(Proposer::Leader { term }, id, data).await
         }
     }
 
-    fn encode_proposal(&self, mut request: InternalRaftRequest) -> Result<(u64, Vec<u8>), Error> {
+    fn encode_proposal(
+        &self,
+        caller: Caller,
+        mut request: InternalRaftRequest,
+    ) -> Result<(u64, Vec<u8>), Error> {
         if self.status.get().commit > self.applied.get() + self.options.backlog_max {
             sometimes!(self.node, "a request is refused, for too many entries wait to be applied");
             return Err(Error::TooManyRequests);
         }
         let id = self.next_request_id();
-        request.header = Some(RequestHeader { id });
+        request.header = Some(RequestHeader { id, username: caller.user, auth_revision: caller.revision });
         let data = request.encode_to_vec();
         if data.len() > self.options.request_bytes_max {
             sometimes!(self.node, "a request is refused, for it is too large");
@@ -211,14 +241,14 @@ impl Member {
         Ok((id, data))
     }
 
-    async fn propose_data(&self, proposer: Proposer, id: u64, data: Vec<u8>) -> Result<Response, Error> {
+    async fn propose_data(&self, proposer: Proposer<'_>, id: u64, data: Vec<u8>) -> Result<Response, Error> {
         let (result, waiting) = oneshot::channel();
         let deadline = self.node.sleep(self.request_timeout());
         let proposed = pin!(async {
             match proposer {
-                Proposer::Client(operation) => {
+                Proposer::Client(origin) => {
                     self.wait_for_leader().await;
-                    self.observer.proposed(operation, id);
+                    self.observer.proposed(origin.operation, id);
                 }
                 Proposer::Leader { term } => self.observer.proposed_by_leader(self.id, term, id),
             }
@@ -260,8 +290,8 @@ impl Member {
 
 /// Who proposes.
 #[derive(Clone, Copy)]
-enum Proposer {
-    Client(OperationId),
+enum Proposer<'a> {
+    Client(&'a Origin),
     /// This member, as the leader of a term.
     Leader {
         term: u64,

@@ -34,7 +34,7 @@ use crate::api::{Event, ResponseHeader, WatchCreateRequest, WatchRequest, WatchR
 use crate::error::Error;
 use crate::failpoints;
 use crate::mvcc::watch::{Channel, Filter, Number, Response, Watch};
-use crate::wire::{WATCH_PORT, WatchDown, WatchUp};
+use crate::wire::{Token, WATCH_PORT, WatchDown, WatchUp};
 
 /// Control responses that wait for the send loop. As in etcd.
 const CONTROL_MAX: usize = 16;
@@ -63,6 +63,7 @@ struct Stream<'a> {
     member: &'a Member,
     draws: &'a RefCell<Draws>,
     connection: Connection<WatchDown, WatchUp>,
+    token: RefCell<Option<Token>>,
     window: Window,
     events: Rc<Channel<Response>>,
     control: Channel<WatchResponse>,
@@ -122,6 +123,7 @@ async fn serve(member: &Member, draws: &RefCell<Draws>, connection: Connection<W
         member,
         draws,
         connection,
+        token: RefCell::default(),
         window: Window { free: Cell::new(options.window_bytes as i64), waker: Cell::new(None) },
         events: Rc::new(Channel::new(options.channel_responses_max)),
         control: Channel::new(CONTROL_MAX),
@@ -148,6 +150,7 @@ impl Stream<'_> {
         while let Ok(message) = self.connection.receive().await {
             match message {
                 WatchUp::Request(request) => drop(requests.send(request)),
+                WatchUp::Token(token) => *self.token.borrow_mut() = Some(token),
                 WatchUp::Consumed(bytes) => self.window.free(bytes),
             }
         }
@@ -187,6 +190,11 @@ impl Stream<'_> {
         if request.start_revision < 0 {
             return refused(&Error::Compacted.to_string());
         }
+        if let Err(error) = self.may_watch(&request).await {
+            // As in etcd: what else can go wrong is told as if it were not allowed.
+            let error = if error.needs_token() { error } else { Error::PermissionDenied };
+            return refused(&error.to_string());
+        }
         let end = &request.range_end;
         if !end.is_empty() && end[..] != *b"\0" && request.key >= *end {
             return refused(EMPTY_RANGE);
@@ -210,6 +218,16 @@ impl Stream<'_> {
         self.watches.borrow_mut().insert(id, Served { number, prev_kv, fragment, progress });
         self.member.node.failpoint(failpoints::BEFORE_SEND_WATCH_CREATED).await;
         WatchResponse { watch_id: id, created: true, ..self.response(self.member.kv.revision()) }
+    }
+
+    /// Whether who has opened this stream may read these keys. As in etcd it is asked once: a watch goes on when that changes.
+    async fn may_watch(&self, request: &WatchCreateRequest) -> Result<(), Error> {
+        if !self.member.kv.auth().is_enabled() {
+            return Ok(());
+        }
+        let token = self.token.borrow().clone();
+        let caller = self.member.caller(token.as_ref()).await?;
+        self.member.kv.auth().may_read(&caller, &request.key, &request.range_end)
     }
 
     /// The name of a watch: the one that is asked for, or for 0 the next that is free. Nothing if it is taken.

@@ -6,7 +6,9 @@ use std::time::Duration;
 use vertebra_sim::network::Connection;
 use vertebra_sim::{Node, NodeId, World, before, record};
 
+use crate::auth::ROOT;
 use crate::cluster::{CLUSTER_PORT, Call, Listed, MemberId, Reply, Request, Response, machine};
+use crate::credentials::{Credentials, Passwords};
 use crate::error::Error;
 use crate::options::Options;
 
@@ -23,6 +25,8 @@ pub(super) const PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Calls {
     pub(super) node: Node,
     options: Rc<Options>,
+    /// It is root, if there are users.
+    credentials: Option<Rc<Credentials>>,
     connection: Option<Connection<Call, Reply>>,
     /// The machine that is asked next.
     next: u16,
@@ -39,8 +43,9 @@ pub(super) enum Answer {
 }
 
 impl Calls {
-    pub(super) fn new(node: Node, options: Rc<Options>) -> Self {
-        Self { node, options, connection: None, next: 1, number: 0 }
+    pub(super) fn new(node: Node, options: Rc<Options>, passwords: Rc<Passwords>) -> Self {
+        let credentials = options.auth.any().then(|| Rc::new(Credentials::new(ROOT.to_owned(), passwords)));
+        Self { node, options, credentials, connection: None, next: 1, number: 0 }
     }
 
     pub(super) fn world(&self) -> &World {
@@ -49,6 +54,10 @@ impl Calls {
 
     pub(super) fn options(&self) -> Rc<Options> {
         Rc::clone(&self.options)
+    }
+
+    pub(super) fn credentials(&self) -> Option<Rc<Credentials>> {
+        self.credentials.clone()
     }
 
     pub(super) fn disconnect(&mut self) {

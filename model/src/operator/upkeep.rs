@@ -26,6 +26,9 @@ const STORM: u32 = 20;
 /// The time between two of them.
 const LULL: Duration = Duration::from_millis(30);
 
+/// How often it asks for another token before it gives up.
+const TOKENS_MAX: u32 = 5;
+
 /// Revisions that a compaction leaves before the current one.
 const KEPT: i64 = 10;
 
@@ -53,16 +56,33 @@ async fn client(calls: &mut Calls, observer: &Rc<Observer>) -> Client {
     let members = calls.members().await.members;
     let voters = members.iter().filter(|member| !member.learner);
     let endpoints = voters.map(|member| NodeId::Member(machine(member.id))).collect();
-    Client::new(calls.node.clone(), Rc::clone(observer), endpoints, calls.options())
+    let client = Client::new(calls.node.clone(), Rc::clone(observer), endpoints, calls.options());
+    match calls.credentials() {
+        Some(credentials) => client.with_credentials(credentials),
+        None => client,
+    }
+}
+
+/// Calls, and gets a new token where it is refused for lack of one.
+async fn call(client: &mut Client, request: KvRequest) -> Outcome {
+    let mut outcome = client.call(request.clone()).await;
+    for _ in 0..TOKENS_MAX {
+        if !matches!(outcome, Outcome::Failed(error) if error.needs_token()) {
+            break;
+        }
+        client.authenticate().await;
+        outcome = client.call(request.clone()).await;
+    }
+    outcome
 }
 
 async fn compact_once(client: &mut Client, physical: bool, kept: i64) -> Done {
     let read = RangeRequest { key: bytes::Bytes::from_static(b"key"), ..RangeRequest::default() };
-    let Outcome::Ok(response) = client.call(KvRequest::Range(read)).await else {
+    let Outcome::Ok(response) = call(client, KvRequest::Range(read)).await else {
         return Err("nobody tells the revision".to_owned());
     };
     let revision = (response.revision() - kept).max(1);
-    match client.call(KvRequest::Compact(CompactionRequest { revision, physical })).await {
+    match call(client, KvRequest::Compact(CompactionRequest { revision, physical })).await {
         // Somebody else may have compacted so far.
         Outcome::Ok(_) | Outcome::Failed(Error::Compacted) => Ok(()),
         Outcome::Failed(error) => Err(error.to_string()),

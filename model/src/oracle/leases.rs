@@ -178,7 +178,13 @@ impl Leases {
         let mut specification = witness.empty_store();
         let mut lives: BTreeMap<i64, Vec<Life>> = BTreeMap::new();
         for entry in witness.entries() {
-            let Some(&(term, applied)) = self.entries.get(&entry.index) else { continue };
+            let Some(&(term, applied)) = self.entries.get(&entry.index) else {
+                // Whether somebody may revoke a lease depends on its keys, and on who may do what.
+                if witness.has_auth() {
+                    let _ = specification.apply(&entry.request);
+                }
+                continue;
+            };
             // That the answers are right is verified elsewhere.
             match (&entry.request.lease_grant, &entry.request.lease_revoke) {
                 (Some(grant), _) => {

@@ -153,7 +153,7 @@ impl<'a> Places<'a> {
                     writes_count += u64::from(place % 2 == 0);
                 }
                 Outcome::Unknown if operation.request.is_read_only() => {}
-                // It makes no revision.
+                // They make no revision.
                 Outcome::Unknown if matches!(operation.request, Request::Compact(_)) => {}
                 // The one makes no revision, and the other has its ghost.
                 Outcome::Unknown
@@ -247,6 +247,7 @@ pub(super) fn changes(request: &Request, reply: &Response) -> Option<bool> {
         (Request::Txn(txn), Response::Txn(reply)) => txn_changes(txn, reply),
         (Request::Compact(_), Response::Compact(_)) => Some(false),
         (Request::LeaseGrant(_), Response::LeaseGrant(_)) => Some(false),
+        (Request::Auth(_), Response::Auth(_)) => Some(false),
         // Whether there were keys the reply does not say. If there were, they are gone at the revision that it shows.
         (Request::LeaseRevoke(_), Response::LeaseRevoke(_)) => Some(false),
         _ => None,

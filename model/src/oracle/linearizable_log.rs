@@ -35,7 +35,8 @@ use vertebra_sim::verdict::Violation;
 use super::linearizable_history::has_empty_operation;
 use super::replayed::Replayed;
 use super::shape;
-use crate::api::{InternalRaftRequest, ResponseOp, response_op};
+use crate::api::{AuthRequest, InternalRaftRequest, ResponseOp, response_op};
+use crate::auth::{self, AuthResponse};
 use crate::error::Error;
 use crate::history::{Event, History, Operation, OperationId, Outcome, Request};
 use crate::response::Response;
@@ -61,7 +62,7 @@ impl LogEntry {
     /// The identifier under which the request was proposed; 0 for none.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.request.header.map_or(0, |header| header.id)
+        self.request.header.as_ref().map_or(0, |header| header.id)
     }
 }
 
@@ -81,7 +82,13 @@ pub struct Witness {
     traces: Vec<Trace>,
     /// What the leader proposed on its own, by identifier.
     own: BTreeSet<u64>,
+    /// What was proposed for an operation before what was proposed for it last.
+    repeated: BTreeSet<u64>,
+    /// Whether any entry is about users and roles.
+    has_auth: bool,
     lease_ttl_min: i64,
+    /// The last of the entries that are not of the cluster's own log, which begins behind them.
+    before: u64,
 }
 
 impl Witness {
@@ -112,19 +119,39 @@ impl Witness {
         Specification::with_leases(self.lease_ttl_min)
     }
 
+    /// The cluster's own log begins behind `index`: its entry `i` is told of as entry `index + i`. What comes before is of the
+    /// cluster from which it was restored.
+    pub fn begins_behind(&mut self, index: u64) {
+        self.before = index;
+    }
+
+    /// The index of an entry in the cluster's own log; nothing if it is not in there.
+    pub(super) fn own_index(&self, index: u64) -> Option<u64> {
+        index.checked_sub(self.before).filter(|own| *own > 0)
+    }
+
     /// The entry is committed: the first member learns of it. Told in the order of the log, once for each index.
     pub fn committed(&mut self, entry: LogEntry) {
+        self.has_auth |= entry.request.auth.is_some();
         self.entries.push(entry);
     }
 
-    /// The operation was proposed under the identifier `proposal`.
+    /// The operation was proposed under the identifier `proposal`. An authentication is proposed again when the password
+    /// that was checked may have changed meanwhile.
     pub fn proposed(&mut self, operation: OperationId, proposal: u64) {
-        self.trace_mut(operation).proposal = Some(proposal);
+        if let Some(earlier) = self.trace_mut(operation).proposal.replace(proposal) {
+            self.repeated.insert(earlier);
+        }
     }
 
     /// The operation, a read, was answered by a store that had applied everything up to `index`.
     pub fn served(&mut self, operation: OperationId, index: u64) {
         self.trace_mut(operation).served_at = Some(index);
+    }
+
+    /// Whether any entry is about users and roles.
+    pub(super) fn has_auth(&self) -> bool {
+        self.has_auth
     }
 
     /// The committed entries.
@@ -194,6 +221,10 @@ fn check_all(history: &History, witness: &Witness, replayed: &mut Replayed) -> R
         }
         index = entry.index;
         let Some(id) = operation else {
+            if witness.repeated.contains(&entry.id()) && is_authentication(&entry.request) {
+                let _ = replayed.execute(entry);
+                continue;
+            }
             if witness.own.contains(&entry.id()) && is_of_leases_alone(&entry.request) {
                 if !own.insert(entry.id()) {
                     let detail = format!("entry {index} repeats what a leader proposed: {:?}", entry.request);
@@ -277,12 +308,17 @@ fn tells_of_state(error: Error) -> bool {
     )
 }
 
+/// Whether a member may propose it again for one operation: it changes nothing.
+fn is_authentication(request: &InternalRaftRequest) -> bool {
+    matches!(request.auth, Some(AuthRequest::Authenticate(_)))
+}
+
 /// Whether a leader may propose it on its own.
 fn is_of_leases_alone(request: &InternalRaftRequest) -> bool {
     let InternalRaftRequest { header, lease_revoke, lease_checkpoint, .. } = request;
     *request
         == InternalRaftRequest {
-            header: *header,
+            header: header.clone(),
             lease_revoke: *lease_revoke,
             lease_checkpoint: lease_checkpoint.clone(),
             ..Default::default()
@@ -304,6 +340,9 @@ fn check_entry(entry: &LogEntry, operation: &Operation) -> Result<(), Violation>
             entry.ttl == grant.ttl && (entry.id == grant.id || grant.id == 0 && entry.id > 0)
         }),
         Request::LeaseRevoke(revoke) => entry.request.lease_revoke.as_ref() == Some(revoke),
+        Request::Auth(asked) => {
+            entry.request.auth.as_ref().is_some_and(|proposed| auth::is_proposal_for(proposed, asked))
+        }
     };
     if !same {
         let shape = format!("{} with other content", operation.request.kind());
@@ -335,6 +374,8 @@ fn check_write(result: Result<Response, Error>, operation: &Operation, index: u6
             format!("{operation}: entry {index} gives the error: {error}"),
         ),
         (Outcome::Failed(found), Err(expected)) if *found == expected => Ok(()),
+        // It was refused before it was proposed again.
+        (Outcome::Failed(_), _) if operation.request.is_authentication() => Ok(()),
         (Outcome::Failed(_), result) => {
             let detail = format!("{operation}: entry {index} gives {result:?}");
             violation("refused but applied", kind, detail)
@@ -413,8 +454,20 @@ pub(super) fn difference(expected: &Response, found: &Response) -> Option<&'stat
             (expected.ttl != found.ttl).then_some("TTL")
         }
         (Response::LeaseRevoke(_), Response::LeaseRevoke(_)) => None,
+        (Response::Auth(expected), Response::Auth(found)) => auth_difference(expected, found),
         _ => Some("kind of reply"),
     }
+}
+
+/// The header is compared. What it does not know of a token is the second part.
+fn auth_difference(expected: &AuthResponse, found: &AuthResponse) -> Option<&'static str> {
+    if let (AuthResponse::Authenticate(expected), AuthResponse::Authenticate(found)) = (expected, found) {
+        let first = found.token.split('.').next();
+        return (first != Some(&expected.token)).then_some("token");
+    }
+    let mut expected = expected.clone();
+    *expected.header_mut() = found.header();
+    (expected != *found).then_some("content")
 }
 
 fn op_difference(expected: &ResponseOp, found: &ResponseOp) -> Option<&'static str> {

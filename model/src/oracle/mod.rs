@@ -10,6 +10,7 @@
 //! | [`durability`] | history, members' stores | no acknowledged write is lost on any member |
 //! | [`agreement`] | members' states | what has applied the same has the same state |
 //! | [`watch`] | committed log, what watches told | each change that was asked for is told of, once and in order |
+//! | [`auth`] | committed log, history, who asked | nobody does what it may not, nobody is refused who may |
 //! | [`leases`] | committed log, history, leaders' steps | a lease lives as long as was promised, and not much longer |
 //! | [`soundness`] | members' hashes, faults | data is damaged only where a fault damaged it |
 //! | [`snapshot`] | committed log, saved databases | what is saved of a cluster is what its store was |
@@ -20,6 +21,7 @@
 //! [`compare`] holds them against each other.
 
 pub mod agreement;
+pub mod auth;
 pub mod commit_window;
 pub mod durability;
 pub mod leases;
@@ -43,7 +45,7 @@ pub use replayed::Replayed;
 use linearizable_history::Conclusion;
 
 /// The names by which violations tell their oracle, and by which a run can leave it out.
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 13] = [
     "linearizable log",
     "linearizable history",
     "serializable",
@@ -53,6 +55,7 @@ pub const NAMES: [&str; 12] = [
     "agreement",
     "watch",
     "leases",
+    "auth",
     "soundness",
     "snapshot",
     "raft",

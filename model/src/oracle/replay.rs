@@ -167,12 +167,14 @@ impl Replay {
             (Request::LeaseGrant(_), Some(Response::LeaseGrant(reply))) => {
                 self.same_header(reply.header.as_ref())
             }
+            (Request::Auth(_), Some(Response::Auth(reply))) => self.same_header(reply.header().as_ref()),
             // Nothing of what the store has depends on these.
             (
                 Request::LeaseGrant(_)
                 | Request::LeaseKeepAlive(_)
                 | Request::LeaseTimeToLive(_)
-                | Request::LeaseLeases(_),
+                | Request::LeaseLeases(_)
+                | Request::Auth(_),
                 None
                 | Some(Response::LeaseKeepAlive(_) | Response::LeaseTimeToLive(_) | Response::LeaseLeases(_)),
             ) => Ok(()),

@@ -80,7 +80,7 @@ impl Script {
         match request.to_proposal().filter(|_| !request.is_read_only()) {
             Some(proposal) => {
                 self.index += 1;
-                let header = Some(RequestHeader { id: 100 + id.index() as u64 });
+                let header = Some(RequestHeader { id: 100 + id.index() as u64, ..RequestHeader::default() });
                 let request = InternalRaftRequest { header, ..proposal };
                 let committed = self.history.clock();
                 self.witness.committed(LogEntry { index: self.index, request, committed });
@@ -99,7 +99,7 @@ impl Script {
         let proposal = 1_000_000 + self.index;
         self.witness.proposed_by_leader(proposal);
         let request = InternalRaftRequest {
-            header: Some(RequestHeader { id: proposal }),
+            header: Some(RequestHeader { id: proposal, ..RequestHeader::default() }),
             lease_revoke: Some(LeaseRevokeRequest { id }),
             ..Default::default()
         };

@@ -31,6 +31,7 @@
 use bytes::Bytes;
 use vertebra_sim::verdict::Violation;
 
+use super::auth;
 use super::replayed::Replayed;
 use crate::api::mvccpb::event::EventType;
 use crate::api::watch_create_request::FilterType;
@@ -196,6 +197,12 @@ impl<'a> Walk<'a> {
         self.created = Some(revision);
         self.ended = response.canceled;
         let expected = reason_to_refuse(self.watched);
+        if response.canceled
+            && self.watched.request.start_revision >= 0
+            && self.is_refused_for_its_user(response)
+        {
+            return Ok(());
+        }
         if response.canceled != expected.is_some()
             || expected.is_some_and(|reason| reason != response.cancel_reason)
         {
@@ -203,6 +210,12 @@ impl<'a> Walk<'a> {
             return self.refuse("refused", format_args!("\"{reason}\", and it should be {expected:?}"));
         }
         Ok(())
+    }
+
+    /// Whether it is refused for who asks, which `auth` looks into.
+    fn is_refused_for_its_user(&self, response: &WatchResponse) -> bool {
+        let auth = self.log.replayed.specification.auth();
+        auth.is_some() && auth::REFUSALS_OF_WATCHES.contains(&&response.cancel_reason[..])
     }
 
     fn hear_canceled(&self, response: &WatchResponse, clock: u64) -> Result<(), Violation> {

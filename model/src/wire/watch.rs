@@ -9,13 +9,15 @@ use std::hash::{Hash, Hasher};
 use prost::Message;
 use vertebra_sim::network;
 
-use super::{hash_message, pass_through_bytes};
+use super::{Token, hash_message, pass_through_bytes};
 use crate::api::watch_request::RequestUnion;
 use crate::api::{KeyValue, WatchRequest, WatchResponse};
 
 /// What a watching client sends.
 #[derive(Clone, Debug)]
 pub enum WatchUp {
+    /// Who watches; the first thing on the stream (gRPC's metadata).
+    Token(Token),
     /// A request.
     Request(WatchRequest),
     /// So many bytes were consumed. With none, it only proves that somebody is there.
@@ -37,6 +39,7 @@ impl Hash for WatchUp {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self {
             Self::Request(request) => hash_message(1, request, state),
+            Self::Token(token) => token.hash(state),
             Self::Consumed(bytes) => bytes.hash(state),
         }
     }
@@ -45,6 +48,7 @@ impl Hash for WatchUp {
 impl network::Message for WatchUp {
     fn kind(&self) -> &'static str {
         match self {
+            Self::Token(_) => "",
             Self::Request(_) => "watch-request",
             Self::Consumed(_) => "watch-consumed",
         }
@@ -55,6 +59,7 @@ impl fmt::Display for WatchUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let request = match self {
             Self::Request(request) => &request.request_union,
+            Self::Token(_) => return f.write_str("token"),
             Self::Consumed(bytes) => return write!(f, "consumed {bytes} bytes"),
         };
         match request {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use vertebra_model::{Defect, Etcd};
+use vertebra_model::{AuthOptions, Defect, Etcd};
 use vertebra_sim::schedule::{Fault, Target, TimedFault};
 use vertebra_sim::{Verdict, run_many, schedule_of, schedule_with};
 
@@ -101,4 +101,45 @@ fn rotten_pages_are_served_where_nobody_looks_at_their_checksums() {
     let found = found(&[Defect::UncheckedPages]);
     let serves = |found: &String| found.starts_with("agreement/state") || found.starts_with("durability/");
     assert!(found.iter().any(serves), "{found:?}");
+}
+
+/// What is found in runs with users and roles, in which members crash, fall behind and get snapshots.
+fn found_with_auth(seeds: u64, defects: &[Defect], without_oracles: &[&str]) -> BTreeSet<String> {
+    let mut signatures = BTreeSet::new();
+    let schedule = |seed| {
+        schedule_with::<Etcd>(seed, &["kill", "pause", "partition"], |options| {
+            options.members = 3;
+            let token_ttl = Duration::from_secs(300);
+            options.auth = AuthOptions { administrator: 1, percent: 60, token_ttl };
+            (options.snapshot_count, options.snapshot_catchup_entries) = (10, 1);
+            options.defects = defects.to_vec();
+            options.without_oracles = without_oracles.iter().map(|name| (*name).to_owned()).collect();
+        })
+    };
+    run_many::<Etcd>(0..seeds, 2, &AtomicBool::new(false), schedule, |_, ran| {
+        signatures.extend(ran.unwrap().1.verdict.signature());
+    });
+    signatures
+}
+
+#[test]
+fn users_and_roles_survive_crashes_and_snapshots() {
+    assert_eq!(found_with_auth(60, &[], &[]), BTreeSet::new());
+}
+
+/// The states of members differ at once. What clients are told must show it as well.
+#[test]
+fn issue_14571_permissions_that_a_snapshot_does_not_bring_are_found() {
+    let found = found_with_auth(60, &[Defect::StalePermissions], &[]);
+    assert!(found.contains("agreement/state"), "{found:?}");
+    let found = found_with_auth(60, &[Defect::StalePermissions], &["agreement"]);
+    assert!(!found.is_empty());
+}
+
+#[test]
+fn issue_11651_a_change_of_users_that_is_applied_again_after_a_crash_is_found() {
+    let found = found_with_auth(60, &[Defect::AuthWithoutIndex], &[]);
+    assert!(found.contains("agreement/state"), "{found:?}");
+    let found = found_with_auth(60, &[Defect::AuthWithoutIndex], &["agreement"]);
+    assert!(!found.is_empty());
 }

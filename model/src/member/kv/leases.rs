@@ -112,7 +112,7 @@ impl Kv {
         }
     }
 
-    fn header(&self) -> Option<ResponseHeader> {
+    pub(super) fn header(&self) -> Option<ResponseHeader> {
         Some(ResponseHeader { revision: self.revision(), ..ResponseHeader::default() })
     }
 

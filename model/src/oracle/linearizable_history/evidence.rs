@@ -218,6 +218,8 @@ impl<'a> Evidence<'a> {
             Request::LeaseKeepAlive(keep_alive) => (18, keep_alive.encode_to_vec()),
             Request::LeaseTimeToLive(question) => (19, question.encode_to_vec()),
             Request::LeaseLeases(question) => (21, question.encode_to_vec()),
+            // It has none.
+            Request::Auth(_) => (22, Vec::new()),
         }
     }
 

@@ -219,7 +219,7 @@ pub(super) fn each_touch<'a>(request: &'a Request, sink: &mut impl FnMut(KeyRang
         Request::Put(put) => sink((&put.key, b""), true),
         Request::DeleteRange(delete) => sink((&delete.key, &delete.range_end), true),
         Request::Txn(txn) => txn_touches(txn, sink),
-        Request::Compact(_) => {}
+        Request::Compact(_) | Request::Auth(_) => {}
         // What is attached to a lease the request does not say.
         Request::LeaseGrant(_)
         | Request::LeaseRevoke(_)

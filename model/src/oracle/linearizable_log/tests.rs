@@ -67,7 +67,9 @@ fn a_request_is_in_the_log_once() {
 
 #[test]
 fn an_entry_is_of_an_operation_and_says_what_it_asked_for() {
-    let stranger = |entries: &mut Vec<LogEntry>| entries[2].request.header = Some(RequestHeader { id: 7 });
+    let stranger = |entries: &mut Vec<LogEntry>| {
+        entries[2].request.header = Some(RequestHeader { id: 7, ..RequestHeader::default() })
+    };
     assert_eq!(after(stranger), Some("phantom entry"));
     let changed = |entries: &mut Vec<LogEntry>| {
         entries[2].request.put = Some(PutRequest { key: "b".into(), ..PutRequest::default() });

@@ -1,0 +1,339 @@
+//! Nobody does or sees what it may not, and nobody is refused who may.
+//!
+//! The committed log says who could do what at each index: users and roles are replayed from it on the specification.
+//! Each client says who it is and which token it sends, and that is what counts here, not what members make of it.
+//!
+//! | clause | what is wrong |
+//! | --- | --- |
+//! | `beyond permission` | a request was answered, or a watch begun, whose user may not do that in the state in which it took effect |
+//! | `old revision` | a write took effect though users or roles had changed since its member looked at the token |
+//! | `void token` | a request was let pass by a token that was never given to its user, or was void since its password was changed, it was deleted, or authentication was switched off |
+//! | `another's name` | an entry bears the name of a user that did not ask for it |
+//! | `revision` | an entry bears an auth revision that was still to come |
+//! | `refused` | a request was refused for what its user may, for an old revision that was not old, or for lack of a token though there was one |
+//! | `state` | a member's auth store is not where the log leads to |
+//!
+//! Stated in etcd's documentation of role-based access control, and in the comments of its auth store.
+//!
+//! Does NOT verify: how long tokens live while they are used or not, and so refusals for a token that is not known; what
+//! administrators are answered (`linearizable_log` compares that); that members agree on users and roles in between
+//! (`agreement` does, whose hash covers them); that a refused watch should have been refused; that questions about leases are
+//! answered to those alone who may ask.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use vertebra_sim::verdict::Violation;
+
+use super::linearizable_log::{LogEntry, Witness};
+use crate::api::{AuthRequest, InternalRaftRequest};
+use crate::auth::AuthResponse;
+use crate::error::Error;
+use crate::history::{History, Operation, OperationId, Outcome, Request};
+use crate::response::Response;
+use crate::specification::{Auth, Specification};
+use crate::watch_history::{WatchHistory, WatchNumber};
+
+const ORACLE: &str = "auth";
+
+/// Why a watch is refused for who asks.
+pub(super) const REFUSALS_OF_WATCHES: [&str; 4] = [
+    "etcdserver: permission denied",
+    "etcdserver: invalid auth token",
+    "etcdserver: revision of auth store is old",
+    "etcdserver: user name is empty",
+];
+
+/// Who asks, as the client says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// The user that the client is.
+    pub user: String,
+    /// What it sends to prove it.
+    pub token: Option<String>,
+}
+
+/// Who asked for what.
+#[derive(Clone, Debug, Default)]
+pub struct Senders {
+    operations: BTreeMap<OperationId, Sender>,
+    /// With the entry up to which the member that was asked had applied the log by then.
+    watches: Vec<(WatchNumber, Sender, u64)>,
+}
+
+impl Senders {
+    /// Nobody has asked for anything.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A client begins an operation.
+    pub fn invoked(&mut self, operation: OperationId, sender: Sender) {
+        self.operations.insert(operation, sender);
+    }
+
+    /// A client asks for a watch, of a member that has applied the log up to `index`.
+    pub fn watches(&mut self, watch: WatchNumber, sender: Sender, index: u64) {
+        self.watches.push((watch, sender, index));
+    }
+}
+
+/// Judges what clients were answered by the log.
+///
+/// `members` has of each member that has applied all of the log whether authentication is on, and the auth revision.
+///
+/// # Errors
+///
+/// The first broken clause.
+pub fn check(
+    history: &History,
+    witness: &Witness,
+    watches: &WatchHistory,
+    senders: &Senders,
+    members: &[(u64, (bool, u64))],
+) -> Result<(), Violation> {
+    if !witness.has_auth() {
+        return match members.iter().find(|(_, state)| *state != (false, 1)) {
+            Some((member, state)) => refuse("state", "", format!("member {member} is at {state:?}")),
+            None => Ok(()),
+        };
+    }
+    let (state, tokens) = (witness.empty_store(), BTreeMap::new());
+    let mut replay = Replay { history, witness, senders, state, tokens };
+    let mut watches = Watches::of(watches, senders);
+    let mut reads = served_reads(history, witness).into_iter().peekable();
+    for (entry, operation) in witness.entries().iter().zip(witness.operations(history)) {
+        while let Some((_, read)) = reads.next_if(|(served_at, _)| *served_at < entry.index) {
+            replay.check_read(read)?;
+        }
+        if let Some(id) = operation {
+            replay.check_entry(entry, id)?;
+        }
+        watches.look(&replay, entry.index - 1);
+        replay.apply(entry);
+    }
+    for (_, read) in reads {
+        replay.check_read(read)?;
+    }
+    watches.look(&replay, u64::MAX);
+    watches.check()?;
+    let state = replay.auth().map_or((false, 1), |auth| (auth.is_enabled(), auth.revision()));
+    match members.iter().find(|(_, found)| *found != state) {
+        Some((member, found)) => {
+            refuse("state", "", format!("member {member} is at {found:?}, and the log leads to {state:?}"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What was answered past the log and says where, in the order of the log.
+fn served_reads(history: &History, witness: &Witness) -> Vec<(u64, OperationId)> {
+    let is_read = |operation: &Operation| {
+        matches!(operation.request, Request::Range(_) | Request::Txn(_)) && operation.request.is_read_only()
+    };
+    let reads = history.iter().filter(|(_, operation)| is_read(operation));
+    let mut reads: Vec<_> = reads.filter_map(|(id, _)| Some((witness.trace(id).served_at?, id))).collect();
+    reads.sort_unstable();
+    reads
+}
+
+/// The log, up to some entry.
+struct Replay<'a> {
+    history: &'a History,
+    witness: &'a Witness,
+    senders: &'a Senders,
+    state: Specification,
+    /// The tokens that count, and whose they are.
+    tokens: BTreeMap<String, String>,
+}
+
+impl Replay<'_> {
+    /// Users and roles, if anybody is asked who it is.
+    fn enabled(&self) -> Option<&Auth> {
+        self.auth().filter(|auth| auth.is_enabled())
+    }
+
+    fn auth(&self) -> Option<&Auth> {
+        self.state.auth()
+    }
+
+    fn owns(&self, sender: &Sender, token: &str) -> bool {
+        self.tokens.get(token) == Some(&sender.user)
+    }
+
+    fn allows(&self, auth: &Auth, user: &str, request: &InternalRaftRequest) -> bool {
+        auth.allows(user, request, &|lease| self.state.keys_of(lease))
+    }
+
+    fn check_read(&self, id: OperationId) -> Result<(), Violation> {
+        let (Some(auth), Some(sender)) = (self.enabled(), self.senders.operations.get(&id)) else {
+            return Ok(());
+        };
+        let operation = &self.history[id];
+        let kind = operation.request.kind();
+        let user = if sender.token.is_some() { &sender.user[..] } else { "" };
+        let allowed = match &operation.request {
+            Request::Range(read) => auth.may_read(user, &read.key, &read.range_end),
+            Request::Txn(txn) => {
+                let request = InternalRaftRequest { txn: Some(txn.clone()), ..Default::default() };
+                self.allows(auth, user, &request)
+            }
+            _ => true,
+        };
+        match &operation.outcome {
+            Outcome::Ok(_) => {
+                if let Some(token) = sender.token.as_ref().filter(|token| !self.owns(sender, token)) {
+                    return refuse("void token", kind, format!("{operation}: {sender:?}, {token}"));
+                }
+                match allowed {
+                    true => Ok(()),
+                    false => refuse("beyond permission", kind, format!("{operation}: {sender:?}")),
+                }
+            }
+            Outcome::Failed(Error::PermissionDenied) if allowed => {
+                refuse("refused", kind, format!("{operation}: {sender:?} may do that"))
+            }
+            Outcome::Failed(Error::UserEmpty) if sender.token.is_some() => {
+                refuse("refused", kind, format!("{operation}: {sender:?} has a token"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_entry(&self, entry: &LogEntry, id: OperationId) -> Result<(), Violation> {
+        let (Some(header), Some(sender)) = (&entry.request.header, self.senders.operations.get(&id)) else {
+            return Ok(());
+        };
+        let operation = &self.history[id];
+        let kind = operation.request.kind();
+        let detail = || format!("{operation}: entry {} of {header:?}, sent by {sender:?}", entry.index);
+        if !header.username.is_empty() && header.username != sender.user {
+            return refuse("another's name", kind, detail());
+        }
+        let revision = self.auth().map_or(1, Auth::revision);
+        if header.auth_revision > revision {
+            return refuse("revision", kind, detail());
+        }
+        let Some(auth) = self.enabled() else { return Ok(()) };
+        let is_new = header.auth_revision == revision;
+        if let Some(token) = &sender.token
+            && is_new
+            && !header.username.is_empty()
+            && !self.owns(sender, token)
+        {
+            return refuse("void token", kind, detail());
+        }
+        let user = if sender.token.is_some() { &sender.user[..] } else { "" };
+        let allowed = self.allows(auth, user, &entry.request);
+        // Nobody needs to be of a new revision who needs nothing, and those who may do everything.
+        let needs_revision = entry.request.auth.is_none() && !self.allows(auth, "", &entry.request);
+        let is_root = auth.is_root(user);
+        match &operation.outcome {
+            Outcome::Ok(_) if !allowed => refuse("beyond permission", kind, detail()),
+            Outcome::Ok(_)
+                if needs_revision && !is_new && !(is_root && entry.request.lease_revoke.is_some()) =>
+            {
+                refuse("old revision", kind, detail())
+            }
+            Outcome::Failed(Error::PermissionDenied) if allowed => refuse("refused", kind, detail()),
+            Outcome::Failed(Error::AuthOldRevision) if is_new => refuse("refused", kind, detail()),
+            Outcome::Failed(Error::UserEmpty)
+                if !header.username.is_empty() && entry.request.auth.is_none() =>
+            {
+                refuse("refused", kind, detail())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn apply(&mut self, entry: &LogEntry) {
+        let was_enabled = self.enabled().is_some();
+        // That the answers are right is verified elsewhere.
+        let result = self.state.apply(&entry.request);
+        let Ok(response) = result else { return };
+        match (&entry.request.auth, response) {
+            (
+                Some(AuthRequest::Authenticate(asked)),
+                Response::Auth(AuthResponse::Authenticate(response)),
+            ) => {
+                // Those of a cluster that is no more count for nothing.
+                if let Some(index) = self.witness.own_index(entry.index) {
+                    self.tokens.insert(format!("{}.{}", response.token, index), asked.name.clone());
+                }
+            }
+            (Some(AuthRequest::AuthDisable(_)), _) if was_enabled => self.tokens.clear(),
+            (Some(AuthRequest::AuthUserDelete(asked)), _) => self.void(&asked.name),
+            (Some(AuthRequest::AuthUserChangePassword(asked)), _) => self.void(&asked.name),
+            _ => {}
+        }
+    }
+
+    fn void(&mut self, user: &str) {
+        self.tokens.retain(|_, owner| owner != user);
+    }
+}
+
+/// The watches that members began, and which of them some member could begin.
+struct Watches<'a> {
+    history: &'a WatchHistory,
+    begun: Vec<Begun<'a>>,
+}
+
+struct Begun<'a> {
+    watch: WatchNumber,
+    sender: &'a Sender,
+    /// The revision of the store when the client was told that it had begun. It was let pass by then.
+    revision: i64,
+    /// The entry to which the member had come when it was asked.
+    from: u64,
+    allowed: bool,
+}
+
+impl<'a> Watches<'a> {
+    fn of(history: &'a WatchHistory, senders: &'a Senders) -> Self {
+        let begun = senders.watches.iter().filter_map(|(watch, sender, from)| {
+            let created = history[*watch].heard.iter().find(|heard| heard.response.created)?;
+            let revision = created.response.header.map_or(0, |header| header.revision);
+            let (watch, from, allowed) = (*watch, *from, false);
+            (!created.response.canceled).then_some(Begun { watch, sender, revision, from, allowed })
+        });
+        Self { history, begun: begun.collect() }
+    }
+
+    /// Looks whether a member would let them pass that has come so far, and not beyond the entry `last`.
+    fn look(&mut self, replay: &Replay<'_>, last: u64) {
+        let reached = replay.state.revision();
+        let may_be_there = |begun: &&mut Begun<'_>| begun.from <= last && reached <= begun.revision;
+        for begun in self.begun.iter_mut().filter(|begun| !begun.allowed).filter(may_be_there) {
+            let request = &self.history[begun.watch].request;
+            let first = Bytes::from_static(b"\0");
+            let key = if request.key.is_empty() { &first } else { &request.key };
+            begun.allowed = match replay.enabled() {
+                Some(auth) => {
+                    begun.sender.token.as_ref().is_some_and(|token| replay.owns(begun.sender, token))
+                        && auth.may_read(&begun.sender.user, key, &request.range_end)
+                }
+                None => true,
+            };
+        }
+    }
+
+    fn check(&self) -> Result<(), Violation> {
+        match self.begun.iter().find(|begun| !begun.allowed) {
+            Some(begun) => {
+                let request = &self.history[begun.watch].request;
+                let detail = format!("{request:?}, asked for by {:?}", begun.sender);
+                refuse("beyond permission", "watch", detail)
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn refuse(clause: &'static str, shape: &str, detail: String) -> Result<(), Violation> {
+    Err(Violation::new(ORACLE, clause, shape, detail))
+}
+
+#[cfg(test)]
+mod tests;
