@@ -16,6 +16,8 @@ use crate::wire::Token;
 pub(crate) struct Passwords {
     /// By user: those that may be right, the newest last.
     known: RefCell<BTreeMap<String, Vec<Known>>>,
+    /// By user: all that ever may have been right.
+    ever: RefCell<BTreeMap<String, Vec<String>>>,
 }
 
 struct Known {
@@ -32,6 +34,19 @@ impl Passwords {
         if known.iter().all(|known| known.password != password) {
             known.push(Known { password: password.to_owned(), open: false });
         }
+        let mut ever = self.ever.borrow_mut();
+        let ever = ever.entry(user.to_owned()).or_default();
+        if !ever.iter().any(|known| known == password) {
+            ever.push(password.to_owned());
+        }
+    }
+
+    /// The cluster is what it was at some time: any that ever was right may be so again.
+    pub(crate) fn restore(&self) {
+        let ever = self.ever.borrow();
+        let open = |password: &String| Known { password: password.clone(), open: true };
+        let again = ever.iter().map(|(user, ever)| (user.clone(), ever.iter().map(open).collect()));
+        *self.known.borrow_mut() = again.collect();
     }
 
     /// The request that would make it right has ended: it took effect, or not, or nobody knows.

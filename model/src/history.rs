@@ -127,14 +127,16 @@ impl Request {
 
     /// The request of which this is the proposal; none for what is no operation of a client.
     pub(crate) fn of_proposal(proposal: &InternalRaftRequest) -> Option<Self> {
-        let InternalRaftRequest { put, delete_range, txn, compaction, lease_grant, lease_revoke, .. } =
-            proposal;
+        let InternalRaftRequest {
+            put, delete_range, txn, compaction, lease_grant, lease_revoke, auth, ..
+        } = proposal;
         let put = put.clone().map(Self::Put);
         put.or_else(|| delete_range.clone().map(Self::DeleteRange))
             .or_else(|| txn.clone().map(Self::Txn))
             .or(compaction.map(Self::Compact))
             .or(lease_grant.map(Self::LeaseGrant))
             .or(lease_revoke.map(Self::LeaseRevoke))
+            .or_else(|| auth.as_ref().and_then(auth::asked_by).map(Self::Auth))
     }
 }
 

@@ -189,7 +189,7 @@ impl Observer {
     ) {
         let token = token.map(|token| token.to_string());
         let view = usize::from(machine_number(machine)) - 1;
-        let index = self.members.borrow()[view].applied;
+        let index = self.before_log.get() + self.members.borrow()[view].applied;
         self.senders.borrow_mut().watches(watch, Sender { user, token }, index);
     }
 

@@ -142,6 +142,20 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
+/// A request of which this is the proposal, with some password in place of the one that is only known by its hash; none
+/// for an authentication, which changes nothing.
+pub(crate) fn asked_by(proposed: &AuthRequest) -> Option<AuthRequest> {
+    let mut asked = proposed.clone();
+    match &mut asked {
+        AuthRequest::Authenticate(_) => return None,
+        AuthRequest::AuthUserChangePassword(asked) if !asked.hashed_password.is_empty() => {
+            "?".clone_into(&mut asked.password);
+        }
+        _ => {}
+    }
+    Some(asked)
+}
+
 /// Whether `proposed` is what a member proposes for `asked`: it has hashed a password, or chosen a token.
 #[must_use]
 pub fn is_proposal_for(proposed: &AuthRequest, asked: &AuthRequest) -> bool {

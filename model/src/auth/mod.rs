@@ -24,8 +24,8 @@ mod tests;
 mod token;
 
 pub use check::Caller;
-pub(crate) use messages::Shown;
 pub use messages::{AuthResponse, is_proposal_for, kind};
+pub(crate) use messages::{Shown, asked_by};
 pub use store::AuthStore;
 pub use token::{Tokens, index as token_index};
 

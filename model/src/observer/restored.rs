@@ -12,6 +12,7 @@ use vertebra_sim::{NodeId, World, record, sometimes};
 
 use super::Observer;
 use crate::api::{CompactionRequest, InternalRaftRequest, PutRequest, RequestHeader};
+use crate::auth::ROOT;
 use crate::backend;
 use crate::history::{Outcome, Request};
 use crate::member::index_of;
@@ -86,6 +87,7 @@ impl Observer {
                 && (run.operation("snapshot-restore") || run.operation("snapshot-restore-bump"))
         );
         new.before_log.set(last.max(saved.index));
+        new.witness.borrow_mut().begins_behind(new.before_log.get());
         new.before_history.set(new.history.borrow().operations().len() as u64);
         new.committed.borrow_mut().fill(new.history.borrow().clock());
         if world.is_healed() {
@@ -129,8 +131,12 @@ impl Prelude<'_> {
     /// Tells of so many revisions more, each a write of the empty key, of which no client can ask; and of a compaction of
     /// all of them. Returns the index of that.
     fn bump(&mut self, mut index: u64, by: i64) -> u64 {
-        // Nobody else proposes under such a number, and there is one for each entry.
-        let header = |index| Some(RequestHeader { id: u64::MAX - index, ..RequestHeader::default() });
+        // Nobody else proposes under such a number, and there is one for each entry. `root` may do everything.
+        let auth = self.store.auth().filter(|auth| auth.is_enabled());
+        let (username, auth_revision) =
+            auth.map_or((String::new(), 0), |auth| (ROOT.to_owned(), auth.revision()));
+        let header =
+            |index| Some(RequestHeader { id: u64::MAX - index, username: username.clone(), auth_revision });
         for _ in 0..by {
             index += 1;
             let put = Some(PutRequest::default());

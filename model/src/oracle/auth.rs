@@ -99,7 +99,8 @@ pub fn check(
             None => Ok(()),
         };
     }
-    let mut replay = Replay { history, senders, state: witness.empty_store(), tokens: BTreeMap::new() };
+    let (state, tokens) = (witness.empty_store(), BTreeMap::new());
+    let mut replay = Replay { history, witness, senders, state, tokens };
     let mut watches = Watches::of(watches, senders);
     let mut reads = served_reads(history, witness).into_iter().peekable();
     for (entry, operation) in witness.entries().iter().zip(witness.operations(history)) {
@@ -140,6 +141,7 @@ fn served_reads(history: &History, witness: &Witness) -> Vec<(u64, OperationId)>
 /// The log, up to some entry.
 struct Replay<'a> {
     history: &'a History,
+    witness: &'a Witness,
     senders: &'a Senders,
     state: Specification,
     /// The tokens that count, and whose they are.
@@ -255,7 +257,10 @@ impl Replay<'_> {
                 Some(AuthRequest::Authenticate(asked)),
                 Response::Auth(AuthResponse::Authenticate(response)),
             ) => {
-                self.tokens.insert(format!("{}.{}", response.token, entry.index), asked.name.clone());
+                // Those of a cluster that is no more count for nothing.
+                if let Some(index) = self.witness.own_index(entry.index) {
+                    self.tokens.insert(format!("{}.{}", response.token, index), asked.name.clone());
+                }
             }
             (Some(AuthRequest::AuthDisable(_)), _) if was_enabled => self.tokens.clear(),
             (Some(AuthRequest::AuthUserDelete(asked)), _) => self.void(&asked.name),

@@ -87,6 +87,8 @@ pub struct Witness {
     /// Whether any entry is about users and roles.
     has_auth: bool,
     lease_ttl_min: i64,
+    /// The last of the entries that are not of the cluster's own log, which begins behind them.
+    before: u64,
 }
 
 impl Witness {
@@ -115,6 +117,17 @@ impl Witness {
     /// An empty store, for a replay of the log.
     pub(crate) fn empty_store(&self) -> Specification {
         Specification::with_leases(self.lease_ttl_min)
+    }
+
+    /// The cluster's own log begins behind `index`: its entry `i` is told of as entry `index + i`. What comes before is of the
+    /// cluster from which it was restored.
+    pub fn begins_behind(&mut self, index: u64) {
+        self.before = index;
+    }
+
+    /// The index of an entry in the cluster's own log; nothing if it is not in there.
+    pub(super) fn own_index(&self, index: u64) -> Option<u64> {
+        index.checked_sub(self.before).filter(|own| *own > 0)
     }
 
     /// The entry is committed: the first member learns of it. Told in the order of the log, once for each index.

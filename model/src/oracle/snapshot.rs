@@ -9,6 +9,7 @@
 //! | `revision` | it is at another revision |
 //! | `compacted` | it is compacted at another one |
 //! | `records` | a change is missing that is not compacted, or is another; or something is in it that never was |
+//! | `auth` | it has another auth revision, or authentication is on that was off, or off that was on |
 //! | `leases` | a lease is missing, too many, or has another TTL |
 //!
 //! Does NOT verify: how old it is (a member that lags may be asked); what a lease has left of its TTL; members, alarms
@@ -22,6 +23,7 @@ use vertebra_sim::verdict::Violation;
 use super::linearizable_log::Witness;
 use super::replayed::Replayed;
 use crate::api::KeyValue;
+use crate::auth::AuthStore;
 use crate::backend::Bucket;
 use crate::lessor;
 use crate::mvcc::{Read, Record, Restored, Store};
@@ -96,6 +98,12 @@ pub fn check(database: &impl Read, witness: &Witness, index: u64) -> Result<(), 
         specification.leases().map(|id| (id, specification.lease(id).unwrap_or_default())).collect();
     if leases != expected {
         return violation("leases", format!("at entry {index}: {leases:?} instead of {expected:?}"));
+    }
+    let (found, expected) = (AuthStore::recover(database), specification.auth());
+    let found = (found.is_enabled(), found.revision());
+    let expected = expected.map_or((false, 1), |auth| (auth.is_enabled(), auth.revision()));
+    if found != expected {
+        return violation("auth", format!("at entry {index}: {found:?} instead of {expected:?}"));
     }
     Ok(())
 }

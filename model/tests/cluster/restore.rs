@@ -108,11 +108,12 @@ fn members_that_came_and_went_are_forgotten() {
             (1_500, all("member-add")),
             (2_500, Fault::Operate { operation: "member-remove".to_owned(), target: member(1) }),
             (4_500, operate("snapshot-restore")),
-            (5_500, Fault::Operate { operation: "member-return".to_owned(), target: member(4) }),
-            (6_500, all("member-add")),
-            (8_000, operate("member-replace")),
+            (8_000, Fault::Operate { operation: "member-return".to_owned(), target: member(4) }),
+            (10_000, all("member-add")),
+            (13_000, operate("member-replace")),
         ];
         let mut schedule = schedule(seed, 3, faults);
+        schedule.duration = Duration::from_secs(16);
         schedule.options.spares = 1;
         let lines = passes(&schedule);
         assert_eq!(count(&lines, "operator: snapshot-restore: is done"), 1);

@@ -169,3 +169,21 @@ fn a_store_that_goes_on_from_a_later_revision_is_compacted_up_to_there_and_keeps
         assert_eq!(now(&member.store, &member, b"a"), Some((108, 3)));
     }
 }
+
+#[test]
+fn another_state_of_users_and_roles_is_found() {
+    let changed = |name: &'static [u8], value: &'static [u8]| {
+        move |member: &mut Member| {
+            let database = &mut member.database;
+            database.put(
+                Bucket::Auth,
+                Bytes::from_static(b"authRevision"),
+                Bytes::from_static(&[0, 0, 0, 0, 0, 0, 0, 1]),
+            );
+            database.put(Bucket::Auth, Bytes::from_static(name), Bytes::from_static(value));
+        }
+    };
+    assert_eq!(found(&writes(), changed(b"authEnabled", &[0])), None);
+    assert_eq!(found(&writes(), changed(b"authEnabled", &[1])), Some("auth"));
+    assert_eq!(found(&writes(), changed(b"authRevision", &[0, 0, 0, 0, 0, 0, 0, 2])), Some("auth"));
+}
