@@ -17,7 +17,9 @@ const AGAIN: Duration = Duration::from_secs(3);
 
 /// Repairs one thing, if there is one; whether there was none.
 pub(super) async fn look(calls: &mut Calls, inventory: &Inventory) -> bool {
-    let members = calls.members().await.members;
+    let mut members = calls.members().await.members;
+    // Who was added and never ran comes first: without it, members may be too few to let another be removed.
+    members.sort_by_key(|member| member.started);
     for member in &members {
         if let Some(what) = trouble(calls, inventory, member) {
             record!(calls.node, "operator", "repairs {}: {}", Shown(member.id), what);
