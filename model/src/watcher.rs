@@ -66,8 +66,11 @@ pub(crate) struct Watcher {
     credentials: Option<Rc<Credentials>>,
     /// The last name that it gave to a watch.
     named: i64,
-    /// How far all of its watches had come when it last looked, in the end, and how often it asked since.
-    seen: i64,
+    /// Responses with events that it heard.
+    heard: u64,
+    /// How far all of its watches had come when it last looked, in the end, and what it had heard; and how often it asked
+    /// since then without hearing more. A response in many parts takes its time.
+    seen: (i64, u64),
     asks: u32,
 }
 
@@ -135,7 +138,8 @@ impl Watcher {
             known_revision,
             credentials,
             named: NAMES_FROM,
-            seen: 0,
+            heard: 0,
+            seen: (0, 0),
             asks: 0,
         }
     }
@@ -347,6 +351,7 @@ impl Watcher {
     }
 
     fn advance(&mut self, open: &Open, wanted: usize, response: &WatchResponse, revision: i64) {
+        self.heard += u64::from(!response.events.is_empty());
         let next = &mut self.wanted[wanted].next;
         match response.events.last().and_then(|event| event.kv.as_ref()) {
             // Parts of a revision are not resumed behind.
@@ -429,8 +434,10 @@ impl Watcher {
     /// All faults are over: the client sees to it that it hears of everything, and asks until it has.
     fn come_to_the_end(&mut self, session: &mut Session) -> Result<(), Disconnected> {
         self.slow = false;
-        self.asks = if self.told() > self.seen { 0 } else { self.asks + 1 };
-        self.seen = self.told();
+        let seen = (self.told(), self.heard);
+        let more = seen.0 > self.seen.0 || seen.1 > self.seen.1;
+        self.asks = if more { 0 } else { self.asks + 1 };
+        self.seen = seen;
         if self.asks >= ASKS_MAX || !self.serves(self.endpoints[self.endpoint]) {
             self.asks = 0;
             return Err(Disconnected);

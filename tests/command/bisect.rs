@@ -75,9 +75,9 @@ fn the_culprit_is_named_among_commits_that_cannot_be_judged() {
     );
     assert!(ended.stderr.contains("\n      error: it does not compile\n"), "{}", ended.stderr);
     assert!(ended.stderr.contains("; 31 commits left, about 5 steps\n"), "{}", ended.stderr);
-    let part = "\nThe parent goes on:\n   3.007716  member 1   network   -> client 1: #17 answer 107\n";
+    let part = "\nThe parent goes on:\n   2.996199  member 1   network   -> client 1: #17 answer 107\n";
     assert!(ended.stdout.contains(part), "{}", ended.stdout);
-    assert!(ended.stdout.contains("\ndifferent: event 47 differs at 3.007716 s\n"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("\ndifferent: event 47 differs at 2.996199 s\n"), "{}", ended.stdout);
     // Both commands do what they say.
     for (line, code) in ended.stdout.lines().filter_map(|line| line.strip_prefix("reproduce  ")).zip([0, 1]) {
         let again = support::ended(&mut repository.shell(line)).expect(code).last();

@@ -79,13 +79,11 @@ impl Member {
             when = |run| run.members > 1
         );
         let _file = self.backend_file.lock().await;
-        let (before, began) = (self.kv.backend().size(), self.node.world().now());
+        let before = self.kv.backend().size();
         match self.kv.backend().defragment().await {
             Ok(()) => {
                 let after = self.kv.backend().size();
                 record!(self.node, "member", "defragmented: {} bytes of {}", after, before);
-                // It was written from what is in memory.
-                self.observer.replaced_backend(self.node.id(), began);
                 Ok(())
             }
             // The old file is in service as before.
