@@ -96,7 +96,7 @@ pub const FAILPOINTS: &[&str] = &join::<
 >(&[MEMBER, BACKEND, COMPACTION, MEMBERSHIP, LEASES, WATCH]);
 
 /// The lists as one.
-const fn join<const COUNT: usize>(lists: &[&[&'static str]]) -> [&'static str; COUNT] {
+pub(crate) const fn join<const COUNT: usize>(lists: &[&[&'static str]]) -> [&'static str; COUNT] {
     let mut all = [""; COUNT];
     let (mut list, mut count) = (0, 0);
     while list < lists.len() {

@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use vertebra_sim::{Node, NodeId, before, record};
 
 use crate::credentials::Passwords;
+use crate::failpoints::join;
 use crate::inventory::{Inventory, Start};
 use crate::observer::Saved;
 use crate::observers::Observers;
@@ -27,26 +28,9 @@ use crate::options::Options;
 use calls::Calls;
 
 /// What the operator can be told to do.
-pub(crate) const OPERATIONS: &[&str] = &[
-    MEMBER_ADD,
-    MEMBER_ADD_LEARNER,
-    MEMBER_PROMOTE,
-    MEMBER_REMOVE,
-    MEMBER_REPLACE,
-    MEMBER_RETURN,
-    JOINT_CHANGE,
-    LEADER_TRANSFER,
-    COMPACT,
-    COMPACT_PHYSICAL,
-    COMPACTION_STORM,
-    DEFRAGMENT,
-    DEFRAGMENT_ALL,
-    DEFRAGMENTATION_STORM,
-    HASH_CHECK,
-    SNAPSHOT_SAVE,
-    SNAPSHOT_RESTORE,
-    SNAPSHOT_RESTORE_BUMP,
-];
+pub(crate) const OPERATIONS: &[&str] = &join::<
+    { SPARE_OPERATIONS.len() + UPKEEP.len() + RARE_OPERATIONS.len() },
+>(&[SPARE_OPERATIONS, UPKEEP, RARE_OPERATIONS]);
 
 /// Those that need a machine that stands by, or are about one that came from there.
 pub(crate) const SPARE_OPERATIONS: &[&str] = &[
@@ -57,6 +41,19 @@ pub(crate) const SPARE_OPERATIONS: &[&str] = &[
     MEMBER_REPLACE,
     MEMBER_RETURN,
     JOINT_CHANGE,
+];
+
+/// Those that can be given to any cluster.
+const UPKEEP: &[&str] = &[
+    LEADER_TRANSFER,
+    COMPACT,
+    COMPACT_PHYSICAL,
+    COMPACTION_STORM,
+    DEFRAGMENT,
+    DEFRAGMENT_ALL,
+    DEFRAGMENTATION_STORM,
+    HASH_CHECK,
+    SNAPSHOT_SAVE,
 ];
 
 /// Those that end all that clients do: restorations.

@@ -46,10 +46,12 @@ impl Node {
         async move {
             match strike {
                 // Apart, since every future in which a failpoint stands has room for it.
-                Some(strike) => Box::pin(self.strike(name, strike)).await,
-                None => return false,
+                Some(strike) => {
+                    Box::pin(self.strike(name, strike)).await;
+                    true
+                }
+                None => false,
             }
-            true
         }
     }
 

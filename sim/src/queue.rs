@@ -58,11 +58,12 @@ impl Queue {
             }
             None => {
                 self.occurrences.push(Some(occurrence));
+                assert!(self.occurrences.len() <= 1 << SLOT_BITS, "too much is to happen");
                 (self.occurrences.len() - 1) as u32
             }
         };
         self.number += 1;
-        debug_assert!(slot < 1 << SLOT_BITS && self.number < 1 << NUMBER_BITS);
+        debug_assert!(self.number < 1 << NUMBER_BITS);
         let place = self.number << SLOT_BITS | u64::from(slot);
         self.heap.push(Reverse(u128::from(at.as_nanos()) << 64 | u128::from(place)));
     }
