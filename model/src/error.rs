@@ -24,6 +24,10 @@ pub enum Code {
     FailedPrecondition = 9,
     /// The request reaches past a valid range, such as that of the revisions.
     OutOfRange = 11,
+    /// There is no such method.
+    Unimplemented = 12,
+    /// Something that should hold does not, such as that a message can be decoded.
+    Internal = 13,
     /// The service is not available now; to try again may help.
     Unavailable = 14,
     /// Data is lost or corrupt for good.

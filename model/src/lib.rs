@@ -31,6 +31,7 @@ mod defect;
 pub mod error;
 mod etcd;
 pub mod failpoints;
+pub mod grpc;
 pub mod history;
 mod inventory;
 pub mod lessor;

@@ -4,6 +4,7 @@
 //! Proposals and snapshots go over ordered connections, as in etcd, where a duplicated proposal would be applied
 //! twice. So do the requests of clients.
 
+mod grpc;
 mod watch;
 
 use std::fmt;
@@ -22,6 +23,7 @@ use crate::error::Error;
 use crate::history::{OperationId, Request};
 use crate::response::Response;
 
+pub use grpc::{GrpcDown, GrpcUp};
 pub use watch::{WatchDown, WatchUp};
 
 /// Where members listen to each other.
@@ -30,6 +32,8 @@ pub const PEER_PORT: u16 = 2380;
 pub const CLIENT_PORT: u16 = 2379;
 /// Where members listen to clients that watch. etcd has these streams on the same port.
 pub const WATCH_PORT: u16 = 2378;
+/// Where members listen to callers from outside of the simulation, who speak gRPC.
+pub const GRPC_PORT: u16 = 2377;
 /// Where members listen to each other's questions about leases. etcd: HTTP requests to the port of peers.
 pub const LEASE_PORT: u16 = 2383;
 
@@ -61,6 +65,8 @@ pub const MESSAGES: &[&str] = &[
     "watch-response",
     "cluster-request",
     "cluster-reply",
+    "grpc-up",
+    "grpc-down",
 ];
 
 /// A datagram between members.

@@ -102,14 +102,61 @@ pub fn schedule_with<S: System>(
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "one thread to a run: nothing in the run can tell")]
 pub fn run<S: System>(schedule: &Schedule<S::Options>, reader: Option<&Dispatch>) -> Report {
+    let go_on = |world: &World, _: &Rc<S>, healed: Instant| world.drive(healed);
     let here = || match reader {
-        Some(reader) => tracing::dispatcher::with_default(reader, || run_here::<S>(schedule, true)),
-        None => run_here::<S>(schedule, false),
+        Some(reader) => tracing::dispatcher::with_default(reader, || run_here::<S>(schedule, true, go_on)),
+        None => run_here::<S>(schedule, false, go_on),
     };
     std::thread::scope(|scope| match scope.spawn(here).join() {
         Ok(report) => report,
         Err(payload) => std::panic::resume_unwind(payload),
     })
+}
+
+/// Somebody outside of a run who takes part in it.
+///
+/// When everything has happened that happens at one moment, it is its turn: it may then hand something to the system,
+/// which happens at that moment, and says until when the run goes on by itself. How often it is asked changes nothing:
+/// only what it does, and at which virtual times.
+pub trait Outside {
+    /// What is next.
+    fn turn(&mut self, world: &World) -> Turn;
+}
+
+/// What an [`Outside`] decides.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Turn {
+    /// What happens by itself until then, that moment included, happens; then it is asked again.
+    Until(Instant),
+    /// It goes. What is broken is healed, and the run ends as any other.
+    End,
+}
+
+/// Runs `schedule` on this thread, with an [`Outside`] in it that `outside` makes at the beginning. Faults come at the
+/// times that the schedule has, and the run ends when the outside says so, be that before or after the schedule's end.
+///
+/// # Panics
+///
+/// If the schedule is not valid for its system.
+#[must_use]
+pub fn run_with<S: System, O: Outside>(
+    schedule: &Schedule<S::Options>,
+    reader: Option<&Dispatch>,
+    outside: impl FnOnce(&World, &Rc<S>) -> O,
+) -> Report {
+    let go_on = |world: &World, system: &Rc<S>, _: Instant| {
+        let mut outside = outside(world, system);
+        while let Turn::Until(until) = outside.turn(world) {
+            world.drive(until.max(world.now()));
+            if world.has_ended() {
+                return;
+            }
+        }
+    };
+    match reader {
+        Some(reader) => tracing::dispatcher::with_default(reader, || run_here::<S>(schedule, true, go_on)),
+        None => run_here::<S>(schedule, false, go_on),
+    }
 }
 
 /// Runs the schedules of many seeds on `jobs` threads, and hands each seed's schedule and report to `done` as they
@@ -153,7 +200,12 @@ pub fn run_many<S: System>(
     });
 }
 
-fn run_here<S: System>(schedule: &Schedule<S::Options>, told: bool) -> Report {
+/// `go_on` lets happen what happens while there are faults, which the schedule has until the time that it is given.
+fn run_here<S: System>(
+    schedule: &Schedule<S::Options>,
+    told: bool,
+    go_on: impl FnOnce(&World, &Rc<S>, Instant),
+) -> Report {
     panics::capture();
     let shape = match S::shape(&schedule.options) {
         Ok(shape) => shape,
@@ -161,10 +213,15 @@ fn run_here<S: System>(schedule: &Schedule<S::Options>, told: bool) -> Report {
     };
     // What a library asks of the machine, its clock and its randomness, madsim answers from the seed.
     let runtime = Runtime::with_seed_and_config(schedule.seed, Config::default());
-    runtime.block_on(async { run_inside::<S>(schedule, &shape, told) })
+    runtime.block_on(async { run_inside::<S>(schedule, &shape, told, go_on) })
 }
 
-fn run_inside<S: System>(schedule: &Schedule<S::Options>, shape: &Shape, told: bool) -> Report {
+fn run_inside<S: System>(
+    schedule: &Schedule<S::Options>,
+    shape: &Shape,
+    told: bool,
+    go_on: impl FnOnce(&World, &Rc<S>, Instant),
+) -> Report {
     let world = World::new(&Setup {
         streams: Streams::new(schedule.seed),
         interleaving: schedule.interleaving.unwrap_or(schedule.seed),
@@ -182,7 +239,7 @@ fn run_inside<S: System>(schedule: &Schedule<S::Options>, shape: &Shape, told: b
     let nemesis = Nemesis::new(schedule, *shape, Rc::clone(&system) as Rc<dyn Cluster>);
 
     // A panic here is one of an oracle or of the simulator: it ends the run as a panic of a process does.
-    let judged = catch_unwind(AssertUnwindSafe(|| judge(&world, &system, &nemesis, schedule)));
+    let judged = catch_unwind(AssertUnwindSafe(|| judge(&world, &system, &nemesis, schedule, go_on)));
     let unsettled = judged.unwrap_or_else(|payload| {
         world.fail(panics::violation(&*payload));
         None
@@ -251,6 +308,7 @@ fn judge<S: System>(
     system: &Rc<S>,
     nemesis: &Nemesis,
     schedule: &Schedule<S::Options>,
+    go_on: impl FnOnce(&World, &Rc<S>, Instant),
 ) -> Option<Excuse> {
     world.set_main({
         let system = Rc::clone(system);
@@ -270,12 +328,12 @@ fn judge<S: System>(
         world.start_unless_stopped(node);
     }
     world.atlas().set_cluster(Some(Rc::clone(system) as Rc<dyn Cluster>));
-    let (healed, given_up) =
-        (Instant::START + schedule.duration, Instant::START + schedule.duration + schedule.settle_max);
-    world.drive(healed);
+    go_on(world, system, Instant::START + schedule.duration);
     if world.has_ended() {
         return None;
     }
+    let healed = world.now();
+    let given_up = healed + schedule.settle_max;
 
     nemesis.heal(world);
     let settle = {
