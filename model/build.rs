@@ -1,13 +1,21 @@
 //! Compiles `proto/` with protox, a compiler in Rust, so that building needs no `protoc`.
 
+use std::path::PathBuf;
+
+const FILES: [&str; 5] =
+    ["raft_internal.proto", "lease.proto", "v3lock.proto", "v3election.proto", "health.proto"];
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
-    let files = protox::compile(["proto/rpc.proto", "proto/lease.proto"], ["proto"])?;
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_imports(true).open_files(FILES)?;
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
     // `Bytes` makes handing a key or a value from request to store to response to history a counted reference.
     // Most requests have nothing to do with users and roles, and are no larger for them.
     prost_build::Config::new()
         .bytes(["."])
         .boxed(".etcdserverpb.InternalRaftRequest.auth")
-        .compile_fds(files)?;
+        .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! etcd's API messages, generated from `proto/`.
 //!
-//! Names, field numbers and so bytes are those of etcd's `rpc.proto`, `kv.proto`, `lease.proto`, `auth.proto` and
-//! `raft_internal.proto`.
+//! Names, field numbers and so bytes are those of etcd's `rpc.proto`, `kv.proto`, `lease.proto`, `auth.proto`,
+//! `raft_internal.proto`, `v3lock.proto` and `v3election.proto`.
 #![allow(missing_docs, clippy::doc_markdown)]
 
 /// Package `mvccpb`: the stored form of a key.
@@ -23,6 +23,24 @@ pub mod authpb {
 pub mod leasepb {
     include!(concat!(env!("OUT_DIR"), "/leasepb.rs"));
 }
+
+/// Package `v3lockpb`: locks.
+pub mod v3lockpb {
+    include!(concat!(env!("OUT_DIR"), "/v3lockpb.rs"));
+}
+
+/// Package `v3electionpb`: elections.
+pub mod v3electionpb {
+    include!(concat!(env!("OUT_DIR"), "/v3electionpb.rs"));
+}
+
+/// Package `grpc.health.v1`: gRPC's own service of health.
+pub mod health {
+    include!(concat!(env!("OUT_DIR"), "/grpc.health.v1.rs"));
+}
+
+/// All services and messages, as a `FileDescriptorSet` of protobuf: for reflection, and for who translates them.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// What the Auth service is asked. A client's request and what is proposed for it have one form: the member that is asked
 /// replaces passwords, and chooses tokens.

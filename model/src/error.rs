@@ -180,6 +180,9 @@ pub enum Error {
     /// The request was cancelled while the member waited for its result.
     #[error("etcdserver: request canceled")]
     Canceled,
+    /// What a client says of its version is no text.
+    #[error("etcdserver: invalid client api version")]
+    InvalidClientApiVersion,
     /// The client's deadline passed. This text comes from gRPC, on either side, and bears no prefix.
     #[error("context deadline exceeded")]
     DeadlineExceeded,
@@ -230,6 +233,7 @@ impl Error {
             | Self::TooManyOps
             | Self::DuplicateKey
             | Self::InvalidSortOption
+            | Self::InvalidClientApiVersion
             | Self::RequestTooLarge
             | Self::UserEmpty
             | Self::RoleEmpty

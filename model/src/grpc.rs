@@ -4,11 +4,15 @@
 //! were recorded. What the bytes mean is the member's business, as in etcd. Unary calls are streams of one message, as
 //! they are on the wire.
 
+mod operation;
+
 use std::fmt;
 
 use bytes::Bytes;
 
 use crate::error::{Code, Error};
+
+pub use self::operation::{decode_request, decode_response, encode_response};
 
 /// The caller's number for one of its calls.
 pub type CallId = u64;
@@ -102,9 +106,13 @@ impl Status {
 }
 
 impl From<Error> for Status {
-    /// As the server sends it.
+    /// As the server sends it. Two errors it puts into the map where their statuses belong; its Go client restores the codes.
     fn from(error: Error) -> Self {
-        Self::new(error.code(), error.to_string())
+        let code = match error {
+            Error::TooManyRequests | Error::MemberNotEnoughStarted => Code::Unknown,
+            _ => error.code(),
+        };
+        Self::new(code, error.to_string())
     }
 }
 

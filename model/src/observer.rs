@@ -304,6 +304,16 @@ impl Observer {
         self.witness.borrow_mut().proposed(operation, proposal);
     }
 
+    /// A member proposes what no client has in its history: a part of something that it does for a caller. From here on the
+    /// history has it, and nobody hears how it ended.
+    pub(crate) fn proposed_beside(&self, data: &[u8], proposal: u64) {
+        let request = <InternalRaftRequest as prost::Message>::decode(data).ok();
+        if let Some(request) = request.as_ref().and_then(Request::of_proposal) {
+            let operation = self.invoked(self.new_session(), &request);
+            self.proposed(operation, proposal);
+        }
+    }
+
     /// The primary of `term` proposes something of its own.
     pub(crate) fn proposed_by_leader(&self, member: u64, term: u64, proposal: u64) {
         self.witness.borrow_mut().proposed_by_leader(proposal);

@@ -16,6 +16,7 @@
 //! | `compaction` | removes what a compaction left no use for |
 //! | `server` | answers clients |
 //! | `watch_server` | serves streams of watches |
+//! | `grpc` | serves callers from outside of the simulation |
 //! | `watches` | tells watchers what they missed |
 //! | `read_loop` | finds the index at which linearizable reads are up to date |
 //! | `leases` | answers clients and other members about leases; as the leader, lets leases expire |
@@ -33,6 +34,7 @@ mod compaction;
 mod conf_change;
 mod consistent_index;
 mod corruption;
+mod grpc;
 mod kv;
 mod leases;
 mod log;
@@ -48,11 +50,13 @@ mod server;
 mod snapshots;
 mod watch_server;
 mod watches;
+mod window;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use futures_util::future::join;
 use tokio::sync::{Mutex, Notify, oneshot};
 use vertebra_sim::random::Stream;
 use vertebra_sim::{Node, NodeId, record, sometimes};
@@ -211,7 +215,7 @@ impl Member {
         self.node.spawn(maintenance::listen(Rc::clone(&self)));
         self.node.spawn(cluster_service::listen(Rc::clone(&self)));
         self.node.spawn(watch_server::listen(Rc::clone(&self)));
-        server::listen(Rc::clone(&self)).await;
+        join(server::listen(Rc::clone(&self)), grpc::listen(Rc::clone(&self))).await;
     }
 
     /// Whether the store is here. Without it a member votes and keeps its log, and neither serves nor leads.

@@ -74,14 +74,22 @@ async fn serve(member: &Member, connection: Connection<ClientReply, ClientReques
 
 /// Where a request comes from.
 pub(super) struct Origin {
-    /// The operation in the history, for the white-box oracles.
-    pub(super) operation: OperationId,
+    /// The operation in the history, for the white-box oracles. No history has it where something is asked that is made up of
+    /// several.
+    pub(super) operation: Option<OperationId>,
     pub(super) token: Option<Token>,
 }
 
 async fn answer(member: &Member, request: ClientRequest) -> ClientReply {
     let ClientRequest { number, operation, request, token } = request;
-    let origin = &Origin { operation, token };
+    let origin = Origin { operation: Some(operation), token };
+    let result = execute(member, &origin, request).await;
+    let reply = ClientReply { number, result, applied_index: member.visible_index() };
+    if member.options.encode_messages { reply.through_bytes() } else { reply }
+}
+
+/// Does what is asked.
+pub(super) async fn execute(member: &Member, origin: &Origin, request: Request) -> Result<Response, Error> {
     let mut result = match request {
         Request::Range(read) if member.is_learner() && read.serializable => member.range(origin, &read).await,
         _ if member.is_learner() => Err(Error::NotSupportedForLearner),
@@ -118,8 +126,7 @@ async fn answer(member: &Member, request: ClientRequest) -> ClientReply {
     if let Ok(response) = &mut result {
         member.complete_header(response);
     }
-    let reply = ClientReply { number, result, applied_index: member.visible_index() };
-    if member.options.encode_messages { reply.through_bytes() } else { reply }
+    result
 }
 
 impl Member {
@@ -248,7 +255,10 @@ impl Member {
             match proposer {
                 Proposer::Client(origin) => {
                     self.wait_for_leader().await;
-                    self.observer.proposed(origin.operation, id);
+                    match origin.operation {
+                        Some(operation) => self.observer.proposed(operation, id),
+                        None => self.observer.proposed_beside(&data, id),
+                    }
                 }
                 Proposer::Leader { term } => self.observer.proposed_by_leader(self.id, term, id),
             }

@@ -15,17 +15,18 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::select;
+use futures_util::future::{Either, select};
 use prost::Message;
 use vertebra_sim::network::Connection;
 use vertebra_sim::random::Stream as Draws;
 use vertebra_sim::sometimes;
 
 use super::server::CLUSTER_ID;
+use super::window::Window;
 use super::{Member, queue};
 use crate::api::mvccpb::event::EventType;
 use crate::api::watch_create_request::FilterType;
@@ -33,6 +34,7 @@ use crate::api::watch_request::RequestUnion;
 use crate::api::{Event, ResponseHeader, WatchCreateRequest, WatchRequest, WatchResponse};
 use crate::error::Error;
 use crate::failpoints;
+use crate::grpc::Status;
 use crate::mvcc::watch::{Channel, Filter, Number, Response, Watch};
 use crate::wire::{Token, WATCH_PORT, WatchDown, WatchUp};
 
@@ -59,12 +61,11 @@ pub(super) async fn listen(member: Rc<Member>) {
 }
 
 /// A stream, from its beginning to its end.
-struct Stream<'a> {
+struct Stream<'a, T> {
     member: &'a Member,
     draws: &'a RefCell<Draws>,
-    connection: Connection<WatchDown, WatchUp>,
+    transport: &'a T,
     token: RefCell<Option<Token>>,
-    window: Window,
     events: Rc<Channel<Response>>,
     control: Channel<WatchResponse>,
     watches: RefCell<BTreeMap<i64, Served>>,
@@ -80,37 +81,51 @@ struct Served {
     progress: Option<bool>,
 }
 
-/// Room for what the client has not consumed.
-struct Window {
-    /// Less than nothing when the last message was larger than what was left.
-    free: Cell<i64>,
-    waker: Cell<Option<Waker>>,
+/// What carries a stream.
+pub(super) trait Transport {
+    /// What comes next from the client.
+    ///
+    /// # Errors
+    ///
+    /// When the stream is over, with what it ends with if anybody hears of that.
+    async fn receive(&self) -> Result<WatchUp, Option<Status>>;
+
+    /// Sends a response at once.
+    fn send(&self, message: WatchDown) -> Result<(), Ended>;
+
+    /// What the client consumes.
+    fn window(&self) -> &Window;
+
+    /// How it is said why a watch is refused.
+    fn reason(error: Error) -> String;
 }
 
-impl Window {
-    fn free(&self, bytes: u64) {
-        self.free.set(self.free.get().saturating_add_unsigned(bytes));
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
+/// A connection of a simulated client.
+struct OwnClient {
+    connection: Connection<WatchDown, WatchUp>,
+    window: Window,
+}
+
+impl Transport for OwnClient {
+    async fn receive(&self) -> Result<WatchUp, Option<Status>> {
+        self.connection.receive().await.map_err(|_| None)
     }
 
-    /// Waits for room, and takes it.
-    async fn take(&self, bytes: u64) {
-        poll_fn(|context| {
-            if self.free.get() > 0 {
-                return Poll::Ready(());
-            }
-            self.waker.set(Some(context.waker().clone()));
-            Poll::Pending
-        })
-        .await;
-        self.free.set(self.free.get().saturating_sub_unsigned(bytes));
+    fn send(&self, message: WatchDown) -> Result<(), Ended> {
+        self.connection.send(message).map_err(|_| Ended)
+    }
+
+    fn window(&self) -> &Window {
+        &self.window
+    }
+
+    fn reason(error: Error) -> String {
+        error.to_string()
     }
 }
 
 /// The stream has ended: its connection broke.
-struct Ended;
+pub(super) struct Ended;
 
 async fn serve(member: &Member, draws: &RefCell<Draws>, connection: Connection<WatchDown, WatchUp>) {
     // As in etcd, where a learner refuses all streams but that of a snapshot.
@@ -118,40 +133,55 @@ async fn serve(member: &Member, draws: &RefCell<Draws>, connection: Connection<W
         sometimes!(member.node, "a learner is asked for watches", when = |run| run.has("watch"));
         return;
     }
+    let client = OwnClient { connection, window: Window::new(member.options.watch.window_bytes) };
+    serve_stream(member, draws, &client, None).await;
+}
+
+/// Serves a stream, from its beginning to its end; what it ends with, if anybody hears of that.
+pub(super) async fn serve_stream<T: Transport>(
+    member: &Member,
+    draws: &RefCell<Draws>,
+    transport: &T,
+    token: Option<Token>,
+) -> Option<Status> {
     let options = &member.options.watch;
     let stream = Stream {
         member,
         draws,
-        connection,
-        token: RefCell::default(),
-        window: Window { free: Cell::new(options.window_bytes as i64), waker: Cell::new(None) },
+        transport,
+        token: RefCell::new(token),
         events: Rc::new(Channel::new(options.channel_responses_max)),
         control: Channel::new(CONTROL_MAX),
         watches: RefCell::default(),
         next_id: Cell::new(0),
     };
     let (requests, mut received) = queue::queue();
-    {
+    let status = {
         let reader = std::pin::pin!(stream.read(requests));
         let receiver = std::pin::pin!(stream.receive(&mut received));
         let sender = std::pin::pin!(stream.send_responses());
-        select(reader, select(receiver, sender)).await;
-    }
+        match select(reader, select(receiver, sender)).await {
+            Either::Left((status, _)) => status,
+            Either::Right(_) => None,
+        }
+    };
     member.node.failpoint(failpoints::BEFORE_CLOSE_WATCH_STREAM).await;
     let watches = stream.watches.take();
     for served in watches.into_values() {
         member.kv.cancel_watch(member, served.number).await;
     }
+    status
 }
 
-impl Stream<'_> {
-    /// Takes in what arrives, however busy the receive loop is.
-    async fn read(&self, requests: queue::Sender<WatchRequest>) {
-        while let Ok(message) = self.connection.receive().await {
-            match message {
-                WatchUp::Request(request) => drop(requests.send(request)),
-                WatchUp::Token(token) => *self.token.borrow_mut() = Some(token),
-                WatchUp::Consumed(bytes) => self.window.free(bytes),
+impl<T: Transport> Stream<'_, T> {
+    /// Takes in what arrives, however busy the receive loop is; what the stream ends with.
+    async fn read(&self, requests: queue::Sender<WatchRequest>) -> Option<Status> {
+        loop {
+            match self.transport.receive().await {
+                Ok(WatchUp::Request(request)) => drop(requests.send(request)),
+                Ok(WatchUp::Token(token)) => *self.token.borrow_mut() = Some(token),
+                Ok(WatchUp::Consumed(bytes)) => self.transport.window().free(bytes),
+                Err(status) => return status,
             }
         }
     }
@@ -193,7 +223,7 @@ impl Stream<'_> {
         if let Err(error) = self.may_watch(&request).await {
             // As in etcd: what else can go wrong is told as if it were not allowed.
             let error = if error.needs_token() { error } else { Error::PermissionDenied };
-            return refused(&error.to_string());
+            return refused(&T::reason(error));
         }
         let end = &request.range_end;
         if !end.is_empty() && end[..] != *b"\0" && request.key >= *end {
@@ -358,9 +388,9 @@ impl Stream<'_> {
     async fn send(&self, response: WatchResponse) -> Result<(), Ended> {
         let message = WatchDown(response);
         let message = if self.member.options.encode_messages { message.through_bytes() } else { message };
-        sometimes!(self.member.node, "a watching client does not keep up", self.window.free.get() <= 0);
-        self.window.take(message.bytes()).await;
-        self.connection.send(message).map_err(|_| Ended)
+        sometimes!(self.member.node, "a watching client does not keep up", self.transport.window().is_full());
+        self.transport.window().take(message.bytes()).await;
+        self.transport.send(message)
     }
 
     /// Splits a large response. A revision can be split with it; the client puts the parts together.

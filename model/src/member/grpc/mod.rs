@@ -1,0 +1,220 @@
+//! Serves callers from outside of the simulation: all of etcd's services, call by call as gRPC has them.
+//!
+//! ```text
+//!  door ══calls, messages══> session ──one task for each call──> what the member has for its own clients
+//!    ▲                                        │
+//!    └──────────── answers, status ───────────┘
+//! ```
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `call` | one call: what has come for it, its window, whether anybody still waits |
+//! | `methods` | which methods there are |
+//! | `operations` | the calls that a history knows: KV, Lease and Auth |
+//! | `watch` | the Watch service, for which `watch_server` has everything |
+//! | `health` | gRPC's own service of health |
+
+mod call;
+mod health;
+mod methods;
+mod operations;
+mod watch;
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use futures_util::future::{Either, select};
+use vertebra_sim::network::Connection;
+use vertebra_sim::random::Stream as Draws;
+
+use self::call::{Call, Over};
+use self::methods::{Method, Shape};
+use super::Member;
+use crate::error::Error;
+use crate::grpc::{CallId, Metadata, Status, Up};
+use crate::wire::{GRPC_PORT, GrpcDown, GrpcUp};
+
+/// After so many election timeouts without a leader, streams end whose callers want one.
+const WITHOUT_LEADER_MAX: u32 = 3;
+
+/// What all connections share.
+struct Server {
+    member: Rc<Member>,
+    /// For the streams of watches.
+    draws: OnceCell<RefCell<Draws>>,
+}
+
+/// Why a call does not end with `OK`.
+enum Failure {
+    /// It ends with this status.
+    Status(Status),
+    /// Nobody waits for its end.
+    Over,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Status(error.into())
+    }
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        Self::Status(status)
+    }
+}
+
+impl From<Over> for Failure {
+    fn from(Over: Over) -> Self {
+        Self::Over
+    }
+}
+
+/// Takes connections. This is no task of its own, for which of several tasks goes first is drawn: a member of which nobody
+/// asks anything here does what it did without.
+pub(super) async fn listen(member: Rc<Member>) {
+    let listener = member.node.listen(GRPC_PORT);
+    let server = Rc::new(Server { member, draws: OnceCell::new() });
+    loop {
+        let connection = listener.accept().await;
+        let server = Rc::clone(&server);
+        let node = server.member.node.clone();
+        node.spawn(async move { server.serve(connection).await });
+    }
+}
+
+impl Server {
+    /// Hands what comes over a connection to its calls. When the connection breaks, all of them are over.
+    async fn serve(self: Rc<Self>, connection: Connection<GrpcDown, GrpcUp>) {
+        let connection = Rc::new(connection);
+        let calls = Rc::<RefCell<BTreeMap<CallId, Rc<Call>>>>::default();
+        while let Ok(GrpcUp { up, operation }) = connection.receive().await {
+            let known = |call: CallId| calls.borrow().get(&call).cloned();
+            match up {
+                // A number that is in use names the call that has it.
+                Up::Begin { call, .. } if known(call).is_some() => {}
+                Up::Begin { call, path, metadata } => {
+                    let member = Rc::clone(&self.member);
+                    let begun = Rc::new(Call::new(member, Rc::clone(&connection), call, path, metadata));
+                    calls.borrow_mut().insert(call, Rc::clone(&begun));
+                    let (server, calls) = (Rc::clone(&self), Rc::clone(&calls));
+                    self.member.node.spawn(async move {
+                        let status = server.answer(&begun).await;
+                        calls.borrow_mut().remove(&call);
+                        begun.end(status);
+                    });
+                }
+                Up::Message { call, bytes } => {
+                    known(call).inspect(|call| call.push(bytes, operation));
+                }
+                Up::HalfClose { call } => {
+                    known(call).inspect(|call| call.half_close());
+                }
+                Up::Consumed { call, bytes } => {
+                    known(call).inspect(|call| call.window().free(bytes));
+                }
+                Up::Cancel { call } => {
+                    known(call).inspect(|call| call.cancel());
+                }
+            }
+        }
+        let left = calls.take();
+        left.values().for_each(|call| call.cancel());
+    }
+
+    /// What a call ends with; nothing if nobody waits for that.
+    async fn answer(&self, call: &Call) -> Option<Status> {
+        let method = match Method::of(&call.path) {
+            Ok(method) => method,
+            Err(status) => return Some(status),
+        };
+        let done = match method.shape() {
+            Shape::Unary => self.unary(method, call).await,
+            Shape::Stream => self.stream(method, call).await,
+        };
+        match done {
+            Ok(()) => Some(Status::OK),
+            Err(Failure::Status(status)) => Some(status),
+            Err(Failure::Over) => None,
+        }
+    }
+
+    async fn unary(&self, method: Method, call: &Call) -> Result<(), Failure> {
+        let answer = std::pin::pin!(async {
+            // As in etcd: what cannot be read is found before anything is asked about the caller.
+            let message = call.receive_only().await?;
+            match method {
+                Method::Operation => self.operation(call, message).await,
+                Method::HealthCheck => self.health_check(call, message),
+                Method::LeaseKeepAlive | Method::Watch | Method::HealthWatch => {
+                    unreachable!("{method:?} is a stream")
+                }
+            }
+        });
+        match select(answer, std::pin::pin!(call.cancelled())).await {
+            Either::Left((answer, _)) => {
+                call.send_at_once(answer?);
+                Ok(())
+            }
+            Either::Right(_) => Err(Failure::Over),
+        }
+    }
+
+    async fn stream(&self, method: Method, call: &Call) -> Result<(), Failure> {
+        self.intercept(&call.metadata, self.member.is_learner())?;
+        let served = std::pin::pin!(async {
+            match method {
+                // It has something to do at its end.
+                Method::Watch => return self.watch(call).await,
+                Method::Operation | Method::HealthCheck => unreachable!("{method:?} is no stream"),
+                Method::LeaseKeepAlive | Method::HealthWatch => {}
+            }
+            let served = std::pin::pin!(async {
+                match method {
+                    Method::HealthWatch => self.health_watch(call).await,
+                    _ => self.keep_alive(call).await,
+                }
+            });
+            match select(served, std::pin::pin!(call.cancelled())).await {
+                Either::Left((served, _)) => served,
+                Either::Right(_) => Err(Failure::Over),
+            }
+        });
+        if !call.metadata.require_leader {
+            return served.await;
+        }
+        match select(served, std::pin::pin!(self.lost_leader())).await {
+            Either::Left((served, _)) => served,
+            Either::Right(((), served)) => {
+                call.cancel();
+                let _ = served.await;
+                Err(Error::NoLeader.into())
+            }
+        }
+    }
+
+    /// What etcd asks about each call and its caller before it is served.
+    fn intercept(&self, metadata: &Metadata, refuses_as_learner: bool) -> Result<(), Error> {
+        if refuses_as_learner {
+            return Err(Error::NotSupportedForLearner);
+        }
+        let version = metadata.client_api_version.as_ref();
+        if version.is_some_and(|version| std::str::from_utf8(version).is_err()) {
+            return Err(Error::InvalidClientApiVersion);
+        }
+        if metadata.require_leader && self.member.status.get().leader == 0 {
+            return Err(Error::NoLeader);
+        }
+        Ok(())
+    }
+
+    /// Waits until the member has been without a leader at several looks in a row.
+    async fn lost_leader(&self) {
+        let mut without = 0;
+        while without < WITHOUT_LEADER_MAX {
+            self.member.node.sleep(self.member.options.election_timeout()).await;
+            without = if self.member.status.get().leader == 0 { without + 1 } else { 0 };
+        }
+    }
+}
