@@ -42,7 +42,7 @@ pub struct Etcd {
 
 impl Etcd {
     /// Who observes the present cluster.
-    fn observer(&self) -> Rc<Observer> {
+    pub(crate) fn observer(&self) -> Rc<Observer> {
         self.observers.present()
     }
 
@@ -61,6 +61,36 @@ impl Etcd {
             let watcher =
                 Watcher::new(node.clone(), observer, options, loads, stream, known, client.credentials());
             node.spawn(watcher.run());
+        }
+    }
+
+    /// The operator looks after what fails from now on, not only when all faults are over.
+    pub(crate) fn attend(&self) {
+        self.operator.repair();
+    }
+
+    /// The faults are over.
+    pub(crate) fn heal(&self) {
+        self.observer().healed();
+        self.operator.repair();
+    }
+
+    /// Whether the members have recovered.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.operator.is_content() && self.observer().members_agree()
+    }
+
+    /// What to report when they have not in time.
+    pub(crate) fn not_whole(&self) -> Violation {
+        Violation {
+            oracle: "liveness",
+            clause: "converges after healing",
+            shape: String::new(),
+            detail: format!(
+                "the operator is {}content; {}",
+                if self.operator.is_content() { "" } else { "not " },
+                self.observer().standing()
+            ),
         }
     }
 
@@ -158,8 +188,7 @@ impl System for Etcd {
     }
 
     async fn settle(self: Rc<Self>, world: World) {
-        self.observer().healed();
-        self.operator.repair();
+        self.heal();
         while self.observers.answered() < self.options.clients
             || !self.operator.is_content()
             || !self.leases_have_expired()

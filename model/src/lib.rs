@@ -17,6 +17,7 @@
 //! | users, roles and what they may do | [`auth`] |
 //! | etcd's messages and errors | [`api`], [`error`], [`response`] |
 //! | what clients saw | [`history`], [`watch_history`] |
+//! | the cluster behind a way in for outside callers | [`served`] |
 //! | what the service should do, as naive as it can be said | [`specification`] |
 //! | the guarantees | [`oracle`] |
 //! | bugs that can be switched on | [`Defect`] |
@@ -46,6 +47,7 @@ mod options;
 pub mod oracle;
 pub mod response;
 mod restoration;
+pub mod served;
 pub mod specification;
 pub mod syncs;
 pub mod wal;

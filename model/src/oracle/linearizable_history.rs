@@ -65,7 +65,8 @@ use leases::Leases;
 pub(super) use replies::{each_delete, each_key, each_put, each_revision, has_empty_operation};
 use search::Search;
 
-const ORACLE: &str = "linearizable history";
+/// Its name.
+pub const NAME: &str = "linearizable history";
 
 /// No operation.
 const NONE: u32 = u32::MAX;
@@ -426,7 +427,7 @@ fn unexplained(history: &History, revision: i64) -> Violation {
 }
 
 fn violation(clause: &'static str, shape: impl Into<String>, detail: String) -> Violation {
-    Violation::new(ORACLE, clause, shape, detail)
+    Violation::new(NAME, clause, shape, detail)
 }
 
 fn wrong_reply(clause: &'static str, operation: &Operation, refusal: &Refusal) -> Violation {

@@ -118,6 +118,10 @@ impl Nemesis {
 
 impl Inner {
     fn strike(&self, world: &World, number: usize) {
+        if world.is_healed() {
+            // Whoever takes part from outside has gone before it was time.
+            return;
+        }
         let fault = &self.faults[number].fault;
         let (nodes, others) = self.struck(fault);
         record!(world, "fault", "{}: {}{}", number + 1, Shown(fault), Struck(fault.aim(), &nodes, &others));
