@@ -65,8 +65,6 @@ pub const MESSAGES: &[&str] = &[
     "watch-response",
     "cluster-request",
     "cluster-reply",
-    "grpc-up",
-    "grpc-down",
 ];
 
 /// A datagram between members.

@@ -24,7 +24,7 @@ const OVERHEAD: usize = 512 << 10;
 /// What the parser of protobuf says of what is none.
 const NO_MESSAGE: &str = "proto: cannot parse invalid wire-format data";
 
-/// Nobody waits for the call any more.
+/// What is done for the call shall end.
 pub(super) struct Over;
 
 /// One call.
@@ -38,7 +38,9 @@ pub(super) struct Call {
     inbox: RefCell<VecDeque<Received>>,
     half_closed: Cell<bool>,
     over: Cell<bool>,
-    /// Wakes those who wait for one of the three before.
+    /// Whether nobody wants to hear how the call ends.
+    gone: Cell<bool>,
+    /// Wakes those who wait for one of the four before.
     changed: Notify,
     window: Window,
 }
@@ -70,6 +72,7 @@ impl Call {
             inbox: RefCell::default(),
             half_closed: Cell::new(false),
             over: Cell::new(false),
+            gone: Cell::new(false),
             changed: Notify::new(),
             window,
         }
@@ -85,7 +88,14 @@ impl Call {
         self.changed.notify_waiters();
     }
 
+    /// The caller has gone.
     pub(super) fn cancel(&self) {
+        self.gone.set(true);
+        self.abort();
+    }
+
+    /// What is done for the call shall end; its caller will hear why.
+    pub(super) fn abort(&self) {
         self.over.set(true);
         self.changed.notify_waiters();
     }
@@ -99,7 +109,7 @@ impl Call {
         Origin { operation, token: self.token.clone() }
     }
 
-    /// Waits until nobody waits for the call any more.
+    /// Waits until the call is over.
     pub(super) async fn cancelled(&self) {
         loop {
             let changed = self.changed.notified();
@@ -156,7 +166,7 @@ impl Call {
 
     /// Ends the call, if anybody waits for that.
     pub(super) fn end(&self, status: Option<Status>) {
-        if let Some(status) = status.filter(|_| !self.over.get()) {
+        if let Some(status) = status.filter(|_| !self.gone.get()) {
             self.tell(Down::End { call: self.id, status });
         }
     }

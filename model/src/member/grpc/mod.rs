@@ -18,6 +18,8 @@ mod call;
 mod health;
 mod methods;
 mod operations;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::cell::{OnceCell, RefCell};
@@ -49,7 +51,7 @@ struct Server {
 enum Failure {
     /// It ends with this status.
     Status(Status),
-    /// Nobody waits for its end.
+    /// It was over before.
     Over,
 }
 
@@ -187,7 +189,7 @@ impl Server {
         match select(served, std::pin::pin!(self.lost_leader())).await {
             Either::Left((served, _)) => served,
             Either::Right(((), served)) => {
-                call.cancel();
+                call.abort();
                 let _ = served.await;
                 Err(Error::NoLeader.into())
             }
