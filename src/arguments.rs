@@ -7,7 +7,8 @@ use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::exit::Outcome;
 use crate::{
-    Subject, bisect, completions, corpus, coverage, diff, failures, merge, replay, shrink, sweep, version,
+    Subject, bisect, completions, corpus, coverage, diff, failures, merge, replay, serve, shrink, sweep,
+    version,
 };
 
 /// Deterministic simulation of an etcd cluster.
@@ -30,6 +31,7 @@ Examples:
   vertebra shrink 4711             find the smallest schedule that fails as it does
   vertebra diff 4711 4712          tell where two runs part
   vertebra bisect 4711 --good v1   find the commit since v1 that broke seed 4711
+  vertebra serve                   let etcd's clients talk to a simulated cluster
   vertebra failures                list what sweeps found, and how it stands
 
 Exit codes:
@@ -52,6 +54,8 @@ pub enum Verb {
     Sweep(sweep::Flags),
     /// Run one seed or schedule file, and tell what happens
     Replay(replay::Flags),
+    /// Let etcd's clients talk to a simulated cluster, while it is being broken
+    Serve(serve::Flags),
     /// Take out of a failing schedule what it does not need to fail
     Shrink(shrink::Flags),
     /// Check that kept schedules give the verdicts that they must
@@ -77,12 +81,16 @@ pub fn command<S: Subject>() -> Command {
         PossibleValuesParser::new(values)
     };
     let faults = || PossibleValuesParser::new(vertebra_sim::schedule::fault_kinds());
-    ["sweep", "replay", "shrink", "diff", "bisect"].into_iter().fold(Arguments::command(), |command, verb| {
-        command.mut_subcommand(verb, |verb| {
-            let verb = verb.mut_arg("defects", |arg| arg.value_parser(defects()));
-            verb.mut_arg("faults", |arg| arg.value_parser(faults()).hide_possible_values(true))
-        })
-    })
+    let command = ["sweep", "replay", "shrink", "diff", "bisect"].into_iter().fold(
+        Arguments::command(),
+        |command, verb| {
+            command.mut_subcommand(verb, |verb| {
+                let verb = verb.mut_arg("defects", |arg| arg.value_parser(defects()));
+                verb.mut_arg("faults", |arg| arg.value_parser(faults()).hide_possible_values(true))
+            })
+        },
+    );
+    command.mut_subcommand("serve", |verb| verb.mut_arg("defects", |arg| arg.value_parser(defects())))
 }
 
 /// What the command line says, or how to end: it is wrong, or asked for help.

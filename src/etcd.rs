@@ -35,6 +35,10 @@ impl Subject for Etcd {
         Some(&mut options.operations)
     }
 
+    fn serves() -> bool {
+        true
+    }
+
     fn version() -> Version {
         version::of_code()
     }

@@ -5,7 +5,7 @@
 //!
 //! | | where |
 //! | --- | --- |
-//! | the verbs | `sweep`, `replay`, `shrink`, `corpus`, `failures`, `coverage`, `merge`, `diff`, `bisect`, `completions` |
+//! | the verbs | `sweep`, `replay`, `serve`, `shrink`, `corpus`, `failures`, `coverage`, `merge`, `diff`, `bisect`, `completions` |
 //! | what they share of the command line | `arguments`, `changes`, `source`, `jobs` |
 //! | how the command ends | [`exit`] |
 //! | where two runs part | `divergence` |
@@ -37,6 +37,7 @@ mod ledger;
 mod merge;
 mod output;
 mod replay;
+mod serve;
 mod shrink;
 mod source;
 mod subject;
@@ -56,6 +57,10 @@ pub fn main<S: Subject>() -> ExitCode {
     let ended = match verb {
         arguments::Verb::Sweep(flags) => sweep::sweep::<S>(&flags),
         arguments::Verb::Replay(flags) => replay::replay::<S>(&flags),
+        arguments::Verb::Serve(flags) if S::serves() => serve::serve(&flags),
+        arguments::Verb::Serve(_) => {
+            Err(exit::Refusal::new("this system serves nobody outside of its simulation"))
+        }
         arguments::Verb::Shrink(flags) => shrink::shrink::<S>(&flags),
         arguments::Verb::Corpus(flags) => corpus::corpus::<S>(&flags),
         arguments::Verb::Diff(flags) => diff::diff::<S>(&flags),

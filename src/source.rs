@@ -13,6 +13,7 @@ use crate::Subject;
 use crate::changes::Changes;
 use crate::exit::Refusal;
 use crate::ledger::{Place, finding};
+use crate::serve::recorded;
 use crate::words::shell_quoted;
 
 /// No schedule that people or generators write comes near this; a device that never ends does.
@@ -52,6 +53,14 @@ impl Source {
                 Some(id) => Self::Failure(id.to_owned()),
                 None => Self::File(text.into()),
             }),
+        }
+    }
+
+    /// The file, if it is a session that was recorded rather than a schedule.
+    pub fn session(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path.as_path()).filter(|path| recorded::is_session(path)),
+            Self::Seed(_) | Self::Failure(_) => None,
         }
     }
 
@@ -99,6 +108,10 @@ impl Source {
     fn bytes<S: Subject>(&self, context: &Context) -> Result<Vec<u8>, Refusal> {
         match self {
             Self::Seed(_) => Ok(Vec::new()),
+            Self::File(path) if recorded::is_session(path) => {
+                let reason = "a recorded session and no schedule; `vertebra replay` runs it again";
+                Err(Refusal::new(format!("{}: {reason}", path.display())))
+            }
             Self::File(path) => Ok(read(path).map_err(|reason| format!("{}: {reason}", path.display()))?),
             Self::Failure(id) => {
                 let ledger = context.place.read::<S>()?;

@@ -36,6 +36,11 @@ pub trait Subject: System {
         None
     }
 
+    /// Whether callers from outside of the simulation can be served, as by a real cluster of this kind.
+    fn serves() -> bool {
+        false
+    }
+
     /// Which code this is, for the ledger: two versions have the same `build` exactly where each seed is the same run
     /// in both. Unless a system knows better, its program is its build.
     fn version() -> Version {

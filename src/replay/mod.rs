@@ -1,20 +1,24 @@
 //! `vertebra replay`: one run, told as a timeline.
 
+use std::cell::Cell;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::{Args, ValueHint};
 use serde::Serialize;
-use vertebra_sim::run;
+use tracing::Dispatch;
 use vertebra_sim::schedule::Schedule;
+use vertebra_sim::{Report, run};
 
 pub use self::ending::Ending;
 use self::filter::Filter;
 use self::timeline::Telling;
-pub use self::timeline::{EventLine, listen};
+pub use self::timeline::{EventLine, listen, listen_to};
 use crate::Subject;
 use crate::exit::{Outcome, Refusal};
 use crate::failure::Keeping;
 use crate::output::{Output, complain};
+use crate::serve::recorded::Session;
 use crate::source::{self, Context, Source};
 
 mod ending;
@@ -54,7 +58,7 @@ With --json, each line is an object. Its `type` is one of:
                first, second"
 )]
 pub struct Flags {
-    /// A seed, a schedule file, or the id of a failure
+    /// A seed, a schedule file, a session that `serve` recorded, or the id of a failure
     #[arg(value_name = "SEED|FILE|ID", value_hint = ValueHint::FilePath, value_parser = source::parser())]
     source: Source,
     #[command(flatten)]
@@ -79,12 +83,56 @@ pub struct Flags {
 
 /// Replays.
 pub fn replay<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
+    if let Some(path) = flags.source.session().filter(|_| S::serves()) {
+        return replay_session(flags, path);
+    }
     let schedule = flags.source.schedule::<S>(&flags.context)?;
+    tell(flags, &schedule, |reader| run::<S>(&schedule, reader))
+}
+
+/// Replays what `serve` recorded.
+fn replay_session(flags: &Flags, path: &Path) -> Result<Outcome, Refusal> {
+    if !flags.context.changes.is_empty() {
+        let (changes, name) = (flags.context.changes.flags(), path.display());
+        let reason = format!("{} contradicts {name}, which has all options of its run", changes.trim_start());
+        return Err(Refusal::new(reason));
+    }
+    let session = Session::read(path)?;
+    if session.is_torn {
+        complain(format_args!("note: the last line of {} is torn, and left out", path.display()));
+    }
+    if !session.has_end() {
+        complain(format_args!("note: the session was killed; it is run up to the last thing that came in"));
+    }
+    let digest = Cell::new(None);
+    let outcome = tell(flags, &session.schedule, |reader| {
+        let report = session.run(reader);
+        digest.set(Some(report.digest));
+        report
+    })?;
+    let differs = |recorded: &&str| digest.get().is_some_and(|digest| digest.to_string() != **recorded);
+    match session.digest().filter(differs) {
+        Some(recorded) => {
+            complain(format_args!(
+                "error: this is another run than the recorded one, whose digest is {recorded}"
+            ));
+            Ok(Outcome::Nondeterminism)
+        }
+        None => Ok(outcome),
+    }
+}
+
+/// Tells the run of a schedule.
+fn tell<O: Serialize>(
+    flags: &Flags,
+    schedule: &Schedule<O>,
+    run: impl Fn(Option<&Dispatch>) -> Report,
+) -> Result<Outcome, Refusal> {
     let mut out = Output::stdout();
     if flags.twice {
         let program = std::env::current_exe().map_err(|error| format!("cannot be started twice: {error}"))?;
         return match twice::twice(&program, flags, &mut out)? {
-            Some(ending) => end(&mut out, flags, &schedule, ending),
+            Some(ending) => end(&mut out, flags, schedule, ending),
             None => {
                 out.finish()?;
                 Ok(Outcome::Nondeterminism)
@@ -92,19 +140,19 @@ pub fn replay<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
         };
     }
     if !flags.quiet && !flags.verdict {
-        head(&mut out, flags, &schedule)?;
+        head(&mut out, flags, schedule)?;
     }
     let command = flags.source.command("vertebra", &flags.context);
     if flags.verdict {
-        let report = run::<S>(&schedule, None);
-        return end(&mut out, flags, &schedule, Ending::new(schedule.seed, &report, &command));
+        let report = run(None);
+        return end(&mut out, flags, schedule, Ending::new(schedule.seed, &report, &command));
     }
     let telling = Arc::new(Mutex::new(Telling::new(out, flags.filter.clone(), flags.json)));
     let dispatch = {
         let telling = Arc::clone(&telling);
         listen(move |line| telling.lock().unwrap_or_else(PoisonError::into_inner).hear(line))
     };
-    let report = run::<S>(&schedule, Some(&dispatch));
+    let report = run(Some(&dispatch));
     let mut telling = telling.lock().unwrap_or_else(PoisonError::into_inner);
     let Telling { out, told, topics, .. } = &mut *telling;
     if *told == 0 && !flags.filter.is_empty() {
@@ -114,7 +162,7 @@ pub fn replay<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
     if !flags.json {
         out.line(format_args!(""));
     }
-    end(out, flags, &schedule, Ending::new(schedule.seed, &report, &command))
+    end(out, flags, schedule, Ending::new(schedule.seed, &report, &command))
 }
 
 /// Tells everything that was decided before the run.

@@ -75,12 +75,31 @@ fn style(node: &str) -> Style {
 
 /// Lets `hear` hear each event of a run.
 pub fn listen(hear: impl FnMut(&EventLine<&str>) + Send + 'static) -> Dispatch {
-    let hearing = Hearing { hear, events: 0, fields: Fields::default() };
-    Dispatch::new(Registry::default().with(Listener(Mutex::new(hearing))))
+    listen_to(&[], hear)
+}
+
+/// Lets `hear` hear the events of these topics; without any, all of them. No text is made of the others, and their numbers are
+/// not counted.
+pub fn listen_to(
+    topics: &'static [&'static str],
+    hear: impl FnMut(&EventLine<&str>) + Send + 'static,
+) -> Dispatch {
+    let hearing = Mutex::new(Hearing { hear, events: 0, fields: Fields::default() });
+    Dispatch::new(Registry::default().with(Listener { topics, hearing }))
 }
 
 /// A layer of `tracing-subscriber` over the events of a run.
-struct Listener<H>(Mutex<Hearing<H>>);
+struct Listener<H> {
+    topics: &'static [&'static str],
+    hearing: Mutex<Hearing<H>>,
+}
+
+impl<H> Listener<H> {
+    fn hears(&self, metadata: &Metadata<'_>) -> bool {
+        let topic = metadata.target().strip_prefix(TARGET);
+        topic.is_some_and(|topic| self.topics.is_empty() || self.topics.contains(&topic))
+    }
+}
 
 struct Hearing<H> {
     hear: H,
@@ -91,15 +110,16 @@ struct Hearing<H> {
 
 impl<S: Subscriber, H: FnMut(&EventLine<&str>) + Send + 'static> Layer<S> for Listener<H> {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if metadata.target().starts_with(TARGET) { Interest::always() } else { Interest::never() }
+        if self.hears(metadata) { Interest::always() } else { Interest::never() }
     }
 
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        metadata.target().starts_with(TARGET)
+        self.hears(metadata)
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let Hearing { hear, events, fields } = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Hearing { hear, events, fields } =
+            &mut *self.hearing.lock().unwrap_or_else(PoisonError::into_inner);
         let topic = event.metadata().target().strip_prefix(TARGET).unwrap_or_default();
         *events += u64::from(topic != MARK);
         fields.clear();

@@ -12,6 +12,7 @@ tests![
     the_help_of_diff_has_examples_and_exit_codes,
     the_help_of_bisect_says_how_commits_are_judged,
     the_help_of_shrink_has_examples_and_the_shape_of_its_json,
+    the_help_of_serve_has_examples_and_the_shape_of_its_json,
     the_help_of_corpus_says_what_is_renewed,
     the_help_of_failures_says_what_the_states_are,
     the_help_of_merge_shows_where_ledgers_come_from,
@@ -37,6 +38,10 @@ fn the_help_of_replay_has_examples_and_the_shape_of_its_json() {
 
 fn the_help_of_shrink_has_examples_and_the_shape_of_its_json() {
     assert_snapshot!("help_shrink", help("help-shrink", &["shrink"]));
+}
+
+fn the_help_of_serve_has_examples_and_the_shape_of_its_json() {
+    assert_snapshot!("help_serve", help("help-serve", &["serve"]));
 }
 
 fn the_help_of_corpus_says_what_is_renewed() {
