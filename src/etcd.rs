@@ -1,5 +1,6 @@
 //! The flags of the command, for the etcd cluster.
 
+use vertebra_model::syncs::Sync;
 use vertebra_model::{Defect, Etcd, Options};
 use vertebra_sim::ledger::Version;
 use vertebra_sim::schedule::Operations;
@@ -8,10 +9,17 @@ use crate::{Subject, version};
 
 impl Subject for Etcd {
     fn defects() -> Vec<(&'static str, &'static str)> {
-        Defect::ALL.iter().map(|defect| (defect.name(), defect.summary())).collect()
+        let defects = Defect::ALL.iter().map(|defect| (defect.name(), defect.summary()));
+        defects.chain(Sync::ALL.iter().map(|sync| (sync.defect(), sync.summary()))).collect()
     }
 
     fn plant(options: &mut Options, defect: &str) -> Result<(), String> {
+        if let Some(sync) = Sync::ALL.into_iter().find(|sync| sync.defect() == defect) {
+            if !options.without_sync.contains(&sync) {
+                options.without_sync.push(sync);
+            }
+            return Ok(());
+        }
         let defect = defect.parse()?;
         if !options.has(defect) {
             options.defects.push(defect);

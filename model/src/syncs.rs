@@ -63,22 +63,50 @@ impl Sync {
     /// Its name in options.
     #[must_use]
     pub fn name(self) -> &'static str {
+        self.defect().strip_prefix("unsynced-").expect("each has this prefix")
+    }
+
+    /// The name of the bug that it is to leave this sync out.
+    #[must_use]
+    pub fn defect(self) -> &'static str {
         match self {
-            Self::BackendCreateFile => "backend-create-file",
-            Self::BackendOpenFile => "backend-open-file",
-            Self::BackendData => "backend-data",
-            Self::BackendMeta => "backend-meta",
-            Self::DefragmentFile => "defragment-file",
-            Self::SnapshotFile => "snapshot-file",
-            Self::SnapshotDirectory => "snapshot-directory",
-            Self::SnapshotDatabaseFile => "snapshot-database-file",
-            Self::LogAppend => "log-append",
-            Self::LogSnapshot => "log-snapshot",
-            Self::LogSegmentEnd => "log-segment-end",
-            Self::LogSegmentBegin => "log-segment-begin",
-            Self::LogDirectory => "log-directory",
-            Self::LogOpenFile => "log-open-file",
-            Self::LogOpenDirectory => "log-open-directory",
+            Self::BackendCreateFile => "unsynced-backend-create-file",
+            Self::BackendOpenFile => "unsynced-backend-open-file",
+            Self::BackendData => "unsynced-backend-data",
+            Self::BackendMeta => "unsynced-backend-meta",
+            Self::DefragmentFile => "unsynced-defragment-file",
+            Self::SnapshotFile => "unsynced-snapshot-file",
+            Self::SnapshotDirectory => "unsynced-snapshot-directory",
+            Self::SnapshotDatabaseFile => "unsynced-snapshot-database-file",
+            Self::LogAppend => "unsynced-log-append",
+            Self::LogSnapshot => "unsynced-log-snapshot",
+            Self::LogSegmentEnd => "unsynced-log-segment-end",
+            Self::LogSegmentBegin => "unsynced-log-segment-begin",
+            Self::LogDirectory => "unsynced-log-directory",
+            Self::LogOpenFile => "unsynced-log-open-file",
+            Self::LogOpenDirectory => "unsynced-log-open-directory",
+        }
+    }
+
+    /// What is not synced without it, in a line.
+    #[must_use]
+    pub fn summary(self) -> &'static str {
+        match self {
+            Self::BackendCreateFile => "a new database is not synced before it gets its name",
+            Self::BackendOpenFile => "a database is not synced when it is opened",
+            Self::BackendData => "pages are not synced before the meta page is written",
+            Self::BackendMeta => "the meta page is not synced when a commit ends",
+            Self::DefragmentFile => "a defragmented database is not synced before it takes over",
+            Self::SnapshotFile => "the file that says what a snapshot stands for is not synced",
+            Self::SnapshotDirectory => "the name of that file is not synced",
+            Self::SnapshotDatabaseFile => "a database from the leader is not synced",
+            Self::LogAppend => "entries are not synced before members hear of them",
+            Self::LogSnapshot => "the log's record of a snapshot is not synced",
+            Self::LogSegmentEnd => "a full segment of the log is not synced",
+            Self::LogSegmentBegin => "the head of a segment of the log is not synced",
+            Self::LogDirectory => "the name of a segment of the log is not synced",
+            Self::LogOpenFile => "the log is not synced when it is opened",
+            Self::LogOpenDirectory => "names of segments are not synced when the log is opened",
         }
     }
 

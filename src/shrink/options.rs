@@ -49,13 +49,37 @@ pub fn plainer<S: Subject>(options: &S::Options) -> Vec<S::Options> {
         }
     }
     values.retain(|value| *value != actual);
-    let read = values.into_iter().filter_map(|value| serde_json::from_value::<S::Options>(value).ok());
+    read::<S>(options, values)
+}
+
+/// Options with one of their unusual whole numbers made smaller, the greatest step first. As a rule such a number is a
+/// limit, and the smaller it is, the fewer operations it takes to reach it.
+pub fn smaller<S: Subject>(options: &S::Options) -> Vec<S::Options> {
+    let Some((_, actual)) = comparable::<S>(options) else { return Vec::new() };
+    let mut values = Vec::new();
+    for Difference { path, .. } in differences::<S>(options) {
+        let Some(number) = get(&actual, &path).and_then(Value::as_u64) else { continue };
+        let mut less = [number / 8, number / 4, number / 2, number / 4 * 3].to_vec();
+        less.retain(|less| (1..number).contains(less));
+        less.dedup();
+        values.extend(less.into_iter().map(|less| {
+            let mut smaller = actual.clone();
+            put(&mut smaller, &path, Some(&less.into()));
+            smaller
+        }));
+    }
+    read::<S>(options, values)
+}
+
+/// The options that these values are, as far as they are any, with what clients perform in `options`.
+fn read<S: Subject>(options: &S::Options, values: Vec<Value>) -> Vec<S::Options> {
     let operations = S::performed(&mut options.clone()).cloned();
-    read.map(|mut plainer| {
-        if let (Some(place), Some(operations)) = (S::performed(&mut plainer), &operations) {
+    let read = values.into_iter().filter_map(|value| serde_json::from_value::<S::Options>(value).ok());
+    read.map(|mut read| {
+        if let (Some(place), Some(operations)) = (S::performed(&mut read), &operations) {
             place.clone_from(operations);
         }
-        plainer
+        read
     })
     .collect()
 }

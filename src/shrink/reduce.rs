@@ -47,6 +47,7 @@ impl<S: Subject> Shrinker<'_, S> {
             self.members()?;
             self.operations(parts)?;
             self.options()?;
+            self.limits()?;
             self.weaken()?;
             if parts != usize::MAX {
                 parts = usize::MAX;
@@ -315,6 +316,15 @@ impl<S: Subject> Shrinker<'_, S> {
         self.descend("options", |best| {
             let plainer = options::plainer::<S>(&best.options).into_iter();
             plainer.map(|options| Schedule { options, ..best.clone() }).collect()
+        })?;
+        self.cut()
+    }
+
+    /// Limits that are reached sooner, as far as they must differ from the usual ones.
+    fn limits(&mut self) -> Result<(), Stop> {
+        self.descend("limits", |best| {
+            let smaller = options::smaller::<S>(&best.options).into_iter();
+            smaller.map(|options| Schedule { options, ..best.clone() }).collect()
         })?;
         self.cut()
     }

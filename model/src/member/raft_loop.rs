@@ -88,6 +88,14 @@ struct RaftLoop {
     conf_changes_pending: usize,
     /// Whence it is drawn how many messages are taken at a time.
     batches: Moments,
+    farewell: Farewell,
+}
+
+/// The last heartbeats of a leader that is none any more since it was removed, and how often they are still to be sent.
+#[derive(Default)]
+struct Farewell {
+    messages: Vec<Message>,
+    times: u16,
 }
 
 pub(super) async fn run(
@@ -124,6 +132,7 @@ pub(super) async fn run(
         conf_changes,
         conf_changes_pending: 0,
         batches,
+        farewell: Farewell::default(),
     };
     this.settle_election_timeout();
     loop {
@@ -149,6 +158,9 @@ pub(super) async fn run(
         // First of all: from here on, everything is counted by the new configuration.
         while let Some(next) = conf_change.take().or_else(|| this.conf_changes.try_recv()) {
             this.apply_conf_change(next);
+        }
+        if ticked {
+            this.say_farewell();
         }
         if ticked && this.may_tick() {
             this.raft.tick();
@@ -650,12 +662,27 @@ impl RaftLoop {
         let raft = &mut self.raft.raft;
         if raft.state == StateRole::Leader && raft.prs().get(raft.id).is_none() {
             // etcd's leaders go on until they stop. This Raft cannot commit any more when its leader is not in the
-            // configuration (it panics). It tells the others once more what it has committed.
+            // configuration (it panics). It tells the others what it has committed, again and again: they may not be
+            // able to elect another before they know.
             raft.bcast_heartbeat();
+            self.farewell = Farewell {
+                messages: raft.msgs.iter().filter(|sent| is_heartbeat(sent)).cloned().collect(),
+                times: self.member.options.election_ticks,
+            };
             raft.become_follower(raft.term, INVALID_ID);
         }
         self.role_may_have_changed();
         let _ = answer.send(conf_state);
+    }
+
+    /// As if the network duplicated them.
+    fn say_farewell(&mut self) {
+        if self.farewell.times > 0 {
+            self.farewell.times -= 1;
+            for message in &self.farewell.messages {
+                self.send(message.to, PeerMessage::Raft(Box::new(message.clone())));
+            }
+        }
     }
 
     /// How much of the log a member has, and how much this one, which must lead.
@@ -667,6 +694,10 @@ impl RaftLoop {
         let matched = |member| raft.prs().get(member).map(|progress| progress.matched);
         Ok(matched(of).zip(matched(self.member.id)))
     }
+}
+
+fn is_heartbeat(message: &Message) -> bool {
+    message.msg_type == MessageType::MsgHeartbeat
 }
 
 /// Whether an entry changes the configuration.

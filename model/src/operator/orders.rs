@@ -5,7 +5,7 @@ use std::time::Duration;
 use vertebra_sim::{NodeId, before};
 
 use super::calls::{Answer, Calls, PAUSE, lists, on_machine, voters};
-use crate::cluster::{JointChange, Listed, MemberId, Request, machine};
+use crate::cluster::{JointChange, Listed, MemberId, Request, Response, machine};
 use crate::error::Error;
 use crate::inventory::{Inventory, Start};
 
@@ -218,13 +218,7 @@ pub(super) async fn change_several(calls: &mut Calls, inventory: &Inventory, tar
             if added.is_none() {
                 start(calls, inventory, id);
             }
-            // The old member votes until both sets of voters have agreed to go on without it. Who still lists it knows less
-            // than that.
-            loop {
-                let response = calls.members().await;
-                if !response.joint && !lists(&response.members, member.id) {
-                    break;
-                }
+            while !most_go_on_without(calls, member.id).await {
                 calls.node.sleep(PAUSE).await;
             }
             calls.world().stop_process(node);
@@ -234,6 +228,24 @@ pub(super) async fn change_several(calls: &mut Calls, inventory: &Inventory, tar
             return Err("others changed the members meanwhile".to_owned());
         }
     }
+}
+
+/// Whether most of those who vote know that a member does not any more: until then its vote may be needed, for the change
+/// is only over for those who know that. It may have learnt it before them, as their leader, and be stopped by then.
+async fn most_go_on_without(calls: &mut Calls, removed: MemberId) -> bool {
+    let left = |response: &Response| !response.joint && !lists(&response.members, removed);
+    let response = calls.members().await;
+    if !left(&response) {
+        return false;
+    }
+    let mut know = 0;
+    let voters: Vec<_> = response.members.iter().filter(|member| !member.learner).collect();
+    for voter in &voters {
+        let machine = NodeId::Member(machine(voter.id));
+        let answer = calls.ask(machine, &Request::MemberList { linearizable: false }).await;
+        know += usize::from(matches!(answer, Answer::Done(response) if left(&response)));
+    }
+    know > voters.len() / 2
 }
 
 pub(super) async fn move_leader(calls: &mut Calls, targets: &[NodeId]) -> Done {

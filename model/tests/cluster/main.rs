@@ -7,6 +7,5 @@ mod determinism;
 mod membership;
 mod restore;
 mod scripted;
-mod syncs;
 mod told;
 mod wal;

@@ -1,0 +1,105 @@
+//! Planted bugs are found by sweeps, and little is left of the schedules that show them.
+//!
+//! It takes a program that was built to be fast, named by `VERTEBRA_PROGRAM`; `.ci/run` starts it with the release build.
+
+use std::path::Path;
+
+use serde_json::Value;
+use support::{command, ended, folder};
+use vertebra_model::Defect;
+use vertebra_model::syncs::Sync;
+
+mod support;
+
+/// Seeds in which a bug must be found.
+const SEEDS: u64 = 20_000;
+
+/// Seeds of each defect that are shrunk.
+const SHRUNK: usize = 5;
+
+/// What the command says.
+fn run(folder: &Path, arguments: &[&str], codes: &[i32]) -> Vec<Value> {
+    let program = std::env::var("VERTEBRA_PROGRAM").expect("VERTEBRA_PROGRAM names the program");
+    let ended = ended(&mut command(Path::new(&program), folder, arguments));
+    assert!(ended.code.is_some_and(|code| codes.contains(&code)), "{}{}", ended.stdout, ended.stderr);
+    ended.json()
+}
+
+/// The first failures with `flags` that `counts`, or as many of these as there are. Seeds are looked through in parts,
+/// few at first.
+fn failures(folder: &Path, flags: &[&str], wanted: usize, counts: fn(&Value) -> bool) -> Vec<Value> {
+    let (mut found, mut begin, mut part) = (Vec::new(), 0, 100);
+    while begin < SEEDS && found.len() < wanted {
+        let seeds = format!("{begin}..{}", SEEDS.min(begin + part));
+        let sweep = ["sweep", "--seeds", &seeds, "--json", "--no-keep", "--no-ledger"];
+        let lines = run(folder, &[&sweep, flags].concat(), &[0, 1]);
+        found.extend(lines.into_iter().filter(|line| line["type"] == "failure" && counts(line)));
+        (begin, part) = (begin + part, part * 2);
+    }
+    found.sort_by_key(|failure| failure["seed"].as_u64());
+    found.truncate(wanted);
+    found
+}
+
+/// Each sync that a member makes is there for something. To see what finds them:
+/// `VERTEBRA_PROGRAM=target/release/vertebra cargo test --test defects -- --ignored syncs --nocapture`.
+#[test]
+#[ignore = "needs the release build; .ci/run starts it"]
+fn of_all_syncs_each_that_is_left_out_is_found() {
+    let folder = folder("defects-syncs");
+    // What syncs are for, in each run. The rest is drawn as in any sweep.
+    let faults = ["failpoint-again", "failpoints-rare", "kill", "power-failure"];
+    let faults = faults.into_iter().flat_map(|fault| ["--fault", fault]);
+    // A run that takes too long to recover may do so for another reason: without the sync, all takes other times.
+    let counts = |failure: &Value| failure["oracle"] != "liveness";
+    let mut missing = Vec::new();
+    for sync in Sync::ALL {
+        let flags: Vec<_> = ["--defect", sync.defect()].into_iter().chain(faults.clone()).collect();
+        match failures(&folder, &flags, 1, counts).first() {
+            Some(failure) => {
+                println!("{:28} {} (seed {})", sync.name(), failure["signature"], failure["seed"]);
+            }
+            None => {
+                println!("{:28} is not found", sync.name());
+                missing.push(sync.name());
+            }
+        }
+    }
+    assert!(missing.is_empty(), "nobody notices without {}", missing.join(", "));
+}
+
+#[test]
+#[ignore = "needs the release build; .ci/run starts it"]
+fn most_of_a_schedule_goes_away_within_a_minute() {
+    let folder = folder("defects-shrunk");
+    for defect in Defect::ALL {
+        let planted = ["--defect", defect.name()];
+        let mut gone: Vec<u64> = Vec::new();
+        for failure in failures(&folder, &planted, SHRUNK, |_| true) {
+            let seed = failure["seed"].to_string();
+            let shrink = ["shrink", &seed, "--time", "60s", "--json", "--force"];
+            let shrunk = run(&folder, &[&shrink, &planted[..]].concat(), &[0]).swap_remove(0);
+            assert_eq!(shrunk["signature"], failure["signature"], "of seed {seed} with {defect}");
+            let size = |side: &str| {
+                let number = |field: &str| shrunk[side][field].as_u64().expect("a number");
+                number("faults") + number("operations")
+            };
+            let (before, after) = (size("before"), size("after"));
+            println!(
+                "{defect}, seed {seed}: {} faults and {} operations become {} and {}; {} candidates in {} ms ({})",
+                shrunk["before"]["faults"],
+                shrunk["before"]["operations"],
+                shrunk["after"]["faults"],
+                shrunk["after"]["operations"],
+                shrunk["candidates"],
+                shrunk["wall_time_ms"],
+                shrunk["end"],
+            );
+            gone.push(100 - 100 * after / before.max(1));
+        }
+        assert!(!gone.is_empty(), "no seed fails with {defect}");
+        gone.sort_unstable();
+        let median = gone[gone.len() / 2];
+        assert!(median >= 80, "with {defect}, {median} % go away in the median of {gone:?}");
+    }
+}
