@@ -11,11 +11,14 @@ use vertebra_model::syncs::Sync;
 
 mod support;
 
-/// Seeds in which a bug must be found.
+/// Seeds in which each sync that is left out must be found.
 const SEEDS: u64 = 20_000;
 
-/// Seeds of each defect that are shrunk.
+/// Seeds of each defect that are shrunk, where so many are among the first ones.
 const SHRUNK: usize = 5;
+
+/// So many are the first ones.
+const SEEDS_SHRUNK: u64 = 6_300;
 
 /// What the command says.
 fn run(folder: &Path, arguments: &[&str], codes: &[i32]) -> Vec<Value> {
@@ -25,13 +28,19 @@ fn run(folder: &Path, arguments: &[&str], codes: &[i32]) -> Vec<Value> {
     ended.json()
 }
 
-/// The first failures with `flags` that `counts`, or as many of these as there are. Seeds are looked through in parts,
-/// few at first.
-fn failures(folder: &Path, flags: &[&str], wanted: usize, counts: fn(&Value) -> bool) -> Vec<Value> {
+/// The first failures with `flags` that `counts` among so many seeds, or as many of these as there are. Seeds are looked
+/// through in parts, few at first.
+fn failures(
+    folder: &Path,
+    flags: &[&str],
+    seeds: u64,
+    wanted: usize,
+    counts: fn(&Value) -> bool,
+) -> Vec<Value> {
     let (mut found, mut begin, mut part) = (Vec::new(), 0, 100);
-    while begin < SEEDS && found.len() < wanted {
-        let seeds = format!("{begin}..{}", SEEDS.min(begin + part));
-        let sweep = ["sweep", "--seeds", &seeds, "--json", "--no-keep", "--no-ledger"];
+    while begin < seeds && found.len() < wanted {
+        let range = format!("{begin}..{}", seeds.min(begin + part));
+        let sweep = ["sweep", "--seeds", &range, "--json", "--no-keep", "--no-ledger"];
         let lines = run(folder, &[&sweep, flags].concat(), &[0, 1]);
         found.extend(lines.into_iter().filter(|line| line["type"] == "failure" && counts(line)));
         (begin, part) = (begin + part, part * 2);
@@ -55,7 +64,7 @@ fn of_all_syncs_each_that_is_left_out_is_found() {
     let mut missing = Vec::new();
     for sync in Sync::ALL {
         let flags: Vec<_> = ["--defect", sync.defect()].into_iter().chain(faults.clone()).collect();
-        match failures(&folder, &flags, 1, counts).first() {
+        match failures(&folder, &flags, SEEDS, 1, counts).first() {
             Some(failure) => {
                 println!("{:28} {} (seed {})", sync.name(), failure["signature"], failure["seed"]);
             }
@@ -75,7 +84,7 @@ fn most_of_a_schedule_goes_away_within_a_minute() {
     for defect in Defect::ALL {
         let planted = ["--defect", defect.name()];
         let mut gone: Vec<u64> = Vec::new();
-        for failure in failures(&folder, &planted, SHRUNK, |_| true) {
+        for failure in failures(&folder, &planted, SEEDS_SHRUNK, SHRUNK, |_| true) {
             let seed = failure["seed"].to_string();
             let shrink = ["shrink", &seed, "--time", "60s", "--json", "--force"];
             let shrunk = run(&folder, &[&shrink, &planted[..]].concat(), &[0]).swap_remove(0);

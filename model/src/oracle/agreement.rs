@@ -2,7 +2,7 @@
 //!
 //! Verifies: all members report one revision (`revision`) and one hash of their state (`state`) for the same
 //! applied index. The first report of an index stands; each later one, of any member and after any restart, must
-//! equal it.
+//! equal it. Nobody reports an index that is far beyond all that were reported before (`index`).
 //!
 //! Does NOT verify: that the state is right (all members may be wrong alike: see `linearizable_log`), nor anything
 //! at an index that one member alone reports, nor what the hash leaves out.
@@ -10,6 +10,9 @@
 use vertebra_sim::verdict::Violation;
 
 use super::raft_safety::MemberId;
+
+/// No run applies so many entries between two reports. A store whose index has rotted may say so.
+const AHEAD_MAX: usize = 1_000_000;
 
 #[derive(Clone, Copy, Debug)]
 struct Report {
@@ -36,7 +39,7 @@ impl Agreement {
     ///
     /// # Errors
     ///
-    /// A member that reported another revision or hash for the same index.
+    /// A member that reported another revision or hash for the same index, or an index that cannot be.
     pub fn observe(
         &mut self,
         member: MemberId,
@@ -44,7 +47,11 @@ impl Agreement {
         revision: i64,
         hash: u64,
     ) -> Result<(), Violation> {
-        let place = index as usize;
+        let place = usize::try_from(index).unwrap_or(usize::MAX);
+        if place > self.reports.len() + AHEAD_MAX {
+            let detail = format!("member {member} has applied everything up to entry {index}, it says");
+            return Err(Violation::new("agreement", "index", "", detail));
+        }
         if place >= self.reports.len() {
             self.reports.resize(place + 1, None);
         }
@@ -68,6 +75,15 @@ impl Agreement {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_index_that_has_rotted_is_no_reason_to_run_out_of_memory() {
+        let mut oracle = Agreement::new();
+        oracle.observe(1, 7, 5, 0xabc).unwrap();
+        for index in [1 << 40, u64::MAX] {
+            assert_eq!(oracle.observe(1, index, 5, 0xabc).unwrap_err().signature(), "agreement/index");
+        }
+    }
 
     #[test]
     fn members_with_one_state_agree() {
