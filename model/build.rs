@@ -5,6 +5,7 @@ use std::path::PathBuf;
 const FILES: [&str; 5] =
     ["raft_internal.proto", "lease.proto", "v3lock.proto", "v3election.proto", "health.proto"];
 
+#[expect(clippy::disallowed_methods, reason = "that is how cargo says where to write")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
     let mut compiler = protox::Compiler::new(["proto"])?;

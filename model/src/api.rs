@@ -24,6 +24,11 @@ pub mod leasepb {
     include!(concat!(env!("OUT_DIR"), "/leasepb.rs"));
 }
 
+/// Package `membershippb`: what members write into the log about the cluster.
+pub mod membershippb {
+    include!(concat!(env!("OUT_DIR"), "/membershippb.rs"));
+}
+
 /// Package `v3lockpb`: locks.
 pub mod v3lockpb {
     include!(concat!(env!("OUT_DIR"), "/v3lockpb.rs"));

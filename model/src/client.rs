@@ -365,6 +365,7 @@ impl std::fmt::Display for Told<'_> {
                     Response::LeaseLeases(list) => write!(f, ", {} leases", list.leases.len()),
                     Response::Put(_)
                     | Response::Auth(_)
+                    | Response::Alarm(_)
                     | Response::Compact(_)
                     | Response::LeaseRevoke(_)
                     | Response::LeaseCheckpoint(_) => Ok(()),

@@ -30,6 +30,28 @@ pub fn machine(member: MemberId) -> u16 {
     (member & 0xffff) as u16
 }
 
+/// The machine of those that can be reached nowhere: what their URLs name is no part of the simulation.
+pub const NOWHERE: u16 = u16::MAX;
+
+/// The peer URL that follows from an address.
+#[must_use]
+pub fn peer_url(address: Address) -> String {
+    match (address & 0xffff, address >> 16) {
+        (machine, 0) => format!("http://m{machine}:2380"),
+        (machine, name) => format!("http://m{machine}-{name}:2380"),
+    }
+}
+
+/// The address that a peer URL follows from, if any.
+#[must_use]
+pub fn address_of(url: &str) -> Option<Address> {
+    let name = url.strip_prefix("http://m")?.strip_suffix(":2380")?;
+    let (machine, name) = name.split_once('-').unwrap_or((name, "0"));
+    let address =
+        Address::from(name.parse::<u16>().ok()?) << 16 | Address::from(machine.parse::<u16>().ok()?);
+    (address & 0xffff != 0 && peer_url(address) == url).then_some(address)
+}
+
 /// The identifier of a member on a machine that a cluster begins with which had been restored so often.
 #[must_use]
 pub fn initial_member(machine: u16, restored: u32) -> MemberId {

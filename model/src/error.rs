@@ -180,6 +180,33 @@ pub enum Error {
     /// The request was cancelled while the member waited for its result.
     #[error("etcdserver: request canceled")]
     Canceled,
+    /// The URLs of a member are none, or are none that a member can be reached under.
+    #[error("etcdserver: given member URLs are invalid")]
+    MemberBadUrls,
+    /// The member belongs to another cluster.
+    #[error("etcdserver: cluster ID mismatch")]
+    ClusterIdMismatch,
+    /// The cluster does not offer this API yet.
+    #[error("etcdserver: not capable")]
+    NotCapable,
+    /// A stream of watches was cancelled.
+    #[error("etcdserver: watch canceled")]
+    WatchCanceled,
+    /// The version to go down to is none.
+    #[error("etcdserver: wrong downgrade target version format")]
+    WrongDowngradeVersionFormat,
+    /// The version to go down to is not the one before.
+    #[error("etcdserver: invalid downgrade target version")]
+    InvalidDowngradeTargetVersion,
+    /// Nobody knows yet what version the cluster has.
+    #[error("etcdserver: cluster version not found during downgrade")]
+    ClusterVersionUnavailable,
+    /// The cluster is going down to another version already.
+    #[error("etcdserver: cluster has a downgrade job in progress")]
+    DowngradeInProcess,
+    /// The cluster is not going down to another version.
+    #[error("etcdserver: no inflight downgrade job")]
+    NoInflightDowngrade,
     /// What a client says of its version is no text.
     #[error("etcdserver: invalid client api version")]
     InvalidClientApiVersion,
@@ -234,6 +261,9 @@ impl Error {
             | Self::DuplicateKey
             | Self::InvalidSortOption
             | Self::InvalidClientApiVersion
+            | Self::MemberBadUrls
+            | Self::WrongDowngradeVersionFormat
+            | Self::InvalidDowngradeTargetVersion
             | Self::RequestTooLarge
             | Self::UserEmpty
             | Self::RoleEmpty
@@ -249,6 +279,11 @@ impl Error {
             Self::InvalidAuthToken => Code::Unauthenticated,
             Self::NotSupportedForLearner
             | Self::MemberExist
+            | Self::ClusterIdMismatch
+            | Self::NotCapable
+            | Self::ClusterVersionUnavailable
+            | Self::DowngradeInProcess
+            | Self::NoInflightDowngrade
             | Self::PeerUrlExist
             | Self::MemberNotEnoughStarted
             | Self::MemberNotLearner
@@ -275,7 +310,7 @@ impl Error {
             | Self::TimedOutLeaderTransfer
             | Self::Unhealthy => Code::Unavailable,
             Self::Corrupt => Code::DataLoss,
-            Self::Canceled => Code::Canceled,
+            Self::Canceled | Self::WatchCanceled => Code::Canceled,
             Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::UnknownMethod | Self::NotPrimary | Self::NoPasswordUser => Code::Unknown,
         }

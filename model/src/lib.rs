@@ -45,6 +45,7 @@ mod observers;
 mod operator;
 mod options;
 pub mod oracle;
+mod quota;
 pub mod response;
 mod restoration;
 pub mod served;

@@ -6,6 +6,7 @@
 mod restored;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,10 +14,10 @@ use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Message, MessageType
 use vertebra_sim::atlas::Damage;
 use vertebra_sim::{Instant, NodeId, Violation, World, record};
 
-use crate::api::{InternalRaftRequest, WatchCreateRequest, WatchResponse};
+use crate::api::{AuthRequest, InternalRaftRequest, WatchCreateRequest, WatchResponse};
 use crate::cluster::{MemberId, Shown, machine};
 use crate::history::{History, OperationId, Outcome, Request};
-use crate::member::{Kv, machine_number, member_id};
+use crate::member::{Kv, has_machine, machine_number, member_id};
 use crate::options::{BACKEND_FILES, Options};
 use crate::oracle::agreement::Agreement;
 use crate::oracle::auth::{self, Sender, Senders};
@@ -26,6 +27,7 @@ use crate::oracle::linearizable_log::{self, Freshness, LogEntry, Witness};
 use crate::oracle::raft_safety::{self, Configuration, Durable, RaftSafety, Recovered};
 use crate::oracle::revisions::{self, Revisions};
 use crate::oracle::{self, Replayed, commit_window, durability, serializable, soundness, watch};
+use crate::quota::Logged;
 use crate::response::Response;
 use crate::watch_history::{WatchHistory, WatchNumber};
 use crate::wire::Token;
@@ -59,6 +61,9 @@ pub(crate) struct Observer {
     revisions: RefCell<Revisions>,
     agreement: RefCell<Agreement>,
     leases: RefCell<Leases>,
+    /// The alarms that are raised, as the log has them; and under which identifiers callers asked for some.
+    alarms: RefCell<Logged>,
+    asked_alarms: RefCell<BTreeSet<u64>>,
     senders: RefCell<Senders>,
     election_timeout: Duration,
     request_timeout: Duration,
@@ -124,6 +129,8 @@ impl Observer {
             watched: RefCell::new(vec![0; usize::from(options.watch.streams)]),
             told: Cell::new(0),
             leases: RefCell::default(),
+            alarms: RefCell::default(),
+            asked_alarms: RefCell::default(),
             senders: RefCell::default(),
             election_timeout: options.election_timeout(),
             request_timeout: options.request_timeout(),
@@ -308,10 +315,24 @@ impl Observer {
     /// history has it, and nobody hears how it ended.
     pub(crate) fn proposed_beside(&self, data: &[u8], proposal: u64) {
         let request = <InternalRaftRequest as prost::Message>::decode(data).ok();
-        if let Some(request) = request.as_ref().and_then(Request::of_proposal) {
+        if request.as_ref().is_some_and(|request| request.alarm.is_some()) {
+            self.asked_alarms.borrow_mut().insert(proposal);
+        }
+        let asked = request.as_ref().and_then(|request| match &request.auth {
+            Some(authentication @ AuthRequest::Authenticate(_)) => {
+                Some(Request::Auth(authentication.clone()))
+            }
+            _ => Request::of_proposal(request),
+        });
+        if let Some(request) = asked {
             let operation = self.invoked(self.new_session(), &request);
             self.proposed(operation, proposal);
         }
+    }
+
+    /// Whether a caller asked for the alarm that was proposed under this identifier.
+    pub(crate) fn is_asked_for(&self, proposal: u64) -> bool {
+        self.asked_alarms.borrow().contains(&proposal)
     }
 
     /// The primary of `term` proposes something of its own.
@@ -382,9 +403,14 @@ impl Observer {
         let committed = self.committed.borrow().get(entry.index as usize).copied();
         // Members' own requests are no operations of clients.
         let own = |request: &InternalRaftRequest| {
-            request.alarm.is_some() || request.cluster_member_attr_set.is_some()
+            request.alarm.is_some()
+                || request.cluster_member_attr_set.is_some()
+                || request.downgrade_info_set.is_some()
         };
-        let request = request().filter(|request| !own(request));
+        let request = request();
+        // What alarms forbid changes nothing, as if it were not there.
+        let refused = request.as_ref().is_some_and(|request| self.alarms.borrow_mut().refuses(request));
+        let request = request.filter(|request| !own(request) && !refused);
         if let (Some(committed), Some(request)) = (committed, request) {
             let index = self.before_log.get() + entry.index;
             self.leases.borrow_mut().applied(index, entry.term, &request, self.world.now());
@@ -474,6 +500,11 @@ impl Observer {
         self.check(result);
     }
 
+    /// Whether a member can be counted on.
+    fn expects(&self, id: MemberId) -> bool {
+        has_machine(&self.world, id) && self.world.expected(member_id(id))
+    }
+
     fn view(&self, member: u64, change: impl FnOnce(&mut View)) {
         let view = &mut self.members.borrow_mut()[usize::from(machine(member)) - 1];
         // A member that comes back on a machine is told of by its restart.
@@ -496,7 +527,7 @@ impl Observer {
         let (_, configuration) = &*self.configuration.borrow();
         let members = self.members.borrow();
         let view = |id: MemberId| &members[usize::from(machine(id)) - 1];
-        let mut expected = configuration.members().filter(|id| self.world.expected(member_id(*id)));
+        let mut expected = configuration.members().filter(|id| self.expects(*id));
         // Also what is applied only by those that cannot be counted on: they may have answered clients.
         configuration.outgoing.is_empty()
             && expected.all(|id| {
@@ -515,18 +546,20 @@ impl Observer {
         let (index, newest) = &*self.configuration.borrow();
         let members = self.members.borrow();
         let view = |id: MemberId| &members[usize::from(machine(id)) - 1];
-        let is_left = |id: MemberId| self.world.expected(member_id(id));
-        let is_there = |id: MemberId| view(id).id == id && view(id).configured.0 >= *index && is_left(id);
+        let is_left = |id: MemberId| self.expects(id);
+        let runs_last = |id: MemberId| has_machine(&self.world, id) && view(id).id == id;
+        let is_there = |id: MemberId| runs_last(id) && view(id).configured.0 >= *index && is_left(id);
         let mut sets = vec![&newest.voters, &newest.outgoing];
         if !newest.has_quorum(is_there) {
-            for id in newest.all_voters().filter(|id| view(*id).id == *id && is_left(*id)) {
+            for id in newest.all_voters().filter(|id| runs_last(*id) && is_left(*id)) {
                 let own = &view(id).configured.1;
                 sets.extend([&own.voters, &own.outgoing]);
             }
         }
         let lost = |set: &&&Vec<MemberId>| set.iter().filter(|id| is_left(**id)).count() * 2 <= set.len();
         let set = sets.iter().find(|set| !set.is_empty() && lost(set)).unwrap_or(&sets[0]);
-        let mut machines: Vec<_> = set.iter().map(|id| member_id(*id)).collect();
+        let somewhere = set.iter().filter(|id| has_machine(&self.world, **id));
+        let mut machines: Vec<_> = somewhere.map(|id| member_id(*id)).collect();
         machines.sort_unstable();
         machines
     }
@@ -553,7 +586,7 @@ impl Observer {
     pub(crate) fn leases_have_expired(&self, ttl: i64) -> bool {
         let (_, configuration) = &*self.configuration.borrow();
         let members = self.members.borrow();
-        let mut expected = configuration.members().filter(|id| self.world.expected(member_id(*id)));
+        let mut expected = configuration.members().filter(|id| self.expects(*id));
         expected.all(|id| {
             let kv = &members[usize::from(machine(id)) - 1].kv;
             kv.as_ref().is_none_or(|kv| kv.leases_have_expired(ttl))

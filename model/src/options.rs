@@ -114,12 +114,19 @@ pub struct Options {
     /// Operations of a transaction at most. etcd: 128.
     #[serde(default = "txn_ops_max")]
     pub txn_ops_max: usize,
+    /// Bytes of the backend at which requests that would add to it are refused. etcd: 2 GiB; below 0: there is no limit.
+    #[serde(default = "quota_backend_bytes", skip_serializing_if = "is_usual_quota")]
+    pub quota_backend_bytes: i64,
     /// Committed entries that may wait to be applied before requests are refused. etcd: 5,000.
     #[serde(default = "backlog_max")]
     pub backlog_max: u64,
     /// What the lessors do.
     #[serde(default)]
     pub leases: LeaseOptions,
+    /// The URLs under which callers from outside are told to find the members, by machine. A member of a machine that has
+    /// none here has `http://m1:2379`, with its number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub client_urls: Vec<String>,
     /// Users and roles.
     #[serde(default, skip_serializing_if = "AuthOptions::is_default")]
     pub auth: AuthOptions,
@@ -244,10 +251,12 @@ impl Options {
                 true => txn_ops_max(),
                 false => limits.between(4, 12) as usize,
             },
+            quota_backend_bytes: quota_backend_bytes(),
             backlog_max: match limits.chance(600_000) {
                 true => backlog_max(),
                 false => limits.magnitude(1, 64),
             },
+            client_urls: Vec::new(),
             auth: AuthOptions::draw(streams, clients),
             traffic: Traffic::draw(streams),
             operations: Operations::default(),
@@ -286,7 +295,9 @@ impl Options {
             leases: LeaseOptions::default(),
             request_bytes_max: request_bytes_max(),
             txn_ops_max: txn_ops_max(),
+            quota_backend_bytes: quota_backend_bytes(),
             backlog_max: backlog_max(),
+            client_urls: Vec::new(),
             auth: AuthOptions::default(),
             traffic: Traffic {
                 request_timeout: millis(1_000),
@@ -427,6 +438,16 @@ fn request_bytes_max() -> usize {
 /// As above.
 fn txn_ops_max() -> usize {
     TXN_OPS_MAX
+}
+
+/// As above.
+fn quota_backend_bytes() -> i64 {
+    2 << 30
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it a reference")]
+fn is_usual_quota(bytes: &i64) -> bool {
+    *bytes == quota_backend_bytes()
 }
 
 /// As above.

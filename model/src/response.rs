@@ -35,6 +35,8 @@ pub enum Response {
     LeaseLeases(api::LeaseLeasesResponse),
     /// To what is about users and roles.
     Auth(AuthResponse),
+    /// To what is about alarms. No history has it.
+    Alarm(api::AlarmResponse),
 }
 
 impl Response {
@@ -60,6 +62,7 @@ impl Response {
             Self::LeaseTimeToLive(response) => response.header,
             Self::LeaseLeases(response) => response.header,
             Self::Auth(response) => response.header(),
+            Self::Alarm(response) => response.header,
         }
     }
 
@@ -78,6 +81,7 @@ impl Response {
             Self::LeaseTimeToLive(response) => &mut response.header,
             Self::LeaseLeases(response) => &mut response.header,
             Self::Auth(response) => response.header_mut(),
+            Self::Alarm(response) => &mut response.header,
         }
     }
 }

@@ -491,6 +491,7 @@ fn hash_response<H: Hasher>(response: &Response, state: &mut H) {
         Response::LeaseTimeToLive(response) => hash_message(19, response, state),
         Response::LeaseLeases(response) => hash_message(21, response, state),
         Response::Auth(response) => response.encode().hash(state),
+        Response::Alarm(response) => hash_message(23, response, state),
     }
 }
 
@@ -511,6 +512,7 @@ impl ClientReply {
             Ok(Response::LeaseTimeToLive(response)) => pass_through_bytes(response),
             Ok(Response::LeaseLeases(response)) => pass_through_bytes(response),
             Ok(Response::Auth(response)) => response.pass_through_bytes(),
+            Ok(Response::Alarm(response)) => pass_through_bytes(response),
             Err(_) => {}
         }
         self

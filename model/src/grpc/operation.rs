@@ -127,6 +127,7 @@ pub fn encode_response(response: &Response) -> Bytes {
         Response::LeaseTimeToLive(response) => response.encode_to_vec(),
         Response::LeaseLeases(response) => response.encode_to_vec(),
         Response::Auth(response) => response.encode().1,
+        Response::Alarm(response) => response.encode_to_vec(),
     };
     bytes.into()
 }

@@ -25,6 +25,9 @@ impl Alarms {
 
     /// Raises or takes back. Whether that changed anything.
     pub(super) fn apply(&self, tx: &mut impl Write, request: &AlarmRequest) -> bool {
+        if request.alarm == AlarmType::None as i32 {
+            return false;
+        }
         let alarm = AlarmMember { member_id: request.member_id, alarm: request.alarm };
         let key = Bytes::from(alarm.encode_to_vec());
         let entry = (alarm.alarm, alarm.member_id);
@@ -39,6 +42,13 @@ impl Alarms {
             }
             _ => false,
         }
+    }
+
+    /// Those of a kind, or for none all of them, in the order of the members.
+    pub(super) fn of_kind(&self, kind: i32) -> Vec<AlarmMember> {
+        let alarms = self.0.borrow();
+        let meant = alarms.iter().filter(|(alarm, _)| kind == AlarmType::None as i32 || *alarm == kind);
+        meant.map(|(alarm, member_id)| AlarmMember { member_id: *member_id, alarm: *alarm }).collect()
     }
 
     /// Whether any alarm of this kind is raised.

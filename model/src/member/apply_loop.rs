@@ -11,10 +11,11 @@ use super::membership::Membership;
 use super::raft_loop::{Input, changes_configuration};
 use super::{Member, conf_change, kv, peers, queue, snapshots};
 use crate::api::alarm_request::AlarmAction;
-use crate::api::{AlarmType, InternalRaftRequest};
+use crate::api::{AlarmMember, AlarmResponse, AlarmType, InternalRaftRequest, ResponseHeader};
 use crate::backend::{Backend, BackendError};
 use crate::error::Error;
 use crate::failpoints;
+use crate::quota;
 use crate::response::Response;
 
 /// What the raft loop hands over.
@@ -118,7 +119,11 @@ impl ApplyLoop {
         let answer = match &request {
             Some(request) => {
                 let id = request.header.as_ref().map_or(0, |header| header.id);
-                self.execute(entry.index, request).await?.map(|result| (id, result))
+                let fits = member.fits(quota::cost(request));
+                let result = self.execute(entry.index, request).await?;
+                // It is applied, and still refused.
+                let result = result.map(|result| if fits { result } else { result.and(Err(Error::NoSpace)) });
+                result.map(|result| (id, result))
             }
             None => {
                 if entry.data.is_empty() && !changes_configuration(entry) {
@@ -141,7 +146,9 @@ impl ApplyLoop {
                 "a write takes effect for which nobody waits any more",
                 is_own && waiter.is_none()
             );
-            if let Some(waiter) = waiter {
+            if result == Err(Error::NoSpace) && !member.kv.alarms().any(AlarmType::Nospace) {
+                member.refuse_for_space(waiter);
+            } else if let Some(waiter) = waiter {
                 // Who asked may have stopped waiting.
                 let _ = waiter.send(result);
             }
@@ -157,19 +164,30 @@ impl ApplyLoop {
     ) -> Result<Option<Result<Response, Error>>, BackendError> {
         let kv = &self.member.kv;
         if let Some(alarm) = &request.alarm {
-            let raised = kv.write(|_, tx| kv.alarms().apply(tx, alarm)).await?;
+            let changed = kv.write(|_, tx| kv.alarms().apply(tx, alarm)).await?;
+            let id = request.header.as_ref().map_or(0, |header| header.id);
             let corrupt = alarm.alarm == AlarmType::Corrupt as i32 && alarm.action() == AlarmAction::Activate;
-            if raised && corrupt {
+            if changed && corrupt && !self.member.observer.is_asked_for(id) {
                 self.member.observer.found_corrupt(self.member.id, alarm.member_id);
             }
-            return Ok(None);
+            // The member's own do not wait for an answer.
+            let is_waited_for = self.member.waiting.borrow().contains_key(&id);
+            return Ok(is_waited_for.then(|| {
+                let alarms = match alarm.action() {
+                    AlarmAction::Get => kv.alarms().of_kind(alarm.alarm),
+                    _ if changed => vec![AlarmMember { member_id: alarm.member_id, alarm: alarm.alarm }],
+                    _ => Vec::new(),
+                };
+                let header = Some(ResponseHeader { revision: kv.revision(), ..ResponseHeader::default() });
+                Ok(Response::Alarm(AlarmResponse { header, alarms }))
+            }));
         }
         if let Some(auth) = &request.auth {
             return kv.apply_auth(index, request, auth).await.map(Some);
         }
         // As in etcd: reads, which do not come here, are answered still.
-        if kv.alarms().any(AlarmType::Corrupt) {
-            return Ok(Some(Err(Error::Corrupt)));
+        if let Err(error) = quota::check(request, |kind| kv.alarms().any(kind)) {
+            return Ok(Some(Err(error)));
         }
         if let Err(error) = kv.check_auth(request) {
             return Ok(Some(Err(error)));

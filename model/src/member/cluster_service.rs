@@ -12,8 +12,10 @@ use tokio::sync::oneshot;
 use vertebra_sim::before;
 use vertebra_sim::network::Connection;
 
-use super::Member;
 use super::raft_loop::Input;
+use super::{Member, member_id};
+use crate::api::InternalRaftRequest;
+use crate::api::membershippb::ClusterMemberAttrSetRequest;
 use crate::cluster::{
     Address, CLUSTER_PORT, Call, Change, JointChange, MemberId, Reply, Request, Response, machine,
 };
@@ -53,7 +55,7 @@ impl Member {
         }
         let mut added = Vec::new();
         match request {
-            Request::MemberAdd { address, learner } => added.push(self.add(address, learner).await?),
+            Request::MemberAdd { address, learner } => added.push(self.add(address, learner, &[]).await?),
             Request::MemberRemove(id) => self.remove(id).await?,
             Request::MemberPromote(id) => self.promote(id).await?,
             Request::MemberUpdate { id, address } => self.change(Change::Update { id, address }).await?,
@@ -73,7 +75,13 @@ impl Member {
         self.configure(&[change]).await
     }
 
-    async fn add(&self, address: Address, learner: bool) -> Result<MemberId, Error> {
+    /// Adds a member; `urls` if these do not follow from its address.
+    pub(super) async fn add(
+        &self,
+        address: Address,
+        learner: bool,
+        urls: &[String],
+    ) -> Result<MemberId, Error> {
         if self.options.strict_reconfiguration {
             if !learner && !self.membership.borrow().is_ready_for_another_voter(false) {
                 return Err(Error::MemberNotEnoughStarted);
@@ -84,12 +92,33 @@ impl Member {
                 return Err(Error::Unhealthy);
             }
         }
+        if self.membership.borrow().has_any_url(urls, None) {
+            return Err(Error::PeerUrlExist);
+        }
         let id = self.membership.borrow().next_id(machine(u64::from(address)));
         self.change(Change::Add { id, address, learner }).await?;
+        if !urls.is_empty() {
+            self.set_peer_urls(id, urls).await?;
+        }
         Ok(id)
     }
 
-    async fn remove(&self, id: MemberId) -> Result<(), Error> {
+    /// Changes where a member can be reached.
+    pub(super) async fn update(&self, id: MemberId, address: Address, urls: &[String]) -> Result<(), Error> {
+        if self.membership.borrow().has_any_url(urls, Some(id)) {
+            return Err(Error::PeerUrlExist);
+        }
+        self.change(Change::Update { id, address }).await?;
+        if urls.is_empty() { Ok(()) } else { self.set_peer_urls(id, urls).await }
+    }
+
+    async fn set_peer_urls(&self, id: MemberId, urls: &[String]) -> Result<(), Error> {
+        let request = ClusterMemberAttrSetRequest { member_id: id, peer_urls: urls.to_vec() };
+        let cluster_member_attr_set = Some(request);
+        self.tell_cluster(InternalRaftRequest { cluster_member_attr_set, ..Default::default() }).await
+    }
+
+    pub(super) async fn remove(&self, id: MemberId) -> Result<(), Error> {
         let exists = self.membership.borrow().contains(id);
         self.node.failpoint(failpoints::AFTER_IS_MEMBER_EXIST).await;
         if self.options.strict_reconfiguration && exists && !self.membership.borrow().is_learner(id) {
@@ -104,6 +133,47 @@ impl Member {
             }
         }
         self.change(Change::Remove { id }).await
+    }
+
+    /// Promotes a learner, or has whoever leads do that.
+    pub(super) async fn promote_through_leader(&self, id: MemberId) -> Result<(), Error> {
+        let promoted = async {
+            loop {
+                match self.promote(id).await {
+                    Err(Error::NotLeader) => {}
+                    done => return done,
+                }
+                self.wait_for_leader().await;
+                let leader = self.status.get().leader;
+                if leader != self.id && leader != 0 {
+                    match self.ask_to_promote(leader, id).await {
+                        None | Some(Err(Error::NotLeader)) => {}
+                        Some(done) => return done,
+                    }
+                }
+                self.node.sleep(self.options.heartbeat_interval).await;
+            }
+        };
+        before(self.node.sleep(self.request_timeout()), promoted).await.unwrap_or(Err(Error::TimedOut))
+    }
+
+    async fn ask_to_promote(&self, leader: MemberId, id: MemberId) -> Option<Result<(), Error>> {
+        let connection: Connection<Call, Reply> =
+            self.node.connect(member_id(leader), CLUSTER_PORT).await.ok()?;
+        connection.send(Call { number: 0, request: Request::MemberPromote(id) }).ok()?;
+        let reply = connection.receive().await.ok()?;
+        // What is applied there may not be applied here.
+        let applied = async {
+            while reply.result.is_ok() && self.is_listed_as_learner(id) {
+                self.node.sleep(self.options.heartbeat_interval).await;
+            }
+        };
+        applied.await;
+        Some(reply.result.map(|_| ()))
+    }
+
+    fn is_listed_as_learner(&self, id: MemberId) -> bool {
+        self.membership.borrow().is_learner(id)
     }
 
     async fn promote(&self, id: MemberId) -> Result<(), Error> {
@@ -142,7 +212,7 @@ impl Member {
         Ok(added)
     }
 
-    async fn move_leader(&self, to: MemberId) -> Result<(), Error> {
+    pub(super) async fn move_leader(&self, to: MemberId) -> Result<(), Error> {
         if !self.is_leader() {
             return Err(Error::NotLeader);
         }

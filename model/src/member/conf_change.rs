@@ -20,7 +20,8 @@ use vertebra_sim::{before, record};
 use super::membership::{conf_change, no_conf_change, read_context};
 use super::raft_loop::Input;
 use super::{Member, Proposal};
-use crate::api::{ClusterMemberAttrSetRequest, InternalRaftRequest, RequestHeader};
+use crate::api::membershippb::{ClusterMemberAttrSetRequest, DowngradeInfoSetRequest};
+use crate::api::{InternalRaftRequest, RequestHeader};
 use crate::backend::BackendError;
 use crate::cluster::{Change, MemberId, Shown};
 use crate::error::Error;
@@ -112,12 +113,23 @@ pub(super) async fn apply_published(
     member: &Member,
     request: &InternalRaftRequest,
 ) -> Result<bool, BackendError> {
-    let Some(ClusterMemberAttrSetRequest { member_id }) = request.cluster_member_attr_set else {
+    if let Some(DowngradeInfoSetRequest { enabled, ver }) = &request.downgrade_info_set {
+        let version = enabled.then(|| ver.clone());
+        member.kv.write(|_, tx| member.membership.borrow_mut().set_downgrade(tx, version)).await?;
+        record!(member.node, "cluster", "downgrade: {}", enabled);
+    } else if let Some(ClusterMemberAttrSetRequest { member_id, peer_urls }) =
+        &request.cluster_member_attr_set
+    {
+        if peer_urls.is_empty() {
+            member.membership.borrow_mut().publish(*member_id);
+        } else {
+            member.membership.borrow_mut().set_peer_urls(*member_id, peer_urls);
+        }
+        save(member).await?;
+        record!(member.node, "cluster", "member {} is published", Shown(*member_id));
+    } else {
         return Ok(false);
-    };
-    member.membership.borrow_mut().publish(member_id);
-    save(member).await?;
-    record!(member.node, "cluster", "member {} is published", Shown(member_id));
+    }
     member.answer(request.header.as_ref().map_or(0, |header| header.id), Ok(()));
     Ok(true)
 }
@@ -129,7 +141,10 @@ pub(super) async fn publish(member: Rc<Member>) {
         let id = member.next_request_id();
         let request = InternalRaftRequest {
             header: Some(RequestHeader { id, ..RequestHeader::default() }),
-            cluster_member_attr_set: Some(ClusterMemberAttrSetRequest { member_id: member.id }),
+            cluster_member_attr_set: Some(ClusterMemberAttrSetRequest {
+                member_id: member.id,
+                peer_urls: Vec::new(),
+            }),
             ..InternalRaftRequest::default()
         };
         if member.propose_and_wait(id, Proposal::Request(request.encode_to_vec())).await.is_ok() {
@@ -149,6 +164,14 @@ impl Member {
         let result = self.propose_and_wait(id, Proposal::ConfChange(bytes)).await;
         self.node.failpoint(failpoints::CONF_CHANGE_BEFORE_ANSWER).await;
         result
+    }
+
+    /// Proposes something about the cluster, and waits until it is applied here.
+    pub(super) async fn tell_cluster(&self, request: InternalRaftRequest) -> Result<(), Error> {
+        let id = self.next_request_id();
+        let header = Some(RequestHeader { id, ..RequestHeader::default() });
+        let request = InternalRaftRequest { header, ..request };
+        self.propose_and_wait(id, Proposal::Request(request.encode_to_vec())).await
     }
 
     async fn propose_and_wait(&self, id: u64, proposal: Proposal) -> Result<(), Error> {

@@ -79,6 +79,11 @@ impl ConsistentIndex {
     }
 }
 
+/// Whether the key of the bucket Meta tells how far a member has come.
+pub(super) fn is_of_it(key: &[u8]) -> bool {
+    [INDEX, TERM, STATE_HASH].contains(&key)
+}
+
 /// The consistent index of a database that no member has open.
 pub(crate) fn index_of(tx: &impl Read) -> u64 {
     number(tx, INDEX)

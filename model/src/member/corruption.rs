@@ -36,6 +36,9 @@ impl Member {
     }
 
     async fn hash_of(&self, id: u64, revision: i64) -> Option<(KvHash, i64)> {
+        if !self.is_somewhere(id) {
+            return None;
+        }
         let connected = self.node.connect(member_id(id), MAINTENANCE_PORT).await.ok();
         let connection: Connection<Call, Reply> = connected?;
         connection.send(Call(Request::HashKv { revision })).ok()?;

@@ -61,7 +61,7 @@ impl Member {
     }
 
     /// The backend as it is, which nobody may put another file in the place of meanwhile.
-    async fn save_snapshot(&self) -> Bytes {
+    pub(super) async fn save_snapshot(&self) -> Bytes {
         let _file = self.backend_file.lock().await;
         match self.kv.backend().snapshot().await {
             Ok(database) => database,

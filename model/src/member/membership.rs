@@ -11,7 +11,7 @@ use prost::Message;
 use raft::eraftpb::{ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, ConfState};
 
 use crate::backend::Bucket;
-use crate::cluster::{Address, Change, Listed, MemberId, machine};
+use crate::cluster::{Address, Change, Listed, MemberId, machine, peer_url};
 use crate::error::Error;
 use crate::mvcc::{Read, Write};
 
@@ -28,14 +28,18 @@ pub(crate) struct Membership {
     removed: BTreeSet<MemberId>,
     /// What Raft makes of it.
     conf_state: ConfState,
+    /// The version that the cluster shall go down to.
+    downgrade: Option<String>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 struct Description {
     address: Address,
     learner: bool,
     /// Whether it has published itself: it was started at least once.
     started: bool,
+    /// Its peer URLs, where these do not follow from its address.
+    urls: Vec<String>,
 }
 
 /// A member in the backend, under its identifier.
@@ -47,6 +51,8 @@ struct MemberRecord {
     learner: bool,
     #[prost(bool, tag = "3")]
     started: bool,
+    #[prost(string, repeated, tag = "4")]
+    urls: Vec<String>,
 }
 
 /// What goes with an entry that changes the configuration: etcd's `ConfigChangeContext`, for several changes.
@@ -69,6 +75,9 @@ struct ChangeRecord {
     address: u32,
 }
 
+/// The key of the version that the cluster shall go down to. etcd: the same, with a value in JSON.
+const DOWNGRADE: &[u8] = b"downgrade";
+
 const ADD: u32 = 0;
 const ADD_LEARNER: u32 = 1;
 const PROMOTE: u32 = 2;
@@ -83,11 +92,17 @@ impl Membership {
 
     /// That of a cluster that begins with these members, none of which is started.
     pub(crate) fn of(ids: Vec<MemberId>) -> Self {
-        let description = |id| Description { address: machine(id).into(), learner: false, started: false };
+        let description = |id| Description {
+            address: machine(id).into(),
+            learner: false,
+            started: false,
+            urls: Vec::new(),
+        };
         Self {
             members: ids.iter().map(|id| (*id, description(*id))).collect(),
             removed: BTreeSet::new(),
             conf_state: ConfState::from((ids, vec![])),
+            downgrade: None,
         }
     }
 
@@ -110,19 +125,22 @@ impl Membership {
         let mut members = BTreeMap::new();
         for (key, value) in all(Bucket::Members) {
             let member = MemberRecord::decode(&value[..]);
-            let MemberRecord { address, learner, started } =
+            let MemberRecord { address, learner, started, urls } =
                 member.map_err(|error| format!("a member in the backend: {error}"))?;
-            members.insert(id(&key)?, Description { address, learner, started });
+            members.insert(id(&key)?, Description { address, learner, started, urls });
         }
         let removed = all(Bucket::MembersRemoved).iter().map(|(key, _)| id(key)).collect::<Result<_, _>>()?;
-        Ok(Self { members, removed, conf_state })
+        let downgrade = tx.get(Bucket::Cluster, DOWNGRADE).filter(|version| !version.is_empty());
+        let downgrade = downgrade.map(|version| String::from_utf8_lossy(&version).into_owned());
+        Ok(Self { members, removed, conf_state, downgrade })
     }
 
     /// Writes it to a backend, as a part of the entry that is being applied.
     pub(crate) fn save(&self, tx: &mut impl Write) {
         let key = |id: &MemberId| Bytes::copy_from_slice(&id.to_be_bytes());
-        for (id, Description { address, learner, started }) in &self.members {
-            let record = MemberRecord { address: *address, learner: *learner, started: *started };
+        for (id, Description { address, learner, started, urls }) in &self.members {
+            let (address, learner, started) = (*address, *learner, *started);
+            let record = MemberRecord { address, learner, started, urls: urls.clone() };
             tx.put(Bucket::Members, key(id), record.encode_to_vec().into());
         }
         for id in &self.removed {
@@ -255,7 +273,7 @@ impl Membership {
     fn make(&mut self, change: Change) {
         match change {
             Change::Add { id, address, learner } => {
-                self.members.insert(id, Description { address, learner, started: false });
+                self.members.insert(id, Description { address, learner, started: false, urls: Vec::new() });
             }
             Change::Promote { id } => {
                 if let Some(member) = self.members.get_mut(&id) {
@@ -269,9 +287,44 @@ impl Membership {
             Change::Update { id, address } => {
                 if let Some(member) = self.members.get_mut(&id) {
                     member.address = address;
+                    member.urls.clear();
                 }
             }
         }
+    }
+
+    /// The peer URLs of a member.
+    pub(crate) fn peer_urls(&self, id: MemberId) -> Vec<String> {
+        let urls = |member: &Description| match member.urls.is_empty() {
+            true => vec![peer_url(member.address)],
+            false => member.urls.clone(),
+        };
+        self.members.get(&id).map(urls).unwrap_or_default()
+    }
+
+    /// Gives a member peer URLs that do not follow from its address.
+    pub(crate) fn set_peer_urls(&mut self, id: MemberId, urls: &[String]) {
+        if let Some(member) = self.members.get_mut(&id) {
+            member.urls = urls.to_vec();
+        }
+    }
+
+    /// Whether a member other than `id` can be reached under one of these URLs.
+    pub(crate) fn has_any_url(&self, urls: &[String], id: Option<MemberId>) -> bool {
+        let others = self.members.keys().filter(|other| Some(**other) != id);
+        others.flat_map(|other| self.peer_urls(*other)).any(|known| urls.contains(&known))
+    }
+
+    /// The version that the cluster shall go down to.
+    pub(crate) fn downgrade(&self) -> Option<&str> {
+        self.downgrade.as_deref()
+    }
+
+    /// Lets the cluster go down to a version, or not any more.
+    pub(crate) fn set_downgrade(&mut self, tx: &mut impl Write, version: Option<String>) {
+        let bytes = version.clone().unwrap_or_default();
+        tx.put(Bucket::Cluster, Bytes::from_static(DOWNGRADE), bytes.into());
+        self.downgrade = version;
     }
 
     // The strict check for reconfigurations, in etcd's words.

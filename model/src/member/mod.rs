@@ -42,6 +42,7 @@ mod maintenance;
 mod membership;
 mod peers;
 mod queue;
+mod quota;
 mod raft_loop;
 mod read_loop;
 mod recovery;
@@ -59,7 +60,7 @@ use std::rc::Rc;
 use futures_util::future::join;
 use tokio::sync::{Mutex, Notify, oneshot};
 use vertebra_sim::random::Stream;
-use vertebra_sim::{Node, NodeId, record, sometimes};
+use vertebra_sim::{Node, NodeId, World, record, sometimes};
 
 pub(crate) use self::consistent_index::index_of;
 pub(crate) use self::kv::Kv;
@@ -236,6 +237,11 @@ impl Member {
         }
     }
 
+    /// Whether there is a machine on which that member would be.
+    fn is_somewhere(&self, id: MemberId) -> bool {
+        has_machine(self.node.world(), id)
+    }
+
     fn is_leader(&self) -> bool {
         self.status.get().leader == self.id
     }
@@ -270,6 +276,11 @@ pub(crate) fn machine_number(id: NodeId) -> u16 {
         NodeId::Member(number) => number,
         NodeId::Client(_) | NodeId::Operator => unreachable!("{id} is no machine for members"),
     }
+}
+
+/// Whether a member with this identifier is on a machine of the simulation.
+pub(crate) fn has_machine(world: &World, member: MemberId) -> bool {
+    usize::from(machine(member)) <= world.machines().count()
 }
 
 /// The machine of the member with this identifier.

@@ -206,6 +206,9 @@ pub(super) fn send_snapshot(member: &Rc<Member>, message: Message, database: Byt
 }
 
 async fn try_send_snapshot(member: &Member, message: Message, database: Bytes) -> Option<()> {
+    if !member.is_somewhere(message.to) {
+        return None;
+    }
     let connection: Outgoing = member.node.connect(member_id(message.to), PEER_PORT).await.ok()?;
     let message = message.write_to_bytes().ok()?.into();
     let (length, checksum) = (database.len() as u64, crc32c::crc32c(&database));

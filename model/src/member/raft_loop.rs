@@ -624,10 +624,10 @@ impl RaftLoop {
     fn send(&self, to: MemberId, message: PeerMessage) {
         debug_assert_ne!(to, self.member.id, "a member does not write to itself");
         // Who was on this machine before is not there any more.
-        let to = member_id(to);
-        if to == self.member.node.id() {
+        if !self.member.is_somewhere(to) || member_id(to) == self.member.node.id() {
             return;
         }
+        let to = member_id(to);
         let message = if self.member.options.encode_messages { message.through_bytes() } else { message };
         self.socket.send(to, message);
     }

@@ -25,6 +25,7 @@ use crate::error::Error;
 use crate::history::{OperationId, Request};
 use crate::lessor::Lessor;
 use crate::mvcc::{self, validate};
+use crate::quota;
 use crate::response::Response;
 use crate::wire::{CLIENT_PORT, ClientReply, ClientRequest, Token};
 
@@ -90,9 +91,14 @@ async fn answer(member: &Member, request: ClientRequest) -> ClientReply {
 
 /// Does what is asked.
 pub(super) async fn execute(member: &Member, origin: &Origin, request: Request) -> Result<Response, Error> {
+    let fits = member.fits(quota::cost_of_request(&request));
     let mut result = match request {
         Request::Range(read) if member.is_learner() && read.serializable => member.range(origin, &read).await,
         _ if member.is_learner() => Err(Error::NotSupportedForLearner),
+        _ if !fits => {
+            Box::pin(member.raise_no_space()).await;
+            Err(Error::NoSpace)
+        }
         Request::Range(read) => member.range(origin, &read).await,
         Request::Put(put) => match validate::put(&put) {
             Ok(()) => {
@@ -229,6 +235,13 @@ impl Member {
         }
     }
 
+    /// Proposes a request of the member's own, whoever leads, and waits for its result.
+    pub(super) async fn propose_unasked(&self, request: InternalRaftRequest) -> Result<Response, Error> {
+        let (id, data) = self.encode_proposal(self.own_caller(), request)?;
+        let origin = Origin { operation: None, token: None };
+        self.propose_data(Proposer::Client(&origin), id, data).await
+    }
+
     fn encode_proposal(
         &self,
         caller: Caller,
@@ -290,7 +303,7 @@ impl Member {
     }
 
     /// The store knows only the revision.
-    fn complete_header(&self, response: &mut Response) {
+    pub(super) fn complete_header(&self, response: &mut Response) {
         let header = response.header_mut();
         let revision = header.map_or(0, |header| header.revision);
         let (member_id, raft_term) = (self.id, self.status.get().term);

@@ -10,6 +10,27 @@ pub(super) enum Method {
     Operation,
     LeaseKeepAlive,
     Watch,
+    MemberAdd,
+    MemberRemove,
+    MemberUpdate,
+    MemberList,
+    MemberPromote,
+    Alarm,
+    Status,
+    Defragment,
+    Hash,
+    HashKv,
+    Snapshot,
+    MoveLeader,
+    Downgrade,
+    RangeStream,
+    Lock,
+    Unlock,
+    Campaign,
+    Proclaim,
+    Leader,
+    Observe,
+    Resign,
     HealthCheck,
     HealthWatch,
 }
@@ -29,6 +50,7 @@ const SERVICES: &[(&str, &[(&str, Method)])] = &[
         "etcdserverpb.KV",
         &[
             ("Range", Method::Operation),
+            ("RangeStream", Method::RangeStream),
             ("Put", Method::Operation),
             ("DeleteRange", Method::Operation),
             ("Txn", Method::Operation),
@@ -68,10 +90,40 @@ const SERVICES: &[(&str, &[(&str, Method)])] = &[
             ("RoleRevokePermission", Method::Operation),
         ],
     ),
-    ("etcdserverpb.Cluster", &[]),
-    ("etcdserverpb.Maintenance", &[]),
-    ("v3lockpb.Lock", &[]),
-    ("v3electionpb.Election", &[]),
+    (
+        "etcdserverpb.Cluster",
+        &[
+            ("MemberAdd", Method::MemberAdd),
+            ("MemberRemove", Method::MemberRemove),
+            ("MemberUpdate", Method::MemberUpdate),
+            ("MemberList", Method::MemberList),
+            ("MemberPromote", Method::MemberPromote),
+        ],
+    ),
+    (
+        "etcdserverpb.Maintenance",
+        &[
+            ("Alarm", Method::Alarm),
+            ("Status", Method::Status),
+            ("Defragment", Method::Defragment),
+            ("Hash", Method::Hash),
+            ("HashKV", Method::HashKv),
+            ("Snapshot", Method::Snapshot),
+            ("MoveLeader", Method::MoveLeader),
+            ("Downgrade", Method::Downgrade),
+        ],
+    ),
+    ("v3lockpb.Lock", &[("Lock", Method::Lock), ("Unlock", Method::Unlock)]),
+    (
+        "v3electionpb.Election",
+        &[
+            ("Campaign", Method::Campaign),
+            ("Proclaim", Method::Proclaim),
+            ("Leader", Method::Leader),
+            ("Observe", Method::Observe),
+            ("Resign", Method::Resign),
+        ],
+    ),
     ("grpc.health.v1.Health", &[("Check", Method::HealthCheck), ("Watch", Method::HealthWatch)]),
 ];
 
@@ -96,8 +148,13 @@ impl Method {
 
     pub(super) fn shape(self) -> Shape {
         match self {
-            Self::Operation | Self::HealthCheck => Shape::Unary,
-            Self::LeaseKeepAlive | Self::Watch | Self::HealthWatch => Shape::Stream,
+            Self::LeaseKeepAlive
+            | Self::Watch
+            | Self::Snapshot
+            | Self::RangeStream
+            | Self::Observe
+            | Self::HealthWatch => Shape::Stream,
+            _ => Shape::Unary,
         }
     }
 }

@@ -11,13 +11,24 @@
 //! | `call` | one call: what has come for it, its window, whether anybody still waits |
 //! | `methods` | which methods there are |
 //! | `operations` | the calls that a history knows: KV, Lease and Auth |
+//! | `cluster` | the Cluster service |
+//! | `maintenance`, `downgrade` | the Maintenance service |
+//! | `lock`, `election`, `inner` | the services of locks and elections, and the client inside of the member that they are |
+//! | `range_stream` | reads whose answer comes in parts |
 //! | `watch` | the Watch service, for which `watch_server` has everything |
 //! | `health` | gRPC's own service of health |
 
 mod call;
+mod cluster;
+mod downgrade;
+mod election;
 mod health;
+mod inner;
+mod lock;
+mod maintenance;
 mod methods;
 mod operations;
+mod range_stream;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -33,6 +44,8 @@ use vertebra_sim::random::Stream as Draws;
 use self::call::{Call, Over};
 use self::methods::{Method, Shape};
 use super::Member;
+use super::server::CLUSTER_ID;
+use crate::api::ResponseHeader;
 use crate::error::Error;
 use crate::grpc::{CallId, Metadata, Status, Up};
 use crate::wire::{GRPC_PORT, GrpcDown, GrpcUp};
@@ -143,15 +156,46 @@ impl Server {
     }
 
     async fn unary(&self, method: Method, call: &Call) -> Result<(), Failure> {
+        // These have something to do at their end, and see for themselves whether anybody still waits.
+        let answer = match method {
+            Method::Lock => Some(Box::pin(self.lock(call)).await),
+            Method::Campaign => Some(Box::pin(self.campaign(call)).await),
+            _ => None,
+        };
+        if let Some(answer) = answer {
+            call.send_at_once(answer?);
+            return Ok(());
+        }
         let answer = std::pin::pin!(async {
             // As in etcd: what cannot be read is found before anything is asked about the caller.
             let message = call.receive_only().await?;
             match method {
                 Method::Operation => self.operation(call, message).await,
-                Method::HealthCheck => self.health_check(call, message),
-                Method::LeaseKeepAlive | Method::Watch | Method::HealthWatch => {
-                    unreachable!("{method:?} is a stream")
+                Method::MemberAdd
+                | Method::MemberRemove
+                | Method::MemberUpdate
+                | Method::MemberList
+                | Method::MemberPromote => self.cluster(method, call, message).await,
+                Method::Alarm
+                | Method::Status
+                | Method::Defragment
+                | Method::Hash
+                | Method::HashKv
+                | Method::MoveLeader
+                | Method::Downgrade => self.maintenance(method, call, message).await,
+                Method::Unlock => self.unlock(call, message.bytes).await,
+                Method::Proclaim | Method::Leader | Method::Resign => {
+                    self.election(method, call, message.bytes).await
                 }
+                Method::HealthCheck => self.health_check(call, message),
+                Method::Lock
+                | Method::Campaign
+                | Method::LeaseKeepAlive
+                | Method::Watch
+                | Method::Snapshot
+                | Method::RangeStream
+                | Method::Observe
+                | Method::HealthWatch => unreachable!("{method:?} is answered elsewhere"),
             }
         });
         match select(answer, std::pin::pin!(call.cancelled())).await {
@@ -164,18 +208,22 @@ impl Server {
     }
 
     async fn stream(&self, method: Method, call: &Call) -> Result<(), Failure> {
-        self.intercept(&call.metadata, self.member.is_learner())?;
+        // As in etcd, a learner lets its data be saved, and serves no other stream.
+        self.intercept(&call.metadata, self.member.is_learner() && method != Method::Snapshot)?;
         let served = std::pin::pin!(async {
+            // These have something to do at their end.
             match method {
-                // It has something to do at its end.
                 Method::Watch => return self.watch(call).await,
-                Method::Operation | Method::HealthCheck => unreachable!("{method:?} is no stream"),
-                Method::LeaseKeepAlive | Method::HealthWatch => {}
+                Method::Observe => return self.observe(call).await,
+                _ => {}
             }
             let served = std::pin::pin!(async {
                 match method {
+                    Method::LeaseKeepAlive => self.keep_alive(call).await,
+                    Method::Snapshot => self.snapshot(call).await,
+                    Method::RangeStream => self.range_stream(call).await,
                     Method::HealthWatch => self.health_watch(call).await,
-                    _ => self.keep_alive(call).await,
+                    _ => unreachable!("{method:?} is no stream"),
                 }
             });
             match select(served, std::pin::pin!(call.cancelled())).await {
@@ -194,6 +242,13 @@ impl Server {
                 Err(Error::NoLeader.into())
             }
         }
+    }
+
+    /// The header of an answer that is no operation's.
+    fn header(&self) -> Option<ResponseHeader> {
+        let (member_id, raft_term) = (self.member.id, self.member.status.get().term);
+        let revision = self.member.kv.revision();
+        Some(ResponseHeader { cluster_id: CLUSTER_ID, member_id, revision, raft_term })
     }
 
     /// What etcd asks about each call and its caller before it is served.

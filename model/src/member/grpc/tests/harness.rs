@@ -10,9 +10,7 @@ use prost::Message;
 use vertebra_sim::network::Connection;
 use vertebra_sim::random::Streams;
 use vertebra_sim::schedule::Shape;
-use vertebra_sim::{
-    Node, NodeId, Outside, System, Turn, Verdict, Violation, World, run_with, schedule_of,
-};
+use vertebra_sim::{Node, NodeId, Outside, System, Turn, Verdict, Violation, World, run_with, schedule_of};
 
 use crate::etcd::Etcd;
 use crate::grpc::{Down, Metadata, Status, Up};
@@ -32,6 +30,7 @@ pub(super) fn script(members: u16, script: impl AsyncFnOnce(Caller) + Send + 'st
 }
 
 /// The same with other options.
+#[expect(clippy::disallowed_methods, reason = "one thread to a run: nothing in the run can tell")]
 pub(super) fn script_with(
     members: u16,
     adjust: impl FnOnce(&mut Options),

@@ -34,12 +34,16 @@ fn what_there_is_not_and_what_cannot_be_read_end_as_in_grpc() {
 
 #[test]
 fn a_message_that_is_too_large_is_not_looked_at() {
-    script_with(1, |options| options.request_bytes_max = 8 << 10, async |caller| {
-        let mut call = caller.open(1, "KV/Put").await;
-        call.send_bytes(vec![0xff; 600 << 10].into());
-        let text = "grpc: received message larger than max (614400 vs. 532480)";
-        assert_eq!(call.error().await, Status::new(Code::ResourceExhausted, text));
-    });
+    script_with(
+        1,
+        |options| options.request_bytes_max = 8 << 10,
+        async |caller| {
+            let mut call = caller.open(1, "KV/Put").await;
+            call.send_bytes(vec![0xff; 600 << 10].into());
+            let text = "grpc: received message larger than max (614400 vs. 532480)";
+            assert_eq!(call.error().await, Status::new(Code::ResourceExhausted, text));
+        },
+    );
 }
 
 #[test]

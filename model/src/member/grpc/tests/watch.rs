@@ -41,26 +41,30 @@ fn a_watch_is_created_told_of_changes_and_cancelled_also_when_its_caller_has_no_
 
 #[test]
 fn a_stream_whose_caller_takes_nothing_waits_and_one_that_is_cancelled_says_nothing_more() {
-    script_with(1, |options| options.watch.window_bytes = 256, async |caller| {
-        let mut stream = caller.open(1, "Watch/Watch").await;
-        create(&stream, WatchCreateRequest { key: "a".into(), ..Default::default() });
-        let mut bytes = next(&mut stream).await.encoded_len() as u64;
-        let mut told = 0;
-        for _ in 0..40 {
+    script_with(
+        1,
+        |options| options.watch.window_bytes = 256,
+        async |caller| {
+            let mut stream = caller.open(1, "Watch/Watch").await;
+            create(&stream, WatchCreateRequest { key: "a".into(), ..Default::default() });
+            let mut bytes = next(&mut stream).await.encoded_len() as u64;
+            let mut told = 0;
+            for _ in 0..40 {
+                put(&caller, "a", "1").await;
+            }
+            let second = Duration::from_secs(1);
+            while let Some(response) = before(caller.sleeping(second), next(&mut stream)).await {
+                told += response.events.len();
+                bytes += response.encoded_len() as u64;
+            }
+            assert!(told < 40, "{told} events in {bytes} bytes");
+            stream.consume(bytes + 10_000);
+            while told < 40 {
+                told += next(&mut stream).await.events.len();
+            }
+            stream.cancel();
             put(&caller, "a", "1").await;
-        }
-        let second = Duration::from_secs(1);
-        while let Some(response) = before(caller.sleeping(second), next(&mut stream)).await {
-            told += response.events.len();
-            bytes += response.encoded_len() as u64;
-        }
-        assert!(told < 40, "{told} events in {bytes} bytes");
-        stream.consume(bytes + 10_000);
-        while told < 40 {
-            told += next(&mut stream).await.events.len();
-        }
-        stream.cancel();
-        put(&caller, "a", "1").await;
-        assert!(before(caller.sleeping(second), stream.receive()).await.is_none());
-    });
+            assert!(before(caller.sleeping(second), stream.receive()).await.is_none());
+        },
+    );
 }
