@@ -328,7 +328,7 @@ impl Client {
 }
 
 /// A request as text: its content enters the digest where it is sent.
-struct Shown<'a>(&'a Request);
+pub(crate) struct Shown<'a>(pub(crate) &'a Request);
 
 impl std::fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -343,7 +343,7 @@ impl std::hash::Hash for Shown<'_> {
 }
 
 /// An outcome as text.
-struct Told<'a>(&'a Outcome);
+pub(crate) struct Told<'a>(pub(crate) &'a Outcome);
 
 impl std::fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

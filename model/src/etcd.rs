@@ -64,11 +64,6 @@ impl Etcd {
         }
     }
 
-    /// The operator looks after what fails from now on, not only when all faults are over.
-    pub(crate) fn attend(&self) {
-        self.operator.repair();
-    }
-
     /// The faults are over.
     pub(crate) fn heal(&self) {
         self.observer().healed();

@@ -47,7 +47,7 @@ The first Ctrl-C ends the session: what is broken is healed, the cluster recover
 by the same guarantees as in a sweep. The exit code is that of a replay.
 
 With --json, each line is an object. Its `type` is one of:
-  serving      the first line: members, seed, endpoints (each with member and url), session (the file)
+  serving      the first line: members, seed, endpoints (member, url), session (the file)
   fault        a fault begins or ends: at_ns, number, event (begins or ends), text
   leader       a member leads from now on: at_ns, member
   verdict      the last line, as `replay --json` has it"
@@ -108,6 +108,9 @@ pub struct Limits {
     /// Bytes of a request at most [default: 1572864]
     #[arg(long, value_name = "BYTES", help_heading = "As of etcd")]
     max_request_bytes: Option<usize>,
+    /// Bytes of a member's data beyond which nothing more is written [default: 2147483648]; less than 0: no limit
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true, help_heading = "As of etcd")]
+    quota_backend_bytes: Option<i64>,
     /// Operations of a transaction at most [default: 128]
     #[arg(long, value_name = "N", help_heading = "As of etcd")]
     max_txn_ops: Option<usize>,
@@ -154,6 +157,7 @@ impl Limits {
         let millis = Duration::from_millis;
         set(&mut options.request_bytes_max, self.max_request_bytes);
         set(&mut options.txn_ops_max, self.max_txn_ops);
+        set(&mut options.quota_backend_bytes, self.quota_backend_bytes);
         set(&mut options.snapshot_count, self.snapshot_count);
         set(&mut options.heartbeat_interval, self.heartbeat_interval.map(millis));
         if let Some(timeout) = self.election_timeout {
@@ -181,9 +185,9 @@ fn set<T>(option: &mut T, value: Option<T>) {
 }
 
 impl Flags {
-    /// The schedule that they mean.
-    pub fn schedule(&self) -> Result<Schedule<Options>, Refusal> {
-        let mut options = Served::usual(self.members);
+    /// The schedule that they mean, of members that clients find at these URLs.
+    pub fn schedule(&self, client_urls: Vec<String>) -> Result<Schedule<Options>, Refusal> {
+        let mut options = Options { client_urls, ..Served::usual(self.members) };
         self.limits.apply(&mut options);
         for defect in &self.defects {
             Etcd::plant(&mut options, defect)?;

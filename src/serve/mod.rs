@@ -63,7 +63,6 @@ const THREADS: usize = 2;
 
 /// Serves until it is interrupted, or a guarantee breaks.
 pub fn serve(flags: &Flags) -> Result<Outcome, Refusal> {
-    let schedule = flags.schedule()?;
     let tls = match (&flags.cert_file, &flags.key_file) {
         (Some(certificate), Some(key)) => {
             let (authority, asks_callers) = (flags.trusted_ca_file.as_ref(), flags.client_cert_auth);
@@ -72,6 +71,10 @@ pub fn serve(flags: &Flags) -> Result<Outcome, Refusal> {
         _ => None,
     };
     let listeners = listen(flags)?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let urls = listeners.iter().map(|listener| Ok(format!("{scheme}://{}", listener.local_addr()?)));
+    let urls: Vec<String> = urls.collect::<std::io::Result<_>>().map_err(|error| error.to_string())?;
+    let schedule = flags.schedule(urls.clone())?;
     let session = Session::place(flags);
     let recorder = Recorder::begin(&session.path, &schedule)?;
     let stop = stop_on_interrupt()?;
@@ -80,18 +83,14 @@ pub fn serve(flags: &Flags) -> Result<Outcome, Refusal> {
     let (events, comes_in) = channel();
     let hub = Hub::new(events.clone());
     let service = http::Service::new(Arc::clone(&hub), schedule.options.request_bytes_max)?;
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    let mut endpoints = Vec::new();
     for (member, listener) in (1..).zip(listeners) {
-        let address = listener.local_addr().map_err(|error| error.to_string())?;
-        endpoints.push((member, format!("{scheme}://{address}")));
         let _inside = runtime.enter();
         let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
         runtime.spawn(http::serve(Arc::clone(&service), member, listener, tls.clone()));
     }
 
     let mut telling = Telling::new(flags, &schedule);
-    telling.serves(&endpoints, &session.path)?;
+    telling.serves(&urls, &session.path)?;
     let (told, hears) = channel();
     let now = Arc::new(AtomicU64::new(0));
     let simulation = {

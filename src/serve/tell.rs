@@ -96,10 +96,9 @@ impl Telling {
     }
 
     /// It serves, from now on.
-    pub fn serves(&mut self, endpoints: &[(u16, String)], session: &Path) -> Result<(), Refusal> {
+    pub fn serves(&mut self, urls: &[String], session: &Path) -> Result<(), Refusal> {
         if self.json {
-            let endpoints =
-                endpoints.iter().map(|(member, url)| EndpointPart { member: *member, url }).collect();
+            let endpoints = (1..).zip(urls).map(|(member, url)| EndpointPart { member, url }).collect();
             let (members, seed) = (self.members, self.seed);
             let session = session.display().to_string();
             self.out.json(&ServingLine { r#type: "serving", members, seed, endpoints, session });
@@ -110,7 +109,7 @@ impl Telling {
                 false => "faults",
             };
             self.out.line(format_args!("serving    {members}, seed {}, {faults}", self.seed));
-            for (member, url) in endpoints {
+            for (member, url) in (1_u16..).zip(urls) {
                 self.out.line(format_args!("member {member}   {url}"));
             }
             self.out.line(format_args!("session    {}", Line(&session.display().to_string())));

@@ -66,8 +66,10 @@ fn pages_tell_version_health_and_metrics() {
     let server = Server::start(&folder("serve-pages"), &[]);
     let (status, version) = http(server.endpoints[0], "GET", "/version", "");
     assert!(status == 200 && version.starts_with("{\"etcdserver\":\"3."), "{version}");
+    let (status, health) = http(server.endpoints[1], "GET", "/health", "");
+    assert_eq!((status, &health[..]), (200, "{\"health\":\"true\",\"reason\":\"\"}"));
     let (status, metrics) = http(server.endpoints[2], "GET", "/metrics", "");
-    assert!(status == 200 && metrics.contains("# TYPE grpc_server_started_total counter"), "{metrics}");
+    assert!(status == 200 && metrics.contains("\netcd_server_has_leader 1\n"), "{metrics}");
     assert_eq!(http(server.endpoints[0], "GET", "/nowhere", "").0, 404);
     assert_eq!(server.end().0, Some(0));
 }

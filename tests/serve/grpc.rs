@@ -72,6 +72,32 @@ fn a_watch_hears_of_changes_and_a_lease_takes_its_keys_with_it() {
 }
 
 #[test]
+fn who_reads_slowly_holds_up_nobody_else_and_misses_nothing() {
+    let server = Server::start(&folder("serve-slow"), &["--speed", "5"]);
+    block_on(async {
+        let client = Client::connect(server.endpoints[0]).await;
+        let mut watch = client.stream("/etcdserverpb.Watch/Watch", &[]).await;
+        let create = WatchCreateRequest { key: "key".into(), ..WatchCreateRequest::default() };
+        watch.send(&WatchRequest { request_union: Some(watch_request::RequestUnion::CreateRequest(create)) });
+        watch.next().await.expect("it is created");
+        // Far more than all windows on the way hold.
+        let other = Client::connect(server.endpoints[1]).await;
+        let value = "x".repeat(50 << 10);
+        for _ in 0..100 {
+            let _: PutResponse = other.call(PUT, &put("key", &value)).await.message();
+        }
+        let mut revisions = Vec::new();
+        while revisions.len() < 100 {
+            let told = WatchResponse::decode(watch.next().await.expect("a change")).expect("a response");
+            revisions.extend(told.events.iter().filter_map(|event| Some(event.kv.as_ref()?.mod_revision)));
+        }
+        assert!(revisions.into_iter().eq(2..102));
+    });
+    let (code, verdict) = server.end();
+    assert_eq!(code, Some(0), "{verdict}");
+}
+
+#[test]
 fn what_cannot_be_served_is_refused_in_the_words_of_grpc_go() {
     let server = Server::start(&folder("serve-refused"), &["--max-request-bytes", "8192"]);
     block_on(async {

@@ -51,6 +51,7 @@ impl Server {
             assert_ne!(read, 0, "it ended and told of no {type}", type = r#type);
             let value: Value =
                 serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}"));
+            assert!(value["type"] != "verdict" || r#type == "verdict", "it ended: {value}");
             if value["type"] == r#type {
                 return value;
             }

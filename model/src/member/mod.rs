@@ -63,6 +63,7 @@ use vertebra_sim::random::Stream;
 use vertebra_sim::{Node, NodeId, World, record, sometimes};
 
 pub(crate) use self::consistent_index::index_of;
+pub use self::grpc::{CLUSTER_VERSION, VERSION};
 pub(crate) use self::kv::Kv;
 use self::membership::Membership;
 use crate::cluster::{MemberId, machine};

@@ -19,9 +19,11 @@
 //! | options and faults of a cluster that serves for hours | [`faults`] |
 //! | a cluster that is driven as fast as possible | [`session`] |
 //!
-//! **What grows with time.** The history of the calls that are judged (requests and answers), the log as the witness has it,
-//! and a number for each entry. Nothing else does: the members compact their logs, and the search for an order by what
-//! clients saw alone is left out, since what a service does on its own (locks, elections) is no operation of a client.
+//! **What grows with time.** What the cluster stores, as in etcd: every revision until it is compacted, on each member, and twice
+//! on its simulated disk. And what the oracles need at the end: the history of the calls that are judged, the log as the
+//! witness has it, and some numbers for each entry. So a read costs a kilobyte and a write some four; of reads, only some
+//! are judged after a while (`door::READS_MAX`). The search for an order by what clients saw alone is left out, since what a
+//! service does on its own (locks, elections) is no operation of a client. Judging 100,000 operations takes a second.
 
 mod door;
 pub mod faults;
@@ -44,14 +46,9 @@ use vertebra_sim::{Instant, Node, NodeId, System, Violation, World};
 
 use crate::etcd::Etcd;
 use crate::grpc::{Down, Up};
+pub use crate::member::{CLUSTER_VERSION, VERSION};
 use crate::options::{Options, WatchOptions};
 use crate::oracle::linearizable_history;
-
-/// The version of etcd that the members are like, as `/version` tells it.
-pub const VERSION: &str = "3.5.1";
-
-/// That of the cluster.
-pub const CLUSTER_VERSION: &str = "3.5.0";
 
 /// How often it is looked at whether the cluster has recovered.
 const LOOK: Duration = Duration::from_millis(20);
@@ -76,6 +73,9 @@ impl Served {
             members,
             clients: members,
             watch: WatchOptions::default(),
+            // The simulated disks are in memory: what a snapshot makes superfluous of the log shall go with it, which it
+            // does by segments. etcd's have 64 MB.
+            wal_segment_bytes: 1 << 20,
             without_oracles: vec![linearizable_history::NAME.to_owned()],
             ..Options::usual()
         }
@@ -124,8 +124,6 @@ impl System for Served {
     }
 
     async fn operator(self: Rc<Self>, node: Node) {
-        // It runs for hours: a member whose disk is damaged is replaced while it does.
-        self.etcd.attend();
         Rc::clone(&self.etcd).operator(node).await;
     }
 

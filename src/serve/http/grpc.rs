@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming};
 use tokio::time::Sleep;
@@ -29,6 +29,9 @@ pub fn is_meant(request: &Request<Incoming>) -> bool {
 impl Endpoint {
     pub(super) async fn grpc(&self, request: Request<Incoming>) -> Response<Body> {
         let (head, body) = request.into_parts();
+        if head.version != Version::HTTP_2 {
+            return text(StatusCode::BAD_REQUEST, "gRPC requires HTTP/2");
+        }
         if head.method != Method::POST {
             return text(StatusCode::METHOD_NOT_ALLOWED, "invalid gRPC request method");
         }

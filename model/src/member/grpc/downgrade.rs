@@ -11,7 +11,7 @@ use crate::api::{DowngradeRequest, DowngradeResponse, InternalRaftRequest};
 use crate::error::Error;
 
 /// The version of the cluster, which all its members have.
-const CLUSTER_VERSION: &str = "3.5.0";
+pub const CLUSTER_VERSION: &str = "3.5.0";
 
 /// The only version that it can go down to.
 const TARGET: &str = "3.4.0";

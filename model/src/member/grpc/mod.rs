@@ -33,6 +33,9 @@ mod range_stream;
 mod tests;
 mod watch;
 
+pub use self::downgrade::CLUSTER_VERSION;
+pub use self::maintenance::VERSION;
+
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
