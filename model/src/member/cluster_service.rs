@@ -65,7 +65,9 @@ impl Member {
             Request::Joint(changes) => added = self.change_several(&changes).await?,
         }
         let membership = self.membership.borrow();
-        let (members, joint) = (membership.list(), membership.is_joint());
+        // Operators look after machines.
+        let members = membership.list().into_iter().filter(|member| self.is_somewhere(member.id)).collect();
+        let joint = membership.is_joint();
         Ok(Response { member: self.id, leader: self.status.get().leader, members, joint, added })
     }
 

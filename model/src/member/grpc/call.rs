@@ -2,9 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use futures_util::future::{Either, select};
 use prost::Message;
 use tokio::sync::Notify;
 use vertebra_sim::network::Connection;
@@ -159,9 +161,13 @@ impl Call {
     }
 
     /// Sends a message when the caller has consumed enough of those before.
-    pub(super) async fn send(&self, bytes: Bytes) {
-        self.window.take(bytes.len() as u64).await;
-        self.send_at_once(bytes);
+    pub(super) async fn send(&self, bytes: Bytes) -> Result<(), Failure> {
+        let room = pin!(self.window.take(bytes.len() as u64));
+        match select(room, pin!(self.cancelled())).await {
+            Either::Left(((), _)) => self.send_at_once(bytes),
+            Either::Right(_) => return Err(Over.into()),
+        }
+        Ok(())
     }
 
     /// Ends the call, if anybody waits for that.

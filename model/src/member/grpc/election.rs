@@ -14,7 +14,7 @@ use crate::api::v3electionpb::{
     CampaignRequest, CampaignResponse, LeaderKey, LeaderRequest, LeaderResponse, ProclaimRequest,
     ProclaimResponse, ResignRequest, ResignResponse,
 };
-use crate::api::{KeyValue, ResponseHeader, TxnRequest};
+use crate::api::{Event, KeyValue, ResponseHeader, TxnRequest};
 
 impl Server {
     /// Answers when the caller leads.
@@ -92,12 +92,12 @@ impl Server {
             // As in etcd, what goes wrong here ends the stream as if nothing had.
             let Some((header, kv)) = unless_failed(leader)? else { return Ok(()) };
             let (key, revision) = (kv.key.clone(), header.map_or(0, |header| header.revision));
-            call.send(encode(&LeaderResponse { header, kv: Some(kv) })).await;
+            call.send(encode(&LeaderResponse { header, kv: Some(kv) })).await?;
             let watching = inner.watch(key, Bytes::new(), revision + 1).await;
             let mut leads = Ok(Some(true));
             while let Ok(Some(true)) = leads {
                 leads = match inner.events(&watching).await {
-                    Ok(events) => Ok(Some(self.tell_proclaimed(call, events).await)),
+                    Ok(events) => self.tell_proclaimed(call, events).await.map(Some),
                     Err(failure) => unless_failed(Err(failure)),
                 };
             }
@@ -109,14 +109,14 @@ impl Server {
     }
 
     /// Tells what a leader proclaims; whether it still leads then.
-    async fn tell_proclaimed(&self, call: &Call, events: Vec<crate::api::Event>) -> bool {
+    async fn tell_proclaimed(&self, call: &Call, events: Vec<Event>) -> Result<bool, Failure> {
         for event in events {
             if is_deletion(&event) {
-                return false;
+                return Ok(false);
             }
-            call.send(encode(&LeaderResponse { header: self.header(), kv: event.kv })).await;
+            call.send(encode(&LeaderResponse { header: self.header(), kv: event.kv })).await?;
         }
-        true
+        Ok(true)
     }
 
     /// Who leads, or else who will.

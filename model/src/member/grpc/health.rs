@@ -23,7 +23,7 @@ impl Server {
     /// Tells the status, which never changes: no call survives what would change it.
     pub(super) async fn health_watch(&self, call: &Call) -> Result<(), Failure> {
         let request: HealthCheckRequest = decode_of_stream(call.receive_only().await?.bytes)?;
-        call.send(encode(status_of(&request.service))).await;
+        call.send(encode(status_of(&request.service))).await?;
         call.cancelled().await;
         Err(Failure::Over)
     }

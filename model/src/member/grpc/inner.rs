@@ -55,7 +55,8 @@ impl<'a> Inner<'a> {
             Err(error) if error.outcome_unknown() => Outcome::Unknown,
             Err(error) => Outcome::Failed(*error),
         };
-        observer.returned(operation, &outcome, Some(member.visible_index()));
+        let index = (outcome != Outcome::Unknown).then(|| member.visible_index());
+        observer.returned(operation, &outcome, index);
         result.map_err(|error| failed(error.to_string()))
     }
 

@@ -132,11 +132,10 @@ impl Server {
         while !left.is_empty() {
             let blob = left.split_to(left.len().min(BLOB_BYTES));
             let remaining_bytes = left.len() as u64;
-            call.send(encode(&SnapshotResponse { remaining_bytes, blob, ..Default::default() })).await;
+            call.send(encode(&SnapshotResponse { remaining_bytes, blob, ..Default::default() })).await?;
         }
         let blob = Bytes::copy_from_slice(&Sha256::digest(&database));
-        call.send(encode(&SnapshotResponse { blob, ..Default::default() })).await;
-        Ok(())
+        call.send(encode(&SnapshotResponse { blob, ..Default::default() })).await
     }
 }
 

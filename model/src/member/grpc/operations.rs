@@ -28,7 +28,7 @@ impl Server {
             let request: LeaseKeepAliveRequest = decode_of_stream(bytes)?;
             let origin = call.origin(operation);
             let response = server::execute(&self.member, &origin, Request::LeaseKeepAlive(request)).await?;
-            call.send(encode_response(&response)).await;
+            call.send(encode_response(&response)).await?;
         }
         Ok(())
     }

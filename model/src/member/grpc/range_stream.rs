@@ -36,7 +36,7 @@ impl Server {
             });
             if read.count_only {
                 let count = RangeResponse { header, count: part.count, ..RangeResponse::default() };
-                call.send(encode(&RangeStreamResponse { range_response: Some(count) })).await;
+                call.send(encode(&RangeStreamResponse { range_response: Some(count) })).await?;
                 return Ok(());
             }
             if read.revision == 0 {
@@ -53,7 +53,7 @@ impl Server {
                 true => RangeResponse { header, kvs, more, count: before + count },
                 false => RangeResponse { kvs, ..RangeResponse::default() },
             };
-            call.send(encode(&RangeStreamResponse { range_response: Some(part) })).await;
+            call.send(encode(&RangeStreamResponse { range_response: Some(part) })).await?;
             if is_last {
                 break;
             }

@@ -39,7 +39,7 @@ fn members_tell_their_status_and_the_same_hashes() {
             let read = RangeRequest { key: "a".into(), ..RangeRequest::default() };
             let _: RangeResponse = caller.call(member, "KV/Range", &read).await.unwrap();
             let status = status(&caller, member).await;
-            assert_eq!(status.version, super::super::maintenance::VERSION);
+            assert_eq!(status.version, crate::served::VERSION);
             assert!(status.leader > 0 && status.raft_index >= status.raft_applied_index);
             assert!(status.db_size >= status.db_size_in_use && status.db_size_in_use > 0);
             assert_eq!(status.header.unwrap().revision, 2);
