@@ -1,11 +1,13 @@
 use std::time::Duration;
 
-use super::harness::{Caller, script};
+use super::harness::{Caller, script, script_with};
 use super::kv::put;
+use super::maintenance::status;
 use crate::api::{
     Member, MemberAddRequest, MemberAddResponse, MemberListRequest, MemberListResponse, MemberPromoteRequest,
     MemberPromoteResponse, MemberRemoveRequest, MemberRemoveResponse, MemberUpdateRequest,
-    MemberUpdateResponse,
+    MemberUpdateResponse, PutRequest, PutResponse, RangeRequest, RangeResponse, SnapshotRequest,
+    SnapshotResponse,
 };
 use crate::error::Error;
 use crate::grpc::Status;
@@ -72,4 +74,47 @@ fn a_member_whose_urls_nobody_knows_is_added_updated_and_removed_and_never_start
         caller.sleep(Duration::from_secs(1)).await;
         put(&caller, "a", "2").await;
     });
+}
+
+#[test]
+fn a_member_whose_url_names_a_machine_is_started_there_learns_and_is_promoted_by_whoever_is_asked() {
+    script_with(
+        3,
+        |options| options.spares = 1,
+        async |caller| {
+            put(&caller, "a", "1").await;
+            let id = add(&caller, "http://m4:2380", true).await.unwrap().member.unwrap().id;
+            let is_started = |members: &[Member]| members.iter().any(|member| member.name == "m4");
+            while !is_started(&list(&caller, 1).await) {
+                caller.sleep(Duration::from_secs(1)).await;
+            }
+            assert!(status(&caller, 4).await.is_learner);
+            let read = |serializable| RangeRequest { key: "a".into(), serializable, ..Default::default() };
+            let found: RangeResponse = caller.call(4, "KV/Range", &read(true)).await.unwrap();
+            assert_eq!(found.count, 1);
+            let refused = Err(Status::from(Error::NotSupportedForLearner));
+            let answer: Result<RangeResponse, _> = caller.call(4, "KV/Range", &read(false)).await;
+            assert_eq!(answer.map(|_| ()), refused);
+            let request = PutRequest { key: "a".into(), ..PutRequest::default() };
+            let answer: Result<PutResponse, _> = caller.call(4, "KV/Put", &request).await;
+            assert_eq!(answer.map(|_| ()), refused);
+            let request = MemberListRequest::default();
+            let answer: Result<MemberListResponse, _> = caller.call(4, "Cluster/MemberList", &request).await;
+            assert_eq!(answer.map(|_| ()), refused);
+            assert_eq!(Err(caller.open(4, "Watch/Watch").await.error().await), refused);
+            let mut snapshot = caller.open(4, "Maintenance/Snapshot").await;
+            snapshot.send(&SnapshotRequest {});
+            assert!(!snapshot.next::<SnapshotResponse>().await.unwrap().blob.is_empty());
+            let leader = status(&caller, 1).await.leader;
+            let other = (leader % 3 + 1) as u16;
+            let request = MemberPromoteRequest { id };
+            let promoted: MemberPromoteResponse =
+                caller.call(other, "Cluster/MemberPromote", &request).await.unwrap();
+            assert!(promoted.members.iter().all(|member| !member.is_learner));
+            let again: Result<MemberPromoteResponse, _> =
+                caller.call(other, "Cluster/MemberPromote", &request).await;
+            assert_eq!(again, Err(Error::MemberNotLearner.into()));
+            let _: RangeResponse = caller.call(4, "KV/Range", &read(false)).await.unwrap();
+        },
+    );
 }

@@ -104,6 +104,14 @@ impl System for Scripted {
         DONE.set(true);
     }
 
+    /// It starts what callers add, where there are machines for that.
+    async fn operator(self: Rc<Self>, node: Node) {
+        if node.world().machines().count() > node.world().members().count() {
+            self.0.heal();
+            Rc::clone(&self.0).operator(node).await;
+        }
+    }
+
     fn leader(&self) -> Option<NodeId> {
         self.0.leader()
     }
