@@ -8,6 +8,7 @@ use super::calls::{Calls, voters};
 use super::orders;
 use crate::cluster::{Listed, Shown, machine};
 use crate::inventory::{Inventory, Start};
+use crate::member::has_machine;
 
 /// How often in a row a process gives up before the operator believes that its disk is damaged.
 const REFUSALS: u32 = 2;
@@ -20,7 +21,8 @@ pub(super) async fn look(calls: &mut Calls, inventory: &Inventory) -> bool {
     let mut members = calls.members().await.members;
     // Who was added and never ran comes first: without it, members may be too few to let another be removed.
     members.sort_by_key(|member| member.started);
-    for member in &members {
+    // Of a member at an address that no machine has, nothing can be mended.
+    for member in members.iter().filter(|member| has_machine(calls.world(), member.id)) {
         if let Some(what) = trouble(calls, inventory, member) {
             record!(calls.node, "operator", "repairs {}: {}", Shown(member.id), what);
             mend(calls, inventory, member, voters(&members)).await;
