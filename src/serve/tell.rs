@@ -139,9 +139,11 @@ impl Telling {
     fn fault(&mut self, at_ns: u64, text: &str) {
         let numbered = text.split_once(": ").and_then(|(number, text)| Some((number.parse().ok()?, text)));
         let Some((number, text)) = numbered else {
-            // All faults are healed.
-            self.broken.clear();
-            return self.tell_fault(at_ns, 0, "ends", text);
+            let is_end = text.starts_with("all faults");
+            if is_end {
+                self.broken.clear();
+            }
+            return self.tell_fault(at_ns, 0, if is_end { "ends" } else { "strikes" }, text);
         };
         self.tell_fault(at_ns, number, "begins", text);
         let end = number.checked_sub(1).and_then(|place| self.faults.get(place)).and_then(|(_, end)| *end);

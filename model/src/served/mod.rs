@@ -21,7 +21,7 @@
 //!
 //! **What grows with time.** What the cluster stores, as in etcd: every revision until it is compacted, on each member, and twice
 //! on its simulated disk. And what the oracles need at the end: the history of the calls that are judged, the log as the
-//! witness has it, and some numbers for each entry. So a read costs a kilobyte and a write some four; of reads, only some
+//! witness has it, and some numbers for each entry. So a read costs a kilobyte and a write some five; of reads, only some
 //! are judged after a while (`door::READS_MAX`). The search for an order by what clients saw alone is left out, since what a
 //! service does on its own (locks, elections) is no operation of a client. Judging 100,000 operations takes a second.
 
