@@ -7,7 +7,7 @@ use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::exit::Outcome;
 use crate::{
-    Subject, bisect, completions, corpus, coverage, diff, failures, merge, replay, serve, shrink, sweep,
+    Subject, bisect, completions, conform, corpus, coverage, diff, failures, merge, replay, serve, shrink, sweep,
     version,
 };
 
@@ -70,6 +70,8 @@ pub enum Verb {
     Coverage(coverage::Flags),
     /// Join the ledgers of several sweeps
     Merge(merge::Flags),
+    /// Compare the model with a real etcd, answer by answer
+    Conform(conform::Flags),
     /// Print the completions for a shell
     Completions(completions::Flags),
 }

@@ -5,7 +5,7 @@
 //!
 //! | | where |
 //! | --- | --- |
-//! | the verbs | `sweep`, `replay`, `serve`, `shrink`, `corpus`, `failures`, `coverage`, `merge`, `diff`, `bisect`, `completions` |
+//! | the verbs | `sweep`, `replay`, `serve`, `shrink`, `corpus`, `failures`, `coverage`, `merge`, `diff`, `bisect`, `conform`, `completions` |
 //! | what they share of the command line | `arguments`, `changes`, `source`, `jobs` |
 //! | how the command ends | [`exit`] |
 //! | where two runs part | `divergence` |
@@ -21,6 +21,7 @@ mod arguments;
 mod bisect;
 mod changes;
 mod completions;
+mod conform;
 pub mod corpus;
 mod coverage;
 mod diff;
@@ -68,6 +69,7 @@ pub fn main<S: Subject>() -> ExitCode {
         arguments::Verb::Failures(flags) => failures::failures::<S>(&flags),
         arguments::Verb::Coverage(flags) => coverage::coverage::<S>(&flags),
         arguments::Verb::Merge(flags) => merge::merge::<S>(&flags),
+        arguments::Verb::Conform(flags) => conform::conform(&flags),
         arguments::Verb::Completions(flags) => completions::completions::<S>(&flags),
     };
     match ended {

@@ -423,10 +423,10 @@ impl Specification {
                     }
                 }
                 Op::Put(put) => {
-                    self.check_lease(put)?;
                     if (put.ignore_value || put.ignore_lease) && self.value(&put.key, moment).is_none() {
                         return Err(Error::KeyNotFound);
                     }
+                    self.check_lease(put)?;
                 }
                 Op::Txn(nested) => self.check(nested, moment, compacted)?,
                 Op::Delete(_) | Op::Empty => {}

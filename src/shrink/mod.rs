@@ -38,6 +38,8 @@ mod story;
 mod tell;
 mod trials;
 
+pub use self::ddmin::ddmin;
+
 /// Flags of `vertebra shrink`.
 #[derive(Args, Debug)]
 #[command(

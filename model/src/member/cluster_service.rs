@@ -107,7 +107,9 @@ impl Member {
 
     /// Changes where a member can be reached.
     pub(super) async fn update(&self, id: MemberId, address: Address, urls: &[String]) -> Result<(), Error> {
-        if self.membership.borrow().has_any_url(urls, Some(id)) {
+        // What is said of a member that there is not comes first, as in etcd's look at the change as a whole.
+        let is_known = self.membership.borrow().contains(id);
+        if is_known && self.membership.borrow().has_any_url(urls, Some(id)) {
             return Err(Error::PeerUrlExist);
         }
         self.change(Change::Update { id, address }).await?;

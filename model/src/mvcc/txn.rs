@@ -173,8 +173,8 @@ impl Store {
             match &op.request {
                 Some(Request::RequestRange(range)) => self.check_range(range)?,
                 Some(Request::RequestPut(put)) => {
-                    check_lease(leases, put)?;
                     self.check_put(put)?;
+                    check_lease(leases, put)?;
                     needs_key |= put.ignore_value || put.ignore_lease;
                 }
                 Some(Request::RequestTxn(nested)) => needs_key |= self.check_txn(leases, nested, path)?,

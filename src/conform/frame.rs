@@ -1,0 +1,273 @@
+//! What one server has other values for than another, though both do the same: put in on the way to it, and taken out on
+//! the way back.
+//!
+//! | | in a sequence and in what is compared |
+//! | --- | --- |
+//! | revisions, of the store and of users and roles | as far from [`REVISION`] as from the revision at the start |
+//! | identifiers that the server chooses: cluster, members, leases | numbers in the order in which they were met |
+//! | names and addresses of members | `member-1`, ... |
+//! | terms, indices, sizes, hashes, versions, tokens | whether there is one |
+//! | seconds that a lease has left | what was granted, if that is not long ago |
+//!
+//! Nothing else is changed.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage, Value};
+
+use super::sequence::{MEMBER, REVISION};
+
+/// As many seconds may pass between a grant and the question how many are left.
+const SLOWNESS_SECONDS: i64 = 5;
+/// What stands for something that is there.
+const SOME: u64 = 1;
+const SOME_TEXT: &str = "some";
+
+/// What the names of a sequence mean at one server.
+#[derive(Clone, Debug, Default)]
+pub struct Frame {
+    /// The revision at which the sequence began.
+    pub revision: i64,
+    /// The same of users and roles.
+    pub auth_revision: i64,
+    pub cluster: u64,
+    /// The members, in their order.
+    pub members: Vec<u64>,
+    /// How many of them there were at the start.
+    pub members_before: usize,
+    /// Names and addresses of members, and what stands for each.
+    pub texts: Vec<(String, String)>,
+    /// The leases whose identifiers the server chose, by their names.
+    pub leases: BTreeMap<i64, i64>,
+}
+
+/// What the value of a field is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Revision,
+    AuthRevision,
+    Cluster,
+    Member,
+    Lease,
+    /// Only whether there is one is compared.
+    Presence,
+    /// As it is, but for names within it.
+    Plain,
+}
+
+fn kind(field: &FieldDescriptor) -> Kind {
+    let parent = field.parent_message().name();
+    match (parent, field.name()) {
+        (
+            _,
+            "raft_term" | "raftTerm" | "raftIndex" | "raftAppliedIndex" | "dbSize" | "dbSizeInUse"
+            | "dbSizeQuota",
+        )
+        | ("HashResponse" | "HashKVResponse", "hash")
+        | ("StatusResponse", "version" | "storageVersion")
+        | ("AuthenticateResponse", "token")
+        | ("SnapshotResponse", "blob" | "remaining_bytes" | "version") => Kind::Presence,
+        ("AuthStatusResponse", "authRevision") => Kind::AuthRevision,
+        ("ResponseHeader", "cluster_id") => Kind::Cluster,
+        ("ResponseHeader", "member_id")
+        | ("StatusResponse", "leader")
+        | ("AlarmRequest" | "AlarmMember", "memberID")
+        | ("MoveLeaderRequest", "targetID")
+        | ("Member" | "MemberRemoveRequest" | "MemberUpdateRequest" | "MemberPromoteRequest", "ID") => {
+            Kind::Member
+        }
+        (_, "lease")
+        | (
+            "LeaseGrantRequest"
+            | "LeaseGrantResponse"
+            | "LeaseRevokeRequest"
+            | "LeaseKeepAliveRequest"
+            | "LeaseKeepAliveResponse"
+            | "LeaseTimeToLiveRequest"
+            | "LeaseTimeToLiveResponse"
+            | "LeaseStatus",
+            "ID",
+        ) => Kind::Lease,
+        (_, "revision" | "create_revision" | "mod_revision" | "start_revision" | "compact_revision")
+        | (
+            _,
+            "min_mod_revision"
+            | "max_mod_revision"
+            | "min_create_revision"
+            | "max_create_revision"
+            | "hash_revision",
+        )
+        | ("LeaderKey", "rev") => Kind::Revision,
+        _ => Kind::Plain,
+    }
+}
+
+/// Which way a message goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    To,
+    From,
+}
+
+impl Frame {
+    /// The request as this server has to get it.
+    pub fn put_in(&self, message: &DynamicMessage) -> DynamicMessage {
+        let mut message = message.clone();
+        self.walk(&mut message, Way::To);
+        message
+    }
+
+    /// The response as it is compared.
+    pub fn take_out(&self, mut message: DynamicMessage) -> DynamicMessage {
+        self.walk(&mut message, Way::From);
+        forgive_time(&mut message);
+        sort_what_has_no_order(&mut message);
+        message
+    }
+
+    /// A text that the server sent, as it is compared.
+    pub fn take_out_of_text(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        // A small number may be anything.
+        let members = self.members.iter().enumerate().filter(|(_, member)| **member > u64::from(u32::MAX));
+        for (index, member) in members {
+            let name = (MEMBER + index as u64).to_string();
+            text = text.replace(&member.to_string(), &name).replace(&format!("{member:x}"), &name);
+        }
+        // A short name may be part of anything.
+        for (actual, name) in self.texts.iter().filter(|(actual, _)| actual.contains("://")) {
+            text = text.replace(actual, name);
+        }
+        // Large revisions make larger messages.
+        match text.split_once("received message larger than max (").zip(text.split_once(" vs. ")) {
+            Some(((head, _), (_, limit))) => {
+                format!("{head}received message larger than max (some vs. {limit}")
+            }
+            None => text,
+        }
+    }
+
+    /// A revision of this server, as it is compared.
+    fn revision_from(&self, revision: i64) -> i64 {
+        if revision <= 0 { revision } else { revision.wrapping_sub(self.revision).wrapping_add(REVISION) }
+    }
+
+    fn walk(&self, message: &mut DynamicMessage, way: Way) {
+        let set: Vec<FieldDescriptor> = message.fields().map(|(field, _)| field).collect();
+        for field in set {
+            let kind = kind(&field);
+            self.change(message.get_field_mut(&field), kind, way);
+        }
+    }
+
+    fn change(&self, value: &mut Value, kind: Kind, way: Way) {
+        match value {
+            Value::Message(message) => self.walk(message, way),
+            Value::List(values) => values.iter_mut().for_each(|value| self.change(value, kind, way)),
+            Value::I64(number) => *number = self.number(*number, kind, way),
+            Value::U64(number) => *number = self.unsigned(*number, kind, way),
+            Value::U32(number) if kind == Kind::Presence && *number != 0 => *number = 1,
+            Value::String(text) => match (kind, way) {
+                (Kind::Presence, Way::From) => SOME_TEXT.clone_into(text),
+                (_, Way::From) => {
+                    let name = self.texts.iter().find(|(actual, _)| actual == text);
+                    *text = name.map_or_else(|| self.take_out_of_text(text), |(_, name)| name.clone());
+                }
+                (_, Way::To) => {
+                    for (actual, name) in &self.texts {
+                        if text == name {
+                            actual.clone_into(text);
+                        }
+                    }
+                }
+            },
+            Value::Bytes(bytes) => match (kind, way) {
+                (Kind::Presence, Way::From) => *bytes = Bytes::from_static(SOME_TEXT.as_bytes()),
+                _ => self.leases_in(bytes, way),
+            },
+            _ => {}
+        }
+    }
+
+    fn number(&self, number: i64, kind: Kind, way: Way) -> i64 {
+        let is_near = |name: i64| number.abs_diff(name) < 1 << 40;
+        match (kind, way) {
+            (Kind::Revision, Way::To) if is_near(REVISION) => {
+                number.wrapping_sub(REVISION).wrapping_add(self.revision)
+            }
+            (Kind::Revision, Way::From) => self.revision_from(number),
+            (Kind::Lease, Way::To) => self.leases.get(&number).copied().unwrap_or(number),
+            (Kind::Lease, Way::From) => {
+                let name = self.leases.iter().find(|(_, actual)| **actual == number);
+                name.map_or(number, |(name, _)| *name)
+            }
+            (Kind::Presence, Way::From) if number != 0 => SOME as i64,
+            _ => number,
+        }
+    }
+
+    fn unsigned(&self, number: u64, kind: Kind, way: Way) -> u64 {
+        match (kind, way) {
+            (Kind::Member, Way::To) => {
+                let index = number.checked_sub(MEMBER).and_then(|index| usize::try_from(index).ok());
+                index.and_then(|index| self.members.get(index)).copied().unwrap_or(number)
+            }
+            (Kind::Member, Way::From) => {
+                let index = self.members.iter().position(|member| *member == number);
+                index.map_or(number, |index| MEMBER + index as u64)
+            }
+            (Kind::Cluster, Way::From) if number == self.cluster => SOME,
+            (Kind::Presence, Way::From) if number != 0 => SOME,
+            (Kind::AuthRevision, Way::From) => {
+                let revision = i64::try_from(number).unwrap_or(i64::MAX);
+                u64::try_from(revision - self.auth_revision + REVISION).unwrap_or(0)
+            }
+            _ => number,
+        }
+    }
+
+    /// Lock and Election write the identifiers of leases into keys, in hexadecimal digits.
+    fn leases_in(&self, bytes: &mut Bytes, way: Way) {
+        for (name, actual) in &self.leases {
+            let (mut from, mut to) = (format!("{actual:x}"), format!("{name:x}"));
+            if way == Way::To {
+                std::mem::swap(&mut from, &mut to);
+            }
+            if let Some(at) = bytes.windows(from.len()).position(|part| part == from.as_bytes()) {
+                *bytes = [&bytes[..at], to.as_bytes(), &bytes[at + from.len()..]].concat().into();
+            }
+        }
+    }
+}
+
+/// Two servers are not asked at the same time: a little of a lease's time may have passed.
+fn forgive_time(message: &mut DynamicMessage) {
+    if message.descriptor().name() != "LeaseTimeToLiveResponse" {
+        return;
+    }
+    let number = |message: &DynamicMessage, name| {
+        message.get_field_by_name(name).and_then(|value| value.as_i64()).unwrap_or_default()
+    };
+    let (left, granted) = (number(message, "TTL"), number(message, "grantedTTL"));
+    if left >= 0 && (0..=SLOWNESS_SECONDS).contains(&(granted - left)) {
+        message.set_field_by_name("TTL", Value::I64(granted));
+    }
+}
+
+/// etcd keeps the keys of a lease in a map of Go, which gives them in another order each time; and leases are told in the
+/// order in which they end.
+fn sort_what_has_no_order(message: &mut DynamicMessage) {
+    let name = match message.descriptor().name() {
+        "LeaseTimeToLiveResponse" => "keys",
+        "LeaseLeasesResponse" => "leases",
+        _ => return,
+    };
+    let Some(field) = message.descriptor().get_field_by_name(name) else { return };
+    if !message.has_field(&field) {
+        return;
+    }
+    if let Value::List(values) = message.get_field_mut(&field) {
+        values.sort_by_cached_key(|value| value.to_string());
+    }
+}

@@ -1,0 +1,308 @@
+//! Known differences between the model and versions of etcd, as data: `known-differences.toml`.
+//!
+//! Each says which field of which method differs, in which versions, in which values, and why that is right. A
+//! difference that matches none is one that is told.
+
+use prost_reflect::DynamicMessage;
+use serde::{Deserialize, Serialize};
+
+use super::compare::{Difference, flatten};
+use super::methods;
+use super::sequence::{Action, Body, Caller, Sequence, Step};
+use crate::exit::Refusal;
+
+/// The file in the tree.
+const BUILT_IN: &str = include_str!("known-differences.toml");
+
+/// All of a file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Known {
+    #[serde(default)]
+    pub difference: Vec<Entry>,
+    /// Requests that are not sent.
+    #[serde(default)]
+    pub never: Vec<Never>,
+}
+
+/// A request that a version does not survive.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Never {
+    /// It is told under this name.
+    pub name: String,
+    #[serde(default)]
+    pub versions: String,
+    pub method: String,
+    /// Fields of the request, all of which it has.
+    pub request: Vec<String>,
+    /// What comes of it.
+    pub reason: String,
+}
+
+/// One difference that is known. Of values, `*` stands for any text.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// It is told under this name.
+    pub name: String,
+    /// The versions of the real server: `>=3.4, <3.5`. Without it, all.
+    #[serde(default)]
+    pub versions: String,
+    pub method: String,
+    /// The field of the response, without the numbers of what stands in lists; `status` is how the call ended.
+    pub field: String,
+    #[serde(default = "any")]
+    pub model: String,
+    #[serde(default = "any")]
+    pub real: String,
+    /// A field of the request, as `fragment=true`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// Another difference of the same step: its field, `real`, and the value there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<String>,
+    /// The caller has a token, which need not be good.
+    #[serde(default)]
+    pub token: bool,
+    /// After it, both sides are in different states: what comes later is not compared.
+    #[serde(default)]
+    pub ends: bool,
+    /// Why each is right.
+    pub reason: String,
+}
+
+fn any() -> String {
+    "*".to_owned()
+}
+
+impl Known {
+    /// The differences that are known of a version.
+    ///
+    /// # Errors
+    ///
+    /// The file is wrong.
+    pub fn built_in(version: &str) -> Result<Self, Refusal> {
+        Self::read(BUILT_IN, version)
+            .map_err(|reason| Refusal::new(format!("known-differences.toml: {reason}")))
+    }
+
+    /// Of what stands in a file, that which is of this version.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is wrong with the file.
+    pub fn read(text: &str, version: &str) -> Result<Self, String> {
+        let mut known: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        let mut kept = Vec::new();
+        for entry in known.difference.drain(..) {
+            if entry.reason.trim().is_empty() {
+                return Err(format!("`{}` has no reason", entry.name));
+            }
+            if matches_version(&entry.versions, version)
+                .map_err(|error| format!("`{}`: {error}", entry.name))?
+            {
+                kept.push(entry);
+            }
+        }
+        let mut never = Vec::new();
+        for entry in known.never.drain(..) {
+            if matches_version(&entry.versions, version)
+                .map_err(|error| format!("`{}`: {error}", entry.name))?
+            {
+                never.push(entry);
+            }
+        }
+        Ok(Self { difference: kept, never })
+    }
+
+    /// Takes out of a sequence what the version would not survive; tells of how many steps it took.
+    pub fn spare(&self, sequence: &mut Sequence) -> u64 {
+        let is_spared = |index: usize| {
+            let (path, step) = (sequence.path(index), &sequence.steps[index]);
+            self.never.iter().any(|entry| {
+                matches(&entry.method, path)
+                    && entry.request.iter().all(|wanted| has_field(path, step, wanted))
+            })
+        };
+        let spared: Vec<bool> = (0..sequence.steps.len()).map(is_spared).collect();
+        let mut of_step = spared.iter().copied();
+        sequence.steps.retain(|_| !of_step.next().unwrap_or(false));
+        spared.into_iter().filter(|spared| *spared).count() as u64
+    }
+
+    /// The entry that a difference is of, among all of its step.
+    pub fn find(&self, difference: &Difference, all: &[Difference], step: &Step) -> Option<usize> {
+        self.difference.iter().position(|entry| entry.is_of(difference, all, step))
+    }
+}
+
+impl Entry {
+    fn is_of(&self, difference: &Difference, all: &[Difference], step: &Step) -> bool {
+        let is_with = |wanted: &String| {
+            all.iter().any(|other| matches(wanted, &format!("{} real {}", other.field, other.real)))
+        };
+        matches(&self.method, &difference.method)
+            && matches(&self.field, &difference.field)
+            && matches(&self.model, &difference.model)
+            && matches(&self.real, &difference.real)
+            && self.with.as_ref().is_none_or(is_with)
+            && (!self.token || has_token(step))
+            && self.request.as_ref().is_none_or(|wanted| has_field(&difference.method, step, wanted))
+    }
+}
+
+fn has_token(step: &Step) -> bool {
+    matches!(&step.action, Action::Call { caller, .. } if *caller != Caller::Nobody)
+}
+
+fn has_field(path: &str, step: &Step, wanted: &str) -> bool {
+    let message = match step.body() {
+        Some(Body::Message(message)) => message.clone(),
+        // They may be a message all the same.
+        Some(Body::Bytes(bytes)) => {
+            let decoded = methods::method(path)
+                .and_then(|method| DynamicMessage::decode(method.input(), bytes.clone()).ok());
+            let Some(message) = decoded else { return false };
+            message
+        }
+        None => return false,
+    };
+    // With an exclamation mark: a field that it has not.
+    let (is_wanted, wanted) = match wanted.strip_prefix('!') {
+        Some(absent) => (false, absent),
+        None => (true, wanted),
+    };
+    let mut found = false;
+    flatten(&message, "", &mut |place, value| found |= matches(wanted, &format!("{place}={value}")));
+    found == is_wanted
+}
+
+/// Whether `text` is `pattern`, in which each `*` stands for any text.
+fn matches(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(head) else { return false };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let tail = parts.pop().unwrap_or_default();
+    for part in parts {
+        match text.find(part) {
+            Some(at) => text = &text[at + part.len()..],
+            None => return false,
+        }
+    }
+    text.ends_with(tail)
+}
+
+/// Whether a version is among `versions`: comparisons with commas between them, all of which must hold.
+fn matches_version(versions: &str, version: &str) -> Result<bool, String> {
+    let refuse = |text: &str| format!("`{text}` compares no version; write `>=3.4, <3.5`");
+    let numbers = |text: &str| -> Option<Vec<u64>> {
+        let plain = text.split(['-', '+']).next().unwrap_or_default();
+        plain.trim().split('.').map(|number| number.parse().ok()).collect()
+    };
+    let version = numbers(version).unwrap_or_default();
+    for comparison in versions.split(',').map(str::trim).filter(|comparison| !comparison.is_empty()) {
+        let operator: String = comparison.chars().take_while(|c| "<>=".contains(*c)).collect();
+        let bound = numbers(&comparison[operator.len()..]).ok_or_else(|| refuse(comparison))?;
+        let holds = match operator.as_str() {
+            "<" => version < bound,
+            "<=" => version <= bound,
+            ">" => version > bound,
+            ">=" => version >= bound,
+            "=" => version == bound,
+            _ => return Err(refuse(comparison)),
+        };
+        if !holds {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn difference(field: &str, model: &str, real: &str) -> Difference {
+        Difference {
+            step: 0,
+            method: "/etcdserverpb.Auth/AuthStatus".to_owned(),
+            field: field.to_owned(),
+            at: field.to_owned(),
+            model: model.to_owned(),
+            real: real.to_owned(),
+        }
+    }
+
+    fn step() -> Step {
+        let body = Body::Bytes(Bytes::new());
+        Step::new(Action::Call {
+            path: "/etcdserverpb.Auth/AuthStatus".to_owned(),
+            caller: Caller::Nobody,
+            body,
+        })
+    }
+
+    const FILE: &str = r#"
+[[difference]]
+name = "status"
+versions = ">=3.4, <3.5"
+method = "/etcdserverpb.Auth/AuthStatus"
+field = "status"
+model = "OK"
+real = "Unimplemented: *AuthStatus*"
+reason = "There is no such method yet."
+"#;
+
+    fn find(known: &Known, difference: Difference) -> Option<usize> {
+        known.find(&difference, std::slice::from_ref(&difference), &step())
+    }
+
+    #[test]
+    fn only_what_an_entry_says_in_all_its_parts_is_known() {
+        let known = Known::read(FILE, "3.4.23").expect("it is right");
+        let real = "Unimplemented: unknown method AuthStatus for service etcdserverpb.Auth";
+        assert_eq!(find(&known, difference("status", "OK", real)), Some(0));
+        assert_eq!(find(&known, difference("status", "OK", "Unimplemented: unknown")), None);
+        assert_eq!(find(&known, difference("status", "Unknown: no", real)), None);
+        assert_eq!(find(&known, difference("enabled", "OK", real)), None);
+    }
+
+    #[test]
+    fn an_entry_is_of_its_versions_only() {
+        for (version, count) in [("3.4.0", 1), ("3.4.23", 1), ("3.5.0", 0), ("3.3.27", 0), ("3.4.23+git", 1)]
+        {
+            assert_eq!(Known::read(FILE, version).expect("it is right").difference.len(), count, "{version}");
+        }
+    }
+
+    #[test]
+    fn an_entry_without_a_reason_or_with_a_version_that_is_none_is_refused() {
+        for (from, to) in [("There is no such method yet.", " "), (">=3.4, <3.5", "3.4"), ("ends", "end")] {
+            let text = FILE.replace(from, to).replace("reason", if to == "end" { "why" } else { "reason" });
+            assert!(Known::read(&text, "3.4.23").is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_file_in_the_tree_is_read_for_every_version() {
+        for version in ["3.4.23", "3.5.1", "3.6.0", ""] {
+            assert!(Known::built_in(version).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, text, expected) in [
+            ("*", "", true),
+            ("a*c", "abc", true),
+            ("a*c", "ab", false),
+            ("a*b*c", "axbyc", true),
+            ("ab*b", "ab", false),
+        ] {
+            assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+}
