@@ -48,8 +48,8 @@ by the same guarantees as in a sweep. The exit code is that of a replay.
 
 With --json, each line is an object. Its `type` is one of:
   serving      the first line: members, seed, endpoints (member, url), session (the file)
-  fault        a fault begins or ends, or a failpoint strikes: at_ns, number (0 for none), event
-               (begins, ends or strikes), text
+  fault        something of a fault: at_ns, number (0 for none), event (begins, ends, spares, or
+               strikes: a failpoint), text
   leader       a member leads from now on: at_ns, member
   verdict      the last line, as `replay --json` has it"
 )]

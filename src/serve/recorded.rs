@@ -19,6 +19,9 @@ use crate::version;
 /// No line of a session is longer: a message is limited.
 const LINE_BYTES_MAX: u64 = 256 << 20;
 
+/// No session is longer: a time beyond it is damaged, and to run until then would take as good as forever.
+const LATEST: Instant = Instant::from_nanos(400 * 24 * 3_600 * 1_000_000_000);
+
 /// With what a session begins, and no schedule.
 const BEGINNING: &[u8] = b"{\"type\":\"session\"";
 
@@ -101,6 +104,9 @@ impl Session {
                 Line::End { at_ns, digest } => end = Some((Instant::from_nanos(at_ns), digest)),
                 line => {
                     let Some(coming) = line.comes_in() else { continue };
+                    if coming.0 > LATEST {
+                        return Err(refuse("it came in after more than a year".to_owned()));
+                    }
                     if comes_in.last().is_some_and(|(last, ..)| *last > coming.0) {
                         return Err(refuse("it came in before the line above it".to_owned()));
                     }
@@ -114,6 +120,9 @@ impl Session {
         let of_schedule = format!("{name} (its schedule)");
         let schedule = Schedule::read(&of_schedule, text.as_bytes(), Served::NAME, Served::shape);
         let schedule = schedule.map_err(|error| Refusal::new(error.to_string()))?;
+        if end.as_ref().is_some_and(|(end, _)| *end > LATEST) {
+            return Err(refuse("it ended after more than a year".to_owned()));
+        }
         let members = schedule.options.members;
         if let Some((_, member, _)) = comes_in.iter().find(|(_, member, _)| !(1..=members).contains(member)) {
             return Err(refuse(format!("something came in for member {member} of {members}")));

@@ -145,6 +145,9 @@ impl Telling {
             }
             return self.tell_fault(at_ns, 0, if is_end { "ends" } else { "strikes" }, text);
         };
+        if text.starts_with("spares ") {
+            return self.tell_fault(at_ns, number, "spares", text.trim_start_matches("spares "));
+        }
         self.tell_fault(at_ns, number, "begins", text);
         let end = number.checked_sub(1).and_then(|place| self.faults.get(place)).and_then(|(_, end)| *end);
         if let Some(end) = end.filter(|end| *end > Duration::from_nanos(at_ns)) {
