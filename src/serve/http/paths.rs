@@ -30,7 +30,9 @@ const PATHS: &[(&str, &str)] = &[
     ("maintenance/alarm", "/etcdserverpb.Maintenance/Alarm"),
     ("maintenance/status", "/etcdserverpb.Maintenance/Status"),
     ("maintenance/defragment", "/etcdserverpb.Maintenance/Defragment"),
-    ("maintenance/hash", "/etcdserverpb.Maintenance/HashKV"),
+    // In etcd 3.5, the same path is HashKV's as well, and leads here; 3.6 has the other.
+    ("maintenance/hash", "/etcdserverpb.Maintenance/Hash"),
+    ("maintenance/hashkv", "/etcdserverpb.Maintenance/HashKV"),
     ("maintenance/snapshot", "/etcdserverpb.Maintenance/Snapshot"),
     ("maintenance/transfer-leadership", "/etcdserverpb.Maintenance/MoveLeader"),
     ("maintenance/downgrade", "/etcdserverpb.Maintenance/Downgrade"),
