@@ -7,8 +7,8 @@ use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::exit::Outcome;
 use crate::{
-    Subject, bisect, completions, conform, corpus, coverage, diff, failures, merge, replay, serve, shrink, sweep,
-    version,
+    Subject, bisect, completions, conform, corpus, coverage, diff, failures, merge, replay, serve, shrink,
+    sweep, version,
 };
 
 /// Deterministic simulation of an etcd cluster.

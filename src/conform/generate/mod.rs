@@ -237,7 +237,7 @@ impl Generator {
             "KV/DeleteRange",
             "KV/Txn",
             "KV/Compact",
-            "Lease/LeaseGrant",
+            "Lease/LeaseLeases",
             "Lease/LeaseTimeToLive",
             "Lease/LeaseRevoke",
         ];
