@@ -108,7 +108,7 @@ mod tests {
         let inner = TxnRequest { failure: vec![op(1), op(2)], ..TxnRequest::default() };
         let nested = RequestOp { request: Some(Op::RequestTxn(inner)) };
         let txn = TxnRequest { success: vec![nested], failure: vec![op(100)], ..TxnRequest::default() };
-        assert_eq!(cost(&InternalRaftRequest { txn: Some(txn), ..Default::default() }), 521);
+        assert_eq!(cost(&InternalRaftRequest { txn: Some(txn), ..Default::default() }), 359);
     }
 
     #[test]
