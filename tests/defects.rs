@@ -15,7 +15,7 @@ mod support;
 const SEEDS: u64 = 20_000;
 
 /// Seeds of each defect that are shrunk, where so many are among the first ones.
-const SHRUNK: usize = 5;
+const SHRUNK: usize = 3;
 
 /// So many are the first ones.
 const SEEDS_SHRUNK: u64 = 6_300;
