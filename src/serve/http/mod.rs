@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `grpc.rs`, `frames.rs` | calls of gRPC, as grpc-go serves them |
 //! | `reflection.rs` | which services there are, for tools such as grpcurl |
+//! | `authority.rs` | requests of etcd's own client, of which HTTP/2 would not take the head |
 //! | `gateway.rs`, `paths.rs` | the same calls as JSON, as grpc-gateway serves them |
 //! | `pages.rs`, `metrics.rs` | `/version`, `/health`, `/metrics` |
 //! | `tls.rs` | certificates |
@@ -11,6 +12,7 @@
 //! Nothing that comes in here may stop the process or make it hold more and more: what is half sent waits for no longer than
 //! a while, what is too large is refused, and how much may be under way is bounded.
 
+mod authority;
 mod frames;
 mod gateway;
 mod grpc;
@@ -38,6 +40,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use self::authority::Authorities;
 use self::metrics::Counters;
 use super::hub::Hub;
 
@@ -122,11 +125,11 @@ async fn connection(endpoint: Endpoint, stream: TcpStream, tls: Option<TlsAccept
     match tls {
         None if !speaks(&stream).await => {}
         None => {
-            let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+            let _ = builder.serve_connection(TokioIo::new(Authorities::new(stream)), service).await;
         }
         Some(tls) => {
             if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_PATIENCE, tls.accept(stream)).await {
-                let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+                let _ = builder.serve_connection(TokioIo::new(Authorities::new(stream)), service).await;
             }
         }
     }
