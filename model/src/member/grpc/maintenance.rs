@@ -4,6 +4,7 @@ use bytes::Bytes;
 use prost::Message;
 use sha2::{Digest, Sha256};
 
+use super::bolt;
 use super::call::{Call, Received, decode, decode_of_stream};
 use super::methods::Method;
 use super::{Failure, Server};
@@ -127,7 +128,9 @@ impl Server {
     pub(super) async fn snapshot(&self, call: &Call) -> Result<(), Failure> {
         let SnapshotRequest {} = decode_of_stream(call.receive_only().await?.bytes)?;
         self.member.require_root(call.token.as_ref()).await?;
-        let database = self.member.save_snapshot().await;
+        // That commits, and holds back whom it must. What is sent is what bbolt's file would be.
+        self.member.save_snapshot().await;
+        let database = bolt::file(&self.member.kv.backend().read());
         let mut left = database.clone();
         while !left.is_empty() {
             let blob = left.split_to(left.len().min(BLOB_BYTES));

@@ -12,12 +12,13 @@
 //! | `methods` | which methods there are |
 //! | `operations` | the calls that a history knows: KV, Lease and Auth |
 //! | `cluster` | the Cluster service |
-//! | `maintenance`, `downgrade` | the Maintenance service |
+//! | `maintenance`, `downgrade`, `bolt` | the Maintenance service; a snapshot as a file of bbolt |
 //! | `lock`, `election`, `inner` | the services of locks and elections, and the client inside of the member that they are |
 //! | `range_stream` | reads whose answer comes in parts |
 //! | `watch` | the Watch service, for which `watch_server` has everything |
 //! | `health` | gRPC's own service of health |
 
+mod bolt;
 mod call;
 mod cluster;
 mod downgrade;
