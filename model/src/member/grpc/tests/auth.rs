@@ -81,3 +81,20 @@ fn a_watch_that_is_not_allowed_is_refused_with_the_text_of_a_status() {
         assert_eq!(answer, Err(Error::InvalidAuthToken.into()));
     });
 }
+
+/// etcd hashes no password of a user who is to have none, and so leaves in the log what the caller sent.
+#[test]
+fn a_password_for_a_user_without_one_is_no_phantom() {
+    script(1, async |caller| {
+        let request = AuthUserAddRequest {
+            name: "ann".to_owned(),
+            password: "secret".to_owned(),
+            options: Some(crate::api::authpb::UserAddOptions { no_password: true }),
+            ..AuthUserAddRequest::default()
+        };
+        let _: AuthUserAddResponse = caller.call(1, "Auth/UserAdd", &request).await.unwrap();
+        let request = AuthenticateRequest { name: "ann".to_owned(), password: "secret".to_owned() };
+        let refused: Result<AuthenticateResponse, _> = caller.call(1, "Auth/Authenticate", &request).await;
+        assert!(refused.is_err());
+    });
+}
