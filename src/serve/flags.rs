@@ -21,27 +21,29 @@ const LISTEN: &str = "127.0.0.1:2379";
 /// How often leases are written down where that is switched on (etcd: 5 minutes).
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(300);
 
+/// What is said behind the flags; behind their long help, more follows.
+macro_rules! examples {
+    ($($more:literal)?) => {
+        concat!(
+            "\
+Examples:
+  vertebra serve                                      three members, at 127.0.0.1:2379, :2380 and :2381
+  vertebra serve --faults default --seed 7            and much goes wrong
+  vertebra serve --faults vertebra-failures/4711.toml with the faults of a schedule
+  vertebra serve --listen 127.0.0.1:0 --record s.jsonl on any free ports, and kept for
+  vertebra replay s.jsonl                             which runs that session again, exactly
+  etcdctl --endpoints 127.0.0.1:2379,127.0.0.1:2380 put foo bar
+  curl -d '{\"key\": \"Zm9v\"}' http://127.0.0.1:2379/v3/kv/range"
+            $(, $more)?
+        )
+    };
+}
+
 /// Flags of `vertebra serve`.
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_help = "\
-Examples:
-  vertebra serve                                      three members, at 127.0.0.1:2379, :2380 and :2381
-  vertebra serve --faults default --seed 7            and much goes wrong
-  vertebra serve --faults vertebra-failures/4711.toml with the faults of a schedule
-  vertebra serve --listen 127.0.0.1:0 --record s.jsonl on any free ports, and kept for
-  vertebra replay s.jsonl                             which runs that session again, exactly
-  etcdctl --endpoints 127.0.0.1:2379,127.0.0.1:2380 put foo bar
-  curl -d '{\"key\": \"Zm9v\"}' http://127.0.0.1:2379/v3/kv/range",
-    after_long_help = "\
-Examples:
-  vertebra serve                                      three members, at 127.0.0.1:2379, :2380 and :2381
-  vertebra serve --faults default --seed 7            and much goes wrong
-  vertebra serve --faults vertebra-failures/4711.toml with the faults of a schedule
-  vertebra serve --listen 127.0.0.1:0 --record s.jsonl on any free ports, and kept for
-  vertebra replay s.jsonl                             which runs that session again, exactly
-  etcdctl --endpoints 127.0.0.1:2379,127.0.0.1:2380 put foo bar
-  curl -d '{\"key\": \"Zm9v\"}' http://127.0.0.1:2379/v3/kv/range
+    after_help = examples!(),
+    after_long_help = examples!("
 
 The first Ctrl-C ends the session: what is broken is healed, the cluster recovers, and it is judged
 by the same guarantees as in a sweep. The exit code is that of a replay.
@@ -51,7 +53,7 @@ With --json, each line is an object. Its `type` is one of:
   fault        something of a fault: at_ns, number (0 for none), event (begins, ends, spares, or
                strikes: a failpoint), text
   leader       a member leads from now on: at_ns, member
-  verdict      the last line, as `replay --json` has it"
+  verdict      the last line, as `replay --json` has it")
 )]
 pub struct Flags {
     /// Members of the cluster, each with an endpoint of its own: 1, 3 or 5

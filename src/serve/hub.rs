@@ -89,7 +89,7 @@ impl Hub {
         self.calls().insert(call, sender);
         let up = UpLine { hub: Arc::clone(self), member, call };
         up.send(Up::Begin { call, path: path.to_owned(), metadata }, 0).await;
-        Call { up, heard, over: false }
+        Call { up, heard, first: None, over: false }
     }
 }
 
@@ -148,6 +148,8 @@ impl UpLine {
 pub struct Call {
     up: UpLine,
     heard: UnboundedReceiver<Down>,
+    /// What was put back, to be heard again.
+    first: Option<Heard>,
     over: bool,
 }
 
@@ -168,8 +170,16 @@ impl Call {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
+    /// Lets what was heard first be heard again: it was only to be seen how the answer begins.
+    pub fn put_back(&mut self, first: Option<Heard>) {
+        self.first = first;
+    }
+
     /// As [`next`](Self::next), for use in a `poll_fn`.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Heard>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(first));
+        }
         if self.over {
             return Poll::Ready(None);
         }

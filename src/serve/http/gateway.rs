@@ -239,7 +239,8 @@ async fn stream(mut call: Call, method: &MethodDescriptor) -> Response<Body> {
         let code = status.code.unwrap_or(Code::Unknown);
         return json(http_status(code), failed_stream(status));
     }
-    let lines = Lines { call, next: first, output: method.output(), is_over: false };
+    call.put_back(first);
+    let lines = Lines { call, output: method.output(), is_over: false };
     let mut response = Response::new(lines.boxed_unsync());
     let json = http::HeaderValue::from_static("application/json");
     response.headers_mut().insert(http::header::CONTENT_TYPE, json);
@@ -248,7 +249,6 @@ async fn stream(mut call: Call, method: &MethodDescriptor) -> Response<Body> {
 
 struct Lines {
     call: Call,
-    next: Option<Heard>,
     output: MessageDescriptor,
     is_over: bool,
 }
@@ -265,11 +265,7 @@ impl hyper::body::Body for Lines {
         if lines.is_over {
             return Poll::Ready(None);
         }
-        let heard = match lines.next.take() {
-            Some(heard) => Some(heard),
-            None => ready!(lines.call.poll_next(context)),
-        };
-        let line = match heard {
+        let line = match ready!(lines.call.poll_next(context)) {
             Some(Heard::Message(bytes)) => {
                 lines.call.consumed(bytes.len());
                 match written(&bytes, &lines.output) {

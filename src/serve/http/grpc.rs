@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -72,8 +72,8 @@ impl Endpoint {
             counted.end(status.code);
             return ended(status);
         }
-        let streams = service.streams(path);
-        let answer = Answer { call, deadline, next: first, streams, counted: Some(counted) };
+        call.put_back(first);
+        let answer = Answer { call, deadline, streams: service.streams(path), counted: Some(counted) };
         let mut response = Response::new(answer.boxed_unsync());
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         response
@@ -126,8 +126,6 @@ fn poll_heard(
 struct Answer {
     call: Call,
     deadline: Option<Pin<Box<Sleep>>>,
-    /// What was heard and not sent yet.
-    next: Option<Heard>,
     streams: bool,
     /// Until it has ended.
     counted: Option<super::metrics::Begun>,
@@ -144,11 +142,7 @@ impl hyper::body::Body for Answer {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let answer = self.get_mut();
         let Some(counted) = &answer.counted else { return Poll::Ready(None) };
-        let heard = match answer.next.take() {
-            Some(heard) => Some(heard),
-            None => std::task::ready!(poll_heard(&mut answer.call, &mut answer.deadline, context)),
-        };
-        Poll::Ready(match heard {
+        Poll::Ready(match ready!(poll_heard(&mut answer.call, &mut answer.deadline, context)) {
             Some(Heard::Message(message)) => {
                 counted.sent(message.len());
                 if answer.streams {

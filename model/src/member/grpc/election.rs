@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::call::{Call, decode, decode_of_stream};
 use super::inner::{
-    Inner, deleting, end_of, failed, found, is_created_at, is_deletion, oldest, one, prefix, putting,
-    reading, session_key,
+    Inner, Session, deleting, end_of, failed, found, is_created_at, is_deletion, oldest, one, prefix,
+    putting, reading,
 };
 use super::maintenance::encode;
 use super::methods::Method;
@@ -21,10 +21,7 @@ impl Server {
     pub(super) async fn campaign(&self, call: &Call) -> Result<Bytes, Failure> {
         let CampaignRequest { name, lease, value } = decode(call.receive_only().await?.bytes)?;
         self.intercept(&call.metadata, self.member.is_learner())?;
-        let inner = Inner::new(self, call);
-        let lease = inner.lease(lease).await?;
-        let prefix = prefix(&name);
-        let key = session_key(&prefix, lease);
+        let Session { inner, lease, prefix, key } = Session::begin(self, call, &name, lease).await?;
         let txn = TxnRequest {
             compare: vec![is_created_at(&key, 0)],
             success: vec![putting(&key, value.clone(), lease)],

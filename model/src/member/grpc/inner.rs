@@ -35,6 +35,32 @@ pub(super) struct Watching {
     told: Rc<Channel<Told>>,
 }
 
+/// Who stands in line for a lock or an election.
+pub(super) struct Session<'a> {
+    pub(super) inner: Inner<'a>,
+    pub(super) lease: i64,
+    /// What the keys of all who do begin with.
+    pub(super) prefix: Bytes,
+    /// Its own.
+    pub(super) key: Bytes,
+}
+
+impl<'a> Session<'a> {
+    /// With the lease that the caller names, or one that is made for it.
+    pub(super) async fn begin(
+        server: &'a Server,
+        call: &'a Call,
+        name: &Bytes,
+        lease: i64,
+    ) -> Result<Self, Failure> {
+        let inner = Inner::new(server, call);
+        let lease = inner.lease(lease).await?;
+        let prefix = prefix(name);
+        let key = session_key(&prefix, lease);
+        Ok(Self { inner, lease, prefix, key })
+    }
+}
+
 impl<'a> Inner<'a> {
     pub(super) fn new(server: &'a Server, call: &'a Call) -> Self {
         Self { server, call }
@@ -147,7 +173,7 @@ pub(super) fn failed(text: impl Into<String>) -> Failure {
 }
 
 /// The key of a session below a name.
-pub(super) fn session_key(prefix: &Bytes, lease: i64) -> Bytes {
+fn session_key(prefix: &Bytes, lease: i64) -> Bytes {
     let sign = if lease < 0 { "-" } else { "" };
     [&prefix[..], format!("{sign}{:x}", lease.unsigned_abs()).as_bytes()].concat().into()
 }

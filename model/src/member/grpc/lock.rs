@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::call::{Call, decode};
-use super::inner::{Inner, failed, found, is_created_at, oldest, one, prefix, putting, reading, session_key};
+use super::inner::{Inner, Session, failed, found, is_created_at, oldest, one, putting, reading};
 use super::maintenance::encode;
 use super::{Failure, Server};
 use crate::api::v3lockpb::{LockRequest, LockResponse, UnlockRequest, UnlockResponse};
@@ -16,10 +16,7 @@ impl Server {
     pub(super) async fn lock(&self, call: &Call) -> Result<Bytes, Failure> {
         let LockRequest { name, lease } = decode(call.receive_only().await?.bytes)?;
         self.intercept(&call.metadata, self.member.is_learner())?;
-        let inner = Inner::new(self, call);
-        let lease = inner.lease(lease).await?;
-        let prefix = prefix(&name);
-        let key = session_key(&prefix, lease);
+        let Session { inner, lease, prefix, key } = Session::begin(self, call, &name, lease).await?;
         let txn = TxnRequest {
             compare: vec![is_created_at(&key, 0)],
             success: vec![putting(&key, Bytes::new(), lease), reading(oldest(&prefix))],
