@@ -127,6 +127,7 @@ impl Endpoint {
             page.member(&status);
         }
         page.calls(&self.service.counters);
+        page.process();
         let streams = self.service.hub.under_way() as u64;
         page.gauge(
             "vertebra_calls_under_way",
@@ -182,6 +183,16 @@ impl Page {
         let revision = status.header.map_or(0, |header| u64::try_from(header.revision).unwrap_or_default());
         let name = "etcd_debugging_mvcc_current_revision";
         self.gauge(name, "The current revision of store.", revision);
+    }
+
+    /// What this process takes, which is all members together. Where the system does not say, it is left out.
+    fn process(&mut self) {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = resident.and_then(|size| size.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        if let Some(kilobytes) = kilobytes {
+            self.gauge("process_resident_memory_bytes", "Resident memory size in bytes.", kilobytes * 1_024);
+        }
     }
 
     fn calls(&mut self, Counters(counters): &Counters) {
