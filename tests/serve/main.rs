@@ -7,6 +7,7 @@ mod client;
 mod garbage;
 mod gateway;
 mod grpc;
+mod noise;
 mod server;
 mod sessions;
 mod tls;
