@@ -166,6 +166,8 @@ impl Endpoint {
             (method, path) => match paths::find(path) {
                 Some(method_path) if method == Method::POST => self.gateway(method_path, request).await,
                 Some(_) => text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
+                // The gateway has words of its own.
+                None if path.starts_with("/v3/") => text(StatusCode::NOT_FOUND, "Not Found"),
                 None => text(StatusCode::NOT_FOUND, "404 page not found"),
             },
         }
