@@ -112,6 +112,7 @@ impl System for Etcd {
         vec![
             ("leases", leases),
             ("lease checkpoints", leases && options.leases.checkpoint_interval.is_some()),
+            ("locks", options.traffic.weights.recipe > 0),
             ("watch", options.watch.streams > 0),
             ("auth", options.auth.any()),
         ]

@@ -60,6 +60,8 @@ mod workload;
 pub use defect::Defect;
 pub use error::Error;
 pub use etcd::Etcd;
-pub use options::{AuthOptions, LeaseOptions, LeaseWeights, Options, Traffic, WatchOptions, Weights};
+pub use options::{
+    AuthOptions, LeaseOptions, LeaseWeights, Options, Traffic, VariedWeights, WatchOptions, Weights,
+};
 pub use response::Response;
 pub use workload::Requests;

@@ -4,6 +4,7 @@
 
 mod auth;
 mod leases;
+mod varied;
 mod watch;
 
 use std::time::Duration;
@@ -23,6 +24,7 @@ use crate::{oracle, wire};
 
 pub use auth::AuthOptions;
 pub use leases::{LeaseOptions, LeaseWeights};
+pub use varied::VariedWeights;
 pub use watch::WatchOptions;
 
 /// What a member keeps on its disk, by purpose. The names of snapshots begin with their terms, in 16 hexadecimal digits.
@@ -185,6 +187,12 @@ pub struct Weights {
     /// What is done with leases.
     #[serde(default)]
     pub leases: LeaseWeights,
+    /// Steps of a client that takes part in locks and elections.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub recipe: u32,
+    /// Operations with any of the API's options.
+    #[serde(default, skip_serializing_if = "VariedWeights::is_default")]
+    pub varied: VariedWeights,
 }
 
 impl Options {
@@ -450,6 +458,11 @@ fn is_usual_quota(bytes: &i64) -> bool {
     *bytes == quota_backend_bytes()
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it a reference")]
+fn is_zero(weight: &u32) -> bool {
+    *weight == 0
+}
+
 /// As above.
 fn backlog_max() -> u64 {
     5_000
@@ -507,6 +520,8 @@ impl Weights {
             read_txn: 4,
             compact: 0,
             leases: LeaseWeights::default(),
+            recipe: 0,
+            varied: VariedWeights::default(),
         }
     }
 
@@ -526,6 +541,8 @@ impl Weights {
             read_txn: weight(usual.read_txn),
             compact: *streams.stream("options/compact", 0).weighted(&[(3, 0), (5, 1), (3, 2), (1, 5)]),
             leases: LeaseWeights::draw(streams),
+            recipe: *streams.stream("options/recipe", 0).weighted(&[(5, 0), (4, 8), (1, 30)]),
+            varied: VariedWeights::draw(streams),
             ..usual
         }
     }
@@ -544,10 +561,12 @@ impl Weights {
             self.multi_op_txn,
             self.read_txn,
             self.compact,
+            self.recipe,
         ]
         .into_iter()
         .map(u64::from)
         .sum::<u64>()
             + self.leases.total()
+            + self.varied.total()
     }
 }

@@ -5,14 +5,17 @@
 
 mod auth;
 mod leases;
+mod recipes;
+mod varied;
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use vertebra_sim::coverage::Profile;
 use vertebra_sim::random::Stream;
 use vertebra_sim::schedule::Numbers;
-use vertebra_sim::{Node, NodeId};
+use vertebra_sim::{Node, NodeId, sometimes};
 
 use crate::api::compare::{CompareResult, CompareTarget, TargetUnion};
 use crate::api::{
@@ -28,6 +31,7 @@ use crate::response::Response;
 use auth::Auth;
 pub(crate) use auth::user_of;
 use leases::Leases;
+use recipes::{Recipe, Turn};
 
 /// How often the administrator looks, in the end, whether anybody is asked who it is.
 const LOOK_AFTER_AUTH: Duration = Duration::from_millis(500);
@@ -72,6 +76,7 @@ pub struct Requests {
     /// The keys as last seen.
     seen: Vec<KeyValue>,
     leases: Leases,
+    recipe: Recipe,
     /// From which the requests of loads are drawn.
     load_stream: Stream,
     /// Keys that are used, where they are fewer than all.
@@ -99,6 +104,11 @@ enum Kind {
     LeaseKeepAlive,
     LeaseTimeToLive,
     LeaseLeases,
+    Recipe,
+    AnyRange,
+    AnyPut,
+    AnyDelete,
+    AnyTxn,
 }
 
 impl Workload {
@@ -148,6 +158,7 @@ impl Workload {
                     let request = auth.map_or_else(|| self.requests.draw(), Request::Auth);
                     if let Some(only) = &self.only {
                         if !only.contains(number) {
+                            self.requests.recipe.forget();
                             continue;
                         }
                         let now = self.node.world().now().since_start();
@@ -232,6 +243,11 @@ impl Workload {
             _ => None,
         };
         let outcome = self.client.call(request).await;
+        if self.requests.recipe.is_under_way() {
+            let turn = self.requests.recipe.told(&outcome);
+            self.mark(turn);
+            return (outcome != Outcome::Unknown).then_some(());
+        }
         if let (Some(auth), Some(request)) = (&mut self.auth, &auth) {
             auth.learn(request, &outcome);
         }
@@ -250,6 +266,27 @@ impl Workload {
             }
         }
     }
+
+    /// Counts what clients go through in locks and elections.
+    fn mark(&self, turn: Option<Turn>) {
+        let node = &self.node;
+        sometimes!(node, "a lock is free", turn == Some(Turn::Got { waited: false }), when = with_locks);
+        sometimes!(
+            node,
+            "a lock comes to one who waits",
+            turn == Some(Turn::Got { waited: true }),
+            when = with_locks
+        );
+        sometimes!(node, "a lock is another's", turn == Some(Turn::Behind), when = with_locks);
+        sometimes!(node, "a write under a lock is fenced off", turn == Some(Turn::Fenced), when = with_locks);
+        sometimes!(node, "a lock is written under", turn == Some(Turn::Wrote), when = with_locks);
+        sometimes!(node, "a lock's lease has expired", turn == Some(Turn::Expired), when = with_locks);
+        sometimes!(node, "a lock is left", turn == Some(Turn::Left), when = with_locks);
+    }
+}
+
+fn with_locks(run: &Profile) -> bool {
+    run.has("locks")
 }
 
 impl Requests {
@@ -268,6 +305,7 @@ impl Requests {
             compacted: 0,
             seen: Vec::new(),
             leases: Leases::new(client),
+            recipe: Recipe::default(),
             load_stream,
             hot_keys: None,
         }
@@ -311,6 +349,11 @@ impl Requests {
             (weights.leases.keep_alive, Kind::LeaseKeepAlive),
             (weights.leases.time_to_live, Kind::LeaseTimeToLive),
             (weights.leases.list, Kind::LeaseLeases),
+            (weights.recipe, Kind::Recipe),
+            (weights.varied.range, Kind::AnyRange),
+            (weights.varied.put, Kind::AnyPut),
+            (weights.varied.delete, Kind::AnyDelete),
+            (weights.varied.txn, Kind::AnyTxn),
         ];
         match *self.stream.weighted(&kinds) {
             Kind::Get => Request::Range(self.get()),
@@ -351,6 +394,14 @@ impl Requests {
                 lease => Request::Put(PutRequest { lease, ..self.put() }),
             },
             Kind::LeaseLeases => Request::LeaseLeases(LeaseLeasesRequest {}),
+            Kind::Recipe => {
+                let (value, data) = (self.value(), self.key());
+                self.recipe.draw(&mut self.stream, value, data)
+            }
+            Kind::AnyRange => Request::Range(self.any_range()),
+            Kind::AnyPut => Request::Put(self.any_put()),
+            Kind::AnyDelete => Request::DeleteRange(self.any_delete()),
+            Kind::AnyTxn => Request::Txn(self.any_txn(0)),
             // What needs a lease asks for one where the client has none.
             kind => {
                 let (leases, stream) = (&mut self.leases, &mut self.stream);
@@ -594,5 +645,11 @@ impl Text {
             number /= 10;
         }
         self.push(&digits[first..]);
+    }
+
+    fn push_hexadecimal(&mut self, number: u64) {
+        for place in (0..16).rev() {
+            self.push(&[b"0123456789abcdef"[(number >> (4 * place) & 15) as usize]]);
+        }
     }
 }

@@ -20,7 +20,9 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use vertebra_model::{AuthOptions, LeaseOptions, LeaseWeights, Options, Traffic, WatchOptions, Weights};
+use vertebra_model::{
+    AuthOptions, LeaseOptions, LeaseWeights, Options, Traffic, VariedWeights, WatchOptions, Weights,
+};
 use vertebra_sim::schedule::{DamageMax, Disk, Link, Network, Operations, Schedule};
 use vertebra_sim::time::text;
 
@@ -240,6 +242,8 @@ fn options() -> Options {
                 multi_op_txn: 10,
                 read_txn: 4,
                 leases: LeaseWeights::default(),
+                recipe: 0,
+                varied: VariedWeights::default(),
             },
         },
     }

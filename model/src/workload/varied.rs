@@ -1,0 +1,132 @@
+//! Requests with any of the options that etcd's API has for them.
+
+use bytes::Bytes;
+
+use super::{Requests, delete_op, key, put_op, range_op};
+use crate::api::compare::{CompareResult, CompareTarget, TargetUnion};
+use crate::api::range_request::{SortOrder, SortTarget};
+use crate::api::{Compare, DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, request_op};
+
+/// How deep transactions are nested at most.
+const DEPTH_MAX: u32 = 2;
+
+impl Requests {
+    /// Keys in any of the ways in which a request can name them: one, some, those with a prefix, all from one on, none.
+    fn any_keys(&mut self) -> (Bytes, Bytes) {
+        let first = self.stream.below(u64::from(self.traffic.keys)) as u16;
+        let range_end = match self.stream.below(20) {
+            0..8 => Bytes::new(),
+            8..14 => key(first + 1 + self.stream.below(u64::from(self.traffic.keys)) as u16),
+            14..17 => return (Bytes::from_static(b"key"), Bytes::from_static(b"kez")),
+            17 => return (Bytes::from_static(b"\0"), Bytes::from_static(b"\0")),
+            18 => Bytes::from_static(b"\0"),
+            // It ends before it begins.
+            _ => Bytes::from_static(b"key"),
+        };
+        (key(first), range_end)
+    }
+
+    pub(super) fn any_range(&mut self) -> RangeRequest {
+        let (key, range_end) = self.any_keys();
+        let mut read = RangeRequest { key, range_end, ..RangeRequest::default() };
+        let stream = &mut self.stream;
+        if stream.chance(400_000) {
+            read.limit = stream.between(1, 5) as i64;
+        }
+        if stream.chance(500_000) {
+            let targets = [
+                SortTarget::Key,
+                SortTarget::Version,
+                SortTarget::Create,
+                SortTarget::Mod,
+                SortTarget::Value,
+            ];
+            read.sort_order =
+                (*stream.pick(&[SortOrder::None, SortOrder::Ascend, SortOrder::Descend])).into();
+            read.sort_target = (*stream.pick(&targets)).into();
+        }
+        match stream.below(10) {
+            0 | 1 => read.keys_only = true,
+            2 => read.count_only = true,
+            _ => {}
+        }
+        read.serializable = stream.chance(200_000);
+        let bounds = [
+            &mut read.min_mod_revision,
+            &mut read.max_mod_revision,
+            &mut read.min_create_revision,
+            &mut read.max_create_revision,
+        ];
+        for bound in bounds {
+            if stream.chance(100_000) {
+                *bound = (self.revision - stream.below(30) as i64).max(1);
+            }
+        }
+        if self.stream.chance(150_000) {
+            read.revision = self.older_revision();
+        }
+        read
+    }
+
+    pub(super) fn any_put(&mut self) -> PutRequest {
+        let mut put = PutRequest { lease: self.some_lease(), ..self.put() };
+        put.prev_kv = self.stream.chance(600_000);
+        match self.stream.below(10) {
+            0..3 => (put.ignore_value, put.value) = (true, Bytes::new()),
+            3 | 4 => (put.ignore_lease, put.lease) = (true, 0),
+            _ => {}
+        }
+        put
+    }
+
+    pub(super) fn any_delete(&mut self) -> DeleteRangeRequest {
+        let (key, range_end) = self.any_keys();
+        DeleteRangeRequest { key, range_end, prev_kv: self.stream.chance(700_000) }
+    }
+
+    /// Comparisons, and operations for either outcome. Some are refused, for they would write a key twice.
+    pub(super) fn any_txn(&mut self, depth: u32) -> TxnRequest {
+        let compare = (0..self.stream.below(3)).map(|_| self.any_compare()).collect();
+        let success = self.any_operations(1, depth);
+        let failure = self.any_operations(0, depth);
+        TxnRequest { compare, success, failure }
+    }
+
+    fn any_operations(&mut self, least: u64, depth: u32) -> Vec<RequestOp> {
+        (0..self.stream.between(least, 3)).map(|_| self.any_operation(depth)).collect()
+    }
+
+    fn any_operation(&mut self, depth: u32) -> RequestOp {
+        match self.stream.below(10) {
+            0..4 => range_op(self.any_range()),
+            // What is kept must be there, and etcd looks for it before another operation may have taken it away: then
+            // all its members end (see `conform`). So these puts keep nothing.
+            4..7 => put_op(PutRequest { prev_kv: self.stream.chance(500_000), ..self.put() }),
+            7 => delete_op(self.any_delete()),
+            _ if depth < DEPTH_MAX => {
+                RequestOp { request: Some(request_op::Request::RequestTxn(self.any_txn(depth + 1))) }
+            }
+            _ => range_op(self.get()),
+        }
+    }
+
+    fn any_compare(&mut self) -> Compare {
+        let (key, range_end) =
+            if self.stream.chance(700_000) { (self.key(), Bytes::new()) } else { self.any_keys() };
+        let seen = self.seen.iter().find(|kv| kv.key == key);
+        let (version, created, modified, lease) =
+            seen.map_or((0, 0, 0, 0), |kv| (kv.version, kv.create_revision, kv.mod_revision, kv.lease));
+        let value = seen.map_or_else(Bytes::new, |kv| kv.value.clone());
+        let (target, operand) = match self.stream.below(5) {
+            0 => (CompareTarget::Version, TargetUnion::Version(version)),
+            1 => (CompareTarget::Create, TargetUnion::CreateRevision(created)),
+            2 => (CompareTarget::Mod, TargetUnion::ModRevision(modified)),
+            3 => (CompareTarget::Value, TargetUnion::Value(value)),
+            _ => (CompareTarget::Lease, TargetUnion::Lease(lease)),
+        };
+        let results =
+            [CompareResult::Equal, CompareResult::Greater, CompareResult::Less, CompareResult::NotEqual];
+        let result = (*self.stream.pick(&results)).into();
+        Compare { result, target: target.into(), key, range_end, target_union: Some(operand) }
+    }
+}
