@@ -401,7 +401,7 @@ impl Requests {
             Kind::AnyRange => Request::Range(self.any_range()),
             Kind::AnyPut => Request::Put(self.any_put()),
             Kind::AnyDelete => Request::DeleteRange(self.any_delete()),
-            Kind::AnyTxn => Request::Txn(self.any_txn(0)),
+            Kind::AnyTxn => Request::Txn(self.any_txn()),
             // What needs a lease asks for one where the client has none.
             kind => {
                 let (leases, stream) = (&mut self.leases, &mut self.stream);

@@ -84,27 +84,34 @@ impl Requests {
         DeleteRangeRequest { key, range_end, prev_kv: self.stream.chance(700_000) }
     }
 
-    /// Comparisons, and operations for either outcome. Some are refused, for they would write a key twice.
-    pub(super) fn any_txn(&mut self, depth: u32) -> TxnRequest {
+    /// Comparisons, and operations for either outcome.
+    ///
+    /// It either puts or deletes. etcd means to refuse what writes a key twice, and overlooks some transactions that put a key
+    /// and delete it as well; that a revision changes a key once is what all who read revisions take for granted.
+    pub(super) fn any_txn(&mut self) -> TxnRequest {
+        let deletes = self.stream.chance(300_000);
+        self.any_nested_txn(deletes, 0)
+    }
+
+    fn any_nested_txn(&mut self, deletes: bool, depth: u32) -> TxnRequest {
         let compare = (0..self.stream.below(3)).map(|_| self.any_compare()).collect();
-        let success = self.any_operations(1, depth);
-        let failure = self.any_operations(0, depth);
+        let success = self.any_operations(1, deletes, depth);
+        let failure = self.any_operations(0, deletes, depth);
         TxnRequest { compare, success, failure }
     }
 
-    fn any_operations(&mut self, least: u64, depth: u32) -> Vec<RequestOp> {
-        (0..self.stream.between(least, 3)).map(|_| self.any_operation(depth)).collect()
+    fn any_operations(&mut self, least: u64, deletes: bool, depth: u32) -> Vec<RequestOp> {
+        (0..self.stream.between(least, 3)).map(|_| self.any_operation(deletes, depth)).collect()
     }
 
-    fn any_operation(&mut self, depth: u32) -> RequestOp {
+    fn any_operation(&mut self, deletes: bool, depth: u32) -> RequestOp {
         match self.stream.below(10) {
             0..4 => range_op(self.any_range()),
-            // What is kept must be there, and etcd looks for it before another operation may have taken it away: then
-            // all its members end (see `conform`). So these puts keep nothing.
-            4..7 => put_op(PutRequest { prev_kv: self.stream.chance(500_000), ..self.put() }),
-            7 => delete_op(self.any_delete()),
+            4..8 if deletes => delete_op(self.any_delete()),
+            4..8 => put_op(self.any_put()),
             _ if depth < DEPTH_MAX => {
-                RequestOp { request: Some(request_op::Request::RequestTxn(self.any_txn(depth + 1))) }
+                let nested = self.any_nested_txn(deletes, depth + 1);
+                RequestOp { request: Some(request_op::Request::RequestTxn(nested)) }
             }
             _ => range_op(self.get()),
         }
