@@ -61,7 +61,7 @@ const EXAMPLES: &str = "\
 Examples:
   vertebra conform --endpoint http://127.0.0.1:2379
   vertebra conform --endpoint http://127.0.0.1:2379 --seeds 0..20000 --json
-  vertebra conform --endpoint http://127.0.0.1:2379 --endpoint http://127.0.0.1:12379 --seeds 0..20000
+  vertebra conform --endpoint http://127.0.0.1:2379 --endpoint http://127.0.0.1:12379
   vertebra conform --endpoint http://127.0.0.1:2379 --seed 4711 --save difference.json
   vertebra conform --endpoint http://127.0.0.1:2379 --replay difference.json";
 
@@ -78,15 +78,15 @@ identifiers, terms, sizes, hashes, tokens; revisions count from the start of the
 The server has to be empty, and is left empty: each sequence begins with the deletion of all that is
 there. A server with something on it is refused, unless --wipe allows to delete it.
 
-With several --endpoint, of one version and each a cluster of its own, sequences go to all of them side
-by side, one at a time to each. What is told is the same, in the order of the seeds.
+With several --endpoint, of one version and each a cluster of its own, sequences go to all of them
+side by side, one at a time to each. What is told is the same, in the order of the seeds.
 
 With --json, each line is an object. Its `type` is one of:
   difference  seed, version, steps (the shortest sequence, as --save writes it), differences (each with
               step, method, field, at, model, real), text (what is told without --json), command
   summary     the last line: end (all-seeds, interrupt, kinds), version, seeds, steps, compared,
-              spared, differing (seeds), unsteady (seeds that differed once and not again), kinds, known
-              (name, met, reason), wall_time_ms
+              spared, differing (seeds), unsteady (seeds that differed once and not again), kinds,
+              known (name, met, reason), wall_time_ms
 
 Exit code 0: no difference that is not known; 1: there are some; 2: wrong usage, or the server cannot
 be reached; 130: Ctrl-C.")

@@ -313,9 +313,14 @@ impl<S: Side> Driver<'_, S> {
         if self.patience == Patience::Time || !self.session.is_in_real_time() {
             return Ok(SHORT_PATIENCE);
         }
-        let Some(call) = self.streams.get(&stream).filter(|open| !open.ended).map(|open| open.call) else {
-            return Ok(Duration::ZERO);
-        };
+        if let Some(call) = self.streams.get(&stream).filter(|open| !open.ended).map(|open| open.call) {
+            self.wait_rounds(call)?;
+        }
+        Ok(Duration::ZERO)
+    }
+
+    /// Waits for what perhaps does not come, as long as the server answers others [`ROUNDS`] times.
+    fn wait_rounds(&mut self, call: CallId) -> Result<(), Refusal> {
         for _ in 0..ROUNDS {
             if self.session.has_come(call, LOOK)? {
                 break;
@@ -323,7 +328,7 @@ impl<S: Side> Driver<'_, S> {
             // Whether it may read makes no difference: it waits for all that was applied before.
             self.session.ask_for_revision(self.admin.clone())?;
         }
-        Ok(Duration::ZERO)
+        Ok(())
     }
 
     fn cancel(&mut self, stream: u32) -> Result<(), Refusal> {

@@ -28,6 +28,8 @@ const SENTINEL: i64 = 1 << 60;
 const MARK: i64 = SENTINEL + 1;
 /// How long nothing must come where nothing else says that all has come.
 const QUIET: Duration = Duration::from_millis(30);
+/// How long whoever waits in a queue takes to go on, in the model.
+const QUEUE: Duration = Duration::from_millis(300);
 
 /// A stream of watches.
 #[derive(Debug, Default)]
@@ -136,16 +138,12 @@ impl<S: Side> Driver<'_, S> {
     /// Lets those go on who wait in queues: what they are told says which revision there was then.
     fn settle_queues(&mut self) -> Result<(), Refusal> {
         let waits = |stream: &super::Stream| !stream.ended && stream.path.starts_with("/v3");
-        let waiting: Vec<(u32, CallId)> = self
-            .streams
-            .iter()
-            .filter(|(_, stream)| waits(stream))
-            .map(|(number, stream)| (*number, stream.call))
-            .collect();
-        for (stream, call) in waiting {
+        let waiting: Vec<CallId> =
+            self.streams.values().filter(|stream| waits(stream)).map(|stream| stream.call).collect();
+        for call in waiting {
             match self.session.is_in_real_time() {
-                true => drop(self.patience_for(stream)?),
-                false => drop(self.session.has_come(call, QUIET)?),
+                true => self.wait_rounds(call)?,
+                false => drop(self.session.has_come(call, QUEUE)?),
             }
         }
         Ok(())
