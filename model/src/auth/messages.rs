@@ -165,16 +165,13 @@ pub fn is_proposal_for(proposed: &AuthRequest, asked: &AuthRequest) -> bool {
         }
         (AuthRequest::AuthUserAdd(proposed), AuthRequest::AuthUserAdd(asked)) => {
             let hashes = !asked.options.is_some_and(|options| options.no_password);
-            // Where there is nothing to hash, what the caller sent for a hash is taken as it is.
+            // Where there is nothing to hash, what the caller sent is taken as it is, with a password that is of no use.
             let is_hash = if hashes {
-                !proposed.hashed_password.is_empty()
+                !proposed.hashed_password.is_empty() && proposed.password.is_empty()
             } else {
-                proposed.hashed_password == asked.hashed_password
+                proposed.hashed_password == asked.hashed_password && proposed.password == asked.password
             };
-            proposed.name == asked.name
-                && proposed.options == asked.options
-                && proposed.password.is_empty()
-                && is_hash
+            proposed.name == asked.name && proposed.options == asked.options && is_hash
         }
         (AuthRequest::AuthUserChangePassword(proposed), AuthRequest::AuthUserChangePassword(asked)) => {
             let hashes = !asked.password.is_empty();
