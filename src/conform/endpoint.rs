@@ -126,6 +126,10 @@ impl Endpoint {
 }
 
 impl Side for Endpoint {
+    fn is_in_real_time(&self) -> bool {
+        true
+    }
+
     fn up(&mut self, up: Up) -> Result<(), Refusal> {
         match up {
             Up::Begin { call, path, metadata } => self.begin(call, &path, &metadata)?,

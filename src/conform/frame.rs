@@ -12,13 +12,14 @@
 //! Nothing else is changed.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use bytes::Bytes;
 use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage, Value};
 
 use super::sequence::{MEMBER, REVISION};
 
-/// As many seconds may pass between a grant and the question how many are left.
+/// As many seconds may pass between a grant and the question how many are left, and more if the sequence has taken more.
 const SLOWNESS_SECONDS: i64 = 5;
 /// What stands for something that is there.
 const SOME: u64 = 1;
@@ -40,6 +41,8 @@ pub struct Frame {
     pub texts: Vec<(String, String)>,
     /// The leases whose identifiers the server chose, by their names.
     pub leases: BTreeMap<i64, i64>,
+    /// When it began. No lease has lost more of its time.
+    pub began: Option<Instant>,
 }
 
 /// What the value of a field is.
@@ -121,7 +124,7 @@ impl Frame {
     /// The response as it is compared.
     pub fn take_out(&self, mut message: DynamicMessage) -> DynamicMessage {
         self.walk(&mut message, Way::From);
-        forgive_time(&mut message);
+        self.forgive_time(&mut message);
         sort_what_has_no_order(&mut message);
         message
     }
@@ -227,6 +230,21 @@ impl Frame {
         }
     }
 
+    /// Two servers are not asked at the same time: a little of a lease's time may have passed.
+    fn forgive_time(&self, message: &mut DynamicMessage) {
+        if message.descriptor().name() != "LeaseTimeToLiveResponse" {
+            return;
+        }
+        let number = |message: &DynamicMessage, name| {
+            message.get_field_by_name(name).and_then(|value| value.as_i64()).unwrap_or_default()
+        };
+        let taken = self.began.map_or(0, |began| began.elapsed().as_secs().cast_signed() + 1);
+        let (left, granted) = (number(message, "TTL"), number(message, "grantedTTL"));
+        if left >= 0 && (0..=SLOWNESS_SECONDS.max(taken)).contains(&(granted - left)) {
+            message.set_field_by_name("TTL", Value::I64(granted));
+        }
+    }
+
     /// Lock and Election write the identifiers of leases into keys, in hexadecimal digits.
     fn leases_in(&self, bytes: &mut Bytes, way: Way) {
         for (name, actual) in &self.leases {
@@ -241,26 +259,17 @@ impl Frame {
     }
 }
 
-/// Two servers are not asked at the same time: a little of a lease's time may have passed.
-fn forgive_time(message: &mut DynamicMessage) {
-    if message.descriptor().name() != "LeaseTimeToLiveResponse" {
-        return;
-    }
-    let number = |message: &DynamicMessage, name| {
-        message.get_field_by_name(name).and_then(|value| value.as_i64()).unwrap_or_default()
-    };
-    let (left, granted) = (number(message, "TTL"), number(message, "grantedTTL"));
-    if left >= 0 && (0..=SLOWNESS_SECONDS).contains(&(granted - left)) {
-        message.set_field_by_name("TTL", Value::I64(granted));
-    }
-}
-
-/// etcd keeps the keys of a lease in a map of Go, which gives them in another order each time; and leases are told in the
-/// order in which they end.
+/// etcd keeps the keys of a lease in a map of Go, which gives them in another order each time; leases are told in the order
+/// in which they end; and members in that of their identifiers, which are hashes.
 fn sort_what_has_no_order(message: &mut DynamicMessage) {
     let name = match message.descriptor().name() {
         "LeaseTimeToLiveResponse" => "keys",
         "LeaseLeasesResponse" => "leases",
+        "MemberListResponse"
+        | "MemberAddResponse"
+        | "MemberRemoveResponse"
+        | "MemberUpdateResponse"
+        | "MemberPromoteResponse" => "members",
         _ => return,
     };
     let Some(field) = message.descriptor().get_field_by_name(name) else { return };

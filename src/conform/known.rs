@@ -3,12 +3,16 @@
 //! Each says which field of which method differs, in which versions, in which values, and why that is right. A
 //! difference that matches none is one that is told.
 
-use prost_reflect::DynamicMessage;
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
-use super::compare::{Difference, flatten};
+use prost_reflect::{DynamicMessage, Value};
+use serde::{Deserialize, Serialize};
+use vertebra_model::grpc::Status;
+
+use super::compare::{Difference, flatten, shown};
+use super::drive::{Heard, What};
 use super::methods;
-use super::sequence::{Action, Body, Caller, Sequence, Step};
+use super::sequence::{Action, Body, Caller, REVISION, Sequence, Step};
 use crate::exit::Refusal;
 
 /// The file in the tree.
@@ -51,20 +55,23 @@ pub struct Entry {
     pub versions: String,
     pub method: String,
     /// The field of the response, without the numbers of what stands in lists; `status` is how the call ended.
-    pub field: String,
-    #[serde(default = "any")]
-    pub model: String,
-    #[serde(default = "any")]
-    pub real: String,
-    /// A field of the request, as `fragment=true`.
+    pub field: Texts,
+    #[serde(default)]
+    pub model: Texts,
+    #[serde(default)]
+    pub real: Texts,
+    /// A field of the request, as `fragment=true`. The revision up to which all was compacted is `{compacted}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
-    /// Another difference of the same step: its field, `real`, and the value there.
+    /// Another difference of the same step: its field, `model` or `real`, and the value there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub with: Option<String>,
     /// The caller has a token, which need not be good.
     #[serde(default)]
     pub token: bool,
+    /// Whether authentication is on. Without it, that makes no difference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<bool>,
     /// After it, both sides are in different states: what comes later is not compared.
     #[serde(default)]
     pub ends: bool,
@@ -72,8 +79,69 @@ pub struct Entry {
     pub reason: String,
 }
 
-fn any() -> String {
-    "*".to_owned()
+/// What a value may be: one text or several, in each of which `*` stands for any.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Texts {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Default for Texts {
+    fn default() -> Self {
+        Self::One("*".to_owned())
+    }
+}
+
+impl Texts {
+    fn have(&self, text: &str) -> bool {
+        match self {
+            Self::One(pattern) => matches(pattern, text),
+            Self::Several(patterns) => patterns.iter().any(|pattern| matches(pattern, text)),
+        }
+    }
+}
+
+/// In what state both sides are, as far as their answers tell.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct State {
+    authentication: bool,
+    /// Up to here all was compacted.
+    compacted: i64,
+    /// The calls of several steps that were begun with a token.
+    with_token: BTreeSet<u32>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        // Each sequence begins with a compaction of the revision before its first.
+        Self { authentication: false, compacted: REVISION - 1, with_token: BTreeSet::new() }
+    }
+}
+
+impl State {
+    /// Takes note of a step, and of what was answered.
+    pub fn note(&mut self, path: &str, step: &Step, heard: &[Heard]) {
+        if let Action::Open { stream, caller, .. } = &step.action
+            && *caller != Caller::Nobody
+        {
+            self.with_token.insert(*stream);
+        }
+        if !heard.iter().any(|heard| matches!(&heard.what, What::End(status) if *status == Status::OK)) {
+            return;
+        }
+        match path.rsplit('/').next().unwrap_or_default() {
+            "AuthEnable" => self.authentication = true,
+            "AuthDisable" => self.authentication = false,
+            "Compact" => {
+                let revision = request(path, step).and_then(|message| {
+                    message.get_field_by_name("revision").and_then(|revision| revision.as_i64())
+                });
+                self.compacted = revision.unwrap_or(self.compacted);
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Known {
@@ -132,42 +200,60 @@ impl Known {
     }
 
     /// The entry that a difference is of, among all of its step.
-    pub fn find(&self, difference: &Difference, all: &[Difference], step: &Step) -> Option<usize> {
-        self.difference.iter().position(|entry| entry.is_of(difference, all, step))
+    pub fn find(
+        &self,
+        difference: &Difference,
+        all: &[Difference],
+        step: &Step,
+        state: &State,
+    ) -> Option<usize> {
+        self.difference.iter().position(|entry| entry.is_of(difference, all, step, state))
+    }
+}
+
+impl State {
+    fn has_token(&self, step: &Step) -> bool {
+        match &step.action {
+            Action::Call { caller, .. } | Action::Open { caller, .. } => *caller != Caller::Nobody,
+            _ => step.stream().is_some_and(|stream| self.with_token.contains(&stream)),
+        }
     }
 }
 
 impl Entry {
-    fn is_of(&self, difference: &Difference, all: &[Difference], step: &Step) -> bool {
+    fn is_of(&self, difference: &Difference, all: &[Difference], step: &Step, state: &State) -> bool {
         let is_with = |wanted: &String| {
-            all.iter().any(|other| matches(wanted, &format!("{} real {}", other.field, other.real)))
+            all.iter().any(|Difference { field, model, real, .. }| {
+                matches(wanted, &format!("{field} real {real}"))
+                    || matches(wanted, &format!("{field} model {model}"))
+            })
+        };
+        let is_asked = |wanted: &String| {
+            let compacted = shown(&Value::I64(state.compacted));
+            has_field(&difference.method, step, &wanted.replace("{compacted}", &compacted))
         };
         matches(&self.method, &difference.method)
-            && matches(&self.field, &difference.field)
-            && matches(&self.model, &difference.model)
-            && matches(&self.real, &difference.real)
+            && self.field.have(&difference.field)
+            && self.model.have(&difference.model)
+            && self.real.have(&difference.real)
             && self.with.as_ref().is_none_or(is_with)
-            && (!self.token || has_token(step))
-            && self.request.as_ref().is_none_or(|wanted| has_field(&difference.method, step, wanted))
+            && (!self.token || state.has_token(step))
+            && self.authentication.is_none_or(|wanted| wanted == state.authentication)
+            && self.request.as_ref().is_none_or(is_asked)
     }
 }
 
-fn has_token(step: &Step) -> bool {
-    matches!(&step.action, Action::Call { caller, .. } if *caller != Caller::Nobody)
+/// The request in a step.
+fn request(path: &str, step: &Step) -> Option<DynamicMessage> {
+    match step.body()? {
+        Body::Message(message) => Some(message.clone()),
+        // They may be a message all the same.
+        Body::Bytes(bytes) => DynamicMessage::decode(methods::method(path)?.input(), bytes.clone()).ok(),
+    }
 }
 
 fn has_field(path: &str, step: &Step, wanted: &str) -> bool {
-    let message = match step.body() {
-        Some(Body::Message(message)) => message.clone(),
-        // They may be a message all the same.
-        Some(Body::Bytes(bytes)) => {
-            let decoded = methods::method(path)
-                .and_then(|method| DynamicMessage::decode(method.input(), bytes.clone()).ok());
-            let Some(message) = decoded else { return false };
-            message
-        }
-        None => return false,
-    };
+    let Some(message) = request(path, step) else { return false };
     // With an exclamation mark: a field that it has not.
     let (is_wanted, wanted) = match wanted.strip_prefix('!') {
         Some(absent) => (false, absent),
@@ -222,6 +308,8 @@ fn matches_version(versions: &str, version: &str) -> Result<bool, String> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use prost_reflect::ReflectMessage;
+    use vertebra_model::error::Code;
 
     use super::*;
 
@@ -257,7 +345,7 @@ reason = "There is no such method yet."
 "#;
 
     fn find(known: &Known, difference: Difference) -> Option<usize> {
-        known.find(&difference, std::slice::from_ref(&difference), &step())
+        known.find(&difference, std::slice::from_ref(&difference), &step(), &State::default())
     }
 
     #[test]
@@ -268,6 +356,50 @@ reason = "There is no such method yet."
         assert_eq!(find(&known, difference("status", "OK", "Unimplemented: unknown")), None);
         assert_eq!(find(&known, difference("status", "Unknown: no", real)), None);
         assert_eq!(find(&known, difference("enabled", "OK", real)), None);
+    }
+
+    #[test]
+    fn an_entry_is_of_the_state_that_it_says() {
+        let file = r#"
+[[difference]]
+name = "refused"
+method = "*"
+field = "status"
+real = ["Unknown: a", "Unknown: b"]
+request = "revision={compacted}"
+authentication = true
+reason = "Because."
+"#;
+        let known = Known::read(file, "").expect("it is right");
+        let call = |path: &str, revision: i64| {
+            let path = format!("/etcdserverpb.{path}");
+            let method = methods::method(&path).expect("it is there");
+            let mut message = DynamicMessage::new(method.input());
+            if message.descriptor().get_field_by_name("revision").is_some() {
+                message.set_field_by_name("revision", Value::I64(revision));
+            }
+            let body = Body::Message(message);
+            (path.clone(), Step::new(Action::Call { path, caller: Caller::Nobody, body }))
+        };
+        let ended = |status: Status| [Heard { stream: None, watch: None, what: What::End(status) }];
+        let (path, step) = call("Maintenance/HashKV", REVISION + 5);
+        let is_known = |state: &State, real: &str| {
+            let difference = Difference { method: path.clone(), ..difference("status", "OK", real) };
+            known.find(&difference, std::slice::from_ref(&difference), &step, state).is_some()
+        };
+        let mut state = State::default();
+        assert!(!is_known(&state, "Unknown: a"));
+        let (enable, enabled) = call("Auth/AuthEnable", 0);
+        state.note(&enable, &enabled, &ended(Status::OK));
+        let (compact, compacted) = call("KV/Compact", REVISION + 5);
+        state.note(&compact, &compacted, &ended(Status::new(Code::OutOfRange, "it is not there")));
+        assert!(!is_known(&state, "Unknown: a"));
+        state.note(&compact, &compacted, &ended(Status::OK));
+        assert!(is_known(&state, "Unknown: a") && is_known(&state, "Unknown: b"));
+        assert!(!is_known(&state, "Unknown: c"));
+        let (disable, disabled) = call("Auth/AuthDisable", 0);
+        state.note(&disable, &disabled, &ended(Status::OK));
+        assert!(!is_known(&state, "Unknown: a"));
     }
 
     #[test]

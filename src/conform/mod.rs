@@ -6,7 +6,7 @@
 //! | who is asked: a real server, or the model | `side`, `endpoint`, `simulated` |
 //! | how, and when a step is over | `drive` |
 //! | what must differ from server to server | `frame` |
-//! | both sides, and where their answers part | `pair`, `compare` |
+//! | both sides, and where their answers part; many of both, side by side | `pair`, `compare`, `pool` |
 //! | what is known to differ, and why | `known` |
 //! | the shortest sequence that shows a difference, and how it is told | `reduce`, `tell`, `by_hand` |
 
@@ -17,10 +17,11 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueHint};
 use vertebra_sim::seeds::Seeds;
 
-use self::drive::Session;
+use self::drive::{Patience, Session};
 use self::endpoint::Endpoint;
 use self::known::Known;
 use self::pair::{AnySide, Judgement, Pair};
+use self::pool::Done;
 use self::progress::Progress;
 use self::reduce::Limits;
 use self::sequence::Sequence;
@@ -39,6 +40,7 @@ mod generate;
 mod known;
 mod methods;
 mod pair;
+mod pool;
 mod progress;
 mod reduce;
 mod sequence;
@@ -52,11 +54,14 @@ mod tests;
 const REDUCTION: Duration = Duration::from_secs(60);
 /// After so many kinds of differences, a run ends.
 const KINDS_MAX: usize = 20;
+/// So many sequences for each server are judged before anything is told of them.
+const BATCH: usize = 32;
 
 const EXAMPLES: &str = "\
 Examples:
   vertebra conform --endpoint http://127.0.0.1:2379
   vertebra conform --endpoint http://127.0.0.1:2379 --seeds 0..20000 --json
+  vertebra conform --endpoint http://127.0.0.1:2379 --endpoint http://127.0.0.1:12379
   vertebra conform --endpoint http://127.0.0.1:2379 --seed 4711 --save difference.json
   vertebra conform --endpoint http://127.0.0.1:2379 --replay difference.json";
 
@@ -73,20 +78,23 @@ identifiers, terms, sizes, hashes, tokens; revisions count from the start of the
 The server has to be empty, and is left empty: each sequence begins with the deletion of all that is
 there. A server with something on it is refused, unless --wipe allows to delete it.
 
+With several --endpoint, of one version and each a cluster of its own, sequences go to all of them
+side by side, one at a time to each. What is told is the same, in the order of the seeds.
+
 With --json, each line is an object. Its `type` is one of:
   difference  seed, version, steps (the shortest sequence, as --save writes it), differences (each with
               step, method, field, at, model, real), text (what is told without --json), command
   summary     the last line: end (all-seeds, interrupt, kinds), version, seeds, steps, compared,
-              differing (seeds), unsteady (seeds that differed once and not again), kinds, known (name,
-              met, reason), wall_time_ms
+              spared, differing (seeds), unsteady (seeds that differed once and not again), kinds,
+              known (name, met, reason), wall_time_ms
 
 Exit code 0: no difference that is not known; 1: there are some; 2: wrong usage, or the server cannot
 be reached; 130: Ctrl-C.")
 )]
 pub struct Flags {
-    /// The real etcd: http://HOST:PORT
-    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
-    endpoint: String,
+    /// The real etcd: http://HOST:PORT; with several, they share the work
+    #[arg(long = "endpoint", value_name = "URL", value_hint = ValueHint::Url, required = true)]
+    endpoints: Vec<String>,
     /// Compare it with this server in the place of the model
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     against: Option<String>,
@@ -119,27 +127,10 @@ pub struct Flags {
 /// Compares.
 pub fn conform(flags: &Flags) -> Result<Outcome, Refusal> {
     let stop = stop_on_interrupt()?;
-    let real: AnySide = Box::new(Endpoint::connect(&flags.endpoint)?);
-    let mut real = Session::new(real, flags.endpoint.clone());
-    let version = real.version()?;
-    empty(&mut real, flags.wipe)?;
-    let model = match &flags.against {
-        Some(url) => {
-            let other: AnySide = Box::new(Endpoint::connect(url)?);
-            let mut other = Session::new(other, url.clone());
-            empty(&mut other, flags.wipe)?;
-            other
-        }
-        None => Session::new(Box::new(simulated::Simulated::new()?) as AnySide, "the model".to_owned()),
-    };
-    // Two real servers have no excuse.
-    let known = match flags.against {
-        Some(_) => Known { difference: Vec::new(), ..Known::built_in(&version)? },
-        None => Known::built_in(&version)?,
-    };
+    let (version, pairs) = connect(flags)?;
     let mut run = Run {
         flags,
-        pair: Pair { model, real, known },
+        pairs,
         summary: Summary::new(version),
         stop: &stop,
         out: Output::stdout(),
@@ -154,10 +145,66 @@ pub fn conform(flags: &Flags) -> Result<Outcome, Refusal> {
         (None, None) => run.seeds(),
     };
     // Whatever happened, nothing of ours stays.
-    let _ = run.pair.real.delete_keys();
+    for pair in &mut run.pairs {
+        let _ = pair.real.delete_keys();
+    }
     let outcome = outcome?;
     run.out.finish()?;
     Ok(outcome)
+}
+
+/// Each server with a side of its own to compare it with, and the version that all have.
+fn connect(flags: &Flags) -> Result<(String, Vec<Pair>), Refusal> {
+    if flags.against.is_some() && flags.endpoints.len() > 1 {
+        return Err(Refusal::new(
+            "--against compares two servers: with it, there can be only one --endpoint",
+        ));
+    }
+    let mut reals = Vec::new();
+    let mut version = None;
+    for url in flags.endpoints.iter().chain(&flags.against) {
+        let side: AnySide = Box::new(Endpoint::connect(url)?);
+        let mut real = Session::new(side, url.clone());
+        let its = real.version()?;
+        let first = version.get_or_insert_with(|| its.clone());
+        if *first != its && flags.against.is_none() {
+            return Err(Refusal::new(format!("{url}: etcd {its}, but {} is {first}", flags.endpoints[0])));
+        }
+        empty(&mut real, flags.wipe)?;
+        reals.push(real);
+    }
+    are_apart(&mut reals)?;
+    let version = version.unwrap_or_default();
+    let mut known = Known::built_in(&version)?;
+    let mut pairs = Vec::new();
+    if flags.against.is_some() {
+        // Two real servers have no excuse.
+        known.difference.clear();
+        if let (Some(model), Some(real)) = (reals.pop(), reals.pop()) {
+            pairs.push(Pair { model, real, known });
+        }
+    } else {
+        for real in reals {
+            let model: AnySide = Box::new(simulated::Simulated::new()?);
+            let model = Session::new(model, "the model".to_owned());
+            pairs.push(Pair { model, real, known: known.clone() });
+        }
+    }
+    Ok((version, pairs))
+}
+
+/// Makes sure that no two of these are one: what is put to one must not be on another.
+fn are_apart(sessions: &mut [Session<AnySide>]) -> Result<(), Refusal> {
+    for first in 0..sessions.len() {
+        sessions[first].put_a_key()?;
+        for second in first + 1..sessions.len() {
+            if !sessions[second].contents()?.is_empty() {
+                let (first, second) = (&sessions[first].name, &sessions[second].name);
+                return Err(Refusal::new(format!("{first} and {second} are of one cluster")));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Makes sure that nothing is lost on a server that somebody needs.
@@ -189,7 +236,7 @@ fn read(path: &std::path::Path) -> Result<Sequence, Refusal> {
 
 struct Run<'a> {
     flags: &'a Flags,
-    pair: Pair,
+    pairs: Vec<Pair>,
     summary: Summary,
     stop: &'a AtomicBool,
     out: Output,
@@ -200,7 +247,7 @@ impl Run<'_> {
     /// The sequence of a seed, but for what this server would not survive.
     fn generate(&mut self, seed: u64) -> Sequence {
         let mut sequence = generate::generate(seed, self.flags.requests as usize);
-        self.summary.spared += self.pair.known.spare(&mut sequence);
+        self.summary.spared += self.pairs[0].known.spare(&mut sequence);
         sequence
     }
 
@@ -208,30 +255,35 @@ impl Run<'_> {
         let began = Instant::now();
         let seeds = self.flags.seeds;
         let mut progress = Progress::new((!seeds.is_endless()).then(|| seeds.count()));
-        for seed in seeds.first..=seeds.last {
+        let mut rest = seeds.first..=seeds.last;
+        'all: loop {
+            let batch: Vec<u64> = rest.by_ref().take(BATCH * self.pairs.len()).collect();
+            if batch.is_empty() {
+                break;
+            }
+            for done in pool::judge(&mut self.pairs, &batch, self.flags.requests as usize, self.stop) {
+                let Done { sequence, spared, first, again } =
+                    done.map_err(|(seed, refusal)| Refusal::new(format!("seed {seed}: {refusal}")))?;
+                self.summary.spared += spared;
+                self.summary.add(&self.pairs[0].known, &sequence, &first);
+                if let Some(again) = again {
+                    progress.clear();
+                    self.difference(first, again)?;
+                    let is_enough = self.summary.kinds.len() >= KINDS_MAX;
+                    if self.flags.fail_fast && self.summary.differing > 0 || is_enough {
+                        self.summary.end = "kinds";
+                        break 'all;
+                    }
+                }
+                progress.tell(&self.summary, began.elapsed());
+            }
             if self.stop.load(Ordering::Relaxed) {
                 self.summary.end = "interrupt";
                 break;
             }
-            let sequence = self.generate(seed);
-            let judgement = self
-                .pair
-                .judge(&sequence)
-                .map_err(|refusal| Refusal::new(format!("seed {seed}: {refusal}")))?;
-            self.summary.add(&self.pair.known, &sequence, &judgement);
-            if !judgement.differences.is_empty() {
-                progress.clear();
-                self.difference(&sequence, judgement)?;
-                if self.flags.fail_fast && self.summary.differing > 0 || self.summary.kinds.len() >= KINDS_MAX
-                {
-                    self.summary.end = "kinds";
-                    break;
-                }
-            }
-            progress.tell(&self.summary, began.elapsed());
         }
         progress.clear();
-        self.summary.tell(&mut self.out, &self.pair.known, began.elapsed(), self.flags.json);
+        self.summary.tell(&mut self.out, &self.pairs[0].known, began.elapsed(), self.flags.json);
         Ok(match (self.summary.end, self.summary.differing) {
             ("interrupt", _) => Outcome::Interrupted,
             (_, 0) => Outcome::Pass,
@@ -239,11 +291,11 @@ impl Run<'_> {
         })
     }
 
-    /// A sequence whose answers differ: once more, and if they do again, as short as can be.
-    fn difference(&mut self, sequence: &Sequence, first: Judgement) -> Result<(), Refusal> {
-        let again = self.pair.judge(sequence)?;
+    /// A sequence whose answers differ: if they did once more, as short as can be.
+    fn difference(&mut self, first: Judgement, again: Judgement) -> Result<(), Refusal> {
+        let seed = first.sequence.seed;
         if again.differences.is_empty() {
-            self.summary.unsteady.push((sequence.seed, first.differences[0].clone()));
+            self.summary.unsteady.push((seed, first.differences[0].clone()));
             return Ok(());
         }
         self.summary.differing += 1;
@@ -252,13 +304,12 @@ impl Run<'_> {
             return Ok(());
         }
         let limits = Limits { deadline: Instant::now() + REDUCTION, stop: self.stop };
-        let (shortest, judgement) = reduce::reduce(&mut self.pair, sequence, again, &limits)?;
+        let (shortest, judgement) = reduce::reduce(&mut self.pairs[0], again, &limits)?;
         if let Some(path) = self.flags.save.as_ref().filter(|_| !self.saved) {
             self.saved = true;
             save(path, &shortest)?;
         }
-        let finding =
-            Finding { sequence: &shortest, judgement: &judgement, seed: sequence.seed, flags: self.flags };
+        let finding = Finding { sequence: &shortest, judgement: &judgement, seed, flags: self.flags };
         finding.tell(&mut self.out, &self.summary.version, self.flags.json);
         let _ = std::io::Write::flush(&mut self.out);
         Ok(())
@@ -266,13 +317,23 @@ impl Run<'_> {
 
     /// One sequence, with all that is asked and answered.
     fn one(&mut self, sequence: Sequence) -> Result<Outcome, Refusal> {
-        let judgement = self.pair.judge(&sequence)?;
+        let judgement = self.pairs[0].judge(&sequence, Patience::Time)?;
         if let Some(path) = self.flags.save.as_ref() {
             save(path, &sequence)?;
         }
-        self.summary.add(&self.pair.known, &sequence, &judgement);
-        let finding =
-            Finding { sequence: &sequence, judgement: &judgement, seed: sequence.seed, flags: self.flags };
+        self.summary.add(&self.pairs[0].known, &sequence, &judgement);
+        for (step, entry) in &judgement.left_out {
+            let name = &self.pairs[0].known.difference[*entry].name;
+            if !self.flags.json {
+                self.out.line(format_args!("left out    step {step}, after which the states differ: {name}"));
+            }
+        }
+        let finding = Finding {
+            sequence: &judgement.sequence,
+            judgement: &judgement,
+            seed: sequence.seed,
+            flags: self.flags,
+        };
         finding.tell_all(&mut self.out, &self.summary.version, self.flags.json);
         Ok(if judgement.differences.is_empty() { Outcome::Pass } else { Outcome::Different })
     }

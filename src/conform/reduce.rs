@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use prost_reflect::{DynamicMessage, Value};
 
+use super::drive::Patience;
 use super::pair::{Judgement, Pair};
 use super::sequence::{Action, Body, Caller, MEMBER, Sequence, Step};
 use crate::exit::Refusal;
@@ -23,13 +24,12 @@ pub struct Limits<'a> {
 /// One of the sides can be reached no more.
 pub fn reduce(
     pair: &mut Pair,
-    sequence: &Sequence,
     judgement: Judgement,
     limits: &Limits<'_>,
 ) -> Result<(Sequence, Judgement), Refusal> {
     let wanted = judgement.differences[0].clone();
     // What comes after it has no part in it.
-    let mut best = sequence.clone();
+    let mut best = judgement.sequence.clone();
     best.steps.truncate(wanted.step + 1);
     let mut search = Search { pair, wanted: (wanted.method, wanted.field), limits, best: (best, judgement) };
     match search.run() {
@@ -107,11 +107,12 @@ impl Search<'_> {
         if !is_survived || candidate.steps.iter().any(is_harmful) {
             return Ok(false);
         }
-        let judgement = self.pair.judge(candidate).map_err(End::Refused)?;
+        let judgement = self.pair.judge(candidate, Patience::Time).map_err(End::Refused)?;
         let (method, field) = (self.wanted.0.as_str(), self.wanted.1.as_str());
         let found = judgement.differences.iter().any(|difference| difference.kind() == (method, field));
         if found {
-            self.best = (candidate.clone(), judgement);
+            // Steps that were left out of it are not needed.
+            self.best = (judgement.sequence.clone(), judgement);
         }
         Ok(found)
     }

@@ -29,6 +29,11 @@ pub trait Side {
     ///
     /// It can be reached no more.
     fn next(&mut self, call: CallId, patience: Duration) -> Result<Option<Down>, Refusal>;
+
+    /// Whether what is waited for here takes time of ours.
+    fn is_in_real_time(&self) -> bool {
+        false
+    }
 }
 
 impl<S: Side + ?Sized> Side for Box<S> {
@@ -42,5 +47,9 @@ impl<S: Side + ?Sized> Side for Box<S> {
 
     fn next(&mut self, call: CallId, patience: Duration) -> Result<Option<Down>, Refusal> {
         (**self).next(call, patience)
+    }
+
+    fn is_in_real_time(&self) -> bool {
+        (**self).is_in_real_time()
     }
 }

@@ -1,6 +1,7 @@
 //! What is told of a comparison: a difference, one sequence as a whole, and the sum of all.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -29,7 +30,7 @@ impl Finding<'_> {
             50 => String::new(),
             requests => format!(" --requests {requests}"),
         };
-        let endpoint = shell_quoted(&self.flags.endpoint);
+        let endpoint = shell_quoted(&self.flags.endpoints[0]);
         format!("vertebra conform --endpoint {endpoint} --seed {}{requests}", self.seed)
     }
 
@@ -41,7 +42,7 @@ impl Finding<'_> {
         );
         self.write_differences(&mut text);
         let _ = writeln!(text, "by hand");
-        for line in by_hand::lines(self.sequence, &self.flags.endpoint) {
+        for line in by_hand::lines(self.sequence, &self.flags.endpoints[0]) {
             let _ = writeln!(text, "  {}", Line(&line));
         }
         self.write_answers(&mut text, self.sequence.steps.len().saturating_sub(1));
@@ -56,8 +57,9 @@ impl Finding<'_> {
             let _ = writeln!(text, "{index:4}  {}", Line(&by_hand::step(self.sequence, index)));
             self.write_answers(&mut text, index);
         }
-        if self.judgement.compared < self.sequence.steps.len() {
-            let _ = writeln!(text, "compared up to step {}", self.judgement.compared.saturating_sub(1));
+        if self.judgement.compared < self.sequence.steps.len() + self.judgement.left_out.len() {
+            let last = self.judgement.compared.saturating_sub(self.judgement.left_out.len() + 1);
+            let _ = writeln!(text, "compared up to step {last}");
         }
         if self.judgement.differences.is_empty() {
             let _ = writeln!(text, "no difference that is not known");
@@ -177,6 +179,15 @@ impl Summary {
             summary["wall_time_ms"] = json!(u64::try_from(wall_time.as_millis()).unwrap_or(u64::MAX));
             return out.json(&summary);
         }
+        let _ = out.write_all(self.text(known, wall_time).as_bytes());
+    }
+
+    /// What is told without `--json`.
+    fn text(&self, known: &Known, wall_time: Duration) -> String {
+        let mut text = String::new();
+        let mut line = |line: std::fmt::Arguments<'_>| {
+            let _ = writeln!(text, "{line}");
+        };
         let differ = match self.differing {
             0 => "no difference".to_owned(),
             differing => {
@@ -187,15 +198,15 @@ impl Summary {
                 )
             }
         };
-        out.line(format_args!("etcd {}  {}  {differ}", self.version, counted(self.seeds, "seed")));
-        out.line(format_args!(
+        line(format_args!("etcd {}  {}  {differ}", self.version, counted(self.seeds, "seed")));
+        line(format_args!(
             "steps       {}, of which {} were compared, in {}",
             Count(self.steps),
             Count(self.compared),
             Span(wall_time)
         ));
         if self.spared > 0 {
-            out.line(format_args!(
+            line(format_args!(
                 "spared      {}, which this server does not survive",
                 counted(self.spared, "step")
             ));
@@ -203,12 +214,12 @@ impl Summary {
         for (entry, met) in known.difference.iter().zip(self.met.iter().copied().chain(std::iter::repeat(0)))
         {
             match met {
-                0 => out.line(format_args!("known       {}: never met", entry.name)),
-                met => out.line(format_args!("known       {}: met {}", entry.name, counted(met, "time"))),
+                0 => line(format_args!("known       {}: never met", entry.name)),
+                met => line(format_args!("known       {}: met {}", entry.name, counted(met, "time"))),
             }
         }
         for (seed, difference) in &self.unsteady {
-            out.line(format_args!(
+            line(format_args!(
                 "unsteady    seed {seed} differed once and not again: {} of {}: model {}, real {}",
                 difference.at,
                 difference.method,
@@ -217,7 +228,39 @@ impl Summary {
             ));
         }
         if self.end == "interrupt" {
-            out.line(format_args!("interrupted"));
+            line(format_args!("interrupted"));
         }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conform::drive::Transcript;
+
+    #[test]
+    fn an_entry_that_was_never_met_is_told_as_that() {
+        let file = |name: &str| {
+            format!(
+                "[[difference]]\nname = \"{name}\"\nmethod = \"*\"\nfield = \"*\"\nreason = \"Because.\"\n"
+            )
+        };
+        let known = Known::read(&(file("met") + &file("forgotten")), "3.5.1").expect("it is right");
+        let mut summary = Summary::new("3.5.1".to_owned());
+        let sequence = Sequence::default();
+        let judgement = Judgement {
+            sequence: sequence.clone(),
+            model: Transcript::default(),
+            real: Transcript::default(),
+            differences: Vec::new(),
+            met: vec![(0, 1)],
+            compared: 0,
+            left_out: Vec::new(),
+        };
+        summary.add(&known, &sequence, &judgement);
+        let text = summary.text(&known, Duration::from_secs(1));
+        assert!(text.contains("known       met: met 1 time\n"), "{text}");
+        assert!(text.contains("known       forgotten: never met\n"), "{text}");
     }
 }

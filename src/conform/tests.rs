@@ -8,11 +8,12 @@ use prost_reflect::prost::Message as _;
 use vertebra_model::api::RangeResponse;
 use vertebra_model::grpc::{CallId, Down, Up};
 
-use super::drive::Session;
+use super::drive::{Patience, Session};
 use super::generate::generate;
 use super::known::Known;
 use super::methods;
 use super::pair::{AnySide, Pair};
+use super::pool;
 use super::reduce::{Limits, is_harmful, reduce, simpler};
 use super::sequence::{Sequence, Step};
 use super::side::Side;
@@ -61,7 +62,7 @@ fn pair(real: AnySide) -> Pair {
 fn the_model_answers_as_itself() {
     let mut pair = pair(Box::new(Simulated::new().expect("a cluster of one")));
     for seed in 0..20 {
-        let judgement = pair.judge(&generate(seed, 30)).expect("both can be asked");
+        let judgement = pair.judge(&generate(seed, 30), Patience::Rounds).expect("both can be asked");
         assert_eq!(judgement.differences, [], "seed {seed}");
     }
 }
@@ -72,19 +73,74 @@ fn a_deliberate_error_is_found_and_shrunk_to_what_it_takes() {
     let mut pair = pair(Box::new(Miscounting { side, ranges: BTreeSet::new() }));
     let found = (0..100).find_map(|seed| {
         let sequence = generate(seed, 50);
-        let judgement = pair.judge(&sequence).expect("both can be asked");
+        let judgement = pair.judge(&sequence, Patience::Rounds).expect("both can be asked");
         let is_it = |field: &str| field == "count";
         let found = judgement.differences.first().is_some_and(|difference| is_it(&difference.field));
-        found.then_some((sequence, judgement))
+        found.then_some(judgement)
     });
-    let (sequence, judgement) = found.expect("one of a hundred seeds finds it");
+    let judgement = found.expect("one of a hundred seeds finds it");
     let stop = AtomicBool::new(false);
     let limits = Limits { deadline: Instant::now() + Duration::from_secs(120), stop: &stop };
-    let (shortest, judgement) = reduce(&mut pair, &sequence, judgement, &limits).expect("both can be asked");
+    let (shortest, judgement) = reduce(&mut pair, judgement, &limits).expect("both can be asked");
     // Two keys, in whatever way they came, and who counts them.
     assert!(shortest.steps.len() <= 5, "{:?}", shortest.to_json());
     let [difference] = &judgement.differences[..] else { panic!("{:?}", judgement.differences) };
     assert_eq!((difference.model.as_str(), difference.real.as_str()), ("2", "3"));
+}
+
+#[test]
+fn what_comes_after_a_difference_that_ends_all_is_compared_too() {
+    let side = Simulated::new().expect("a cluster of one");
+    let mut pair = pair(Box::new(Miscounting { side, ranges: BTreeSet::new() }));
+    let entry = r#"
+[[difference]]
+name = "miscounting"
+method = "/etcdserverpb.KV/Range"
+field = "count"
+model = "2"
+real = "3"
+ends = true
+reason = "It cannot count."
+"#;
+    pair.known = Known::read(entry, "").expect("it is right");
+    let mut left_out = 0;
+    for seed in 0..30 {
+        let sequence = generate(seed, 50);
+        let judgement = pair.judge(&sequence, Patience::Rounds).expect("both can be asked");
+        assert_eq!(judgement.differences, [], "seed {seed}");
+        left_out += judgement.left_out.len();
+        assert_eq!(judgement.compared, sequence.steps.len(), "seed {seed}");
+        assert_eq!(judgement.sequence.steps.len() + judgement.left_out.len(), sequence.steps.len());
+        for (step, _) in &judgement.left_out {
+            assert!(sequence.path(*step).ends_with("/Range"), "seed {seed}, step {step}");
+        }
+    }
+    assert!(left_out > 0, "no seed counts two keys");
+}
+
+#[test]
+fn many_pairs_come_to_what_one_comes_to() {
+    let pairs = |count: usize| -> Vec<Pair> {
+        let miscounting = |_| {
+            let side = Simulated::new().expect("a cluster of one");
+            pair(Box::new(Miscounting { side, ranges: BTreeSet::new() }))
+        };
+        (0..count).map(miscounting).collect()
+    };
+    let seeds: Vec<u64> = (100..120).collect();
+    let stop = AtomicBool::new(false);
+    let judged = |count: usize| -> Vec<String> {
+        let done = pool::judge(&mut pairs(count), &seeds, 50, &stop);
+        done.into_iter()
+            .map(|done| {
+                let done = done.map_err(|(_, refusal)| refusal).expect("both can be asked");
+                format!("{} {:?} {:?}", done.sequence.seed, done.first.differences, done.again.is_some())
+            })
+            .collect()
+    };
+    let one = judged(1);
+    assert_eq!(one.len(), seeds.len());
+    assert_eq!(one, judged(3));
 }
 
 #[test]

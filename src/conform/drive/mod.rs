@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use prost_reflect::DynamicMessage;
+use prost_reflect::prost::Message as _;
+use vertebra_model::api::{LeaseGrantResponse, LeaseKeepAliveRequest};
 use vertebra_model::grpc::{CallId, Down, Status};
 
 pub use self::session::Session;
@@ -30,9 +32,24 @@ mod watches;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// For one that perhaps does not: it waits for another's lock.
 const SHORT_PATIENCE: Duration = Duration::from_millis(1_500);
+/// As long as a server answers others so many times: what it has to say by then, it has said. A time of ours would be too
+/// long for a server that is fast, and too short for one that has no processor.
+const ROUNDS: u32 = 25;
 /// How often it is looked whether something has happened that nobody tells of.
 const LOOK: Duration = Duration::from_millis(2);
 const LOOKS_MAX: u32 = 100;
+
+/// How long an answer is waited for that perhaps does not come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Patience {
+    /// While the server answers others [`ROUNDS`] times.
+    Rounds,
+    /// For a time that is long for every server.
+    Time,
+}
+
+/// No sequence takes so long.
+const SHORT_LEASE_SECONDS: i64 = 60;
 
 /// What was heard in each step.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -80,6 +97,11 @@ struct Driver<'a, S> {
     admin: Option<Bytes>,
     /// How often the key was put that tells of the end of what was told.
     puts: u64,
+    patience: Patience,
+    /// Leases that would end in the middle of a sequence on a server that is slow.
+    short: Vec<i64>,
+    /// A member was added: none is removed before the end, and so all that are added are others.
+    has_added: bool,
 }
 
 /// Does all of `sequence` at a side, which is left as it was found.
@@ -87,7 +109,11 @@ struct Driver<'a, S> {
 /// # Errors
 ///
 /// The side can be reached no more, or cannot be brought into the state in which sequences begin.
-pub fn drive<S: Side>(session: &mut Session<S>, sequence: &Sequence) -> Result<Transcript, Refusal> {
+pub fn drive<S: Side>(
+    session: &mut Session<S>,
+    sequence: &Sequence,
+    patience: Patience,
+) -> Result<Transcript, Refusal> {
     let frame = session.prepare()?;
     let mut driver = Driver {
         session,
@@ -97,9 +123,13 @@ pub fn drive<S: Side>(session: &mut Session<S>, sequence: &Sequence) -> Result<T
         tokens: BTreeMap::new(),
         admin: None,
         puts: 0,
+        patience,
+        short: Vec::new(),
+        has_added: false,
     };
     let mut transcript = Transcript::default();
     for (index, step) in sequence.steps.iter().enumerate() {
+        driver.keep_short_leases()?;
         let heard = driver.step(index, step)?;
         transcript.steps.push(heard);
     }
@@ -142,13 +172,19 @@ impl<S: Side> Driver<'_, S> {
                 path.ends_with("/LeaseKeepAlive")
             }
             Action::Await { stream } => {
-                self.hear(*stream, SHORT_PATIENCE, step.names, &mut heard)?;
+                let patience = self.patience_for(*stream)?;
+                self.hear(*stream, patience, step.names, &mut heard)?;
                 false
             }
             Action::Close { stream } => {
                 if let Some(open) = self.streams.get(stream).filter(|open| !open.ended) {
                     self.session.half_close(open.call)?;
-                    while self.hear(*stream, SHORT_PATIENCE, step.names, &mut heard)? {}
+                    loop {
+                        let patience = self.patience_for(*stream)?;
+                        if !self.hear(*stream, patience, step.names, &mut heard)? {
+                            break;
+                        }
+                    }
                 }
                 false
             }
@@ -173,7 +209,15 @@ impl<S: Side> Driver<'_, S> {
     ) -> Result<(), Refusal> {
         let token = self.token(caller);
         let bytes = self.bytes(body);
+        let adds = path.ends_with("/MemberAdd");
+        if adds && !self.has_added {
+            self.session.wait_for_another_identifier();
+        }
         let (messages, end) = self.session.call(path, token, bytes)?;
+        if adds && end == Some(Status::OK) {
+            self.has_added = true;
+            self.session.note_addition();
+        }
         if end == Some(Status::OK) {
             self.learn(path, body, messages.first())?;
         }
@@ -264,6 +308,29 @@ impl<S: Side> Driver<'_, S> {
         Ok(more)
     }
 
+    /// Waits for what perhaps does not come on a stream; what patience is left for it then.
+    fn patience_for(&mut self, stream: u32) -> Result<Duration, Refusal> {
+        if self.patience == Patience::Time || !self.session.is_in_real_time() {
+            return Ok(SHORT_PATIENCE);
+        }
+        if let Some(call) = self.streams.get(&stream).filter(|open| !open.ended).map(|open| open.call) {
+            self.wait_rounds(call)?;
+        }
+        Ok(Duration::ZERO)
+    }
+
+    /// Waits for what perhaps does not come, as long as the server answers others [`ROUNDS`] times.
+    fn wait_rounds(&mut self, call: CallId) -> Result<(), Refusal> {
+        for _ in 0..ROUNDS {
+            if self.session.has_come(call, LOOK)? {
+                break;
+            }
+            // Whether it may read makes no difference: it waits for all that was applied before.
+            self.session.ask_for_revision(self.admin.clone())?;
+        }
+        Ok(())
+    }
+
     fn cancel(&mut self, stream: u32) -> Result<(), Refusal> {
         let Some(open) = self.streams.remove(&stream).filter(|open| !open.ended) else { return Ok(()) };
         let leaves_queue = ["/Lock", "/Campaign"].iter().any(|name| open.path.ends_with(name));
@@ -278,6 +345,15 @@ impl<S: Side> Driver<'_, S> {
             if self.session.revision(self.admin.clone())? != before {
                 break;
             }
+        }
+        Ok(())
+    }
+
+    /// Renews the leases that are short: none ends by itself, for that takes longer on one side than on the other.
+    fn keep_short_leases(&mut self) -> Result<(), Refusal> {
+        for id in self.short.clone() {
+            let request = LeaseKeepAliveRequest { id }.encode_to_vec().into();
+            self.session.call("/etcdserverpb.Lease/LeaseKeepAlive", self.admin.clone(), request)?;
         }
         Ok(())
     }
@@ -300,6 +376,11 @@ impl<S: Side> Driver<'_, S> {
                     message.get_field_by_name("member")?.as_message()?.get_field_by_name("ID")?.as_u64()
                 });
                 self.frame.members.extend(added);
+            }
+            "LeaseGrant" => {
+                let granted = response.and_then(|bytes| LeaseGrantResponse::decode(bytes.clone()).ok());
+                self.short
+                    .extend(granted.filter(|lease| lease.ttl < SHORT_LEASE_SECONDS).map(|lease| lease.id));
             }
             "AuthEnable" => self.admin = Some(self.session.become_admin(self.sequence)?),
             "AuthDisable" => self.admin = None,

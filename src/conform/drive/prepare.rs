@@ -2,6 +2,7 @@
 //! no leases, no users and roles, no alarms, all history compacted.
 
 use std::fmt;
+use std::time::Instant;
 
 use bytes::Bytes;
 use prost_reflect::prost::Message as _;
@@ -63,6 +64,12 @@ impl<S: Side> Session<S> {
         Ok(Contents { keys: keys.count, leases, users: users.users.len() })
     }
 
+    /// Puts a key, so that there is something on the server.
+    pub fn put_a_key(&mut self) -> Result<(), Refusal> {
+        let put = PutRequest { key: "a".into(), ..PutRequest::default() };
+        self.demand::<PutResponse>("/etcdserverpb.KV/Put", None, &put).map(drop)
+    }
+
     /// Deletes all that [`Session::contents`] counts, and what else a sequence can leave.
     pub fn wipe(&mut self) -> Result<(), Refusal> {
         self.remove_leases(None)?;
@@ -81,16 +88,8 @@ impl<S: Side> Session<S> {
         let compaction = CompactionRequest { revision: written, ..CompactionRequest::default() };
         let _: CompactionResponse = self.demand("/etcdserverpb.KV/Compact", None, &compaction)?;
         let revision = self.delete_keys()?;
-        let list: MemberListResponse = self
-            .demand("/etcdserverpb.Cluster/MemberList", None, &MemberListRequest::default())
-            .unwrap_or_else(|_| {
-                let header = put.header;
-                let id = header.as_ref().map_or(0, |header| header.member_id);
-                MemberListResponse {
-                    header,
-                    members: vec![vertebra_model::api::Member { id, ..Default::default() }],
-                }
-            });
+        let list: MemberListResponse =
+            self.demand("/etcdserverpb.Cluster/MemberList", None, &MemberListRequest::default())?;
         let mut texts = Vec::new();
         for (number, member) in (1..).zip(&list.members) {
             let addresses = [("peer", &member.peer_ur_ls), ("client", &member.client_ur_ls)];
@@ -113,6 +112,7 @@ impl<S: Side> Session<S> {
             members_before: list.members.len(),
             members: list.members.iter().map(|member| member.id).collect(),
             texts,
+            began: Some(Instant::now()),
             ..Frame::default()
         })
     }
@@ -182,7 +182,7 @@ impl<S: Side> Session<S> {
     fn remove_alarms(&mut self, token: Option<Bytes>) -> Result<(), Refusal> {
         let path = "/etcdserverpb.Maintenance/Alarm";
         let request = AlarmRequest::default();
-        let Ok(raised) = self.demand::<AlarmResponse>(path, token.clone(), &request) else { return Ok(()) };
+        let raised: AlarmResponse = self.demand(path, token.clone(), &request)?;
         for alarm in raised.alarms {
             let request = AlarmRequest {
                 action: alarm_request::AlarmAction::Deactivate as i32,
@@ -196,9 +196,7 @@ impl<S: Side> Session<S> {
 
     fn remove_members(&mut self, known: &[u64]) -> Result<(), Refusal> {
         let path = "/etcdserverpb.Cluster/MemberList";
-        let Ok(list) = self.demand::<MemberListResponse>(path, None, &MemberListRequest::default()) else {
-            return Ok(());
-        };
+        let list: MemberListResponse = self.demand(path, None, &MemberListRequest::default())?;
         for member in list.members.iter().filter(|member| !known.contains(&member.id)) {
             let request = MemberRemoveRequest { id: member.id };
             let _: MemberRemoveResponse =

@@ -1,15 +1,24 @@
 //! Calls at one side, and what comes of each.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use prost_reflect::prost::Message as _;
 use vertebra_model::api::{RangeRequest, RangeResponse};
 use vertebra_model::grpc::{CallId, Down, Metadata, Status, Up};
 
 use super::PATIENCE;
 use crate::conform::side::Side;
 use crate::exit::Refusal;
+
+/// And a bit, for two clocks.
+const SECOND: Duration = Duration::from_millis(1_050);
+const RANGE: &str = "/etcdserverpb.KV/Range";
+
+fn for_revision() -> RangeRequest {
+    RangeRequest { key: "a".into(), count_only: true, ..RangeRequest::default() }
+}
 
 /// A side, over many sequences.
 pub struct Session<S> {
@@ -19,16 +28,23 @@ pub struct Session<S> {
     calls: CallId,
     /// What came of the calls that are waited for.
     came: BTreeMap<CallId, VecDeque<Down>>,
+    /// When a member was added last.
+    added: Option<Instant>,
 }
 
 impl<S: Side> Session<S> {
     pub fn new(side: S, name: String) -> Self {
-        Self { side, name, calls: 0, came: BTreeMap::new() }
+        Self { side, name, calls: 0, came: BTreeMap::new(), added: None }
     }
 
     /// A new sequence begins.
     pub fn begin_sequence(&mut self) -> Result<(), Refusal> {
         self.side.begin()
+    }
+
+    /// Whether what is waited for here takes time of ours.
+    pub fn is_in_real_time(&self) -> bool {
+        self.side.is_in_real_time()
     }
 
     pub fn begin(&mut self, path: &str, token: Option<Bytes>) -> Result<CallId, Refusal> {
@@ -82,6 +98,19 @@ impl<S: Side> Session<S> {
         }
     }
 
+    /// Waits until another second has begun than that in which a member was added last. The identifier of a member is a hash
+    /// of its addresses and the second, and one that was removed never comes back.
+    pub fn wait_for_another_identifier(&mut self) {
+        if let Some(added) = self.added.filter(|_| self.is_in_real_time()) {
+            std::thread::sleep(SECOND.saturating_sub(added.elapsed()));
+        }
+    }
+
+    /// A member was perhaps added.
+    pub fn note_addition(&mut self) {
+        self.added = Some(Instant::now());
+    }
+
     /// Calls, and waits for the end of the call.
     pub fn call(
         &mut self,
@@ -128,8 +157,12 @@ impl<S: Side> Session<S> {
 
     /// The revision of the store.
     pub fn revision(&mut self, token: Option<Bytes>) -> Result<i64, Refusal> {
-        let request = RangeRequest { key: "a".into(), count_only: true, ..RangeRequest::default() };
-        let response: RangeResponse = self.demand("/etcdserverpb.KV/Range", token, &request)?;
+        let response: RangeResponse = self.demand(RANGE, token, &for_revision())?;
         Ok(response.header.unwrap_or_default().revision)
+    }
+
+    /// Waits for an answer to the same question, whatever it is.
+    pub fn ask_for_revision(&mut self, token: Option<Bytes>) -> Result<(), Refusal> {
+        self.call(RANGE, token, for_revision().encode_to_vec().into()).map(drop)
     }
 }

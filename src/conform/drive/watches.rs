@@ -15,7 +15,7 @@ use vertebra_model::api::watch_request::RequestUnion;
 use vertebra_model::api::{
     Event, PutRequest, PutResponse, WatchCancelRequest, WatchCreateRequest, WatchRequest, WatchResponse,
 };
-use vertebra_model::grpc::Down;
+use vertebra_model::grpc::{CallId, Down};
 
 use super::{Body, Driver, Heard, PATIENCE, What};
 use crate::conform::side::Side;
@@ -28,6 +28,8 @@ const SENTINEL: i64 = 1 << 60;
 const MARK: i64 = SENTINEL + 1;
 /// How long nothing must come where nothing else says that all has come.
 const QUIET: Duration = Duration::from_millis(30);
+/// How long whoever waits in a queue takes to go on, in the model.
+const QUEUE: Duration = Duration::from_millis(300);
 
 /// A stream of watches.
 #[derive(Debug, Default)]
@@ -39,8 +41,8 @@ pub(super) struct Watches {
     answered: u64,
     /// Something was sent that may be answered.
     is_asked: bool,
-    /// A watch may begin in the past.
-    has_past: bool,
+    /// A watch may begin in the past. Our key was put at this revision before.
+    past: Option<i64>,
 }
 
 fn create(id: i64, start_revision: i64) -> Bytes {
@@ -87,18 +89,19 @@ impl<S: Side> Driver<'_, S> {
 
     pub(super) fn send_to_watches(&mut self, stream: u32, bytes: Bytes, body: &Body) -> Result<(), Refusal> {
         let call = self.streams[&stream].call;
-        let request = WatchRequest::decode(bytes.clone()).ok();
+        let request = WatchRequest::decode(bytes.clone()).ok().and_then(|request| request.request_union);
+        let may_have_past = match &request {
+            Some(RequestUnion::CreateRequest(request)) => request.start_revision != 0,
+            Some(_) => false,
+            // What it does to the stream is seen by what comes.
+            None => matches!(body, Body::Bytes(_)),
+        };
+        // What it is told of the past says which revision there was then. There must be no put meanwhile.
+        let past = if may_have_past { self.put_sentinel()? } else { None };
         if let Some(watches) = self.watches(stream) {
             watches.is_asked = true;
-            match request.and_then(|request| request.request_union) {
-                Some(RequestUnion::CreateRequest(request)) => {
-                    watches.asked += 1;
-                    watches.has_past |= request.start_revision != 0;
-                }
-                Some(_) => {}
-                // What it does to the stream is seen by what comes.
-                None => watches.has_past |= matches!(body, Body::Bytes(_)),
-            }
+            watches.asked += u64::from(matches!(request, Some(RequestUnion::CreateRequest(_))));
+            watches.past = past.or(watches.past);
         }
         self.session.message(call, bytes)
     }
@@ -117,27 +120,32 @@ impl<S: Side> Driver<'_, S> {
                 self.hear_answers(*stream, heard)?;
             }
         }
-        let mut put = self.put_sentinel()?;
+        for stream in &streams {
+            if let Some(revision) = self.watches(*stream).and_then(|watches| watches.past.take()) {
+                self.hear_past(*stream, revision, heard)?;
+            }
+        }
+        self.settle_queues()?;
+        let put = self.put_sentinel()?;
         for stream in &streams {
             self.hear_up_to(*stream, put, heard)?;
         }
-        if let Some(revision) = put {
-            let mut has_past = false;
-            for stream in &streams {
-                if self.watches(*stream).is_some_and(|watches| std::mem::take(&mut watches.has_past)) {
-                    has_past = true;
-                    self.hear_past(*stream, revision, heard)?;
-                }
-            }
-            if has_past {
-                put = self.put_sentinel()?;
-                for stream in &streams {
-                    self.hear_up_to(*stream, put, heard)?;
-                }
-            }
-        }
         // Which watch of a revision is told first is not said anywhere.
         heard[first..].sort_by_key(|heard| (heard.stream, heard.watch));
+        Ok(())
+    }
+
+    /// Lets those go on who wait in queues: what they are told says which revision there was then.
+    fn settle_queues(&mut self) -> Result<(), Refusal> {
+        let waits = |stream: &super::Stream| !stream.ended && stream.path.starts_with("/v3");
+        let waiting: Vec<CallId> =
+            self.streams.values().filter(|stream| waits(stream)).map(|stream| stream.call).collect();
+        for call in waiting {
+            match self.session.is_in_real_time() {
+                true => self.wait_rounds(call)?,
+                false => drop(self.session.has_come(call, QUEUE)?),
+            }
+        }
         Ok(())
     }
 

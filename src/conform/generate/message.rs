@@ -1,5 +1,6 @@
 //! A message, field by field.
 
+use bytes::Bytes;
 use prost_reflect::prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
 use vertebra_sim::random::Stream;
@@ -140,7 +141,8 @@ impl Values {
             Kind::String => Value::String(self.text(draw, field)),
             Kind::Enum(descriptor) => {
                 let known: Vec<i32> = descriptor.values().map(|value| value.number()).collect();
-                let number = match draw.below(60) {
+                // Less often in a transaction, all of which an unknown one spoils.
+                let number = match draw.below(if depth == 0 { 60 } else { 300 }) {
                     0 => *draw.pick(&[-1, 5, 77, i32::MAX, i32::MIN]),
                     _ => *draw.pick(&known),
                 };
@@ -174,6 +176,22 @@ impl Values {
                     if is_set(message, flag) && draw.chance(700_000) {
                         message.clear_field_by_name(field);
                     }
+                }
+            }
+            // Old versions take also what no key is in, and differ from then on.
+            "Permission" if draw.chance(800_000) => {
+                let bytes = |message: &DynamicMessage, name| {
+                    message
+                        .get_field_by_name(name)
+                        .and_then(|bytes| bytes.as_bytes().cloned())
+                        .unwrap_or_default()
+                };
+                let (key, end) = (bytes(message, "key"), bytes(message, "range_end"));
+                if key.is_empty() {
+                    message.set_field_by_name("key", Value::Bytes(Bytes::from_static(b"a")));
+                }
+                if end <= key && end != "\0" {
+                    message.clear_field_by_name("range_end");
                 }
             }
             // Without a password of root, nobody could switch authentication off again.

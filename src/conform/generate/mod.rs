@@ -10,6 +10,7 @@
 //! some seeds.
 
 use bytes::Bytes;
+use prost_reflect::DynamicMessage;
 use prost_reflect::prost::Message as _;
 use vertebra_sim::random::{Stream, Streams};
 
@@ -211,7 +212,7 @@ impl Generator {
         self.values.note(path, &message);
         let names = self.name_if_server_chooses(path, &message);
         let caller = self.caller();
-        if path.ends_with("/AuthDisable") {
+        if path.ends_with("/AuthDisable") && caller == Caller::User("root".to_owned()) {
             self.enabled = false;
         }
         self.push(Step {
@@ -231,12 +232,13 @@ impl Generator {
 
     /// A request that is none: a message that was damaged, bytes of no message, or a method that is not there.
     fn garbage(&mut self) {
-        const SAFE: [&str; 8] = [
+        const SAFE: [&str; 9] = [
             "KV/Range",
             "KV/Put",
             "KV/DeleteRange",
             "KV/Txn",
             "KV/Compact",
+            "Lease/LeaseGrant",
             "Lease/LeaseLeases",
             "Lease/LeaseTimeToLive",
             "Lease/LeaseRevoke",
@@ -260,7 +262,10 @@ impl Generator {
         bytes.truncate(4_096);
         self.damage(&mut bytes);
         let caller = self.caller();
-        self.push(Step::new(Action::Call { path, caller, body: Body::Bytes(bytes.into()) }));
+        // If they are a message all the same, it is understood.
+        let message = DynamicMessage::decode(method.input(), bytes.as_slice()).ok();
+        let names = message.and_then(|message| self.name_if_server_chooses(&path, &message));
+        self.push(Step { action: Action::Call { path, caller, body: Body::Bytes(bytes.into()) }, names });
     }
 
     fn damage(&mut self, bytes: &mut Vec<u8>) {
@@ -301,7 +306,7 @@ impl Generator {
 }
 
 /// A request in JSON.
-fn message_of(path: &str, json: serde_json::Value) -> prost_reflect::DynamicMessage {
+fn message_of(path: &str, json: serde_json::Value) -> DynamicMessage {
     let method = methods::method(path).unwrap_or_else(|| panic!("there is no method {path}"));
     methods::from_json(method.input(), json).unwrap_or_else(|error| panic!("{path}: {error}"))
 }

@@ -25,8 +25,8 @@ const URLS: [&str; 6] = [
 ];
 const VERSIONS: [&str; 8] = ["3.4.0", "3.5.0", "3.6", "3.5", "3.3.0", "nonsense", "", "99.0.0"];
 const LEASES: [i64; 8] = [1, 2, 3, 77, i64::MAX, -1, 0, i64::MIN];
-/// Seconds. What is shorter than the shortest lease becomes that.
-const TTLS: [i64; 10] = [100, 200, 300, 500, 0, -1, 9_000_000_000, 9_000_000_001, i64::MAX, i64::MIN];
+/// Seconds, the likely ones first. What is shorter than the shortest lease becomes that.
+const TTLS: [i64; 10] = [100, 200, 300, 500, 9_000_000_000, 9_000_000_001, i64::MAX, 0, -1, i64::MIN];
 
 /// What a seed chooses its values from.
 pub struct Values {

@@ -142,9 +142,18 @@ impl Server {
     }
 }
 
-/// As protobuf prints it, which is how etcd tells of alarms in a status.
+/// As protobuf prints it, which is how etcd tells of alarms in a status: without fields that are zero.
 fn in_words(alarm: &AlarmMember) -> String {
-    format!("memberID:{} alarm:{} ", alarm.member_id, alarm.alarm().as_str_name())
+    let mut words = String::new();
+    if alarm.member_id != 0 {
+        words += &format!("memberID:{} ", alarm.member_id);
+    }
+    match AlarmType::try_from(alarm.alarm) {
+        Ok(AlarmType::None) => {}
+        Ok(kind) => words += &format!("alarm:{} ", kind.as_str_name()),
+        Err(_) => words += &format!("alarm:{} ", alarm.alarm),
+    }
+    words
 }
 
 /// A message as bytes.

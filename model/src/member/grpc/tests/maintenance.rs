@@ -121,6 +121,14 @@ fn alarms_are_raised_and_taken_back_and_forbid_what_they_are_about_meanwhile() {
 }
 
 #[test]
+fn an_alarm_is_told_without_what_is_zero() {
+    script(1, async |caller| {
+        alarm(&caller, AlarmAction::Activate, 0, AlarmType::Nospace).await;
+        assert_eq!(status(&caller, 1).await.errors, ["alarm:NOSPACE "]);
+    });
+}
+
+#[test]
 fn a_cluster_goes_down_by_one_version_or_says_why_not() {
     async fn downgrade(caller: &Caller, action: DowngradeAction, version: &str) -> Result<String, Status> {
         let request = DowngradeRequest { action: action.into(), version: version.to_owned() };
