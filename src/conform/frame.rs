@@ -132,11 +132,14 @@ impl Frame {
     /// A text that the server sent, as it is compared.
     pub fn take_out_of_text(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        // A small number may be anything.
-        let members = self.members.iter().enumerate().filter(|(_, member)| **member > u64::from(u32::MAX));
-        for (index, member) in members {
+        for (index, member) in self.members.iter().enumerate() {
             let name = (MEMBER + index as u64).to_string();
-            text = text.replace(&member.to_string(), &name).replace(&format!("{member:x}"), &name);
+            // A small number may be anything, where its field does not say so.
+            if *member > u64::from(u32::MAX) {
+                text = text.replace(&member.to_string(), &name).replace(&format!("{member:x}"), &name);
+            } else {
+                text = text.replace(&format!("memberID:{member} "), &format!("memberID:{name} "));
+            }
         }
         // A short name may be part of anything.
         for (actual, name) in self.texts.iter().filter(|(actual, _)| actual.contains("://")) {

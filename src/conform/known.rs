@@ -15,6 +15,9 @@ use super::methods;
 use super::sequence::{Action, Body, Caller, REVISION, Sequence, Step};
 use crate::exit::Refusal;
 
+/// What a request is asked for that is bytes and no message, since a number in it is too large.
+const OVERFLOW: &str = "overflow";
+
 /// The file in the tree.
 const BUILT_IN: &str = include_str!("known-differences.toml");
 
@@ -60,7 +63,8 @@ pub struct Entry {
     pub model: Texts,
     #[serde(default)]
     pub real: Texts,
-    /// A field of the request, as `fragment=true`. The revision up to which all was compacted is `{compacted}`.
+    /// A field of the request, as `fragment=true`. The revision up to which all was compacted is `{compacted}`. `overflow`: it is
+    /// bytes in which a number has more than 64 bits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
     /// Another difference of the same step: its field, `model` or `real`, and the value there.
@@ -253,6 +257,9 @@ fn request(path: &str, step: &Step) -> Option<DynamicMessage> {
 }
 
 fn has_field(path: &str, step: &Step, wanted: &str) -> bool {
+    if wanted == OVERFLOW {
+        return matches!(step.body(), Some(Body::Bytes(bytes)) if overflows(bytes));
+    }
     let Some(message) = request(path, step) else { return false };
     // With an exclamation mark: a field that it has not.
     let (is_wanted, wanted) = match wanted.strip_prefix('!') {
@@ -262,6 +269,37 @@ fn has_field(path: &str, step: &Step, wanted: &str) -> bool {
     let mut found = false;
     flatten(&message, "", &mut |place, value| found |= matches(wanted, &format!("{place}={value}")));
     found == is_wanted
+}
+
+/// Whether one of the fields is a number of more than 64 bits, in the ten bytes that one may have.
+fn overflows(mut bytes: &[u8]) -> bool {
+    while let Some(tag) = number(&mut bytes) {
+        let length = match tag & 7 {
+            0 => match number(&mut bytes) {
+                Some(number) if number > u128::from(u64::MAX) => return true,
+                Some(_) => 0,
+                None => return false,
+            },
+            1 => 8,
+            2 => match number(&mut bytes).map(usize::try_from) {
+                Some(Ok(length)) => length,
+                _ => return false,
+            },
+            5 => 4,
+            _ => return false,
+        };
+        let Some((_, rest)) = bytes.split_at_checked(length) else { return false };
+        bytes = rest;
+    }
+    false
+}
+
+/// A number as Protocol Buffers have it, seven bits to a byte.
+fn number(bytes: &mut &[u8]) -> Option<u128> {
+    let length = bytes.iter().take(10).position(|byte| *byte < 0x80)? + 1;
+    let (number, rest) = bytes.split_at(length);
+    *bytes = rest;
+    Some(number.iter().rev().fold(0, |number, byte| number << 7 | u128::from(byte & 0x7f)))
 }
 
 /// Whether `text` is `pattern`, in which each `*` stands for any text.
@@ -423,6 +461,19 @@ reason = "Because."
         for version in ["3.4.23", "3.5.1", "3.6.0", ""] {
             assert!(Known::built_in(version).is_ok());
         }
+    }
+
+    #[test]
+    fn a_number_of_more_than_64_bits_is_seen() {
+        let ten = [0xbb, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbf, 0xfe];
+        let message = |last: u8| [&[8][..], &ten, &[last, 0x10, 1]].concat();
+        assert!(overflows(&message(0x7f)));
+        assert!(overflows(&[&[0x12, 2, 1, 2, 0x0d, 0, 0, 0, 0][..], &message(2)].concat()));
+        assert!(!overflows(&message(1)));
+        assert!(!overflows(&[&[0x12, 13][..], &message(0x7f)].concat()));
+        assert!(!overflows(&[0x12, 200]));
+        assert!(!overflows(&[8, 0x80]));
+        assert!(!overflows(b""));
     }
 
     #[test]

@@ -99,7 +99,7 @@ fn an_operator_looks_after_the_data_of_members() {
         "hash-check",
     ];
     let order = |(number, operation): (u64, &&str)| {
-        (1_500 + 700 * number, Fault::Operate { operation: (*operation).to_owned(), target: member(2) })
+        (1_500 + 900 * number, Fault::Operate { operation: (*operation).to_owned(), target: member(2) })
     };
     for seed in 0..5 {
         let (report, lines) = tell(&schedule(seed, 3, (0..).zip(&operations).map(order).collect()));
