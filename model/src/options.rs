@@ -541,6 +541,8 @@ impl Weights {
             read_txn: weight(usual.read_txn),
             compact: *streams.stream("options/compact", 0).weighted(&[(3, 0), (5, 1), (3, 2), (1, 5)]),
             leases: LeaseWeights::draw(streams),
+            recipe: *streams.stream("options/recipe", 0).weighted(&[(16, 0), (3, 8), (1, 30)]),
+            varied: VariedWeights::draw(streams),
             ..usual
         }
     }

@@ -1,6 +1,7 @@
 //! How often clients use what the API has beyond the plain requests.
 
 use serde::{Deserialize, Serialize};
+use vertebra_sim::random::Streams;
 
 /// How often each kind of operation is chosen with any of the options that etcd has for it, relative to the others of
 /// [`Weights`](crate::Weights).
@@ -18,6 +19,15 @@ pub struct VariedWeights {
 }
 
 impl VariedWeights {
+    pub(super) fn draw(streams: &Streams) -> Self {
+        let mut stream = streams.stream("options/varied", 0);
+        if stream.chance(800_000) {
+            return Self::default();
+        }
+        let mut weight = |usual: u32| if stream.chance(150_000) { 0 } else { usual };
+        Self { range: weight(5), put: weight(3), delete: weight(1), txn: weight(4) }
+    }
+
     /// Whether it is never done.
     #[must_use]
     pub fn is_default(&self) -> bool {
