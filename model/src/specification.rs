@@ -370,6 +370,18 @@ impl Specification {
         values[later.checked_sub(1)?].1.as_ref()
     }
 
+    /// What `key` became at `revision`, step by step: once, mostly, but a transaction may both put it and delete it.
+    pub(crate) fn steps(
+        &self,
+        key: &[u8],
+        revision: i64,
+    ) -> impl ExactSizeIterator<Item = Option<&KeyValue>> {
+        let values = self.keys.get(key).map_or(&[][..], Vec::as_slice);
+        let first = values.partition_point(|(since, _)| *since < revision);
+        let later = first + values[first..].partition_point(|(since, _)| *since == revision);
+        values[first..later].iter().map(|(_, kv)| kv.as_ref())
+    }
+
     /// The keys of a range that existed at the end of `revision`.
     fn existing(&self, key: &[u8], range_end: &[u8], revision: i64) -> Vec<KeyValue> {
         if range_end.is_empty() {

@@ -83,7 +83,8 @@ fn lost(clause: &'static str, operation: &Operation, there: String) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::RangeRequest;
+    use crate::api::{RangeRequest, RequestOp, TxnRequest, request_op};
+    use crate::history::Request;
     use crate::oracle::testing::{Script, delete, put};
     use crate::specification::Specification;
 
@@ -108,10 +109,7 @@ mod tests {
     }
 
     /// The clients' writes, and what a store that got `applied` in their place makes of them.
-    fn found(
-        writes: &[crate::history::Request],
-        applied: &[crate::history::Request],
-    ) -> Option<&'static str> {
+    fn found(writes: &[Request], applied: &[Request]) -> Option<&'static str> {
         let mut script = Script::new();
         writes.iter().for_each(|write| script.write(1, write.clone()));
         let mut other = Script::new();
@@ -148,6 +146,26 @@ mod tests {
     fn a_lost_deletion_is_found() {
         let writes = [put("a", "1"), delete("a", "")];
         assert_eq!(found(&writes, &[put("a", "1"), put("b", "2")]), Some("delete"));
+    }
+
+    #[test]
+    fn what_a_transaction_undoes_itself_is_not_lost() {
+        let put = |key: &'static str| {
+            let Request::Put(put) = put(key, "1") else { unreachable!() };
+            RequestOp { request: Some(request_op::Request::RequestPut(put)) }
+        };
+        let delete = |key: &'static str| {
+            let Request::DeleteRange(delete) = delete(key, "") else { unreachable!() };
+            RequestOp { request: Some(request_op::Request::RequestDeleteRange(delete)) }
+        };
+        let txn = |success: Vec<RequestOp>| Request::Txn(TxnRequest { success, ..TxnRequest::default() });
+        let undone = txn(vec![put("a"), delete("a")]);
+        let done_again = txn(vec![delete("a"), put("a")]);
+        let writes = [undone.clone(), super::tests::put("a", "0"), done_again.clone()];
+        assert_eq!(found(&writes, &writes), None);
+        assert_eq!(found(&[undone], &[super::tests::put("a", "1")]), Some("delete"));
+        let lost = [super::tests::put("a", "0"), super::tests::delete("a", "")];
+        assert_eq!(found(&[lost[0].clone(), done_again], &lost), Some("put"));
     }
 
     #[test]

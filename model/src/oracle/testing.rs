@@ -330,8 +330,8 @@ fn request(stream: &mut Stream, traffic: Traffic, revision: i64, serial: usize) 
         _ => {
             let mut keys: Vec<u64> = (0..traffic.keys).collect();
             stream.shuffle(&mut keys);
-            let depth = 2;
-            Request::Txn(txn_of(stream, traffic, revision, &keys, depth, &value))
+            let (depth, overlaps) = (2, stream.chance(200_000));
+            Request::Txn(txn_of(stream, traffic, revision, &keys, depth, overlaps, &value))
         }
     }
 }
@@ -393,13 +393,15 @@ fn range_of(stream: &mut Stream, traffic: Traffic, revision: i64) -> RangeReques
     read
 }
 
-/// A transaction that writes no key twice: each operation takes its own from `keys`.
+/// A transaction that puts no key twice: each put takes its own from `keys`. Where it `overlaps`, it may delete what it
+/// puts: etcd means to refuse that, and overlooks some cases.
 fn txn_of(
     stream: &mut Stream,
     traffic: Traffic,
     revision: i64,
     keys: &[u64],
     depth: u64,
+    overlaps: bool,
     value: &impl Fn(&mut Stream) -> Bytes,
 ) -> TxnRequest {
     let compares = stream.below(3);
@@ -411,8 +413,13 @@ fn txn_of(
             let op = match (stream.below(8), rest) {
                 (0..4, [first, others @ ..]) => {
                     rest = others;
-                    Op::RequestPut(put_of(stream, traffic, key(*first), value))
+                    let put = put_of(stream, traffic, key(*first), value);
+                    // A key whose value is kept must be there, which is looked at before all that is done.
+                    let keeps = !overlaps && put.ignore_value;
+                    let ignore_lease = !overlaps && put.ignore_lease;
+                    Op::RequestPut(PutRequest { ignore_value: keeps, ignore_lease, ..put })
                 }
+                (4, _) if overlaps => Op::RequestDeleteRange(delete_of(stream, traffic)),
                 (4, [first, others @ ..]) => {
                     rest = others;
                     let prev_kv = stream.chance(500_000);
@@ -425,7 +432,7 @@ fn txn_of(
                 (5, [_, _, ..]) if depth > 0 => {
                     let (inner, others) = rest.split_at(rest.len() / 2);
                     rest = others;
-                    Op::RequestTxn(txn_of(stream, traffic, revision, inner, depth - 1, value))
+                    Op::RequestTxn(txn_of(stream, traffic, revision, inner, depth - 1, overlaps, value))
                 }
                 _ => Op::RequestRange(range_of(stream, traffic, revision)),
             };

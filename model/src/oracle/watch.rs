@@ -80,15 +80,29 @@ struct Log<'a> {
 
 impl<'a> Log<'a> {
     fn new(replayed: &'a Replayed) -> Self {
-        let change = |(revision, key): &'a (i64, Bytes)| {
-            let (revision, kv) = (*revision, replayed.specification.value(key, *revision));
-            Change { revision, key, kv }
-        };
-        Self { changes: replayed.changes.iter().map(change).collect(), replayed }
+        let mut changes: Vec<Change<'a>> = Vec::with_capacity(replayed.changes.len());
+        for (revision, key) in &replayed.changes {
+            let revision = *revision;
+            let mut steps = replayed.specification.steps(key, revision);
+            let step = match steps.len() {
+                1 => 0,
+                // A transaction that puts the key and deletes it.
+                _ => {
+                    let before = changes.iter().rev().take_while(|change| change.revision == revision);
+                    before.filter(|change| change.key == key).count()
+                }
+            };
+            changes.push(Change { revision, key, kv: steps.nth(step).flatten() });
+        }
+        Self { changes, replayed }
     }
 
-    /// What a key was before a change of it.
+    /// What a key was before the revision that changed it; nothing where the change creates it, for then etcd does not
+    /// look.
     fn previous(&self, change: &Change<'_>) -> Option<&'a KeyValue> {
+        if change.kv.is_some_and(|kv| kv.version == 1) {
+            return None;
+        }
         self.replayed.specification.value(change.key, change.revision - 1)
     }
 

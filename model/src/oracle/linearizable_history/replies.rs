@@ -1,5 +1,6 @@
 //! Walks over requests and their replies: which keys they show, put and delete.
 
+use super::txn_changes;
 use crate::api::compare::CompareTarget;
 use crate::api::range_request::SortTarget;
 use crate::api::request_op::Request as Op;
@@ -38,7 +39,8 @@ pub(in crate::oracle) fn each_key<'a>(
             before(&reply.prev_kvs, reply_revision(&reply.header) - 1, sink);
         }
         (Request::Txn(txn), Response::Txn(reply)) => {
-            in_txn(txn, reply, reply_revision(&reply.header) - 1, sink)
+            let changed = txn_changes(txn, reply) != Some(false);
+            in_txn(txn, reply, reply_revision(&reply.header) - i64::from(changed), sink)
         }
         _ => {}
     }
@@ -55,51 +57,108 @@ fn in_range<'a>(read: &RangeRequest, kvs: &'a [KeyValue], revision: i64, sink: &
 
 /// Keys as they were before the operation that returns them.
 fn before<'a>(kvs: impl IntoIterator<Item = &'a KeyValue>, until: i64, sink: &mut impl FnMut(Sight<'a>)) {
-    // What a transaction itself put before it is newer, and may be gone at its end.
-    let older = kvs.into_iter().filter(|kv| kv.mod_revision <= until);
-    older.for_each(|kv| sink(Sight { kv, keys_only: false, until }));
+    kvs.into_iter().for_each(|kv| sink(Sight { kv, keys_only: false, until }));
 }
 
+/// Keys as they were at the end of revision `until`, which is the last one that the transaction did not make. What it
+/// saw of its own changes is left out: another of its operations may have come after that.
 fn in_txn<'a>(txn: &'a TxnRequest, reply: &'a TxnResponse, until: i64, sink: &mut impl FnMut(Sight<'a>)) {
+    let mut sink = |sight: Sight<'a>| {
+        if sight.kv.mod_revision <= until {
+            sink(Sight { until: sight.until.min(until), ..sight });
+        }
+    };
+    in_branch(txn, reply, until, &mut sink);
+}
+
+fn in_branch<'a>(txn: &'a TxnRequest, reply: &'a TxnResponse, until: i64, sink: &mut impl FnMut(Sight<'a>)) {
     let branch = if reply.succeeded { &txn.success } else { &txn.failure };
     for (op, reply) in branch.iter().zip(&reply.responses) {
         match (&op.request, &reply.response) {
             (Some(Op::RequestRange(read)), Some(OpReply::ResponseRange(reply))) => {
-                in_range(read, &reply.kvs, reply_revision(&reply.header), sink);
+                in_range(read, &reply.kvs, until, sink);
             }
             (_, Some(OpReply::ResponsePut(reply))) => before(&reply.prev_kv, until, sink),
             (_, Some(OpReply::ResponseDeleteRange(reply))) => before(&reply.prev_kvs, until, sink),
-            (Some(Op::RequestTxn(txn)), Some(OpReply::ResponseTxn(reply))) => in_txn(txn, reply, until, sink),
+            (Some(Op::RequestTxn(txn)), Some(OpReply::ResponseTxn(reply))) => {
+                in_branch(txn, reply, until, sink)
+            }
             _ => {}
         }
     }
 }
 
-/// Each put that an acknowledged request made.
+/// What an operation did to keys.
+enum Change<'a> {
+    Put(&'a PutRequest),
+    Delete(&'a DeleteRangeRequest, &'a DeleteRangeResponse),
+}
+
+impl Change<'_> {
+    fn is_of(&self, key: &[u8]) -> bool {
+        match self {
+            Self::Put(put) => put.key == key,
+            Self::Delete(delete, _) => match &delete.range_end[..] {
+                [] => delete.key == key,
+                [0] => key >= &delete.key[..],
+                end => key >= &delete.key[..] && key < end,
+            },
+        }
+    }
+}
+
+/// What an acknowledged transaction did, in order.
+fn changes_of<'a>(txn: &'a TxnRequest, reply: &'a TxnResponse, changes: &mut Vec<Change<'a>>) {
+    let branch = if reply.succeeded { &txn.success } else { &txn.failure };
+    for (op, reply) in branch.iter().zip(&reply.responses) {
+        match (&op.request, &reply.response) {
+            (Some(Op::RequestPut(put)), _) => changes.push(Change::Put(put)),
+            (Some(Op::RequestDeleteRange(delete)), Some(OpReply::ResponseDeleteRange(reply))) => {
+                changes.push(Change::Delete(delete, reply));
+            }
+            (Some(Op::RequestTxn(txn)), Some(OpReply::ResponseTxn(reply))) => changes_of(txn, reply, changes),
+            _ => {}
+        }
+    }
+}
+
+/// Calls `each` with what a transaction did, and with whether that still stands for a key when it is over: etcd means to
+/// refuse what changes a key twice, and overlooks some transactions that put a key and delete it as well.
+fn each_change<'a>(
+    txn: &'a TxnRequest,
+    reply: &'a TxnResponse,
+    each: &mut impl FnMut(&Change<'a>, &dyn Fn(&[u8]) -> bool),
+) {
+    let mut changes = Vec::new();
+    changes_of(txn, reply, &mut changes);
+    let deletes = changes.iter().filter(|change| matches!(change, Change::Delete(..))).count();
+    let puts_and_deletes = (1..changes.len()).contains(&deletes);
+    for (number, change) in changes.iter().enumerate() {
+        let later = &changes[number + 1..];
+        each(change, &|key| !puts_and_deletes || !later.iter().any(|change| change.is_of(key)));
+    }
+}
+
+/// Each put that an acknowledged request made, and that it did not undo itself.
 pub(in crate::oracle) fn each_put<'a>(
     request: &'a Request,
-    reply: &Response,
+    reply: &'a Response,
     sink: &mut impl FnMut(&'a PutRequest),
 ) {
     match (request, reply) {
         (Request::Put(put), _) => sink(put),
-        (Request::Txn(txn), Response::Txn(reply)) => puts_of(txn, reply, sink),
+        (Request::Txn(txn), Response::Txn(reply)) => each_change(txn, reply, &mut |change, stands| {
+            if let Change::Put(put) = change
+                && stands(&put.key)
+            {
+                sink(put);
+            }
+        }),
         _ => {}
     }
 }
 
-fn puts_of<'a>(txn: &'a TxnRequest, reply: &TxnResponse, sink: &mut impl FnMut(&'a PutRequest)) {
-    let branch = if reply.succeeded { &txn.success } else { &txn.failure };
-    for (op, reply) in branch.iter().zip(&reply.responses) {
-        match (&op.request, &reply.response) {
-            (Some(Op::RequestPut(put)), _) => sink(put),
-            (Some(Op::RequestTxn(txn)), Some(OpReply::ResponseTxn(reply))) => puts_of(txn, reply, sink),
-            _ => {}
-        }
-    }
-}
-
-/// Each key that an acknowledged request is known to have deleted.
+/// Each key that an acknowledged request is known to have deleted, and that it did not put again.
 pub(in crate::oracle) fn each_delete<'a>(
     request: &'a Request,
     reply: &'a Response,
@@ -107,7 +166,15 @@ pub(in crate::oracle) fn each_delete<'a>(
 ) {
     match (request, reply) {
         (Request::DeleteRange(delete), Response::DeleteRange(reply)) => keys_deleted(delete, reply, sink),
-        (Request::Txn(txn), Response::Txn(reply)) => deletes_of(txn, reply, sink),
+        (Request::Txn(txn), Response::Txn(reply)) => each_change(txn, reply, &mut |change, stands| {
+            if let Change::Delete(delete, reply) = change {
+                keys_deleted(delete, reply, &mut |key| {
+                    if stands(key) {
+                        sink(key);
+                    }
+                });
+            }
+        }),
         _ => {}
     }
 }
@@ -121,19 +188,6 @@ fn keys_deleted<'a>(
         sink(&delete.key);
     } else {
         reply.prev_kvs.iter().for_each(|kv| sink(&kv.key));
-    }
-}
-
-fn deletes_of<'a>(txn: &'a TxnRequest, reply: &'a TxnResponse, sink: &mut impl FnMut(&'a [u8])) {
-    let branch = if reply.succeeded { &txn.success } else { &txn.failure };
-    for (op, reply) in branch.iter().zip(&reply.responses) {
-        match (&op.request, &reply.response) {
-            (Some(Op::RequestDeleteRange(delete)), Some(OpReply::ResponseDeleteRange(reply))) => {
-                keys_deleted(delete, reply, sink);
-            }
-            (Some(Op::RequestTxn(txn)), Some(OpReply::ResponseTxn(reply))) => deletes_of(txn, reply, sink),
-            _ => {}
-        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! What watches may tell, and for each clause something that they may not.
 
 use super::*;
-use crate::api::{CompactionRequest, PutRequest, ResponseHeader, TxnRequest};
+use crate::api::{
+    CompactionRequest, DeleteRangeRequest, PutRequest, RequestOp, ResponseHeader, TxnRequest, request_op,
+};
 use crate::history::Request;
 use crate::oracle::testing::{Script, delete, put};
 use crate::watch_history::WatchNumber;
@@ -20,7 +22,7 @@ fn log() -> Script {
     }
     let op = |key: &'static str| {
         let put = PutRequest { key: key.into(), value: "4".into(), ..PutRequest::default() };
-        crate::api::RequestOp { request: Some(crate::api::request_op::Request::RequestPut(put)) }
+        RequestOp { request: Some(request_op::Request::RequestPut(put)) }
     };
     script.write(1, Request::Txn(TxnRequest { success: vec![op("c"), op("b")], ..TxnRequest::default() }));
     script.write(1, delete("a", ""));
@@ -228,6 +230,44 @@ fn events_say_what_was_written() {
 fn event_of(revision: i64) -> Event {
     let kv = KeyValue { key: "a".into(), mod_revision: revision, ..KeyValue::default() };
     Event { kv: Some(kv), ..Event::default() }
+}
+
+#[test]
+fn a_transaction_may_put_a_key_and_delete_it() {
+    let put = |key: &'static str| {
+        let put = PutRequest { key: key.into(), value: "6".into(), ..PutRequest::default() };
+        RequestOp { request: Some(request_op::Request::RequestPut(put)) }
+    };
+    let delete = |key: &'static str| {
+        let delete = DeleteRangeRequest { key: key.into(), ..DeleteRangeRequest::default() };
+        RequestOp { request: Some(request_op::Request::RequestDeleteRange(delete)) }
+    };
+    let written = |told: &mut Told| {
+        // In one order, of a key that was not there, and in the other, of one that was.
+        let success = vec![put("d"), delete("d"), delete("a"), put("a")];
+        told.script.write(1, Request::Txn(TxnRequest { success, ..TxnRequest::default() }));
+    };
+    let mut log_told = Told::new(all(8));
+    written(&mut log_told);
+    let replayed = Replayed::of(&log_told.script.witness);
+    let log = Log::new(&replayed);
+    let changes = log.changes.iter().filter(|change| change.revision == 8);
+    let events: Vec<_> = changes.map(|change| event(&log, change)).collect();
+    let told: Vec<_> = (events.iter())
+        .map(|event| (key_of(event).clone(), is_deletion(event), event.prev_kv.is_some()))
+        .collect();
+    let expected = [("d", false, false), ("d", true, false), ("a", true, true), ("a", false, false)];
+    assert_eq!(told, expected.map(|(key, deletion, previous)| (key.into(), deletion, previous)));
+
+    let watch = |events: &[Event]| {
+        let mut told = Told::new(all(8));
+        written(&mut told);
+        told.events(events)
+    };
+    watch(&events).check().unwrap();
+    let in_order = |order: [usize; 4]| order.map(|place| events[place].clone());
+    assert_eq!(watch(&in_order([1, 0, 2, 3])).clause(), "content");
+    assert_eq!(watch(&events[..3]).clause(), "atomic");
 }
 
 #[test]
