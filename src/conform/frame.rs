@@ -11,16 +11,18 @@
 //!
 //! Nothing else is changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use bytes::Bytes;
 use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage, Value};
 
-use super::sequence::{MEMBER, REVISION};
+use super::sequence::{LEASE_UNNAMED, MEMBER, REVISION};
 
 /// As many seconds may pass between a grant and the question how many are left, and more if the sequence has taken more.
 const SLOWNESS_SECONDS: i64 = 5;
+/// Servers choose larger ones.
+const CHOSEN_MIN: i64 = 1 << 40;
 /// What stands for something that is there.
 const SOME: u64 = 1;
 const SOME_TEXT: &str = "some";
@@ -41,6 +43,10 @@ pub struct Frame {
     pub texts: Vec<(String, String)>,
     /// The leases whose identifiers the server chose, by their names.
     pub leases: BTreeMap<i64, i64>,
+    /// The identifiers of leases that the sequence itself has chosen.
+    pub asked: BTreeSet<i64>,
+    /// How many leases were met that it neither chose nor named.
+    pub unnamed: i64,
     /// When it began. No lease has lost more of its time.
     pub began: Option<Instant>,
 }
@@ -115,14 +121,18 @@ enum Way {
 
 impl Frame {
     /// The request as this server has to get it.
-    pub fn put_in(&self, message: &DynamicMessage) -> DynamicMessage {
+    pub fn put_in(&mut self, message: &DynamicMessage) -> DynamicMessage {
         let mut message = message.clone();
+        each_lease(&message, &mut |lease| {
+            self.asked.insert(lease);
+        });
         self.walk(&mut message, Way::To);
         message
     }
 
     /// The response as it is compared.
-    pub fn take_out(&self, mut message: DynamicMessage) -> DynamicMessage {
+    pub fn take_out(&mut self, mut message: DynamicMessage) -> DynamicMessage {
+        each_lease(&message, &mut |lease| self.meet(lease));
         self.walk(&mut message, Way::From);
         self.forgive_time(&mut message);
         sort_what_has_no_order(&mut message);
@@ -157,6 +167,15 @@ impl Frame {
     /// A revision of this server, as it is compared.
     fn revision_from(&self, revision: i64) -> i64 {
         if revision <= 0 { revision } else { revision.wrapping_sub(self.revision).wrapping_add(REVISION) }
+    }
+
+    /// Names a lease that was granted without a request for one, as `Proclaim` does it.
+    fn meet(&mut self, lease: i64) {
+        let is_known = self.asked.contains(&lease) || self.leases.values().any(|actual| *actual == lease);
+        if lease > CHOSEN_MIN && !is_known {
+            self.leases.insert(LEASE_UNNAMED + self.unnamed, lease);
+            self.unnamed += 1;
+        }
     }
 
     fn walk(&self, message: &mut DynamicMessage, way: Way) {
@@ -259,6 +278,21 @@ impl Frame {
                 *bytes = [&bytes[..at], to.as_bytes(), &bytes[at + from.len()..]].concat().into();
             }
         }
+    }
+}
+
+/// Each identifier of a lease in a message.
+fn each_lease(message: &DynamicMessage, sink: &mut dyn FnMut(i64)) {
+    fn of_value(value: &Value, is_lease: bool, sink: &mut dyn FnMut(i64)) {
+        match value {
+            Value::Message(message) => each_lease(message, sink),
+            Value::List(values) => values.iter().for_each(|value| of_value(value, is_lease, sink)),
+            Value::I64(lease) if is_lease => sink(*lease),
+            _ => {}
+        }
+    }
+    for (field, value) in message.fields() {
+        of_value(value, kind(&field) == Kind::Lease, sink);
     }
 }
 

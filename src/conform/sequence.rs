@@ -20,6 +20,8 @@ use super::methods;
 pub const REVISION: i64 = 1 << 50;
 /// The first of the names of leases whose identifiers servers choose.
 pub const LEASE: i64 = 9_000_000_000;
+/// The first of the names of leases that servers grant of themselves.
+pub const LEASE_UNNAMED: i64 = 9_500_000_000;
 /// The name of the first member.
 pub const MEMBER: u64 = 8_000_000_000;
 

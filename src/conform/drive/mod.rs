@@ -292,6 +292,16 @@ impl<S: Side> Driver<'_, S> {
         heard: &mut Vec<Heard>,
     ) -> Result<bool, Refusal> {
         let Some(open) = self.streams.get(&stream).filter(|open| !open.ended) else { return Ok(false) };
+        if open.watches.is_some() {
+            let before = heard.len();
+            while self.hear_watch(stream, patience, heard)?.is_some() {
+                // What our own watches are told is not written down.
+                if heard.len() > before {
+                    return Ok(true);
+                }
+            }
+            return Ok(false);
+        }
         let (call, path) = (open.call, open.path.clone());
         let (what, more) = match self.session.next(call, patience)? {
             None => (Heard { stream: Some(stream), watch: None, what: What::Nothing }, false),
@@ -399,7 +409,7 @@ impl<S: Side> Driver<'_, S> {
         }
     }
 
-    fn bytes(&self, body: &Body) -> Bytes {
+    fn bytes(&mut self, body: &Body) -> Bytes {
         match body {
             Body::Message(message) => Body::Message(self.frame.put_in(message)).encoded(),
             Body::Bytes(bytes) => bytes.clone(),

@@ -140,10 +140,13 @@ impl<S: Side> Driver<'_, S> {
         let waits = |stream: &super::Stream| !stream.ended && stream.path.starts_with("/v3");
         let waiting: Vec<CallId> =
             self.streams.values().filter(|stream| waits(stream)).map(|stream| stream.call).collect();
+        let mut queue = QUEUE;
         for call in waiting {
-            match self.session.is_in_real_time() {
-                true => self.wait_rounds(call)?,
-                false => drop(self.session.has_come(call, QUEUE)?),
+            if self.session.is_in_real_time() {
+                self.wait_rounds(call)?;
+            } else if !self.session.has_come(call, queue)? {
+                // That was time for the others as well, and is time that leases lose.
+                queue = Duration::ZERO;
             }
         }
         Ok(())
@@ -238,7 +241,7 @@ impl<S: Side> Driver<'_, S> {
     }
 
     /// Hears the next response that must come.
-    fn hear_watch(
+    pub(super) fn hear_watch(
         &mut self,
         stream: u32,
         patience: Duration,
