@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use prost_reflect::{DynamicMessage, Value};
 use serde::{Deserialize, Serialize};
+use vertebra_model::api::alarm_request::AlarmAction;
 use vertebra_model::grpc::Status;
 
 use super::compare::{Difference, flatten, shown};
@@ -64,7 +65,7 @@ pub struct Entry {
     #[serde(default)]
     pub real: Texts,
     /// A field of the request, as `fragment=true`. The revision up to which all was compacted is `{compacted}`. `overflow`: it is
-    /// bytes in which a number has more than 64 bits.
+    /// bytes in which a number has more than 64 bits, or that of a field more than 29.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
     /// Another difference of the same step: its field, `model` or `real`, and the value there.
@@ -76,6 +77,9 @@ pub struct Entry {
     /// Whether authentication is on. Without it, that makes no difference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authentication: Option<bool>,
+    /// An alarm was raised and not taken back.
+    #[serde(default)]
+    pub alarm: bool,
     /// After it, both sides are in different states: what comes later is not compared.
     #[serde(default)]
     pub ends: bool,
@@ -110,6 +114,7 @@ impl Texts {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct State {
     authentication: bool,
+    alarm: bool,
     /// Up to here all was compacted.
     compacted: i64,
     /// The calls of several steps that were begun with a token.
@@ -119,7 +124,7 @@ pub struct State {
 impl Default for State {
     fn default() -> Self {
         // Each sequence begins with a compaction of the revision before its first.
-        Self { authentication: false, compacted: REVISION - 1, with_token: BTreeSet::new() }
+        Self { authentication: false, alarm: false, compacted: REVISION - 1, with_token: BTreeSet::new() }
     }
 }
 
@@ -137,6 +142,15 @@ impl State {
         match path.rsplit('/').next().unwrap_or_default() {
             "AuthEnable" => self.authentication = true,
             "AuthDisable" => self.authentication = false,
+            "Alarm" => {
+                let action = request(path, step)
+                    .and_then(|message| message.get_field_by_name("action")?.as_enum_number());
+                match action.and_then(|action| AlarmAction::try_from(action).ok()) {
+                    Some(AlarmAction::Activate) => self.alarm = true,
+                    Some(AlarmAction::Deactivate) => self.alarm = false,
+                    _ => {}
+                }
+            }
             "Compact" => {
                 let revision = request(path, step).and_then(|message| {
                     message.get_field_by_name("revision").and_then(|revision| revision.as_i64())
@@ -243,6 +257,7 @@ impl Entry {
             && self.with.as_ref().is_none_or(is_with)
             && (!self.token || state.has_token(step))
             && self.authentication.is_none_or(|wanted| wanted == state.authentication)
+            && (!self.alarm || state.alarm)
             && self.request.as_ref().is_none_or(is_asked)
     }
 }
@@ -271,9 +286,13 @@ fn has_field(path: &str, step: &Step, wanted: &str) -> bool {
     found == is_wanted
 }
 
-/// Whether one of the fields is a number of more than 64 bits, in the ten bytes that one may have.
+/// Whether one of the fields is a number of more than 64 bits, in the ten bytes that one may have, or has a number itself
+/// that no field can have.
 fn overflows(mut bytes: &[u8]) -> bool {
     while let Some(tag) = number(&mut bytes) {
+        if tag > u128::from(u32::MAX) {
+            return true;
+        }
         let length = match tag & 7 {
             0 => match number(&mut bytes) {
                 Some(number) if number > u128::from(u64::MAX) => return true,

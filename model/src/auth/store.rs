@@ -308,7 +308,7 @@ impl AuthStore {
             return Err(Error::UserAlreadyExist);
         }
         let options = request.options.unwrap_or_default();
-        let password = if options.no_password { Bytes::new() } else { bytes(&request.hashed_password) };
+        let password = password_of(options.no_password, &request.hashed_password)?;
         let (name, options) = (bytes(&request.name), Some(options));
         self.put_user(tx, User { name, password, roles: Vec::new(), options });
         self.commit_revision(tx);
@@ -335,7 +335,7 @@ impl AuthStore {
         request: &AuthUserChangePasswordRequest,
     ) -> Result<AuthUserChangePasswordResponse, Error> {
         let user = self.users.get(&request.name).ok_or(Error::UserNotFound)?;
-        let password = if has_no_password(user) { Bytes::new() } else { bytes(&request.hashed_password) };
+        let password = password_of(has_no_password(user), &request.hashed_password)?;
         let user = User { password, ..user.clone() };
         self.put_user(tx, user);
         self.commit_revision(tx);
@@ -459,6 +459,15 @@ fn without_role(user: &User, role: &str) -> Option<User> {
     let mut user = user.clone();
     user.roles.remove(place);
     Some(user)
+}
+
+/// What is kept of a password. That it is no hash, etcd tells in the words that it has for a user without one.
+fn password_of(is_without: bool, hashed: &str) -> Result<Bytes, Error> {
+    match (is_without, password::is_hash(hashed)) {
+        (true, _) => Ok(Bytes::new()),
+        (false, true) => Ok(bytes(hashed)),
+        (false, false) => Err(Error::NoPasswordUser),
+    }
 }
 
 fn has_no_password(user: &User) -> bool {

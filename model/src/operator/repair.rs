@@ -39,9 +39,8 @@ fn trouble(calls: &Calls, inventory: &Inventory, member: &Listed) -> Option<&'st
     let node = NodeId::Member(machine(member.id));
     let never_ran = match inventory.start(node) {
         Start::Existing(id) => !member.started && id == member.id,
-        // On its disk is still who was there before.
-        Start::Bootstrapped(id) => !member.started && id != member.id,
         Start::Restored(_) => true,
+        // Or on its disk is still who was there before: who refuses is that one, and makes room.
         _ => false,
     };
     if inventory.refusals(node) >= REFUSALS && !never_ran {

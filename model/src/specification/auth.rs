@@ -236,6 +236,9 @@ impl Auth {
                     return Err(Error::UserAlreadyExist);
                 }
                 let has_password = !asked.options.is_some_and(|options| options.no_password);
+                if has_password && !is_base64(&asked.hashed_password) {
+                    return Err(Error::NoPasswordUser);
+                }
                 self.users.insert(asked.name.clone(), User { has_password, roles: BTreeSet::new() });
                 AuthResponse::UserAdd(api::AuthUserAddResponse::default())
             }
@@ -249,7 +252,10 @@ impl Auth {
                 AuthResponse::UserGet(api::AuthUserGetResponse { header: None, roles })
             }
             AuthRequest::AuthUserChangePassword(asked) => {
-                self.users.get(&asked.name).ok_or(Error::UserNotFound)?;
+                let user = self.users.get(&asked.name).ok_or(Error::UserNotFound)?;
+                if user.has_password && !is_base64(&asked.hashed_password) {
+                    return Err(Error::NoPasswordUser);
+                }
                 AuthResponse::UserChangePassword(api::AuthUserChangePasswordResponse::default())
             }
             AuthRequest::AuthUserGrantRole(asked) => {
@@ -411,4 +417,12 @@ fn needs_of_txn(txn: &TxnRequest, keys_of: &dyn Fn(i64) -> Vec<Bytes>, needs: &m
             None => {}
         }
     }
+}
+
+/// Four characters of the alphabet at a time, of which the last ones may be `=`; line breaks do not count.
+fn is_base64(text: &str) -> bool {
+    let text: Vec<u8> = text.bytes().filter(|byte| !b"\r\n".contains(byte)).collect();
+    let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/".contains(byte);
+    text.len().is_multiple_of(4) && padding <= 2 && text[..text.len() - padding].iter().all(is_digit)
 }
