@@ -27,6 +27,7 @@
 //! | digest | 128 bits over every event of a run; equal for equal runs | [`trace`] |
 //! | mark | a place or a situation that a sweep must reach | [`coverage`], [`sometimes!`] |
 //! | ledger | what sweeps did and found, in a file; with the feature of this name | `ledger` |
+//! | specification | what a system answers whose operations come one after the other; a history is held against it | [`linearizability`] |
 //! | stream | random draws for one purpose and one node, link or client | [`random`] |
 //!
 //! `examples/register.rs` has all of it in some 200 lines: a replicated register, and a bug in it that a sweep finds.
@@ -48,6 +49,7 @@ mod failpoint;
 mod harness;
 #[cfg(feature = "ledger")]
 pub mod ledger;
+pub mod linearizability;
 mod nemesis;
 pub mod network;
 mod node;

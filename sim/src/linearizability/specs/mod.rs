@@ -1,0 +1,6 @@
+//! Specifications to use, and to copy from.
+
+pub mod key_value;
+pub mod queue;
+pub mod register;
+pub mod set;

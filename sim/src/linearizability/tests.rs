@@ -1,0 +1,353 @@
+//! The search against all orders of small histories; what it takes of large ones; what it tells.
+
+use std::fmt::Debug;
+
+use super::specs::key_value::{self, KeyValue};
+use super::specs::queue::{self, Queue};
+use super::specs::register::{self, Register};
+use super::specs::set::{self, Set};
+use super::{Budget, Conclusion, Operation, Spec, check};
+use crate::random::{Stream, Streams};
+
+type Operations<S> = Vec<Operation<<S as Spec>::Request, <S as Spec>::Reply>>;
+
+/// Whether some order explains the operations: tries them all. Those that return at the end of time need not be in it.
+fn by_force<S: Spec>(spec: &S, operations: &Operations<S>) -> bool {
+    fn extend<S: Spec>(spec: &S, operations: &Operations<S>, done: u32, state: &S::State) -> bool {
+        let open = || operations.iter().enumerate().filter(|(number, _)| done & (1 << number) == 0);
+        let ends = open().filter_map(|(_, operation)| Some(operation.returned.as_ref()?.0));
+        let ends = ends.filter(|end| *end < u64::MAX);
+        let Some(first_end) = ends.min() else { return true };
+        open().any(|(number, operation)| {
+            let reply = operation.returned.as_ref().map(|(_, reply)| reply);
+            operation.invoked <= first_end
+                && spec
+                    .step(state, &operation.request, reply)
+                    .is_some_and(|after| extend(spec, operations, done | 1 << number, &after))
+        })
+    }
+    extend(spec, operations, 0, &spec.initial())
+}
+
+/// Whether an order is one, and explains what it should.
+fn explains<S: Spec>(spec: &S, operations: &Operations<S>, order: &[usize]) -> bool {
+    let mut state = spec.initial();
+    for (place, number) in order.iter().enumerate() {
+        let operation = &operations[*number];
+        // Nobody comes after somebody who was invoked later than this one returned.
+        let is_late = |earlier: &usize| {
+            let returned = operation.returned.as_ref().map_or(u64::MAX, |(returned, _)| *returned);
+            operations[*earlier].invoked > returned
+        };
+        if order[..place].iter().any(is_late) || order[..place].contains(number) {
+            return false;
+        }
+        let reply = operation.returned.as_ref().map(|(_, reply)| reply);
+        match spec.step(&state, &operation.request, reply) {
+            Some(after) => state = after,
+            None => return false,
+        }
+    }
+    let is_there = |number: usize| operations[number].returned.is_none() || order.contains(&number);
+    (0..operations.len()).all(is_there)
+}
+
+/// A run of clients against what `spec` says, of which some things are told otherwise than they were.
+fn history<S: Spec>(
+    spec: &S,
+    stream: &mut Stream,
+    count: usize,
+    clients: usize,
+    mut request: impl FnMut(&mut Stream) -> S::Request,
+    answer: impl Fn(&S, &S::State, &S::Request) -> S::Reply,
+    disturb: impl Fn(&mut Stream, &mut S::Reply),
+) -> Operations<S> {
+    let mut operations: Operations<S> = Vec::new();
+    let mut state = spec.initial();
+    // What each client waits for, and what was answered when it took effect.
+    let mut waiting: Vec<Option<(usize, Option<S::Reply>)>> = (0..clients).map(|_| None).collect();
+    let mut clock = 0;
+    loop {
+        clock += stream.below(2);
+        let client = stream.below(clients as u64) as usize;
+        match waiting[client].take() {
+            None if operations.len() == count => {
+                if waiting.iter().all(Option::is_none) {
+                    return operations;
+                }
+            }
+            None => {
+                waiting[client] = Some((operations.len(), None));
+                operations.push(Operation { request: request(stream), invoked: clock, returned: None });
+            }
+            // Nobody learns what became of it; and perhaps nothing did.
+            Some((_, None)) if stream.chance(80_000) => {}
+            Some((number, None)) => {
+                let request = &operations[number].request;
+                let reply = answer(spec, &state, request);
+                state = spec.step(&state, request, Some(&reply)).expect("it is the answer");
+                waiting[client] = Some((number, Some(reply)));
+            }
+            Some((_, Some(_))) if stream.chance(80_000) => {}
+            Some((number, Some(mut reply))) => {
+                if stream.chance(30_000) {
+                    disturb(stream, &mut reply);
+                }
+                let late = if stream.chance(30_000) { stream.below(4) } else { 0 };
+                let returned = clock.saturating_sub(late).max(operations[number].invoked);
+                operations[number].returned = Some((returned, reply));
+            }
+        }
+    }
+}
+
+/// Holds the search against all orders of many histories; tells how many of them had none.
+fn agrees<S: Spec>(
+    name: &'static str,
+    seeds: u64,
+    mut make: impl FnMut(&mut Stream) -> (S, Operations<S>),
+) -> u64
+where
+    S::Request: Debug + Clone,
+    S::Reply: Debug + Clone,
+{
+    let mut illegal = 0;
+    for seed in 0..seeds {
+        let mut stream = Streams::new(seed).stream(name, 0);
+        let (spec, operations) = make(&mut stream);
+        let told = || operations.iter().map(|one| format!("{one:?}\n")).collect::<String>();
+        let expected = by_force(&spec, &operations);
+        illegal += u64::from(!expected);
+        for (_, conclusion) in check(&spec, &operations, Budget::UNLIMITED) {
+            match conclusion {
+                Conclusion::Linearizable(order) => {
+                    assert!(expected, "{name} {seed} has an order, {order:?}?\n{}", told());
+                    assert!(explains(&spec, &operations, &order), "{name} {seed}: {order:?}\n{}", told());
+                }
+                Conclusion::Illegal(why) => {
+                    assert!(!expected, "{name} {seed} has no order?\n{}", told());
+                    let end = operations[why.refused].returned.as_ref().expect("it was answered").0;
+                    let forgotten = |kept: &[usize]| {
+                        let mut operations = operations.clone();
+                        for (number, operation) in operations.iter_mut().enumerate() {
+                            if !kept.contains(&number) {
+                                operation.returned = None;
+                            } else if let Some((returned, _)) = &mut operation.returned
+                                && *returned > end
+                            {
+                                *returned = u64::MAX;
+                            }
+                        }
+                        operations.retain(|operation| operation.invoked <= end);
+                        operations
+                    };
+                    let kept = &why.contradiction[..];
+                    assert!(!by_force(&spec, &forgotten(kept)), "{name} {seed}: {why:?}\n{}", told());
+                    for one in kept.iter().filter(|one| **one != why.refused) {
+                        let fewer: Vec<usize> = kept.iter().copied().filter(|kept| kept != one).collect();
+                        assert!(by_force(&spec, &forgotten(&fewer)), "{name} {seed}: {why:?}\n{}", told());
+                    }
+                    assert!(!why.order.contains(&why.refused));
+                }
+                Conclusion::Undecided => unreachable!("there is no limit"),
+            }
+        }
+    }
+    illegal
+}
+
+fn register_history(stream: &mut Stream, count: usize, clients: usize) -> Operations<Register> {
+    let value = |stream: &mut Stream| stream.below(3) as i64;
+    history(
+        &Register::default(),
+        stream,
+        count,
+        clients,
+        |stream| match stream.below(4) {
+            0 | 1 => register::Request::Read,
+            2 => register::Request::Write(value(stream)),
+            _ => register::Request::CompareAndSet(value(stream), value(stream)),
+        },
+        |_, state, request| match request {
+            register::Request::Read => register::Reply::Value(*state),
+            register::Request::Write(_) => register::Reply::Done,
+            register::Request::CompareAndSet(expected, _) => {
+                register::Reply::Swapped(*state == Some(*expected))
+            }
+        },
+        |stream, reply| match reply {
+            register::Reply::Value(shown) => *shown = Some(value(stream)),
+            register::Reply::Swapped(swapped) => *swapped ^= true,
+            register::Reply::Done => {}
+        },
+    )
+}
+
+const SEEDS: u64 = if cfg!(debug_assertions) { 4_000 } else { 1_000_000 };
+
+#[test]
+fn of_a_register_it_says_what_all_orders_say() {
+    let illegal = agrees("register", SEEDS, |stream| {
+        let (count, clients) = (stream.between(1, 9) as usize, stream.between(1, 5) as usize);
+        (Register::default(), register_history(stream, count, clients))
+    });
+    assert!(illegal > SEEDS / 20, "{illegal} of {SEEDS} have no order");
+}
+
+#[test]
+fn of_a_queue_it_says_what_all_orders_say() {
+    let illegal = agrees("queue", SEEDS, |stream| {
+        let (count, clients) = (stream.between(1, 8) as usize, stream.between(1, 4) as usize);
+        let operations = history(
+            &Queue,
+            stream,
+            count,
+            clients,
+            |stream| match stream.below(2) {
+                0 => queue::Request::Enqueue(stream.below(3) as i64),
+                _ => queue::Request::Dequeue,
+            },
+            |_, state, request| match request {
+                queue::Request::Enqueue(_) => queue::Reply::Done,
+                queue::Request::Dequeue => queue::Reply::First(state.front().copied()),
+            },
+            |stream, reply| {
+                if let queue::Reply::First(first) = reply {
+                    *first = Some(stream.below(3) as i64);
+                }
+            },
+        );
+        (Queue, operations)
+    });
+    assert!(illegal > SEEDS / 50, "{illegal} of {SEEDS} have no order");
+}
+
+#[test]
+fn of_a_set_it_says_what_all_orders_say() {
+    let illegal = agrees("set", SEEDS, |stream| {
+        let (count, clients) = (stream.between(1, 8) as usize, stream.between(1, 4) as usize);
+        let operations = history(
+            &Set,
+            stream,
+            count,
+            clients,
+            |stream| match stream.below(3) {
+                0 => set::Request::Add(stream.below(3) as i64),
+                1 => set::Request::Remove(stream.below(3) as i64),
+                _ => set::Request::Elements,
+            },
+            |_, state, request| match request {
+                set::Request::Add(element) => set::Reply::Changed(!state.contains(element)),
+                set::Request::Remove(element) => set::Reply::Changed(state.contains(element)),
+                set::Request::Elements => set::Reply::Elements(state.clone()),
+            },
+            |stream, reply| match reply {
+                set::Reply::Changed(changed) => *changed ^= true,
+                set::Reply::Elements(elements) => drop(elements.insert(stream.below(3) as i64)),
+            },
+        );
+        (Set, operations)
+    });
+    assert!(illegal > SEEDS / 50, "{illegal} of {SEEDS} have no order");
+}
+
+/// A store of one key that keeps its text, unlike [`KeyValue`].
+struct Plain;
+
+impl Spec for Plain {
+    type Request = key_value::Request;
+    type Reply = key_value::Reply;
+    type State = String;
+    type Part = ();
+
+    fn initial(&self) -> String {
+        String::new()
+    }
+
+    fn part(&self, _request: &key_value::Request) {}
+
+    fn step(
+        &self,
+        state: &String,
+        request: &key_value::Request,
+        reply: Option<&key_value::Reply>,
+    ) -> Option<String> {
+        let (answer, after) = match request {
+            key_value::Request::Get(_) => (key_value::Reply::Text(state.clone()), state.clone()),
+            key_value::Request::Put(_, text) => (key_value::Reply::Done, text.clone()),
+            key_value::Request::Append(_, tail) => (key_value::Reply::Done, state.clone() + tail),
+        };
+        reply.is_none_or(|reply| *reply == answer).then_some(after)
+    }
+}
+
+#[test]
+fn of_texts_it_says_what_all_orders_say() {
+    let mut illegal = 0;
+    for seed in 0..SEEDS {
+        let mut stream = Streams::new(seed).stream("texts", 0);
+        let (count, clients) = (stream.between(1, 8) as usize, stream.between(1, 4) as usize);
+        let text = |stream: &mut Stream| (*stream.pick(&["a", "b", "ab", "ba"])).to_owned();
+        let operations = history(
+            &Plain,
+            &mut stream,
+            count,
+            clients,
+            |stream| match stream.below(4) {
+                0 | 1 => key_value::Request::Get("k".into()),
+                2 => key_value::Request::Put("k".into(), text(stream)),
+                _ => key_value::Request::Append("k".into(), text(stream)),
+            },
+            |_, state, request| match request {
+                key_value::Request::Get(_) => key_value::Reply::Text(state.clone()),
+                _ => key_value::Reply::Done,
+            },
+            |stream, reply| {
+                if let key_value::Reply::Text(shown) = reply {
+                    *shown += &text(stream);
+                }
+            },
+        );
+        let expected = by_force(&Plain, &operations);
+        illegal += u64::from(!expected);
+        let conclusions = check(&KeyValue::of(&operations), &operations, Budget::UNLIMITED);
+        let found =
+            conclusions.iter().all(|(_, conclusion)| matches!(conclusion, Conclusion::Linearizable(_)));
+        assert_eq!(found, expected, "{seed}: {operations:?}");
+    }
+    assert!(illegal > SEEDS / 50, "{illegal} of {SEEDS} have no order");
+}
+
+#[test]
+fn more_than_sixty_four_may_be_pending_or_unknown() {
+    for seed in 0..20 {
+        let mut stream = Streams::new(seed).stream("many", 0);
+        let mut operations = register_history(&mut stream, 300, 3);
+        // Writes that nobody was told of, and reads that go on through everything.
+        for _ in 0..100 {
+            operations.push(Operation { request: register::Request::Write(1), invoked: 0, returned: None });
+            let end = u64::MAX;
+            let read = register::Reply::Value(None);
+            operations.push(Operation {
+                request: register::Request::Read,
+                invoked: 0,
+                returned: Some((end, read)),
+            });
+        }
+        let few: Vec<_> = operations.iter().filter(|one| one.invoked > 0).cloned().collect();
+        let is_ok = |operations: &Operations<Register>| {
+            let conclusions = check(&Register::default(), operations, Budget::UNLIMITED);
+            matches!(conclusions[0].1, Conclusion::Linearizable(_))
+        };
+        assert!(is_ok(&operations) || !is_ok(&few), "what may happen at any time makes nothing impossible");
+    }
+}
+
+#[test]
+fn a_budget_that_is_too_small_is_told() {
+    let mut stream = Streams::new(1).stream("budget", 0);
+    let operations = register_history(&mut stream, 200, 5);
+    let conclusions = check(&Register::default(), &operations, Budget { steps: 20 });
+    assert_eq!(conclusions, [((), Conclusion::Undecided)]);
+    assert_eq!(check(&Register::<i64>::default(), &Vec::new(), Budget::UNLIMITED), []);
+}
