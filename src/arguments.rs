@@ -7,8 +7,8 @@ use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::exit::Outcome;
 use crate::{
-    Subject, bisect, completions, conform, corpus, coverage, diff, failures, merge, replay, serve, shrink,
-    sweep, version,
+    Subject, bisect, check, completions, conform, corpus, coverage, diff, failures, merge, replay, serve,
+    shrink, sweep, version,
 };
 
 /// Deterministic simulation of an etcd cluster.
@@ -32,6 +32,7 @@ Examples:
   vertebra diff 4711 4712          tell where two runs part
   vertebra bisect 4711 --good v1   find the commit since v1 that broke seed 4711
   vertebra serve                   let etcd's clients talk to a simulated cluster
+  vertebra check etcd_000.log      judge a history that Jepsen has recorded
   vertebra failures                list what sweeps found, and how it stands
 
 Exit codes:
@@ -72,6 +73,8 @@ pub enum Verb {
     Merge(merge::Flags),
     /// Compare the model with a real etcd, answer by answer
     Conform(conform::Flags),
+    /// Judge histories that others have recorded
+    Check(check::Flags),
     /// Print the completions for a shell
     Completions(completions::Flags),
 }

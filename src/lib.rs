@@ -5,7 +5,7 @@
 //!
 //! | | where |
 //! | --- | --- |
-//! | the verbs | `sweep`, `replay`, `serve`, `shrink`, `corpus`, `failures`, `coverage`, `merge`, `diff`, `bisect`, `conform`, `completions` |
+//! | the verbs | `sweep`, `replay`, `serve`, `shrink`, `corpus`, `failures`, `coverage`, `merge`, `diff`, `bisect`, `conform`, `check`, `completions` |
 //! | what they share of the command line | `arguments`, `changes`, `source`, `jobs` |
 //! | how the command ends | [`exit`] |
 //! | where two runs part | `divergence` |
@@ -20,6 +20,7 @@ use std::process::ExitCode;
 mod arguments;
 mod bisect;
 mod changes;
+mod check;
 mod completions;
 mod conform;
 pub mod corpus;
@@ -70,6 +71,7 @@ pub fn main<S: Subject>() -> ExitCode {
         arguments::Verb::Coverage(flags) => coverage::coverage::<S>(&flags),
         arguments::Verb::Merge(flags) => merge::merge::<S>(&flags),
         arguments::Verb::Conform(flags) => conform::conform(&flags),
+        arguments::Verb::Check(flags) => check::check(&flags),
         arguments::Verb::Completions(flags) => completions::completions::<S>(&flags),
     };
     match ended {

@@ -1,0 +1,86 @@
+//! From the events of a history to its operations: who asked for what, and what came of it.
+
+use std::collections::BTreeMap;
+
+use vertebra_sim::linearizability::Operation;
+
+/// Where a history cannot be understood, and why.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Damage {
+    /// Counted from 1.
+    pub line: usize,
+    pub reason: String,
+}
+
+/// What an event says of the operation that its process has under way.
+pub enum End<R> {
+    /// It was answered.
+    Answered(R),
+    /// It did not happen.
+    NotDone,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// Where an operation stands in its file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    pub process: i64,
+    pub invoked: usize,
+    /// Where its outcome is told, if it is.
+    pub returned: Option<usize>,
+}
+
+/// The operations of a history. Their times are the lines of their events.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Recorded<Q, R> {
+    pub operations: Vec<Operation<Q, R>>,
+    pub places: Vec<Place>,
+    /// By process: the operation that it has under way.
+    open: BTreeMap<i64, usize>,
+}
+
+impl<Q, R> Recorded<Q, R> {
+    pub fn new() -> Self {
+        Self { operations: Vec::new(), places: Vec::new(), open: BTreeMap::new() }
+    }
+
+    /// A process asks for something.
+    pub fn invoke(&mut self, line: usize, process: i64, request: Q) -> Result<(), Damage> {
+        if let Some(open) = self.open.get(&process) {
+            let since = self.places[*open].invoked;
+            let reason = format!("process {process} has an operation under way, of line {since}");
+            return Err(Damage { line, reason });
+        }
+        self.open.insert(process, self.operations.len());
+        self.operations.push(Operation { request, invoked: line as u64, returned: None });
+        self.places.push(Place { process, invoked: line, returned: None });
+        Ok(())
+    }
+
+    /// A process learns what came of what it asked for: `end` says what, of the request.
+    pub fn end(
+        &mut self,
+        line: usize,
+        process: i64,
+        end: impl FnOnce(&Q) -> Result<End<R>, String>,
+    ) -> Result<(), Damage> {
+        let Some(number) = self.open.remove(&process) else {
+            return Err(Damage { line, reason: format!("process {process} has no operation under way") });
+        };
+        match end(&self.operations[number].request).map_err(|reason| Damage { line, reason })? {
+            End::Answered(reply) => {
+                self.operations[number].returned = Some((line as u64, reply));
+                self.places[number].returned = Some(line);
+            }
+            End::Unknown => self.places[number].returned = Some(line),
+            End::NotDone => {
+                self.operations.remove(number);
+                self.places.remove(number);
+                // Those behind it have moved.
+                self.open.values_mut().filter(|open| **open > number).for_each(|open| *open -= 1);
+            }
+        }
+        Ok(())
+    }
+}
