@@ -14,6 +14,7 @@ tests![
     the_help_of_shrink_has_examples_and_the_shape_of_its_json,
     the_help_of_serve_has_examples_and_the_shape_of_its_json,
     the_help_of_conform_has_examples_and_the_shape_of_its_json,
+    the_help_of_check_says_what_the_formats_are,
     the_help_of_corpus_says_what_is_renewed,
     the_help_of_failures_says_what_the_states_are,
     the_help_of_merge_shows_where_ledgers_come_from,
@@ -47,6 +48,10 @@ fn the_help_of_serve_has_examples_and_the_shape_of_its_json() {
 
 fn the_help_of_conform_has_examples_and_the_shape_of_its_json() {
     assert_snapshot!("help_conform", help("help-conform", &["conform"]));
+}
+
+fn the_help_of_check_says_what_the_formats_are() {
+    assert_snapshot!("help_check", help("help-check", &["check"]));
 }
 
 fn the_help_of_corpus_says_what_is_renewed() {
