@@ -591,6 +591,8 @@ impl RaftLoop {
             // A follower that is being sent a snapshot needs what comes after it next.
             _ => 0,
         };
+        // Who is told to stand for election looks through what is not applied yet. What goes from the log must not be of it.
+        self.advance_applied();
         if self.log.snapshot_saved(index, term, conf_state, compact) {
             self.member.observer.compacted(self.member.id, compact);
             sometimes!(self.member.node, "the log of raft is compacted");
