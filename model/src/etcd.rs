@@ -118,8 +118,10 @@ impl System for Etcd {
         ]
     }
 
-    fn settle_max(_: &Options) -> Duration {
-        SETTLE_MAX
+    fn settle_max(options: &Options) -> Duration {
+        let watch = &options.watch;
+        // Over a slow link, each window of a stream takes as long as a turn of it.
+        if watch.streams > 0 && watch.window_bytes < 1 << 10 { 4 * SETTLE_MAX } else { SETTLE_MAX }
     }
 
     fn new(world: &World, options: Options) -> Self {
