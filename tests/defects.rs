@@ -1,7 +1,9 @@
 //! Planted bugs are found by sweeps, and little is left of the schedules that show them.
 //!
 //! It takes a program that was built to be fast, named by `VERTEBRA_PROGRAM`; `.ci/run` starts it with the release build.
+//! Which seeds show a bug stands in `defects.toml`, and only where they no longer do, all are looked through.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
@@ -28,9 +30,38 @@ fn run(folder: &Path, arguments: &[&str], codes: &[i32]) -> Vec<Value> {
     ended.json()
 }
 
-/// The first failures with `flags` that `counts` among so many seeds, or as many of these as there are. Seeds are looked
-/// through in parts, few at first.
+/// What a sweep of some seeds with `flags` finds.
+fn sweep(folder: &Path, flags: &[&str], seeds: &str, counts: fn(&Value) -> bool) -> Vec<Value> {
+    let sweep = ["sweep", "--seeds", seeds, "--json", "--no-keep", "--no-ledger"];
+    let lines = run(folder, &[&sweep, flags].concat(), &[0, 1]);
+    lines.into_iter().filter(|line| line["type"] == "failure" && counts(line)).collect()
+}
+
+/// The first failures with `flags` that `counts` among so many seeds, or as many of these as there are.
 fn failures(
+    folder: &Path,
+    flags: &[&str],
+    seeds: u64,
+    wanted: usize,
+    counts: fn(&Value) -> bool,
+) -> Vec<Value> {
+    let known: BTreeMap<String, Vec<u64>> =
+        toml::from_str(include_str!("defects.toml")).expect("lists of seeds by defect");
+    let defect = flags[flags.iter().position(|flag| *flag == "--defect").expect("a defect") + 1];
+    let known = known.get(defect).map_or(&[][..], Vec::as_slice);
+    let shown: Vec<_> =
+        known.iter().flat_map(|seed| sweep(folder, flags, &seed.to_string(), counts)).collect();
+    if !known.is_empty() && shown.len() == known.len() && known.iter().all(|seed| *seed < seeds) {
+        return shown;
+    }
+    let found = searched(folder, flags, seeds, wanted, counts);
+    let numbers: Vec<_> = found.iter().map(|failure| failure["seed"].to_string()).collect();
+    println!("tests/defects.toml is out of date: {defect} = [{}]", numbers.join(", "));
+    found
+}
+
+/// The same, by a look through the seeds in parts, few at first.
+fn searched(
     folder: &Path,
     flags: &[&str],
     seeds: u64,
@@ -39,10 +70,7 @@ fn failures(
 ) -> Vec<Value> {
     let (mut found, mut begin, mut part) = (Vec::new(), 0, 100);
     while begin < seeds && found.len() < wanted {
-        let range = format!("{begin}..{}", seeds.min(begin + part));
-        let sweep = ["sweep", "--seeds", &range, "--json", "--no-keep", "--no-ledger"];
-        let lines = run(folder, &[&sweep, flags].concat(), &[0, 1]);
-        found.extend(lines.into_iter().filter(|line| line["type"] == "failure" && counts(line)));
+        found.extend(sweep(folder, flags, &format!("{begin}..{}", seeds.min(begin + part)), counts));
         (begin, part) = (begin + part, part * 2);
     }
     found.sort_by_key(|failure| failure["seed"].as_u64());
