@@ -21,6 +21,10 @@ use super::sequence::{LEASE_UNNAMED, MEMBER, REVISION};
 
 /// As many seconds may pass between a grant and the question how many are left, and more if the sequence has taken more.
 const SLOWNESS_SECONDS: i64 = 5;
+
+/// The same of leases that live long, as a part of what they were granted: a simulated cluster may wait for more seconds than a
+/// real one, since nobody has to sit them out.
+const SLOWNESS_PART: i64 = 10;
 /// Servers choose larger ones.
 const CHOSEN_MIN: i64 = 1 << 40;
 /// What stands for something that is there.
@@ -262,7 +266,8 @@ impl Frame {
         };
         let taken = self.began.map_or(0, |began| began.elapsed().as_secs().cast_signed() + 1);
         let (left, granted) = (number(message, "TTL"), number(message, "grantedTTL"));
-        if left >= 0 && (0..=SLOWNESS_SECONDS.max(taken)).contains(&(granted - left)) {
+        let slowness = SLOWNESS_SECONDS.max(granted / SLOWNESS_PART).max(taken);
+        if left >= 0 && (0..=slowness).contains(&(granted - left)) {
             message.set_field_by_name("TTL", Value::I64(granted));
         }
     }
@@ -279,6 +284,19 @@ impl Frame {
             }
         }
     }
+}
+
+/// Whether a message names a revision by its number alone: what that stands for depends on what the server has gone through.
+pub fn names_a_revision(message: &DynamicMessage) -> bool {
+    fn of_value(value: &Value, is_revision: bool) -> bool {
+        match value {
+            Value::Message(message) => names_a_revision(message),
+            Value::List(values) => values.iter().any(|value| of_value(value, is_revision)),
+            Value::I64(number) => is_revision && (1..1 << 40).contains(number),
+            _ => false,
+        }
+    }
+    message.fields().any(|(field, value)| of_value(value, kind(&field) == Kind::Revision))
 }
 
 /// Each identifier of a lease in a message.

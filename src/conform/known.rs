@@ -19,6 +19,9 @@ use crate::exit::Refusal;
 /// What a request is asked for that is bytes and no message, since a number in it is too large.
 const OVERFLOW: &str = "overflow";
 
+/// What a request is asked for that names a range in which no key can be, also as a part of a transaction.
+const EMPTY_RANGE: &str = "empty-range";
+
 /// The file in the tree.
 const BUILT_IN: &str = include_str!("known-differences.toml");
 
@@ -65,7 +68,7 @@ pub struct Entry {
     #[serde(default)]
     pub real: Texts,
     /// A field of the request, as `fragment=true`. The revision up to which all was compacted is `{compacted}`. `overflow`: it is
-    /// bytes in which a number has more than 64 bits, or that of a field more than 29.
+    /// bytes in which a number has more than 64 bits, or that of a field more than 29. `empty-range`: it ends where it begins, or before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
     /// Another difference of the same step: its field, `model` or `real`, and the value there.
@@ -271,11 +274,30 @@ fn request(path: &str, step: &Step) -> Option<DynamicMessage> {
     }
 }
 
+fn names_empty_range(message: &DynamicMessage) -> bool {
+    fn of_value(value: &Value) -> bool {
+        match value {
+            Value::Message(message) => names_empty_range(message),
+            Value::List(values) => values.iter().any(of_value),
+            _ => false,
+        }
+    }
+    let bytes = |name| message.get_field_by_name(name).and_then(|value| value.as_bytes().cloned());
+    let is_empty = match (bytes("key"), bytes("range_end")) {
+        (Some(key), Some(end)) => !end.is_empty() && end[..] != *b"\0" && end <= key,
+        _ => false,
+    };
+    is_empty || message.fields().any(|(_, value)| of_value(value))
+}
+
 fn has_field(path: &str, step: &Step, wanted: &str) -> bool {
     if wanted == OVERFLOW {
         return matches!(step.body(), Some(Body::Bytes(bytes)) if overflows(bytes));
     }
     let Some(message) = request(path, step) else { return false };
+    if wanted == EMPTY_RANGE {
+        return names_empty_range(&message);
+    }
     // With an exclamation mark: a field that it has not.
     let (is_wanted, wanted) = match wanted.strip_prefix('!') {
         Some(absent) => (false, absent),
@@ -479,6 +501,37 @@ reason = "Because."
     fn the_file_in_the_tree_is_read_for_every_version() {
         for version in ["3.4.23", "3.5.1", "3.6.0", ""] {
             assert!(Known::built_in(version).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_range_without_keys_is_seen_wherever_it_stands() {
+        let range = |key: &str, end: &str| {
+            let method = methods::method("/etcdserverpb.KV/DeleteRange").expect("it is there");
+            let mut message = DynamicMessage::new(method.input());
+            for (name, bytes) in [("key", key), ("range_end", end)] {
+                message.set_field_by_name(name, Value::Bytes(bytes.to_owned().into()));
+            }
+            message
+        };
+        let in_txn = |range: DynamicMessage| {
+            let method = methods::method("/etcdserverpb.KV/Txn").expect("it is there");
+            let mut txn = DynamicMessage::new(method.input());
+            let field = txn.descriptor().get_field_by_name("success").expect("it is there");
+            let mut op = DynamicMessage::new(field.kind().as_message().expect("a message").clone());
+            op.set_field_by_name("request_delete_range", Value::Message(range));
+            txn.set_field(&field, Value::List(vec![Value::Message(op)]));
+            txn
+        };
+        for (key, end, is_empty) in
+            [("b", "a", true), ("b", "b", true), ("a", "b", false), ("b", "", false), ("b", "\0", false)]
+        {
+            assert_eq!(names_empty_range(&range(key, end)), is_empty, "{key}..{end:?}");
+            assert_eq!(
+                names_empty_range(&in_txn(range(key, end))),
+                is_empty,
+                "{key}..{end:?} in a transaction"
+            );
         }
     }
 

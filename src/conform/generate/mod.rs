@@ -15,6 +15,7 @@ use prost_reflect::prost::Message as _;
 use vertebra_sim::random::{Stream, Streams};
 
 use self::values::Values;
+use super::frame::names_a_revision;
 use super::methods;
 use super::sequence::{Action, Body, Caller, Sequence, Step};
 
@@ -264,6 +265,9 @@ impl Generator {
         let caller = self.caller();
         // If they are a message all the same, it is understood.
         let message = DynamicMessage::decode(method.input(), bytes.as_slice()).ok();
+        if message.as_ref().is_some_and(names_a_revision) {
+            return;
+        }
         let names = message.and_then(|message| self.name_if_server_chooses(&path, &message));
         self.push(Step { action: Action::Call { path, caller, body: Body::Bytes(bytes.into()) }, names });
     }
