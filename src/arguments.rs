@@ -7,8 +7,8 @@ use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::exit::Outcome;
 use crate::{
-    Subject, bisect, check, completions, conform, corpus, coverage, diff, failures, merge, replay, serve,
-    shrink, sweep, version,
+    Planted, Subject, bisect, check, completions, conform, corpus, coverage, defects, diff, failures, merge,
+    replay, serve, shrink, sweep, version,
 };
 
 /// Deterministic simulation of an etcd cluster.
@@ -61,6 +61,8 @@ pub enum Verb {
     Shrink(shrink::Flags),
     /// Check that kept schedules give the verdicts that they must
     Corpus(corpus::Flags),
+    /// List the bugs that can be switched on, and explain them
+    Defects(defects::Flags),
     /// Tell where two runs part: of two schedules, or of two builds
     Diff(diff::Flags),
     /// Find the commit that broke a seed or schedule
@@ -82,20 +84,23 @@ pub enum Verb {
 /// The command line, with the names that `S` has.
 pub fn command<S: Subject>() -> Command {
     let defects = || {
-        let values = S::defects().into_iter().map(|(name, summary)| PossibleValue::new(name).help(summary));
-        PossibleValuesParser::new(values)
+        let named = |planted: Planted| PossibleValue::new(planted.name).help(planted.title);
+        PossibleValuesParser::new(S::defects().into_iter().map(named))
     };
     let faults = || PossibleValuesParser::new(vertebra_sim::schedule::fault_kinds());
     let command = ["sweep", "replay", "shrink", "diff", "bisect"].into_iter().fold(
         Arguments::command(),
         |command, verb| {
             command.mut_subcommand(verb, |verb| {
-                let verb = verb.mut_arg("defects", |arg| arg.value_parser(defects()));
+                let verb =
+                    verb.mut_arg("defects", |arg| arg.value_parser(defects()).hide_possible_values(true));
                 verb.mut_arg("faults", |arg| arg.value_parser(faults()).hide_possible_values(true))
             })
         },
     );
-    command.mut_subcommand("serve", |verb| verb.mut_arg("defects", |arg| arg.value_parser(defects())))
+    command.mut_subcommand("serve", |verb| {
+        verb.mut_arg("defects", |arg| arg.value_parser(defects()).hide_possible_values(true))
+    })
 }
 
 /// What the command line says, or how to end: it is wrong, or asked for help.

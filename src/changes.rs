@@ -15,7 +15,7 @@ pub struct Changes {
     /// Give the cluster N members, instead of the number that the seed draws
     #[arg(long, value_name = "N", help_heading = "The system")]
     pub members: Option<u16>,
-    /// Switch a planted bug on; may be repeated
+    /// Switch a planted bug on, of those that `vertebra defects` lists; may be repeated
     // `arguments::command` adds the names that the system has.
     #[arg(long = "defect", value_name = "NAME", help_heading = "The system")]
     pub defects: Vec<String>,

@@ -1,16 +1,32 @@
 //! The flags of the command, for the etcd cluster.
 
+use vertebra_model::defect::{self, Class};
 use vertebra_model::syncs::Sync;
-use vertebra_model::{Defect, Etcd, Options};
+use vertebra_model::{Etcd, Options};
 use vertebra_sim::ledger::Version;
 use vertebra_sim::schedule::Operations;
 
-use crate::{Subject, version};
+use crate::{Planted, Subject, version};
 
 impl Subject for Etcd {
-    fn defects() -> Vec<(&'static str, &'static str)> {
-        let defects = Defect::ALL.iter().map(|defect| (defect.name(), defect.summary()));
-        defects.chain(Sync::ALL.iter().map(|sync| (sync.defect(), sync.summary()))).collect()
+    fn defects() -> Vec<Planted> {
+        let defects = defect::entries().map(|entry| Planted {
+            name: entry.defect.name(),
+            title: entry.title,
+            class: entry.class.name(),
+            references: entry.references,
+            versions: entry.versions,
+            mechanism: entry.mechanism,
+            oracles: entry.oracles,
+        });
+        let syncs = Sync::ALL.iter().map(|sync| Planted {
+            class: Class::Durability.name(),
+            references: &["Raft dissertation, 3.8"],
+            mechanism: "The sync is left out, and nothing else. What it is for counts as durable and is in the page \
+                        cache alone. A power failure takes it back.",
+            ..Planted::plain(sync.defect(), sync.summary())
+        });
+        defects.chain(syncs).collect()
     }
 
     fn plant(options: &mut Options, defect: &str) -> Result<(), String> {
@@ -20,10 +36,7 @@ impl Subject for Etcd {
             }
             return Ok(());
         }
-        let defect = defect.parse()?;
-        if !options.has(defect) {
-            options.defects.push(defect);
-        }
+        options.defects.insert(defect.parse()?);
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 //!
 //! | | where |
 //! | --- | --- |
-//! | the verbs | `sweep`, `replay`, `serve`, `shrink`, `corpus`, `failures`, `coverage`, `merge`, `diff`, `bisect`, `conform`, `check`, `completions` |
+//! | the verbs | `sweep`, `replay`, `serve`, `shrink`, `corpus`, `defects`, `failures`, `coverage`, `merge`, `diff`, `bisect`, `conform`, `check`, `completions` |
 //! | what they share of the command line | `arguments`, `changes`, `source`, `jobs` |
 //! | how the command ends | [`exit`] |
 //! | where two runs part | `divergence` |
@@ -25,6 +25,7 @@ mod completions;
 mod conform;
 pub mod corpus;
 mod coverage;
+mod defects;
 mod diff;
 mod divergence;
 mod drawn;
@@ -47,7 +48,7 @@ mod sweep;
 mod version;
 mod words;
 
-pub use subject::Subject;
+pub use subject::{Planted, Subject};
 
 /// Does what the command line says, over `S`.
 #[must_use]
@@ -65,6 +66,7 @@ pub fn main<S: Subject>() -> ExitCode {
         }
         arguments::Verb::Shrink(flags) => shrink::shrink::<S>(&flags),
         arguments::Verb::Corpus(flags) => corpus::corpus::<S>(&flags),
+        arguments::Verb::Defects(flags) => defects::defects::<S>(&flags),
         arguments::Verb::Diff(flags) => diff::diff::<S>(&flags),
         arguments::Verb::Bisect(flags) => bisect::bisect::<S>(&flags),
         arguments::Verb::Failures(flags) => failures::failures::<S>(&flags),

@@ -1,15 +1,43 @@
 //! What the command asks of a system, besides that it can be simulated.
 
+use serde::Serialize;
 use vertebra_sim::System;
 use vertebra_sim::ledger::Version;
 use vertebra_sim::schedule::Operations;
 
 use crate::version;
 
+/// A bug that can be switched on.
+#[derive(Clone, Debug, Serialize)]
+pub struct Planted {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it is, in a line.
+    pub title: &'static str,
+    /// What comes of it, in a word.
+    pub class: &'static str,
+    /// Where it was seen, or what states the rule that it breaks.
+    pub references: &'static [&'static str],
+    /// The releases that have it; empty where none is known.
+    pub versions: &'static str,
+    /// How it works, in a few sentences.
+    pub mechanism: &'static str,
+    /// The oracles that see it for what it is.
+    pub oracles: &'static [&'static str],
+}
+
+impl Planted {
+    /// One of which no more is known than its name and what it is.
+    #[must_use]
+    pub fn plain(name: &'static str, title: &'static str) -> Self {
+        Self { name, title, class: "", references: &[], versions: "", mechanism: "", oracles: &[] }
+    }
+}
+
 /// A system that the command runs: its flags can change the options that a seed drew.
 pub trait Subject: System {
-    /// The planted bugs there are: the name on the command line, and what it is in a line.
-    fn defects() -> Vec<(&'static str, &'static str)>;
+    /// The planted bugs there are.
+    fn defects() -> Vec<Planted>;
 
     /// Switches on the planted bug of this name. What is on already stays on.
     ///

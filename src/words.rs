@@ -25,6 +25,21 @@ pub fn counted(count: u64, noun: &str) -> String {
     format!("{} {noun}{}", Count(count), if count == 1 { "" } else { "s" })
 }
 
+/// The words of `text` in lines of at most `width` characters, where words are not longer than that.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// A span of time, in the two largest units that matter: `42 ms`, `12.3 s`, `4 min 5 s`, `17 h 21 min`, `3 d 4 h`.
 pub struct Span(pub Duration);
 

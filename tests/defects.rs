@@ -16,6 +16,16 @@ mod support;
 /// Seeds in which each sync that is left out must be found.
 const SEEDS: u64 = 20_000;
 
+/// One for each part of a member.
+const SHRUNK_DEFECTS: [Defect; 6] = [
+    Defect::AcknowledgeBeforeSync,
+    Defect::ReuseReadContext,
+    Defect::UncheckedPages,
+    Defect::RestoreKeepsIndex,
+    Defect::StalePermissions,
+    Defect::AuthWithoutIndex,
+];
+
 /// Seeds of each defect that are shrunk, where so many are among the first ones.
 const SHRUNK: usize = 3;
 
@@ -109,7 +119,7 @@ fn of_all_syncs_each_that_is_left_out_is_found() {
 #[ignore = "needs the release build; .ci/run starts it"]
 fn most_of_a_schedule_goes_away_within_a_minute() {
     let folder = folder("defects-shrunk");
-    for defect in Defect::ALL {
+    for defect in SHRUNK_DEFECTS {
         // A leader that stands still, in each run: of all that seeds draw, that is what shows a stale read.
         let planted = ["--defect", defect.name(), "--fault", "pause"];
         let mut gone: Vec<u64> = Vec::new();

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use support::{Ended, folder};
 use vertebra_model::Defect;
+use vertebra_model::syncs::Sync;
 
 mod support;
 
@@ -113,11 +114,24 @@ fn a_planted_bug_is_found_and_its_command_finds_it_again() {
 }
 
 #[test]
-fn every_defect_is_in_the_help() {
-    let help = vertebra(&folder("etcd-help"), &["sweep", "--help"]).expect(0).stdout;
-    for defect in Defect::ALL {
-        assert!(help.contains(defect.name()), "{defect} is not in the help");
+fn every_defect_and_every_sync_is_listed_and_explained() {
+    let folder = folder("etcd-defects");
+    let listed = vertebra(&folder, &["defects", "--json"]).expect(0).json();
+    let names: Vec<_> = listed.iter().filter_map(|planted| planted["name"].as_str()).collect();
+    let defects = Defect::ALL.iter().map(|defect| defect.name());
+    let syncs = Sync::ALL.iter().map(|sync| sync.defect());
+    assert_eq!(names, defects.chain(syncs).collect::<Vec<_>>());
+    assert!(names.len() >= 60, "{} defects", names.len());
+    let shown = vertebra(&folder, &["defects", "show", "stale-cursor"]).expect(0).stdout;
+    for said in ["etcd-io/etcd#15271", "to 3.5.7", "its cursor", "vertebra sweep --defect stale-cursor"] {
+        assert!(shown.contains(said), "{said} is not in\n{shown}");
     }
+    let text = |arguments: &[&str]| vertebra(&folder, arguments).expect(0).stdout;
+    assert!(text(&["defects", "--class", "lease", "--about", "deposed"]).ends_with("2 defects of 78\n"));
+    let refused = |arguments: &[&str]| vertebra(&folder, arguments).expect(2).stderr;
+    let unknown = refused(&["defects", "show", "cursor"]);
+    assert_eq!(unknown, "error: there is no defect `cursor`; is it one of these: stale-cursor\n");
+    assert!(refused(&["defects", "--class", "no"]).starts_with("error: there is no class `no`; there are: "));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use vertebra_sim::{Instant, Node, NodeId, before, record, sometimes};
 
 use crate::cluster;
 use crate::credentials::Credentials;
+use crate::defect::Defect;
 use crate::error::Error;
 use crate::history::{OperationId, Outcome, Request};
 use crate::observer::Observer;
@@ -212,6 +213,7 @@ impl Client {
     }
 
     async fn try_to(&mut self, operation: OperationId, request: &Request) -> (Outcome, Option<u64>) {
+        let retries = request.is_read_only() || self.options.has(Defect::ClientRetries);
         loop {
             if self.unanswered.is_some_and(|since| since + SYNC_AFTER <= self.node.now()) {
                 self.sync_endpoints().await;
@@ -235,11 +237,11 @@ impl Client {
                     if !error.outcome_unknown() {
                         return (Outcome::Failed(error), Some(applied_index));
                     }
-                    if !request.is_read_only() {
+                    if !retries {
                         return (Outcome::Unknown, None);
                     }
                 }
-                Attempt::Lost if !request.is_read_only() => {
+                Attempt::Lost if !retries => {
                     sometimes!(self.node, "a connection breaks under a write");
                     return (Outcome::Unknown, None);
                 }

@@ -28,7 +28,7 @@ pub mod backend;
 mod client;
 pub mod cluster;
 mod credentials;
-mod defect;
+pub mod defect;
 pub mod error;
 mod etcd;
 pub mod failpoints;
@@ -57,7 +57,7 @@ mod watcher;
 mod wire;
 mod workload;
 
-pub use defect::Defect;
+pub use defect::{Defect, Defects};
 pub use error::Error;
 pub use etcd::Etcd;
 pub use options::{

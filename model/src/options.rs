@@ -14,7 +14,7 @@ use vertebra_sim::random::Streams;
 use vertebra_sim::schedule::{FileClass, Operations, Shape};
 use vertebra_sim::time::text;
 
-use crate::defect::Defect;
+use crate::defect::{Defect, Defects};
 use crate::failpoints::{FAILPOINTS, RARE_FAILPOINTS, RECOVERY_FAILPOINTS};
 use crate::load::{LOADS, LOADS_WITHOUT_WATCHES};
 use crate::mvcc::validate::TXN_OPS_MAX;
@@ -57,7 +57,7 @@ pub struct Options {
     pub strict_reconfiguration: bool,
     /// The bugs that are switched on.
     #[serde(default)]
-    pub defects: Vec<Defect>,
+    pub defects: Defects,
     /// Oracles that are left out, by name, to see what the others make of a run.
     #[serde(default)]
     pub without_oracles: Vec<String>,
@@ -215,7 +215,7 @@ impl Options {
             strict_reconfiguration: !membership.chance(250_000),
             members,
             clients,
-            defects: Vec::new(),
+            defects: Defects::NONE,
             without_oracles: Vec::new(),
             without_sync: Vec::new(),
             encode_messages: false,
@@ -281,7 +281,7 @@ impl Options {
             watch: WatchOptions::default(),
             strict_reconfiguration: true,
             clients: 3,
-            defects: Vec::new(),
+            defects: Defects::NONE,
             without_oracles: Vec::new(),
             without_sync: Vec::new(),
             encode_messages: false,
@@ -392,7 +392,7 @@ impl Options {
     /// Whether `defect` is switched on.
     #[must_use]
     pub fn has(&self, defect: Defect) -> bool {
-        self.defects.contains(&defect)
+        self.defects.has(defect)
     }
 
     /// The syncs that are left out, as a set.

@@ -25,6 +25,7 @@ use vertebra_sim::{Node, NodeId, Sleep, record, sometimes};
 use crate::api::watch_request::RequestUnion;
 use crate::api::{WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse};
 use crate::credentials::Credentials;
+use crate::defect::Defect;
 use crate::load::Loads;
 use crate::observer::Observer;
 use crate::options::Options;
@@ -367,7 +368,8 @@ impl Watcher {
             }
             None => {
                 sometimes!(self.node, "a watch is told of its progress", when = |run| run.has("watch"));
-                *next = (*next).max(revision + 1);
+                let behind = i64::from(!self.options.has(Defect::ResumeAtProgress));
+                *next = (*next).max(revision + behind);
             }
         }
     }

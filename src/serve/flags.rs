@@ -83,7 +83,7 @@ pub struct Flags {
     /// Tell everything as JSON, one object on each line
     #[arg(long)]
     pub json: bool,
-    /// Switch a planted bug on, to see it found; may be repeated
+    /// Switch a planted bug on, of those that `vertebra defects` lists; may be repeated
     // `arguments::command` adds the names that the system has.
     #[arg(long = "defect", value_name = "NAME")]
     pub defects: Vec<String>,

@@ -18,7 +18,6 @@ use vertebra_sim::{Report, run};
 
 use self::progress::Progress;
 use self::reduce::{Shrinker, faults, operations};
-use self::story::Story;
 use self::tell::{Shrunk, Size};
 use self::trials::{Stop, Trials};
 use crate::Subject;
@@ -39,6 +38,7 @@ mod tell;
 mod trials;
 
 pub use self::ddmin::ddmin;
+pub use self::story::Story;
 
 /// Flags of `vertebra shrink`.
 #[derive(Args, Debug)]

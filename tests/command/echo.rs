@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use vertebra::Subject;
+use vertebra::{Planted, Subject};
 use vertebra_sim::ledger::Version;
 use vertebra_sim::network::Socket;
 use vertebra_sim::random::Streams;
@@ -118,8 +118,8 @@ fn build() -> String {
 }
 
 impl Subject for Echo {
-    fn defects() -> Vec<(&'static str, &'static str)> {
-        DEFECTS.map(|(_, name, summary)| (name, summary)).to_vec()
+    fn defects() -> Vec<Planted> {
+        DEFECTS.map(|(_, name, summary)| Planted::plain(name, summary)).to_vec()
     }
 
     fn plant(options: &mut Options, defect: &str) -> Result<(), String> {

@@ -196,7 +196,7 @@ fn options() -> Options {
         strict_reconfiguration: true,
         members: 3,
         clients: 5,
-        defects: Vec::new(),
+        defects: vertebra_model::Defects::NONE,
         without_oracles: Vec::new(),
         without_sync: Vec::new(),
         encode_messages: false,

@@ -8,6 +8,7 @@ use crate::api::request_op::Request as Op;
 use crate::api::{
     AuthRequest, DeleteRangeRequest, InternalRaftRequest, PutRequest, RangeRequest, RequestOp, TxnRequest,
 };
+use crate::defect::Defect;
 use crate::error::Error;
 use crate::lessor::Lessor;
 
@@ -98,6 +99,9 @@ impl AuthStore {
             Some(Op::RequestRange(RangeRequest { key, range_end, .. })) => {
                 self.may_read(caller, key, range_end)
             }
+            Some(Op::RequestPut(put)) if self.has(Defect::PreviousUnchecked) => {
+                self.check_put(caller, lessor, &PutRequest { prev_kv: false, ..put.clone() })
+            }
             Some(Op::RequestPut(put)) => self.check_put(caller, lessor, put),
             Some(Op::RequestDeleteRange(DeleteRangeRequest { key, range_end, prev_kv })) => {
                 if *prev_kv {
@@ -178,6 +182,9 @@ impl AuthStore {
             Some(roles) => is_root(roles),
             None => return Err(Error::PermissionDenied),
         };
+        let alone = Bytes::new();
+        let is_open = self.has(Defect::OpenRangeUnchecked) && range_end[..] == *b"\0";
+        let range_end = if is_open { &alone } else { range_end };
         if is_root || self.permits(&caller.user, access, key, range_end) {
             Ok(())
         } else {

@@ -20,6 +20,7 @@ use crate::api::{
     InternalAuthenticateRequest,
 };
 use crate::backend::Bucket;
+use crate::defect::{Defect, Defects};
 use crate::error::Error;
 use crate::mvcc::{Read, Write};
 
@@ -46,6 +47,7 @@ pub struct AuthStore {
     /// By user.
     permitted: BTreeMap<String, Permitted>,
     hash: u64,
+    defects: Defects,
 }
 
 impl Default for AuthStore {
@@ -57,11 +59,22 @@ impl Default for AuthStore {
             roles: BTreeMap::new(),
             permitted: BTreeMap::new(),
             hash: 0,
+            defects: Defects::NONE,
         }
     }
 }
 
 impl AuthStore {
+    /// The same, with these bugs.
+    #[must_use]
+    pub fn with(self, defects: Defects) -> Self {
+        Self { defects, ..self }
+    }
+
+    pub(super) fn has(&self, defect: Defect) -> bool {
+        self.defects.has(defect)
+    }
+
     /// The store of a backend.
     ///
     /// # Panics

@@ -7,6 +7,7 @@ use crate::api::{
     AuthUserRevokeRoleRequest, DeleteRangeRequest, InternalRaftRequest, LeaseGrantRequest,
     LeaseRevokeRequest, PutRequest, RequestHeader,
 };
+use crate::defect::Defects;
 use crate::error::Error;
 use crate::lessor::{Lessor, Terms};
 use crate::mvcc::{Leases, Memory};
@@ -90,7 +91,13 @@ fn enabled() -> (AuthStore, Memory) {
 
 fn lessor() -> Lessor {
     let second = Duration::from_secs(1);
-    Lessor::new(Terms { ttl_min: 1, checkpoint_interval: None, revoke_rate: 9, retry_interval: second })
+    Lessor::new(Terms {
+        ttl_min: 1,
+        checkpoint_interval: None,
+        revoke_rate: 9,
+        retry_interval: second,
+        defects: Defects::NONE,
+    })
 }
 
 fn put_of(user: &str, revision: u64, put: PutRequest) -> InternalRaftRequest {

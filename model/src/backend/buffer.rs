@@ -55,6 +55,11 @@ impl ReadBuffer {
         }
     }
 
+    /// Has a record of a key again.
+    pub(super) fn put_back(&mut self, write: Write) {
+        self.buckets[Bucket::Key.number()].push(write);
+    }
+
     pub(super) fn clear(&mut self) {
         self.buckets.iter_mut().for_each(Vec::clear);
     }

@@ -12,13 +12,18 @@ impl BatchTx {
     ///
     /// Readers go on seeing the last commit with the read buffer on top until this one is durable, which is the same.
     pub(super) async fn commit(&mut self) -> Result<(), BackendError> {
+        self.commit_through_hook(true).await
+    }
+
+    /// The same, past the hook if it is not `hooked`.
+    pub(super) async fn commit_through_hook(&mut self, hooked: bool) -> Result<(), BackendError> {
         if let Some(error) = &self.writer().failed {
             return Err(error.clone());
         }
         let shared = Rc::clone(&self.shared);
         let node = &shared.node;
         shared.view.borrow().assert_equal_to(&self.writer().database);
-        let hook = shared.hook.borrow().clone();
+        let hook = shared.hook.borrow().clone().filter(|_| hooked);
         if let Some(hook) = hook {
             node.failpoint(failpoints::COMMIT_BEFORE_PRE_COMMIT_HOOK).await;
             hook(self);

@@ -10,6 +10,7 @@ use vertebra_sim::sometimes;
 
 use super::database::{Database, temporary};
 use super::{Backend, BackendError, BatchTx, Bucket};
+use crate::defect::Defect;
 use crate::failpoints;
 use crate::syncs::Sync;
 
@@ -45,7 +46,8 @@ impl Backend {
         let copied = match new {
             Ok(new) => {
                 // Through the hook (etcd-io/etcd#14685): what is copied must know how far it has come.
-                batch.commit().await.map_err(DefragmentError::Fatal)?;
+                let hooked = !self.0.limits.defects.has(Defect::DefragmentWithoutIndex);
+                batch.commit_through_hook(hooked).await.map_err(DefragmentError::Fatal)?;
                 node.failpoint(failpoints::DEFRAG_BEFORE_COPY).await;
                 node.failpoint(failpoints::DEFRAGDB).await;
                 copy(&batch, new).await

@@ -64,6 +64,7 @@ pub use defragment::DefragmentError;
 pub use error::BackendError;
 pub use read::ReadTx;
 
+use crate::defect::{Defect, Defects};
 use crate::syncs::SkippedSyncs;
 
 /// When writes are committed, and what is believed of them later.
@@ -73,14 +74,20 @@ pub struct Limits {
     pub batch_interval: Duration,
     /// The number of writes from which on they do not wait; etcd's default is 10,000.
     pub batch_limit: usize,
-    /// Whether a file is opened without a look at the checksums of its nodes. It is, as bbolt has none, where that defect is
-    /// planted.
-    pub unchecked_pages: bool,
+    /// The bugs that are switched on.
+    pub defects: Defects,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { batch_interval: Duration::from_millis(100), batch_limit: 10_000, unchecked_pages: false }
+        Self { batch_interval: Duration::from_millis(100), batch_limit: 10_000, defects: Defects::NONE }
+    }
+}
+
+impl Limits {
+    /// Whether a file is opened without a look at the checksums of its nodes.
+    fn has_unchecked_pages(self) -> bool {
+        self.defects.has(Defect::UncheckedPages)
     }
 }
 
@@ -114,7 +121,7 @@ impl Shared {
     fn show(&self, writer: &mut Writer) {
         // Only the hook's writes are in there: they came after those of the transaction were shown.
         writer.buffer.clear();
-        self.view.borrow_mut().reset(writer.database.trees());
+        self.view.borrow_mut().reset(writer.database.trees(), self.limits.defects.has(Defect::PhantomEntry));
         self.bytes.set(writer.database.bytes());
         self.bytes_in_use.set(writer.database.bytes_in_use());
     }
@@ -149,7 +156,7 @@ impl Backend {
         limits: Limits,
         skipped: SkippedSyncs,
     ) -> Result<Self, BackendError> {
-        let database = Database::open(node, path, limits.unchecked_pages, skipped).await?;
+        let database = Database::open(node, path, limits.has_unchecked_pages(), skipped).await?;
         let view = ReadTx::new(database.trees());
         let (bytes, bytes_in_use) = (database.bytes(), database.bytes_in_use());
         let buffer = WriteBuffer::default();
@@ -254,7 +261,7 @@ impl Backend {
         let mut batch = self.lock().await;
         batch.commit().await?;
         let bytes = batch.writer().database.read().await?;
-        database::verify(&self.0.path, &bytes, self.0.limits.unchecked_pages)?;
+        database::verify(&self.0.path, &bytes, self.0.limits.has_unchecked_pages())?;
         Ok(bytes)
     }
 

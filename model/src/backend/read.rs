@@ -19,20 +19,29 @@ pub struct ReadTx(Rc<View>);
 struct View {
     committed: Trees,
     buffer: ReadBuffer,
+    /// Whether the buffer has an entry from before the last commit, which is read beside the committed one.
+    phantom: bool,
 }
 
 impl ReadTx {
     /// What is committed, with nothing on top.
     pub(super) fn new(committed: &Trees) -> Self {
-        Self(Rc::new(View { committed: committed.clone(), buffer: ReadBuffer::default() }))
+        Self(Rc::new(View { committed: committed.clone(), buffer: ReadBuffer::default(), phantom: false }))
     }
 
-    /// Becomes what is committed, with nothing on top.
-    pub(super) fn reset(&mut self, committed: &Trees) {
+    /// Becomes what is committed, with nothing on top; or, for a planted bug, with the first record that was on top before.
+    pub(super) fn reset(&mut self, committed: &Trees, phantom: bool) {
+        if phantom && let Some(first) = self.0.buffer.bucket(Bucket::Key).first().cloned() {
+            let mut buffer = ReadBuffer::default();
+            buffer.put_back(first);
+            *self = Self(Rc::new(View { committed: committed.clone(), buffer, phantom }));
+            return;
+        }
         match Rc::get_mut(&mut self.0) {
             Some(view) => {
                 view.committed.clone_from(committed);
                 view.buffer.clear();
+                view.phantom = false;
             }
             None => *self = Self::new(committed),
         }
@@ -40,7 +49,12 @@ impl ReadTx {
 
     /// Takes over what `writes` holds, and leaves it empty. Copies of this do not see it.
     pub(super) fn write_back(&mut self, writes: &mut WriteBuffer) {
-        Rc::make_mut(&mut self.0).buffer.write_back(writes);
+        let view = Rc::make_mut(&mut self.0);
+        if view.phantom {
+            view.buffer.clear();
+            view.phantom = false;
+        }
+        view.buffer.write_back(writes);
     }
 
     /// The trees below the buffer.
@@ -64,6 +78,7 @@ impl ReadTx {
         Merged {
             committed: self.0.committed[bucket.number()].iter_from(key).peekable(),
             writes: writes[first..].iter().peekable(),
+            phantom: self.0.phantom,
         }
     }
 
@@ -107,6 +122,7 @@ pub(super) fn collect<'a>(
 struct Merged<'a, C: Iterator<Item = (&'a Bytes, &'a Bytes)>> {
     committed: Peekable<C>,
     writes: Peekable<std::slice::Iter<'a, Write>>,
+    phantom: bool,
 }
 
 impl<'a, C: Iterator<Item = (&'a Bytes, &'a Bytes)>> Iterator for Merged<'a, C> {
@@ -119,7 +135,7 @@ impl<'a, C: Iterator<Item = (&'a Bytes, &'a Bytes)>> Iterator for Merged<'a, C> 
                 (Some(_), None) => Ordering::Less,
                 (None, _) => Ordering::Greater,
             };
-            if order == Ordering::Less {
+            if order == Ordering::Less || order == Ordering::Equal && self.phantom {
                 return self.committed.next();
             }
             if order == Ordering::Equal {

@@ -3,98 +3,133 @@
 //! Each is planted where etcd had it, by its real mechanism. A plain sweep that knows nothing of it must find it;
 //! with all of them off, a sweep must find nothing. They prove the oracles, and are not faults: a correct system
 //! survives every fault and none of these.
+//!
+//! To plant one: give it a name here and an entry in a file of `catalogue/`, and ask [`Defects::has`] where the code does what
+//! it should do. A switched-off one costs a bit that is looked at.
+
+mod catalogue;
+mod set;
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A bug.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(into = "&'static str", try_from = "String")]
-pub enum Defect {
-    /// A single member applies and acknowledges entries while they are still being written to its log.
-    ///
-    /// etcd-io/etcd#14370: with a quorum of one, an entry was committed as soon as it was appended, and the apply
-    /// loop ran beside the write.
-    AcknowledgeBeforeSync,
-    /// A read's context goes over the network in `MsgReadIndex`, and a retry uses it again.
-    ///
-    /// etcd-io/etcd#20418: an old leader takes a late acknowledgement of the first attempt for one of the second,
-    /// and confirms every read that was queued before it.
-    ReuseReadContext,
-    /// The checksums of the database's pages are not looked at.
-    ///
-    /// bbolt's pages have none, so that etcd serves what has rotted in them, until members compare their hashes.
-    UncheckedPages,
-    /// A database that is restored keeps its consistent index, which is of the log of another cluster.
-    ///
-    /// Entries of the new log up to there would count as applied; etcdutl writes it anew for that (`updateCIndex` in
-    /// etcdutl/snapshot/v3_snapshot.go).
-    RestoreKeepsIndex,
-    /// When a snapshot is installed, what the roles of users came to before is believed further on.
-    ///
-    /// etcd-io/etcd#14571: the cache of merged permissions was not worked out anew. A member refused writes that all
-    /// others applied.
-    StalePermissions,
-    /// A change of users and roles reaches the backend without the consistent index.
-    ///
-    /// etcd-io/etcd#11651: after a crash it was applied once more, and the auth revision was one ahead for ever: the
-    /// member refused writes that all others applied.
-    AuthWithoutIndex,
+pub use catalogue::{Class, Entry, entries};
+pub use set::Defects;
+
+/// Names the bugs once: the type, all of them, and what they are called.
+macro_rules! defects {
+    ($($defect:ident = $name:literal,)*) => {
+        /// A bug. What it does stands in its [`Entry`].
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+        #[serde(into = "&'static str", try_from = "String")]
+        pub enum Defect {
+            $(#[doc = concat!("`", $name, "`")] $defect,)*
+        }
+
+        impl Defect {
+            /// Every defect.
+            pub const ALL: &'static [Self] = &[$(Self::$defect),*];
+
+            /// Its name on the command line and in schedules.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$defect => $name,)*
+                }
+            }
+        }
+    };
+}
+
+defects! {
+    AcknowledgeBeforeSync = "acknowledge-before-sync",
+    ReuseReadContext = "reuse-read-context",
+    ReadBeforeOwnTerm = "read-before-own-term",
+    LeaseBasedReads = "lease-based-reads",
+    AnswerBeforeSave = "answer-before-save",
+    UnsavedVote = "unsaved-vote",
+    UnsyncedVote = "unsynced-vote",
+    VoteTwice = "vote-twice",
+    VoteForShorterLog = "vote-for-shorter-log",
+    StaleTerm = "stale-term",
+    AppendWithoutCheck = "append-without-check",
+    CommitByCounting = "commit-by-counting",
+    ApplyUncommitted = "apply-uncommitted",
+    LearnersCount = "learners-count",
+    ForgottenConfiguration = "forgotten-configuration",
+    TornTailTrusted = "torn-tail-trusted",
+    ReplacedEntriesKept = "replaced-entries-kept",
+    RetriedSync = "retried-sync",
+    LogReleasedEarly = "log-released-early",
+    SnapshotWithoutRecord = "snapshot-without-record",
+    SnapshotBeforeCommit = "snapshot-before-commit",
+    SnapshotsRace = "snapshots-race",
+    IndexBeforeApply = "index-before-apply",
+    IndexOffByOne = "index-off-by-one",
+    DefragmentWithoutIndex = "defragment-without-index",
+    IndexOfOldBackend = "index-of-old-backend",
+    RestoreKeepsIndex = "restore-keeps-index",
+    StrippedRanges = "stripped-ranges",
+    SwapWhileDefragmenting = "swap-while-defragmenting",
+    AlarmsForgotten = "alarms-forgotten",
+    StalePermissions = "stale-permissions",
+    AuthWithoutIndex = "auth-without-index",
+    UncheckedPages = "unchecked-pages",
+    CompactedTombstone = "compacted-tombstone",
+    RevisionOfRecords = "revision-of-records",
+    OrphanTombstone = "orphan-tombstone",
+    UnfinishedCompactionForgotten = "unfinished-compaction-forgotten",
+    PhantomEntry = "phantom-entry",
+    AttachmentKept = "attachment-kept",
+    EarlyProgress = "early-progress",
+    StaleCursor = "stale-cursor",
+    StarvedWatcher = "starved-watcher",
+    FutureProgress = "future-progress",
+    FutureLowered = "future-lowered",
+    FutureRestorePanic = "future-restore-panic",
+    WatchersForgotten = "watchers-forgotten",
+    VictimsSynced = "victims-synced",
+    UnfilteredCatchUp = "unfiltered-catch-up",
+    SplitRevision = "split-revision",
+    PresentAsPrevious = "present-as-previous",
+    ResumeAtProgress = "resume-at-progress",
+    NegativeLeasesForgotten = "negative-leases-forgotten",
+    CheckpointNotWritten = "checkpoint-not-written",
+    DeposedRevokes = "deposed-revokes",
+    DeposedKeepsAlive = "deposed-keeps-alive",
+    PromotionWithoutExtension = "promotion-without-extension",
+    AttachmentsForgotten = "attachments-forgotten",
+    ExpiredRenewed = "expired-renewed",
+    ClientRetries = "client-retries",
+    PreviousUnchecked = "previous-unchecked",
+    UncheckedAtApply = "unchecked-at-apply",
+    TokensOutlivePasswords = "tokens-outlive-passwords",
+    OpenRangeUnchecked = "open-range-unchecked",
 }
 
 impl Defect {
-    /// Every defect.
-    pub const ALL: [Self; 6] = [
-        Self::AcknowledgeBeforeSync,
-        Self::ReuseReadContext,
-        Self::UncheckedPages,
-        Self::RestoreKeepsIndex,
-        Self::StalePermissions,
-        Self::AuthWithoutIndex,
-    ];
-
-    /// Its name on the command line and in schedules.
+    /// What is known of it.
+    ///
+    /// # Panics
+    ///
+    /// If the catalogue has no entry for it, which a test rules out.
     #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::AcknowledgeBeforeSync => "acknowledge-before-sync",
-            Self::ReuseReadContext => "reuse-read-context",
-            Self::UncheckedPages => "unchecked-pages",
-            Self::RestoreKeepsIndex => "restore-keeps-index",
-            Self::StalePermissions => "stale-permissions",
-            Self::AuthWithoutIndex => "auth-without-index",
-        }
+    pub fn entry(self) -> &'static Entry {
+        entries().find(|entry| entry.defect == self).expect("each defect has an entry")
     }
 
     /// What it is, in a line.
     #[must_use]
     pub fn summary(self) -> &'static str {
-        match self {
-            Self::AcknowledgeBeforeSync => {
-                "a single member acknowledges before its log is synced (etcd-io/etcd#14370)"
-            }
-            Self::ReuseReadContext => "ReadIndex contexts are reused over the network (etcd-io/etcd#20418)",
-            Self::UncheckedPages => {
-                "pages of the database are believed without their checksums, as bbolt does it"
-            }
-            Self::RestoreKeepsIndex => {
-                "a restored database keeps the consistent index of the old cluster's log"
-            }
-            Self::StalePermissions => {
-                "permissions are not worked out anew from an installed snapshot (etcd-io/etcd#14571)"
-            }
-            Self::AuthWithoutIndex => {
-                "users and roles are written without the consistent index (etcd-io/etcd#11651)"
-            }
-        }
+        self.entry().title
     }
 }
 
 impl fmt::Display for Defect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.pad(self.name())
     }
 }
 
@@ -103,7 +138,7 @@ impl FromStr for Defect {
 
     /// The error is a sentence that lists the names there are.
     fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|defect| defect.name() == name).ok_or_else(|| {
+        Self::ALL.iter().copied().find(|defect| defect.name() == name).ok_or_else(|| {
             let names: Vec<_> = Self::ALL.iter().map(|defect| defect.name()).collect();
             format!("there is no defect `{name}`; there are: {}", names.join(", "))
         })
@@ -131,7 +166,7 @@ mod tests {
     #[test]
     fn a_defect_is_found_by_its_name() {
         for defect in Defect::ALL {
-            assert_eq!(defect.name().parse(), Ok(defect));
+            assert_eq!(defect.name().parse(), Ok(*defect));
         }
         assert!("no-such".parse::<Defect>().unwrap_err().contains("acknowledge-before-sync"));
     }

@@ -25,6 +25,7 @@ use bytes::Bytes;
 use vertebra_sim::time::Instant;
 
 use crate::api::{LeaseCheckpoint, LeaseGrantRequest};
+use crate::defect::{Defect, Defects};
 use crate::error::Error;
 use crate::mvcc::{Leases, Read, Store, Write};
 
@@ -47,6 +48,8 @@ pub struct Terms {
     pub revoke_rate: usize,
     /// How long the primary waits for the revocation of an expired lease before it proposes another.
     pub retry_interval: Duration,
+    /// The bugs that are switched on.
+    pub defects: Defects,
 }
 
 /// The leases in a backend: each with its TTL, in seconds, which is at least `ttl_min`.
@@ -133,7 +136,9 @@ impl Lessor {
             self.hash = self.hash.wrapping_sub(lease.hash(id));
             lease.set_remaining_ttl(remaining_ttl);
             self.hash = self.hash.wrapping_add(lease.hash(id));
-            bucket::put(tx, id, lease);
+            if !self.terms.defects.has(Defect::CheckpointNotWritten) {
+                bucket::put(tx, id, lease);
+            }
             if self.primary.is_some() {
                 self.schedule_checkpoint(id, now);
             }
@@ -175,10 +180,14 @@ impl Lessor {
     pub fn recover(&mut self, tx: &impl Read, attachments: BTreeMap<Bytes, i64>) {
         *self = Self::new(self.terms);
         for (id, lease) in bucket::all(tx, self.terms.ttl_min) {
+            if id < 0 && self.terms.defects.has(Defect::NegativeLeasesForgotten) {
+                continue;
+            }
             self.hash = self.hash.wrapping_add(lease.hash(id));
             self.leases.insert(id, lease);
         }
-        for (key, id) in attachments {
+        let forgotten = self.terms.defects.has(Defect::AttachmentsForgotten);
+        for (key, id) in attachments.into_iter().filter(|_| !forgotten) {
             // A key of a lease that is unknown has none, as in etcd. The members' hashes tell.
             if self.leases.contains_key(&id) {
                 self.attach(&key, id);
@@ -197,7 +206,7 @@ impl Leases for Lessor {
         if before == id {
             return;
         }
-        if before != 0 {
+        if before != 0 && !self.terms.defects.has(Defect::AttachmentKept) {
             self.items.remove(key);
             self.hash = self.hash.wrapping_sub(lease::attachment_hash(key, before));
             if let Some(lease) = self.leases.get_mut(&before) {

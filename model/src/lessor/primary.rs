@@ -11,6 +11,7 @@ use vertebra_sim::time::Instant;
 use super::schedule::Schedule;
 use super::{Lease, Lessor};
 use crate::api::LeaseCheckpoint;
+use crate::defect::Defect;
 
 /// Checkpoints in one entry of the log at most.
 const CHECKPOINTS_MAX: usize = 1_000;
@@ -108,7 +109,9 @@ impl Lessor {
         }
         match self.leases.get(&id) {
             None => Renewal::NotFound,
-            Some(lease) if lease.is_expired(now) => Renewal::Expired,
+            Some(lease) if lease.is_expired(now) && !self.terms.defects.has(Defect::ExpiredRenewed) => {
+                Renewal::Expired
+            }
             Some(lease) if lease.may_be_checkpointed() => Renewal::Checkpointed,
             Some(_) => Renewal::Possible,
         }

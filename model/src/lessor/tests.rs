@@ -13,6 +13,7 @@ use crate::api::{
 };
 use crate::api::{RequestOp, leasepb};
 use crate::backend::Bucket;
+use crate::defect::Defects;
 use crate::error::Error;
 use crate::mvcc::{Memory, Read, Store};
 use crate::response::Response;
@@ -21,7 +22,13 @@ use crate::specification::Specification;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn terms() -> Terms {
-    Terms { ttl_min: 2, checkpoint_interval: None, revoke_rate: 1_000, retry_interval: 7 * SECOND }
+    Terms {
+        ttl_min: 2,
+        checkpoint_interval: None,
+        revoke_rate: 1_000,
+        retry_interval: 7 * SECOND,
+        defects: Defects::NONE,
+    }
 }
 
 fn at(seconds: u64) -> Instant {

@@ -11,8 +11,12 @@ use super::membership::Membership;
 use super::raft_loop::{Input, changes_configuration};
 use super::{Member, conf_change, kv, peers, queue, snapshots};
 use crate::api::alarm_request::AlarmAction;
-use crate::api::{AlarmMember, AlarmResponse, AlarmType, InternalRaftRequest, ResponseHeader};
+use crate::api::request_op::Request as Op;
+use crate::api::{
+    AlarmMember, AlarmResponse, AlarmType, InternalRaftRequest, RequestOp, ResponseHeader, TxnRequest,
+};
 use crate::backend::{Backend, BackendError};
+use crate::defect::Defect;
 use crate::error::Error;
 use crate::failpoints;
 use crate::quota;
@@ -78,9 +82,13 @@ impl ApplyLoop {
     async fn apply(&mut self, entry: &Entry) -> Result<(), BackendError> {
         let member = Rc::clone(&self.member);
         // After a restart the log is applied again from the snapshot on. What the backend has is passed over.
-        let is_new = entry.index > member.kv.consistent_index().get();
+        let (has, defects) = (member.kv.consistent_index().get(), member.options.defects);
+        let is_new = entry.index > has || defects.has(Defect::IndexOffByOne) && entry.index == has;
         if is_new {
             member.kv.consistent_index().set_applying(entry.index, entry.term);
+            if defects.has(Defect::IndexBeforeApply) {
+                member.kv.consistent_index().set(entry.index, entry.term);
+            }
         }
         if changes_configuration(entry) {
             conf_change::apply(&member, entry, is_new).await?;
@@ -192,10 +200,26 @@ impl ApplyLoop {
         if let Err(error) = kv.check_auth(request) {
             return Ok(Some(Err(error)));
         }
-        match request.compaction {
-            Some(compaction) => kv.compact(&self.member, compaction).await.map(Some),
-            None => kv.apply(request).await.map(Some),
+        if let Some(compaction) = request.compaction {
+            return kv.compact(&self.member, compaction).await.map(Some);
         }
+        if self.member.options.has(Defect::StrippedRanges)
+            && let Some(stripped) = self.without_reads(request)
+        {
+            return kv.apply(&stripped).await.map(Some);
+        }
+        kv.apply(request).await.map(Some)
+    }
+
+    /// The request without the reads of its transaction, if nobody here waits for what they find.
+    fn without_reads(&self, request: &InternalRaftRequest) -> Option<InternalRaftRequest> {
+        let id = request.header.as_ref().map_or(0, |header| header.id);
+        let txn = request.txn.as_ref().filter(|_| !self.member.waiting.borrow().contains_key(&id))?;
+        let is_write = |op: &RequestOp| !matches!(op.request, Some(Op::RequestRange(_)));
+        let writes = |ops: &[RequestOp]| ops.iter().filter(|op| is_write(op)).cloned().collect();
+        let (success, failure) = (writes(&txn.success), writes(&txn.failure));
+        let txn = Some(TxnRequest { success, failure, compare: txn.compare.clone() });
+        Some(InternalRaftRequest { txn, ..request.clone() })
     }
 
     /// Puts the backend that came from the leader in the place of the member's own, and recovers everything from it.
@@ -229,10 +253,13 @@ impl ApplyLoop {
             member.backend_file.try_lock().is_err(),
             when = |run| run.members > 1
         );
-        let _file = member.backend_file.lock().await;
-        // Nothing may be on its way to the old backend when another file gets its name.
-        let old = member.kv.backend();
-        let (locked, began) = (old.lock().await, member.node.world().now());
+        let (mut file, mut locked, old) = (None, None, member.kv.backend());
+        if !member.options.has(Defect::SwapWhileDefragmenting) {
+            file = Some(member.backend_file.lock().await);
+            // Nothing may be on its way to the old backend when another file gets its name.
+            locked = Some(old.lock().await);
+        }
+        let began = member.node.world().now();
         let skipped = member.options.skipped_syncs();
         let taken = snapshots::take_database(&member.node.disk(), index, kv::PATH).await;
         taken.map_err(|error| format!("a snapshot from the leader: {error}"))?;
@@ -240,7 +267,7 @@ impl ApplyLoop {
         let backend = backend.map_err(|error| format!("a snapshot from the leader: {error}"))?;
         member.node.failpoint(failpoints::APPLY_AFTER_OPEN_SNAPSHOT).await;
         member.kv.replace(backend).await.map_err(|error| format!("a snapshot from the leader: {error}"))?;
-        drop(locked);
+        drop((locked, file));
         let membership =
             member.kv.read(|_, tx| Membership::load(tx, || Membership::initial(member.options.members)));
         *member.membership.borrow_mut() = membership?;
@@ -257,7 +284,9 @@ impl ApplyLoop {
     async fn snapshot(&mut self) -> Result<(), String> {
         let member = &self.member;
         let (index, term) = (member.applied.get(), self.term);
-        member.kv.commit().await.map_err(|error| error.to_string())?;
+        if !member.options.has(Defect::SnapshotBeforeCommit) {
+            member.kv.commit().await.map_err(|error| error.to_string())?;
+        }
         let consistent = member.kv.consistent_index().get();
         assert!(consistent >= index, "the consistent index {consistent} is behind the snapshot {index}");
         let node = &member.node;
@@ -283,7 +312,11 @@ impl ApplyLoop {
     fn metadata(&self, index: u64, term: u64) -> SnapshotMetadata {
         let mut metadata = SnapshotMetadata::new();
         (metadata.index, metadata.term) = (index, term);
-        metadata.set_conf_state(self.member.membership.borrow().conf_state().clone());
+        let conf_state = match self.member.options.has(Defect::ForgottenConfiguration) {
+            true => Membership::initial(self.member.options.members).conf_state().clone(),
+            false => self.member.membership.borrow().conf_state().clone(),
+        };
+        metadata.set_conf_state(conf_state);
         metadata
     }
 }

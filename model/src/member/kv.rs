@@ -18,7 +18,7 @@ use super::watches::{Held, Watches};
 use crate::api::{Event, InternalRaftRequest, KeyValue};
 use crate::auth::{AuthStore, Tokens};
 use crate::backend::{Backend, BackendError, BatchTx, Limits, ReadTx};
-use crate::defect::Defect;
+use crate::defect::{Defect, Defects};
 use crate::error::Error;
 use crate::failpoints;
 use crate::lessor::Lessor;
@@ -50,7 +50,7 @@ pub(crate) struct Kv {
     leases_changed: Notify,
     auth: RefCell<AuthStore>,
     tokens: RefCell<Tokens>,
-    defects: AuthDefects,
+    defects: Defects,
     /// Index of the last entry whose changes readers see.
     visible: Cell<u64>,
     compactions: Compactions,
@@ -58,12 +58,6 @@ pub(crate) struct Kv {
     alarms: Alarms,
     /// Ends the commits of the backend at intervals.
     closing: RefCell<Option<oneshot::Sender<()>>>,
-}
-
-/// The bugs that are switched on, of those in what is done with users and roles.
-struct AuthDefects {
-    stale_permissions: bool,
-    without_index: bool,
 }
 
 /// What commits need to know.
@@ -77,7 +71,7 @@ struct State {
 impl Kv {
     /// The store of an open backend, and its leases.
     pub(super) fn restore(node: &Node, options: &Options, backend: Backend) -> Result<Self, KvError> {
-        let Restored { store, unfinished, leases } = restore(&backend)?;
+        let Restored { store, unfinished, leases } = restore(&backend, options.defects)?;
         let index = ConsistentIndex::default();
         let state = Rc::new(State { store: RefCell::new(store), index, generation: Cell::new(0) });
         state.index.load(&backend.read());
@@ -90,10 +84,7 @@ impl Kv {
             leases_changed: Notify::new(),
             auth: RefCell::default(),
             tokens: RefCell::new(Tokens::new(options.auth.token_ttl)),
-            defects: AuthDefects {
-                stale_permissions: options.has(Defect::StalePermissions),
-                without_index: options.has(Defect::AuthWithoutIndex),
-            },
+            defects: options.defects,
             compactions: Compactions::default(),
             watches: Watches::new(options),
             alarms: Alarms::default(),
@@ -116,8 +107,14 @@ impl Kv {
         self.node.failpoint(failpoints::BEFORE_RESTORE_WATCHERS).await;
         let _held = self.watches.lock().await;
         let told = self.revision();
+        if self.defects.has(Defect::IndexOfOldBackend) {
+            let mut tx = backend.lock().await;
+            consistent_index::force(&mut tx, self.state.index.get(), 0);
+            tx.unlock().await?;
+            backend.force_commit().await?;
+        }
         self.state.index.load(&backend.read());
-        let Restored { store, unfinished, leases } = restore(&backend)?;
+        let Restored { store, unfinished, leases } = restore(&backend, self.defects)?;
         *self.state.store.borrow_mut() = store;
         self.visible.set(self.state.index.get());
         *self.backend.borrow_mut() = backend;
@@ -138,7 +135,9 @@ impl Kv {
         );
         self.state.generation.set(self.generation() + 1);
         self.attach();
-        self.alarms.restore(&self.backend().read());
+        if !self.defects.has(Defect::AlarmsForgotten) {
+            self.alarms.restore(&self.backend().read());
+        }
         self.resume(unfinished);
         let restored = self.watches.watchers().borrow_mut().restore(told);
         sometimes!(self.node, "a snapshot from the leader comes while watches are synced", restored > 0);
@@ -333,9 +332,9 @@ impl Kv {
     }
 }
 
-fn restore(backend: &Backend) -> Result<Restored, RestoreError> {
+fn restore(backend: &Backend, defects: Defects) -> Result<Restored, RestoreError> {
     let tx = backend.read();
-    Store::restore(&tx, consistent_index::state_hash(&tx))
+    Store::restore_with(&tx, consistent_index::state_hash(&tx), defects)
 }
 
 /// How the options want commits to be gathered.
@@ -343,7 +342,7 @@ pub(super) fn limits(options: &Options) -> Limits {
     Limits {
         batch_interval: options.backend_batch_interval,
         batch_limit: options.backend_batch_limit,
-        unchecked_pages: options.has(Defect::UncheckedPages),
+        defects: options.defects,
     }
 }
 

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::Either;
 use futures_util::stream::FuturesUnordered;
 use vertebra_sim::network::Connection;
 use vertebra_sim::{NodeId, before, record, sometimes};
@@ -23,6 +24,7 @@ use crate::api::{
     LeaseLeasesResponse, LeaseRevokeRequest, LeaseStatus, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
     ResponseHeader,
 };
+use crate::defect::Defect;
 use crate::error::Error;
 use crate::failpoints;
 use crate::lessor::{Lease, Renewal};
@@ -159,9 +161,17 @@ impl Member {
         leads.then_some(now.term)
     }
 
+    /// The same; or, for a planted bug, the term in which it led when it last heard.
+    async fn leadership(&self, unsure: Defect) -> Option<u64> {
+        if !self.options.has(unsure) {
+            return self.ensure_leadership().await;
+        }
+        self.is_leader().then(|| self.status.get().term)
+    }
+
     /// Keeps a lease alive, which only the primary can; its TTL.
     async fn renew(&self, id: i64, forwarded: bool) -> Result<i64, Error> {
-        let Some(term) = self.ensure_leadership().await else {
+        let Some(term) = self.leadership(Defect::DeposedKeepsAlive).await else {
             sometimes!(
                 self.node,
                 "a leader that was deposed keeps no lease alive",
@@ -295,7 +305,8 @@ impl Member {
     pub(super) fn promote_lessor(&self, term: u64) {
         let leads = self.is_leader() && self.status.get().term == term;
         if leads && self.kv.lessor().primary() != Some(term) {
-            self.kv.promote(term, self.options.election_timeout());
+            let without = self.options.has(Defect::PromotionWithoutExtension);
+            self.kv.promote(term, if without { Duration::ZERO } else { self.options.election_timeout() });
             self.observer.lessor_promoted();
         }
     }
@@ -303,7 +314,8 @@ impl Member {
     /// Proposes to revoke leases that have expired.
     async fn revoke(&self, expired: Vec<i64>) {
         self.node.failpoint(failpoints::LEASE_BEFORE_REVOKE_EXPIRED).await;
-        let Some(term) = self.ensure_leadership().await else {
+        let unsure = self.options.has(Defect::DeposedRevokes);
+        let Some(term) = self.leadership(Defect::DeposedRevokes).await else {
             sometimes!(
                 self.node,
                 "a leader that was deposed revokes no lease",
@@ -322,7 +334,10 @@ impl Member {
                     record!(self.node, "lease", "{} has expired", id);
                     let lease_revoke = Some(LeaseRevokeRequest { id });
                     let request = InternalRaftRequest { lease_revoke, ..Default::default() };
-                    under_way.push(self.propose_in_term(term, request));
+                    under_way.push(match unsure {
+                        true => Either::Left(self.propose_unasked(request)),
+                        false => Either::Right(self.propose_in_term(term, request)),
+                    });
                 } else {
                     sometimes!(
                         self.node,

@@ -28,6 +28,7 @@ use crate::failpoints;
 use crate::wal::Wal;
 use crate::wire::{PEER_PORT, PeerMessage};
 
+mod planted;
 mod role;
 
 /// What other tasks ask of the raft loop.
@@ -193,6 +194,7 @@ fn start_raft(member: &Member, log: Log) -> RawNode<Log> {
         max_inflight_msgs: usize::from(options.messages_inflight_max),
         pre_vote: true,
         check_quorum: true,
+        read_only_option: planted::read_only_option(options.defects),
         ..Config::default()
     };
     let silent = slog::Logger::root(slog::Discard, slog::o!());
@@ -371,14 +373,21 @@ impl RaftLoop {
         }
     }
 
-    fn step(&mut self, message: Message) {
+    fn step(&mut self, mut message: Message) {
+        if !self.member.options.defects.is_empty() {
+            self.misread(&mut message);
+        }
         // Raft refuses what is not for it, such as a response from an unknown member.
         let _ = self.raft.step(message);
+        self.commit_by_counting();
         self.role_may_have_changed();
     }
 
     /// Asks Raft, or the leader, for an index from which a read is up to date.
     fn seek_read_index(&mut self, context: Option<u64>, reader: Reader) {
+        if let Some(index) = self.hasty_read_index() {
+            return self.answer_reader(reader, index);
+        }
         let is_leader = self.raft.raft.state == StateRole::Leader;
         let reused = self.member.options.has(Defect::ReuseReadContext);
         // A fresh context for each attempt: an acknowledgement of an earlier one must not confirm this one.
@@ -421,15 +430,19 @@ impl RaftLoop {
             let Some(context) = read.request_ctx.first_chunk().map(|bytes| u64::from_be_bytes(*bytes)) else {
                 continue;
             };
-            match self.readers.remove(&context) {
-                Some(Reader::Here(answer)) => {
-                    let _ = answer.send(read.index);
-                }
-                Some(Reader::Peer { member, attempt }) => {
-                    let answer = PeerMessage::ReadIndexAnswer { attempt, index: read.index };
-                    self.socket.send(member, answer);
-                }
-                None => {}
+            if let Some(reader) = self.readers.remove(&context) {
+                self.answer_reader(reader, read.index);
+            }
+        }
+    }
+
+    fn answer_reader(&self, reader: Reader, index: u64) {
+        match reader {
+            Reader::Here(answer) => {
+                let _ = answer.send(index);
+            }
+            Reader::Peer { member, attempt } => {
+                self.socket.send(member, PeerMessage::ReadIndexAnswer { attempt, index });
             }
         }
     }
@@ -451,23 +464,17 @@ impl RaftLoop {
         }
         let entries = ready.take_entries();
         member.observer.appended(id, &entries);
-        if member.options.has(Defect::AcknowledgeBeforeSync) && member.options.members == 1 {
-            // With a quorum of one, what is appended was taken for committed, and applied while it was written.
-            if let Some(last) = entries.last() {
-                member.observer.committed(id, self.raft.raft.term, last.index);
-            }
-            self.hand_over(entries.clone());
-        }
+        self.hand_over_uncommitted(&entries);
         if let Some(hard_state) = ready.hs() {
             member.observer.committed(id, hard_state.term, hard_state.commit);
         }
         self.hand_over(ready.take_committed_entries());
+        if member.options.has(Defect::AnswerBeforeSave) {
+            self.send_all(ready.take_persisted_messages());
+        }
         if !entries.is_empty() || ready.hs().is_some() {
             node.failpoint(failpoints::RAFT_BEFORE_SAVE).await;
-            self.wal
-                .save(&entries, ready.hs(), ready.must_sync())
-                .await
-                .map_err(|error| error.to_string())?;
+            self.save(&entries, &ready).await?;
             node.failpoint(failpoints::RAFT_AFTER_SAVE).await;
         }
         if let Some(hard_state) = ready.hs() {
@@ -605,9 +612,9 @@ impl RaftLoop {
         let (newest, _) = self.log.snapshot();
         let disk = self.member.node.disk();
         let oldest = snapshots::purge(&disk, newest).await.map_err(|error| error.to_string())?;
-        let released = snapshots::release_databases(&disk, self.member.applied.get()).await;
+        let released = snapshots::release_databases(&disk, self.opened_databases(newest)).await;
         released.map_err(|error| error.to_string())?;
-        self.wal.release(oldest).await.map_err(|error| error.to_string())
+        self.wal.release(self.stood_for(oldest)).await.map_err(|error| error.to_string())
     }
 
     fn send_all(&mut self, messages: Vec<Message>) {

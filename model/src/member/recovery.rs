@@ -11,6 +11,7 @@ use super::membership::Membership;
 use super::{bootstrap, machine_number, restore, snapshots};
 use crate::backend::{self, Backend, BackendError};
 use crate::cluster::{MemberId, Shown};
+use crate::defect::Defect;
 use crate::failpoints;
 use crate::inventory::{Inventory, Start};
 use crate::observer::Observer;
@@ -56,7 +57,8 @@ pub(super) async fn recover(
         false => bootstrap::identify(node, options, inventory).await?,
     };
     snapshots::prepare(&disk).await.map_err(|error| error.to_string())?;
-    let opened = Wal::open(node, member, options.wal_segment_bytes, options.skipped_syncs()).await;
+    let (skipped, defects) = (options.skipped_syncs(), options.defects);
+    let opened = Wal::open(node, member, options.wal_segment_bytes, skipped, defects).await;
     if let Err(WalError::Damaged { .. } | WalError::Gap { .. }) = &opened {
         observer.found_damage(node.id(), "log");
         sometimes!(node, "a member refuses to start over a damaged log", when = |run| run.fault("bit-rot"));
@@ -71,7 +73,8 @@ pub(super) async fn recover(
     let (wal, logged) = opened.map_err(|error| error.to_string())?;
     let Logged { member, mut hard_state, snapshots: recorded, mut entries } = logged;
     inventory.has_log(node.id(), member);
-    let (newest, damaged) = snapshots::newest(node, &recorded).await.map_err(|error| error.to_string())?;
+    let newest = snapshots::newest(node, &recorded, defects).await;
+    let (newest, damaged) = newest.map_err(|error| error.to_string())?;
     if damaged {
         observer.found_damage(node.id(), "snapshot");
         sometimes!(
@@ -182,7 +185,12 @@ pub(super) async fn recover(
         return Err(lacking(format!("the log ends at {last}, and entry {} was applied", kv.visible_index())));
     }
     node.failpoint(failpoints::RECOVERY_BEFORE_START).await;
-    let log = Log::new(membership.conf_state().clone(), hard_state, (index, term), entries);
+    let mut conf_state = membership.conf_state().clone();
+    if defects.has(Defect::LearnersCount) {
+        let learners = std::mem::take(&mut conf_state.learners);
+        conf_state.voters.extend(learners);
+    }
+    let log = Log::new(conf_state, hard_state, (index, term), entries);
     Ok(Recovered { member, membership, kv, whole, snapshot: (index, term), log, wal })
 }
 

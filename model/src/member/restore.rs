@@ -62,7 +62,7 @@ pub(super) async fn lay_out(
     (metadata.index, metadata.term) = (index, TERM);
     metadata.set_conf_state(conf_state.clone());
     snapshots::save(node, &metadata, skipped).await?;
-    let (mut log, _) = Wal::open(node, member, options.wal_segment_bytes, skipped).await?;
+    let (mut log, _) = Wal::open(node, member, options.wal_segment_bytes, skipped, options.defects).await?;
     log.save_snapshot(index, TERM, &conf_state, true).await?;
     // As etcdutl has it, all have voted for the first.
     let vote = restoration.members.first().copied().unwrap_or_default();

@@ -18,6 +18,7 @@ use raft::eraftpb::SnapshotMetadata;
 use thiserror::Error;
 use vertebra_sim::{DiskError, File, Node, NodeDisk, OpenMode, record, sometimes};
 
+use crate::defect::{Defect, Defects};
 use crate::failpoints;
 use crate::syncs::{SkippedSyncs, Sync};
 use crate::wal::RecordedSnapshot;
@@ -86,6 +87,7 @@ async fn list(disk: &NodeDisk) -> Result<Vec<(u64, u64)>, DiskError> {
 pub(super) async fn newest(
     node: &Node,
     recorded: &[RecordedSnapshot],
+    defects: Defects,
 ) -> Result<(Option<SnapshotMetadata>, bool), DiskError> {
     let disk = node.disk();
     let mut damaged = false;
@@ -101,12 +103,15 @@ pub(super) async fn newest(
     );
     for (index, term) in files.into_iter().rev() {
         let is_it = |recorded: &&RecordedSnapshot| (recorded.index, recorded.term) == (index, term);
-        let Some(recorded) = recorded.iter().find(is_it) else { continue };
+        let recorded = recorded.iter().find(is_it);
+        if recorded.is_none() && !defects.has(Defect::SnapshotWithoutRecord) {
+            continue;
+        }
         let path = path(index, term);
         let metadata = decode(&disk.read(&path).await?);
         match metadata.filter(|metadata| {
             (metadata.index, metadata.term) == (index, term)
-                && *metadata.get_conf_state() == recorded.conf_state
+                && recorded.is_none_or(|recorded| *metadata.get_conf_state() == recorded.conf_state)
         }) {
             Some(metadata) => return Ok((Some(metadata), damaged)),
             None => {

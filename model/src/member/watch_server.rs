@@ -32,6 +32,7 @@ use crate::api::mvccpb::event::EventType;
 use crate::api::watch_create_request::FilterType;
 use crate::api::watch_request::RequestUnion;
 use crate::api::{Event, ResponseHeader, WatchCreateRequest, WatchRequest, WatchResponse};
+use crate::defect::Defect;
 use crate::error::Error;
 use crate::failpoints;
 use crate::grpc::Status;
@@ -195,6 +196,10 @@ impl<T: Transport> Stream<'_, T> {
                     self.control.send(response).await;
                 }
                 Some(RequestUnion::CancelRequest(request)) => self.cancel(request.watch_id).await,
+                Some(RequestUnion::ProgressRequest(_)) if self.member.options.has(Defect::EarlyProgress) => {
+                    let response = self.response(self.member.kv.revision());
+                    self.control.send(WatchResponse { watch_id: INVALID_ID, ..response }).await;
+                }
                 Some(RequestUnion::ProgressRequest(_)) => {
                     let numbers: Vec<_> =
                         self.watches.borrow().values().map(|served| served.number).collect();
@@ -423,7 +428,9 @@ impl<T: Transport> Stream<'_, T> {
                 let Some(kv) = &event.kv else { continue };
                 let is_put = event.r#type == EventType::Put as i32;
                 if !(is_put && kv.create_revision == kv.mod_revision) {
-                    event.prev_kv = store.get(tx, &kv.key, kv.mod_revision - 1).ok().flatten();
+                    let present = self.member.options.has(Defect::PresentAsPrevious);
+                    let before = if present { 0 } else { kv.mod_revision - 1 };
+                    event.prev_kv = store.get(tx, &kv.key, before).ok().flatten();
                 }
             }
         });

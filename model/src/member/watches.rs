@@ -55,7 +55,7 @@ impl Drop for Held<'_> {
 impl Watches {
     pub(super) fn new(options: &Options) -> Self {
         Self {
-            watchers: RefCell::new(Watchers::new(options.watch.batch_revisions_max)),
+            watchers: RefCell::new(Watchers::new(options.watch.batch_revisions_max).with(options.defects)),
             lock: Lock::default(),
             unsynced: Notify::new(),
             victims: Notify::new(),

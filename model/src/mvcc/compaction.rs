@@ -13,6 +13,7 @@ use super::restore::{RestoreError, Restored};
 use super::revision::Revision;
 use super::store::{NEVER_COMPACTED, Store};
 use crate::backend::Bucket;
+use crate::defect::Defect;
 use crate::error::Error;
 
 const SCHEDULED: &[u8] = b"scheduledCompactRev";
@@ -154,7 +155,10 @@ impl Store {
 
     /// Begins to carry out a compaction at `main`, after one at `before`: the index forgets.
     pub fn begin_compaction(&mut self, main: i64, before: i64) -> Compaction {
-        let kept = self.index.compact(main);
+        let takes_tombstone = [Defect::CompactedTombstone, Defect::RevisionOfRecords]
+            .into_iter()
+            .any(|defect| self.defects.has(defect));
+        let kept = self.index.compact(main, takes_tombstone);
         let hasher = Hasher::new(before, main);
         Compaction { main, kept, from: vec![0], hasher, removed: 0 }
     }

@@ -84,9 +84,11 @@ impl Index {
     }
 
     /// Forgets what a compaction at `main` takes away, and tells which of the revisions up to there it leaves.
-    pub fn compact(&mut self, main: i64) -> Kept {
+    ///
+    /// With `takes_tombstone`, a planted bug, it also takes those that are at `main` itself.
+    pub fn compact(&mut self, main: i64, takes_tombstone: bool) -> Kept {
         let mut kept = Vec::new();
-        self.keys.retain(|_, life| life.compact(main, &mut kept));
+        self.keys.retain(|_, life| life.compact(main, takes_tombstone, &mut kept));
         Kept::new(kept)
     }
 

@@ -120,8 +120,8 @@ impl KeyIndex {
     ///
     /// The newest version up to `main` is left if the key existed then. If its generation ended at `main` itself,
     /// the tombstone is left: a watch from `main` on must see the deletion (etcd-io/etcd#18089).
-    pub fn compact(&mut self, main: i64, kept: &mut Vec<Revision>) -> bool {
-        let first = self.first_not_ended_before(main);
+    pub fn compact(&mut self, main: i64, takes_tombstone: bool, kept: &mut Vec<Revision>) -> bool {
+        let first = self.first_not_ended_before(main + i64::from(takes_tombstone));
         self.generations.drain(..first);
         for generation in &mut self.generations {
             let Some(place) = generation.newest_up_to(main) else { break };
@@ -211,7 +211,7 @@ mod tests {
     /// The key after a compaction, if anything is left, and the revisions up to there that it left.
     fn compacted(key: &KeyIndex, main: i64) -> (Option<KeyIndex>, Vec<Revision>) {
         let (mut key, mut kept) = (key.clone(), Vec::new());
-        let left = key.compact(main, &mut kept);
+        let left = key.compact(main, false, &mut kept);
         (left.then_some(key), kept)
     }
 

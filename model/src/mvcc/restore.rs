@@ -13,6 +13,7 @@ use super::record::{Record, chain};
 use super::revision::Revision;
 use super::store::{FIRST_REVISION, NEVER_COMPACTED, Store};
 use crate::backend::Bucket;
+use crate::defect::{Defect, Defects};
 
 /// Records that are read at a time. etcd: 10,000.
 const CHUNK: usize = 1_000;
@@ -54,9 +55,18 @@ impl Store {
     ///
     /// Those of [`RestoreError`].
     pub fn restore(tx: &impl Read, hash: u64) -> Result<Restored, RestoreError> {
+        Self::restore_with(tx, hash, Defects::NONE)
+    }
+
+    /// The same, with these bugs.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`RestoreError`].
+    pub fn restore_with(tx: &impl Read, hash: u64, defects: Defects) -> Result<Restored, RestoreError> {
         let finished = compaction::finished(tx).unwrap_or(NEVER_COMPACTED);
         let scheduled = compaction::scheduled(tx).unwrap_or(NEVER_COMPACTED);
-        let mut restoring = Restoring::default();
+        let mut restoring = Restoring { defects, ..Restoring::default() };
         let end = Revision { main: i64::MAX, sub: i64::MAX }.to_bytes();
         let mut from = Revision { main: FIRST_REVISION, sub: 0 }.to_bytes().to_vec();
         loop {
@@ -73,13 +83,16 @@ impl Store {
                 break;
             }
         }
-        let Restoring { index, leases, last, recomputed } = restoring;
+        let Restoring { index, leases, last, recomputed, .. } = restoring;
         // Everything up to the compaction may be gone, and with it the newest revisions (etcd-io/etcd#17780).
-        let revision = last.max(finished).max(scheduled);
+        let known = if defects.has(Defect::RevisionOfRecords) { last } else { finished.max(scheduled) };
+        let revision = last.max(known);
         // While nothing is compacted, the records themselves tell.
         let hash = if finished.max(scheduled) > NEVER_COMPACTED { hash } else { recomputed };
-        let store = Self::restored(index, revision, finished, hash);
-        Ok(Restored { store, unfinished: (scheduled > finished).then_some(scheduled), leases })
+        let mut store = Self::restored(index, revision, finished, hash);
+        store.defects = defects;
+        let is_unfinished = scheduled > finished && !defects.has(Defect::UnfinishedCompactionForgotten);
+        Ok(Restored { store, unfinished: is_unfinished.then_some(scheduled), leases })
     }
 }
 
@@ -89,12 +102,13 @@ struct Restoring {
     /// The last revision so far.
     last: i64,
     recomputed: u64,
+    defects: Defects,
 }
 
 impl Default for Restoring {
     fn default() -> Self {
         let (index, leases) = (Index::default(), BTreeMap::new());
-        Self { index, leases, last: FIRST_REVISION, recomputed: 0 }
+        Self { index, leases, last: FIRST_REVISION, recomputed: 0, defects: Defects::NONE }
     }
 }
 
@@ -118,6 +132,7 @@ impl Restoring {
             Some(life) => {
                 life.put(revision);
             }
+            None if tombstone && self.defects.has(Defect::OrphanTombstone) => {}
             None => {
                 // The first that is known of a key may be a later version, or its tombstone (etcd-io/etcd#19179):
                 // what came before it is compacted.

@@ -2,6 +2,7 @@
 
 use crate::api::range_request::{SortOrder, SortTarget};
 use crate::api::{KeyValue, RangeRequest, RangeResponse, ResponseHeader};
+use crate::defect::Defects;
 use crate::error::Error;
 
 use super::buckets::Read;
@@ -32,6 +33,7 @@ pub struct Store {
     published: Progress,
     /// What writers have come to.
     pub(super) written: Progress,
+    pub(super) defects: Defects,
 }
 
 /// How far a store has come.
@@ -57,7 +59,7 @@ impl Store {
 
     pub(super) fn restored(index: Index, revision: i64, compact_revision: i64, hash: u64) -> Self {
         let progress = Progress { revision, compact_revision, hash };
-        Self { index, published: progress, written: progress }
+        Self { index, published: progress, written: progress, defects: Defects::NONE }
     }
 
     /// The current revision: that of the newest change, or 1.

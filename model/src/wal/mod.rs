@@ -20,6 +20,7 @@ use raft::eraftpb::{ConfState, Entry, HardState};
 use thiserror::Error;
 use vertebra_sim::{DiskError, File, Node, NodeDisk, OpenMode, sometimes};
 
+use crate::defect::{Defect, Defects};
 use crate::failpoints;
 use crate::syncs::{SkippedSyncs, Sync};
 
@@ -87,6 +88,7 @@ pub struct Wal {
     node: Node,
     disk: NodeDisk,
     skipped: SkippedSyncs,
+    defects: Defects,
     member: u64,
     segment_bytes: u64,
     file: File,
@@ -145,6 +147,7 @@ impl Wal {
         member: u64,
         segment_bytes: u64,
         skipped: SkippedSyncs,
+        defects: Defects,
     ) -> Result<(Self, Recovered), WalError> {
         let disk = node.disk();
         if !disk.exists(DIRECTORY) {
@@ -172,9 +175,9 @@ impl Wal {
         }
         if segments.is_empty() {
             let wal = Self::create(node.clone(), disk, member, segment_bytes, skipped).await?;
-            return Ok((wal, Recovered { member, ..Recovered::default() }));
+            return Ok((Self { defects, ..wal }, Recovered { member, ..Recovered::default() }));
         }
-        Self::recover(node.clone(), disk, member, segment_bytes, segments, skipped).await
+        Self::recover(node.clone(), disk, member, segment_bytes, segments, skipped, defects).await
     }
 
     async fn create(
@@ -197,6 +200,7 @@ impl Wal {
             node,
             disk,
             skipped,
+            defects: Defects::NONE,
             member,
             segment_bytes,
             file,
@@ -215,9 +219,10 @@ impl Wal {
         segment_bytes: u64,
         segments: Vec<Segment>,
         skipped: SkippedSyncs,
+        defects: Defects,
     ) -> Result<(Self, Recovered), WalError> {
         let recovered = Recovered { member, ..Recovered::default() };
-        let mut log = Gathering { last_index: 0, recovered };
+        let mut log = Gathering { last_index: 0, recovered, defects };
         let mut checksum = None;
         let mut valid_bytes = 0;
         for (number, segment) in segments.iter().enumerate() {
@@ -236,7 +241,7 @@ impl Wal {
             }
             (checksum, valid_bytes) = (Some(decoder.checksum()), decoder.offset());
         }
-        let Gathering { last_index, recovered } = log;
+        let Gathering { last_index, recovered, .. } = log;
         let member = recovered.member;
 
         let last = segments.last().map(Segment::path).unwrap_or_default();
@@ -248,7 +253,7 @@ impl Wal {
             segments.len() > 1,
             when = |run| run.any_fault(&["kill", "power-failure", "failpoint"])
         );
-        if file.length().await? > file_bytes {
+        if file.length().await? > file_bytes && !defects.has(Defect::TornTailTrusted) {
             sometimes!(
                 disk,
                 "the torn end of a log is cut off",
@@ -269,6 +274,7 @@ impl Wal {
             node,
             disk,
             skipped,
+            defects,
             member,
             segment_bytes,
             file,
@@ -337,7 +343,12 @@ impl Wal {
         }
         if let Some(sync) = sync {
             self.node.failpoint(failpoints::WAL_BEFORE_SYNC).await;
-            if !self.skipped.contains(sync) {
+            if !self.skipped.contains(sync)
+                && let Err(error) = self.file.sync().await
+            {
+                if !self.defects.has(Defect::RetriedSync) {
+                    return Err(error.into());
+                }
                 self.file.sync().await?;
             }
             self.node.failpoint(failpoints::WAL_AFTER_SYNC).await;
@@ -423,6 +434,7 @@ struct Gathering {
     /// Index of the last entry, or of the snapshot that replaced all before it.
     last_index: u64,
     recovered: Recovered,
+    defects: Defects,
 }
 
 impl Gathering {
@@ -448,6 +460,9 @@ impl Gathering {
                 let is_first = recovered.entries.is_empty() && self.last_index == 0;
                 if entry.index > self.last_index + 1 && !is_first {
                     return Err(WalError::Gap { last: self.last_index, found: entry.index });
+                }
+                if entry.index <= self.last_index && self.defects.has(Defect::ReplacedEntriesKept) {
+                    return Ok(true);
                 }
                 recovered.entries.truncate(usize::try_from(entry.index.saturating_sub(first)).unwrap_or(0));
                 self.last_index = entry.index;

@@ -11,7 +11,8 @@ use vertebra_sim::{Verdict, run_many, schedule_of, schedule_with};
 /// The signatures that a sweep over the first seeds finds.
 fn sweep(seeds: u64, defects: &[Defect]) -> BTreeSet<String> {
     let mut signatures = BTreeSet::new();
-    let schedule = |seed| schedule_of::<Etcd>(seed, |options| options.defects = defects.to_vec());
+    let schedule =
+        |seed| schedule_of::<Etcd>(seed, |options| options.defects = defects.iter().copied().collect());
     run_many::<Etcd>(0..seeds, 2, &AtomicBool::new(false), schedule, |_, ran| {
         signatures.extend(ran.unwrap().1.verdict.signature());
     });
@@ -36,7 +37,7 @@ fn issue_14370_a_lost_acknowledged_write_is_seen_without_the_oracle_of_raft() {
     let schedule = |seed| {
         schedule_of::<Etcd>(seed, |options| {
             options.members = 1;
-            options.defects = vec![Defect::AcknowledgeBeforeSync];
+            options.defects = [Defect::AcknowledgeBeforeSync].into_iter().collect();
             options.without_oracles = vec!["raft".to_owned()];
         })
     };
@@ -58,7 +59,7 @@ fn issue_20418_a_read_that_an_old_acknowledgement_confirmed_is_found() {
         let schedule = |seed| {
             let mut schedule = schedule_of::<Etcd>(seed, |options| {
                 options.members = 3;
-                options.defects = defects.to_vec();
+                options.defects = defects.iter().copied().collect();
             })?;
             schedule.duration = Duration::from_secs(8);
             schedule.network.peers.duplicate_ppm = 200_000;
@@ -89,7 +90,7 @@ fn rotten_pages_are_served_where_nobody_looks_at_their_checksums() {
         let schedule = |seed| {
             schedule_with::<Etcd>(seed, &["bit-rot", "kill"], |options| {
                 options.members = 3;
-                options.defects = defects.to_vec();
+                options.defects = defects.iter().copied().collect();
             })
         };
         run_many::<Etcd>(0..150, 2, &AtomicBool::new(false), schedule, |_, ran| {
@@ -112,7 +113,7 @@ fn found_with_auth(seeds: u64, defects: &[Defect], without_oracles: &[&str]) -> 
             let token_ttl = Duration::from_secs(300);
             options.auth = AuthOptions { administrator: 1, percent: 60, token_ttl };
             (options.snapshot_count, options.snapshot_catchup_entries) = (10, 1);
-            options.defects = defects.to_vec();
+            options.defects = defects.iter().copied().collect();
             options.without_oracles = without_oracles.iter().map(|name| (*name).to_owned()).collect();
         })
     };

@@ -165,7 +165,7 @@ fn a_disk_that_was_damaged_is_whole_when_its_member_is_restored() {
 #[test]
 fn a_consistent_index_of_the_old_log_is_found() {
     let mut schedule = schedule(1, 3, vec![(4_000, operate("snapshot-restore"))]);
-    schedule.options.defects = vec![Defect::RestoreKeepsIndex];
+    schedule.options.defects = [Defect::RestoreKeepsIndex].into_iter().collect();
     let (report, _) = tell(&schedule);
     assert!(matches!(report.verdict, Verdict::Violation { .. }), "{:?}", report.verdict);
 }
@@ -174,7 +174,8 @@ fn a_consistent_index_of_the_old_log_is_found() {
 fn sweep(seeds: std::ops::Range<u64>, defects: &[Defect]) -> BTreeSet<String> {
     let mut signatures = BTreeSet::new();
     let schedule = |seed| {
-        let mut schedule = schedule_of::<Etcd>(seed, |options| options.defects = defects.to_vec())?;
+        let mut schedule =
+            schedule_of::<Etcd>(seed, |options| options.defects = defects.iter().copied().collect())?;
         let duration = schedule.duration;
         let mut order = |parts: u32, operation| {
             let at = duration * parts / 16;

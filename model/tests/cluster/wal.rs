@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use raft::eraftpb::{ConfState, Entry, HardState};
 use serde::{Deserialize, Serialize};
+use vertebra_model::Defects;
 use vertebra_model::syncs::SkippedSyncs;
 use vertebra_model::wal::Wal;
 use vertebra_sim::random::Streams;
@@ -91,7 +92,7 @@ impl System for Writer {
 
     async fn member(self: Rc<Self>, node: Node) -> Result<(), String> {
         let mut stream = node.stream("workload");
-        let opened = Wal::open(&node, 1, self.options.segment_bytes, SkippedSyncs::NONE).await;
+        let opened = Wal::open(&node, 1, self.options.segment_bytes, SkippedSyncs::NONE, Defects::NONE).await;
         let (mut wal, recovered) = match opened {
             Ok(opened) => opened,
             Err(error @ vertebra_model::wal::WalError::Disk(_)) => return Err(error.to_string()),

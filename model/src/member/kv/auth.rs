@@ -8,6 +8,7 @@ use super::Kv;
 use crate::api::{AuthRequest, InternalRaftRequest};
 use crate::auth::{AuthResponse, AuthStore, Caller, Shown};
 use crate::backend::BackendError;
+use crate::defect::Defect;
 use crate::error::Error;
 use crate::response::Response;
 
@@ -18,7 +19,7 @@ impl Kv {
 
     /// Whether a request for keys or leases may be applied.
     pub(in crate::member) fn check_auth(&self, request: &InternalRaftRequest) -> Result<(), Error> {
-        if !self.auth.borrow().is_enabled() {
+        if !self.auth.borrow().is_enabled() || self.defects.has(Defect::UncheckedAtApply) {
             return Ok(());
         }
         let result = self.auth.borrow().check(request, &self.lessor.borrow());
@@ -74,7 +75,7 @@ impl Kv {
     /// Changes users and roles. Readers see it at once and as a whole.
     async fn change_auth(&self, request: &AuthRequest) -> Result<Result<AuthResponse, Error>, BackendError> {
         let mut changed = self.auth.borrow().clone();
-        let result = match self.defects.without_index {
+        let result = match self.defects.has(Defect::AuthWithoutIndex) {
             true => self.write_without_index(|tx| changed.apply(tx, request)).await?,
             false => self.write_unseen(|_, tx| changed.apply(tx, request)).await?,
         };
@@ -94,6 +95,7 @@ impl Kv {
         match request {
             AuthRequest::AuthEnable(_) => tokens.enable(self.node.monotonic()),
             AuthRequest::AuthDisable(_) => tokens.disable(),
+            _ if self.defects.has(Defect::TokensOutlivePasswords) => {}
             AuthRequest::AuthUserDelete(request) => tokens.invalidate(&request.name),
             AuthRequest::AuthUserChangePassword(request) => tokens.invalidate(&request.name),
             _ => {}
@@ -118,8 +120,8 @@ impl Kv {
     /// No token is known any more. etcd keeps those that it knows when a snapshot is installed, and with them those of
     /// users whose password was changed, or who were deleted, by an entry that the snapshot stands for.
     pub(super) fn recover_auth(&self, is_replaced: bool) {
-        let mut store = AuthStore::recover(&self.backend.borrow().read());
-        if self.defects.stale_permissions && is_replaced {
+        let mut store = AuthStore::recover(&self.backend.borrow().read()).with(self.defects);
+        if self.defects.has(Defect::StalePermissions) && is_replaced {
             store.believe_permissions_of(&self.auth.borrow());
         }
         let mut tokens = self.tokens.borrow_mut();

@@ -200,5 +200,6 @@ pub(super) fn terms(options: &Options) -> Terms {
         checkpoint_interval: options.leases.checkpoint_interval,
         revoke_rate: options.leases.revoke_rate,
         retry_interval: options.request_timeout(),
+        defects: options.defects,
     }
 }

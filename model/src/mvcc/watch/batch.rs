@@ -19,13 +19,20 @@ pub(super) struct Batch {
     pub more: i64,
 }
 
+/// How much goes into one batch: so many revisions, or events if these are counted.
+#[derive(Clone, Copy)]
+pub(super) struct Size {
+    pub max: usize,
+    pub counts_events: bool,
+}
+
 impl Batch {
-    fn add(&mut self, event: &Event, revisions_max: usize) {
+    fn add(&mut self, event: &Event, size: Size) {
         if self.more != 0 {
             return;
         }
-        if self.events.last().is_none_or(|last| revision(last) < revision(event)) {
-            if self.revisions == revisions_max {
+        if size.counts_events || self.events.last().is_none_or(|last| revision(last) < revision(event)) {
+            if self.revisions == size.max {
                 self.more = revision(event);
                 return;
             }
@@ -39,14 +46,14 @@ impl Batch {
 pub(super) fn batches<'w>(
     watchers: impl Iterator<Item = (Number, &'w Watcher)>,
     events: &[Event],
-    revisions_max: usize,
+    size: Size,
 ) -> BTreeMap<Number, Batch> {
     let mut batches = BTreeMap::new();
     for (number, watcher) in watchers {
         let mut batch = Batch::default();
         for event in events {
             if revision(event) >= watcher.min_revision && watcher.wants(key(event)) {
-                batch.add(event, revisions_max);
+                batch.add(event, size);
             }
         }
         if !batch.events.is_empty() {

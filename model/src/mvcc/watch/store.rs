@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use super::batch::{Batch, batches};
+use super::batch::{Batch, Size, batches};
 use super::watcher::{Place, Watch, Watcher};
 use crate::api::Event;
+use crate::defect::{Defect, Defects};
 
 /// Which watcher: they are numbered as they come, over all streams of a member.
 pub type Number = u64;
@@ -41,13 +42,27 @@ pub struct Watchers {
     looked_at: Number,
     /// Revisions that go into one response to an unsynced watcher.
     revisions_max: usize,
+    defects: Defects,
 }
 
 impl Watchers {
     /// No watchers. Up to `revisions_max` revisions go into one response to an unsynced one.
     #[must_use]
     pub fn new(revisions_max: usize) -> Self {
-        Self { all: BTreeMap::new(), next: 0, victims: Vec::new(), looked_at: 0, revisions_max }
+        Self {
+            all: BTreeMap::new(),
+            next: 0,
+            victims: Vec::new(),
+            looked_at: 0,
+            revisions_max,
+            defects: Defects::NONE,
+        }
+    }
+
+    /// The same, with these bugs.
+    #[must_use]
+    pub fn with(self, defects: Defects) -> Self {
+        Self { defects, ..self }
     }
 
     fn at(&self, place: Place) -> impl Iterator<Item = (Number, &Watcher)> {
@@ -99,18 +114,26 @@ impl Watchers {
     /// Tells the synced watchers what a write has made at `revision`. Returns how many of them had no room for it.
     pub fn notify(&mut self, revision: i64, events: &[Event]) -> usize {
         let mut victims = Victims::default();
-        for (number, batch) in batches(self.at(Place::Synced), events, self.revisions_max) {
+        let size = self.size();
+        for (number, batch) in batches(self.at(Place::Synced), events, size) {
             let Some(watcher) = self.all.get_mut(&number) else { continue };
             let sent = watcher.send(&batch.events, revision);
             // Whether it was sent or will be: what comes next is what follows, also when the store is replaced
             // (etcd-io/etcd#15271).
-            watcher.min_revision = revision + 1;
+            if !sent || !self.defects.has(Defect::StaleCursor) {
+                watcher.min_revision = revision + 1;
+            }
             if !sent {
                 watcher.place = Place::Victim;
                 victims.0.insert(number, batch);
             }
         }
         self.add_victims(victims)
+    }
+
+    /// How much goes into one response.
+    fn size(&self) -> Size {
+        Size { max: self.revisions_max, counts_events: self.defects.has(Defect::SplitRevision) }
     }
 
     fn add_victims(&mut self, victims: Victims) -> usize {
@@ -125,10 +148,16 @@ impl Watchers {
     /// of. Returns how many of them there are.
     pub fn restore(&mut self, told: i64) -> usize {
         let mut count = 0;
+        if self.defects.has(Defect::WatchersForgotten) {
+            self.all.retain(|_, watcher| watcher.place != Place::Synced);
+        }
         for watcher in self.all.values_mut().filter(|watcher| watcher.place == Place::Synced) {
             // In etcd one that heard of nothing for long begins where it last did, and is cancelled if that was compacted.
-            watcher.min_revision = watcher.min_revision.max(told + 1);
-            (watcher.place, watcher.restored) = (Place::Unsynced, true);
+            if !self.defects.has(Defect::StaleCursor) {
+                watcher.min_revision = watcher.min_revision.max(told + 1);
+            }
+            watcher.place = Place::Unsynced;
+            watcher.restored = !self.defects.has(Defect::FutureRestorePanic);
             count += 1;
         }
         count
@@ -167,17 +196,21 @@ impl Watchers {
                 sync.cancelled += 1;
             } else {
                 sync.not_cancelled += 1;
+                return self.defects.has(Defect::StarvedWatcher);
             }
             false
         });
         let events = if from <= now { read(from, now + 1) } else { Vec::new() };
         let watchers = chosen.iter().filter_map(|number| Some((*number, self.all.get(number)?)));
-        let mut batches = batches(watchers, &events, self.revisions_max);
+        let mut batches = batches(watchers, &events, self.size());
         let mut victims = Victims::default();
         for number in chosen {
             let Some(watcher) = self.all.get_mut(&number) else { continue };
             // Never back: it may wait for what is in the future (etcd-io/etcd#20221).
-            watcher.min_revision = watcher.min_revision.max(now + 1);
+            watcher.min_revision = match self.defects.has(Defect::FutureLowered) {
+                true => now + 1,
+                false => watcher.min_revision.max(now + 1),
+            };
             let Some(batch) = batches.remove(&number) else {
                 watcher.place = Place::Synced;
                 continue;
@@ -185,7 +218,11 @@ impl Watchers {
             if batch.more != 0 {
                 watcher.min_revision = batch.more;
             }
-            if !watcher.send(&batch.events, now) {
+            let sent = match self.defects.has(Defect::UnfilteredCatchUp) {
+                true => watcher.respond(batch.events.clone(), now, 0),
+                false => watcher.send(&batch.events, now),
+            };
+            if !sent {
                 watcher.place = Place::Victim;
                 victims.0.insert(number, batch);
             } else if batch.more != 0 {
@@ -240,7 +277,8 @@ impl Watchers {
             if batch.more != 0 {
                 watcher.min_revision = batch.more;
             }
-            watcher.place = if watcher.min_revision <= now { Place::Unsynced } else { Place::Synced };
+            let is_behind = watcher.min_revision <= now && !self.defects.has(Defect::VictimsSynced);
+            watcher.place = if is_behind { Place::Unsynced } else { Place::Synced };
             placed += 1;
         }
         placed
@@ -256,7 +294,8 @@ impl Watchers {
     pub fn progress(&self, numbers: impl Iterator<Item = Number> + Clone, id: i64, now: i64) -> bool {
         let there = |number| {
             let watcher = self.all.get(&number)?;
-            (watcher.place == Place::Synced && now >= watcher.watch.start).then_some(watcher)
+            let has_begun = now >= watcher.watch.start || self.defects.has(Defect::FutureProgress);
+            (watcher.place == Place::Synced && has_begun).then_some(watcher)
         };
         if !numbers.clone().all(|number| there(number).is_some()) {
             return false;

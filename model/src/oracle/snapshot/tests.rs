@@ -1,5 +1,6 @@
 use super::*;
 use crate::api::{CompactionRequest, InternalRaftRequest};
+use crate::defect::Defects;
 use crate::history::Request;
 use crate::lessor::{Lessor, Terms};
 use crate::mvcc::{Memory, Revision, Write, bump};
@@ -21,6 +22,7 @@ impl Member {
             checkpoint_interval: None,
             revoke_rate: 1,
             retry_interval: Duration::from_secs(1),
+            defects: Defects::NONE,
         };
         Self { store: Store::new(), lessor: Lessor::new(terms), database: Memory::default() }
     }

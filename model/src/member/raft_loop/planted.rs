@@ -1,0 +1,102 @@
+//! What planted bugs make of the raft loop. With all of them off, each function here is what the loop should do.
+
+use raft::eraftpb::{Entry, HardState, Message, MessageType};
+use raft::{ReadOnlyOption, Ready, StateRole};
+
+use super::RaftLoop;
+use crate::defect::{Defect, Defects};
+
+/// How reads are made sure of.
+pub(super) fn read_only_option(defects: Defects) -> ReadOnlyOption {
+    if defects.has(Defect::LeaseBasedReads) { ReadOnlyOption::LeaseBased } else { ReadOnlyOption::Safe }
+}
+
+impl RaftLoop {
+    /// Takes something in a message for granted that Raft would look at.
+    pub(super) fn misread(&mut self, message: &mut Message) {
+        let defects = self.member.options.defects;
+        let raft = &mut self.raft.raft;
+        let asks_for_vote =
+            matches!(message.msg_type, MessageType::MsgRequestVote | MessageType::MsgRequestPreVote);
+        let brings_entries = message.msg_type == MessageType::MsgAppend;
+        if defects.has(Defect::StaleTerm)
+            && (brings_entries || message.msg_type == MessageType::MsgHeartbeat)
+            && raft.state == StateRole::Follower
+        {
+            message.term = message.term.max(raft.term);
+        }
+        if defects.has(Defect::AppendWithoutCheck) && brings_entries {
+            message.log_term = raft.raft_log.term(message.index).unwrap_or(message.log_term);
+        }
+        if defects.has(Defect::VoteForShorterLog) && asks_for_vote {
+            message.log_term = message.log_term.max(raft.raft_log.last_term());
+            message.index = message.index.max(raft.raft_log.last_index());
+        }
+        if defects.has(Defect::VoteTwice)
+            && asks_for_vote
+            && message.term == raft.term
+            && raft.state == StateRole::Follower
+        {
+            raft.vote = 0;
+        }
+    }
+
+    /// Lets the leader commit whatever a quorum has.
+    pub(super) fn commit_by_counting(&mut self) {
+        let raft = &mut self.raft.raft;
+        if self.member.options.has(Defect::CommitByCounting) && raft.state == StateRole::Leader {
+            let (counted, _) = raft.mut_prs().maximal_committed_index();
+            if counted > raft.raft_log.committed {
+                raft.raft_log.commit_to(counted);
+                raft.bcast_append();
+            }
+        }
+    }
+
+    /// The index that a leader gives to a read without asking anybody.
+    pub(super) fn hasty_read_index(&self) -> Option<u64> {
+        let raft = &self.raft.raft;
+        let hasty = self.member.options.has(Defect::ReadBeforeOwnTerm)
+            && raft.state == StateRole::Leader
+            && !raft.commit_to_current_term();
+        hasty.then_some(raft.raft_log.committed)
+    }
+
+    /// Gives entries to the apply loop that Raft does not say are committed.
+    pub(super) fn hand_over_uncommitted(&mut self, entries: &[Entry]) {
+        let options = &self.member.options;
+        let alone = options.has(Defect::AcknowledgeBeforeSync) && options.members == 1;
+        if alone && let Some(last) = entries.last() {
+            // With a quorum of one, what is appended was taken for committed, and applied while it was written.
+            self.member.observer.committed(self.member.id, self.raft.raft.term, last.index);
+        }
+        if alone || options.has(Defect::ApplyUncommitted) {
+            self.hand_over(entries.to_vec());
+        }
+    }
+
+    /// Writes what a `Ready` has for the log.
+    pub(super) async fn save(&mut self, entries: &[Entry], ready: &Ready) -> Result<(), String> {
+        let defects = self.member.options.defects;
+        let without_vote = defects.has(Defect::UnsavedVote);
+        let changed = ready.hs().filter(|_| without_vote).map(|state| HardState { vote: 0, ..state.clone() });
+        let synced = ready.must_sync() && !(defects.has(Defect::UnsyncedVote) && entries.is_empty());
+        let saved = self.wal.save(entries, changed.as_ref().or(ready.hs()), synced).await;
+        saved.map_err(|error| error.to_string())
+    }
+
+    /// The last snapshot whose backend nobody will open, when the newest is `newest`.
+    pub(super) fn opened_databases(&self, newest: u64) -> u64 {
+        let opened = self.member.applied.get();
+        if self.member.options.has(Defect::SnapshotsRace) {
+            opened.max(newest.saturating_sub(1))
+        } else {
+            opened
+        }
+    }
+
+    /// The last entry that need not be in the log, when the oldest snapshot is `oldest`.
+    pub(super) fn stood_for(&self, oldest: u64) -> u64 {
+        if self.member.options.has(Defect::LogReleasedEarly) { self.member.applied.get() } else { oldest }
+    }
+}
