@@ -19,6 +19,9 @@ use crate::exit::Refusal;
 /// What a request is asked for that is bytes and no message, since a number in it is too large.
 const OVERFLOW: &str = "overflow";
 
+/// What a request is asked for that is bytes in which a group begins or ends.
+const GROUP: &str = "group";
+
 /// What a request is asked for that names a range in which no key can be, also as a part of a transaction.
 const EMPTY_RANGE: &str = "empty-range";
 
@@ -68,7 +71,8 @@ pub struct Entry {
     #[serde(default)]
     pub real: Texts,
     /// A field of the request, as `fragment=true`. The revision up to which all was compacted is `{compacted}`. `overflow`: it is
-    /// bytes in which a number has more than 64 bits, or that of a field more than 29. `empty-range`: it ends where it begins, or before.
+    /// bytes in which a number has more than 64 bits, or that of a field more than 29. `empty-range`: one
+    /// ends where it begins, or before. `group`: it is bytes in which a group begins or ends, as Protocol Buffers had them once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
     /// Another difference of the same step: its field, `model` or `real`, and the value there.
@@ -83,6 +87,9 @@ pub struct Entry {
     /// An alarm was raised and not taken back.
     #[serde(default)]
     pub alarm: bool,
+    /// Alarms of two kinds were raised, whether they were taken back or not.
+    #[serde(default)]
+    pub two_alarms: bool,
     /// After it, both sides are in different states: what comes later is not compared.
     #[serde(default)]
     pub ends: bool,
@@ -118,6 +125,8 @@ impl Texts {
 pub struct State {
     authentication: bool,
     alarm: bool,
+    /// The kinds of all alarms that were raised.
+    raised: BTreeSet<i32>,
     /// Up to here all was compacted.
     compacted: i64,
     /// The calls of several steps that were begun with a token.
@@ -127,7 +136,13 @@ pub struct State {
 impl Default for State {
     fn default() -> Self {
         // Each sequence begins with a compaction of the revision before its first.
-        Self { authentication: false, alarm: false, compacted: REVISION - 1, with_token: BTreeSet::new() }
+        Self {
+            authentication: false,
+            alarm: false,
+            raised: BTreeSet::new(),
+            compacted: REVISION - 1,
+            with_token: BTreeSet::new(),
+        }
     }
 }
 
@@ -146,10 +161,13 @@ impl State {
             "AuthEnable" => self.authentication = true,
             "AuthDisable" => self.authentication = false,
             "Alarm" => {
-                let action = request(path, step)
-                    .and_then(|message| message.get_field_by_name("action")?.as_enum_number());
-                match action.and_then(|action| AlarmAction::try_from(action).ok()) {
-                    Some(AlarmAction::Activate) => self.alarm = true,
+                let request = request(path, step);
+                let number = |name| request.as_ref()?.get_field_by_name(name)?.as_enum_number();
+                match number("action").and_then(|action| AlarmAction::try_from(action).ok()) {
+                    Some(AlarmAction::Activate) => {
+                        self.alarm = true;
+                        self.raised.extend(number("alarm"));
+                    }
                     Some(AlarmAction::Deactivate) => self.alarm = false,
                     _ => {}
                 }
@@ -261,6 +279,7 @@ impl Entry {
             && (!self.token || state.has_token(step))
             && self.authentication.is_none_or(|wanted| wanted == state.authentication)
             && (!self.alarm || state.alarm)
+            && (!self.two_alarms || state.raised.len() >= 2)
             && self.request.as_ref().is_none_or(is_asked)
     }
 }
@@ -294,6 +313,9 @@ fn has_field(path: &str, step: &Step, wanted: &str) -> bool {
     if wanted == OVERFLOW {
         return matches!(step.body(), Some(Body::Bytes(bytes)) if overflows(bytes));
     }
+    if wanted == GROUP {
+        return matches!(step.body(), Some(Body::Bytes(bytes)) if has_group(bytes));
+    }
     let Some(message) = request(path, step) else { return false };
     if wanted == EMPTY_RANGE {
         return names_empty_range(&message);
@@ -310,14 +332,24 @@ fn has_field(path: &str, step: &Step, wanted: &str) -> bool {
 
 /// Whether one of the fields is a number of more than 64 bits, in the ten bytes that one may have, or has a number itself
 /// that no field can have.
-fn overflows(mut bytes: &[u8]) -> bool {
+fn overflows(bytes: &[u8]) -> bool {
+    fields_until(bytes, |tag, value| tag > u128::from(u32::MAX) || value > u128::from(u64::MAX))
+}
+
+/// Whether a group begins or ends in front of everything that is no field.
+fn has_group(bytes: &[u8]) -> bool {
+    fields_until(bytes, |tag, _| [3, 4].contains(&(tag & 7)))
+}
+
+/// Whether there is a field for which `found`: its tag, and its value if that is a number of seven bits to a byte.
+fn fields_until(mut bytes: &[u8], found: impl Fn(u128, u128) -> bool) -> bool {
     while let Some(tag) = number(&mut bytes) {
-        if tag > u128::from(u32::MAX) {
+        if found(tag, 0) {
             return true;
         }
         let length = match tag & 7 {
             0 => match number(&mut bytes) {
-                Some(number) if number > u128::from(u64::MAX) => return true,
+                Some(number) if found(tag, number) => return true,
                 Some(_) => 0,
                 None => return false,
             },
@@ -543,6 +575,7 @@ reason = "Because."
         assert!(overflows(&[&[0x12, 2, 1, 2, 0x0d, 0, 0, 0, 0][..], &message(2)].concat()));
         assert!(!overflows(&message(1)));
         assert!(!overflows(&[&[0x12, 13][..], &message(0x7f)].concat()));
+        assert!(has_group(&[0x23, 0x0c]) && has_group(&[8, 1, 0x0c]) && !has_group(&[8, 3, 0x12, 1, 0x0c]));
         assert!(!overflows(&[0x12, 200]));
         assert!(!overflows(&[8, 0x80]));
         assert!(!overflows(b""));
