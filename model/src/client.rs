@@ -123,8 +123,18 @@ impl Client {
         Rc::clone(&self.known_revision)
     }
 
+    /// Whom it tells what it does.
+    pub(crate) fn observer(&self) -> &Rc<Observer> {
+        &self.observer
+    }
+
     /// Sends a request and waits for its outcome, for as long as its timeout.
     pub(crate) async fn call(&mut self, request: Request) -> Outcome {
+        self.call_and_name(request).await.1
+    }
+
+    /// The same; says also which operation of the history it is.
+    pub(crate) async fn call_and_name(&mut self, request: Request) -> (OperationId, Outcome) {
         let operation = self.invoked(self.session, &request);
         self.unanswered.get_or_insert(self.node.now());
         let deadline = self.node.sleep(self.options.traffic.request_timeout);
@@ -142,7 +152,7 @@ impl Client {
             self.session = self.observer.new_session();
             self.next_endpoint();
         }
-        outcome
+        (operation, outcome)
     }
 
     /// Sends all of `requests` at once over one connection, and waits for what becomes of them, for as long as the

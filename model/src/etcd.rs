@@ -113,6 +113,7 @@ impl System for Etcd {
             ("leases", leases),
             ("lease checkpoints", leases && options.leases.checkpoint_interval.is_some()),
             ("locks", options.traffic.weights.recipe > 0),
+            ("kubernetes", options.traffic.kubernetes.any()),
             ("watch", options.watch.streams > 0),
             ("auth", options.auth.any()),
         ]
@@ -230,5 +231,9 @@ impl System for Etcd {
 
     fn operations(&self) -> u64 {
         self.observers.operations()
+    }
+
+    fn excuses(&self) -> Vec<(&'static str, u64)> {
+        self.observers.excuses()
     }
 }

@@ -16,7 +16,7 @@
 //! | leases | [`lessor`] |
 //! | users, roles and what they may do | [`auth`] |
 //! | etcd's messages and errors | [`api`], [`error`], [`response`] |
-//! | what clients saw | [`history`], [`watch_history`] |
+//! | what clients saw | [`history`], [`watch_history`], [`cache_history`] |
 //! | the cluster behind a way in for outside callers | [`served`] |
 //! | what the service should do, as naive as it can be said | [`specification`] |
 //! | the guarantees | [`oracle`] |
@@ -25,6 +25,7 @@
 pub mod api;
 pub mod auth;
 pub mod backend;
+pub mod cache_history;
 mod client;
 pub mod cluster;
 mod credentials;
@@ -61,7 +62,8 @@ pub use defect::{Defect, Defects};
 pub use error::Error;
 pub use etcd::Etcd;
 pub use options::{
-    AuthOptions, LeaseOptions, LeaseWeights, Options, Traffic, VariedWeights, WatchOptions, Weights,
+    AuthOptions, KubernetesTraffic, LeaseOptions, LeaseWeights, Options, Traffic, VariedWeights,
+    WatchOptions, Weights,
 };
 pub use response::Response;
 pub use workload::Requests;

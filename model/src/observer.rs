@@ -10,11 +10,13 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Message, MessageType, SnapshotMetadata};
 use vertebra_sim::atlas::Damage;
-use vertebra_sim::{Instant, NodeId, Violation, World, record};
+use vertebra_sim::{Instant, NodeId, Violation, World, record, sometimes};
 
 use crate::api::{AuthRequest, InternalRaftRequest, WatchCreateRequest, WatchResponse};
+use crate::cache_history::{CacheHistory, ListNumber};
 use crate::cluster::{MemberId, Shown, machine};
 use crate::history::{History, OperationId, Outcome, Request};
 use crate::member::{Kv, has_machine, machine_number, member_id};
@@ -24,13 +26,15 @@ use crate::oracle::auth::{self, Sender, Senders};
 use crate::oracle::leases::{self, Bounds, Leases};
 use crate::oracle::linearizable_history::{self, Conclusion};
 use crate::oracle::linearizable_log::{self, Freshness, LogEntry, Witness};
+use crate::oracle::locks::{self, Locks, Overlaps};
 use crate::oracle::raft_safety::{self, Configuration, Durable, RaftSafety, Recovered};
 use crate::oracle::revisions::{self, Revisions};
-use crate::oracle::{self, Replayed, commit_window, durability, serializable, soundness, watch};
+use crate::oracle::{self, Replayed, commit_window, durability, kubernetes, serializable, soundness, watch};
 use crate::quota::Logged;
 use crate::response::Response;
 use crate::watch_history::{WatchHistory, WatchNumber};
 use crate::wire::Token;
+use crate::workload::with_locks;
 
 pub(crate) use restored::Saved;
 
@@ -61,10 +65,13 @@ pub(crate) struct Observer {
     revisions: RefCell<Revisions>,
     agreement: RefCell<Agreement>,
     leases: RefCell<Leases>,
+    locks: RefCell<Locks>,
+    overlaps: Cell<Overlaps>,
     /// The alarms that are raised, as the log has them; and under which identifiers callers asked for some.
     alarms: RefCell<Logged>,
     asked_alarms: RefCell<BTreeSet<u64>>,
     senders: RefCell<Senders>,
+    has_api_servers: bool,
     election_timeout: Duration,
     request_timeout: Duration,
     /// When the faults were over.
@@ -72,6 +79,7 @@ pub(crate) struct Observer {
     /// By machine.
     members: RefCell<Vec<View>>,
     watches: RefCell<WatchHistory>,
+    caches: RefCell<CacheHistory>,
     /// For each stream of watches: the revision up to which all of its watches were told everything.
     watched: RefCell<Vec<i64>>,
     /// The highest revision that any of them was told.
@@ -126,12 +134,16 @@ impl Observer {
             revisions: RefCell::default(),
             agreement: RefCell::default(),
             watches: RefCell::default(),
+            caches: RefCell::default(),
             watched: RefCell::new(vec![0; usize::from(options.watch.streams)]),
             told: Cell::new(0),
             leases: RefCell::default(),
+            locks: RefCell::default(),
+            overlaps: Cell::default(),
             alarms: RefCell::default(),
             asked_alarms: RefCell::default(),
             senders: RefCell::default(),
+            has_api_servers: options.traffic.kubernetes.any(),
             election_timeout: options.election_timeout(),
             request_timeout: options.request_timeout(),
             healed: Cell::new(None),
@@ -216,6 +228,31 @@ impl Observer {
         self.history.borrow().operations().len() as u64 - self.before_history.get()
     }
 
+    /// A client asks to keep the lease of a lock alive.
+    pub(crate) fn asks_for_lease(&self, lease: i64) {
+        self.locks.borrow_mut().asked(lease, self.world.now());
+    }
+
+    /// A client is told that the lease of its lock lives for `ttl` seconds from when it `asked`.
+    pub(crate) fn lease_promised(&self, lease: i64, ttl: i64, asked: Instant) {
+        self.locks.borrow_mut().promised(lease, ttl, asked, self.world.now());
+    }
+
+    /// A client takes itself for the holder of a lock, by a key that a revision created, with a lease.
+    pub(crate) fn holds(&self, client: NodeId, (key, created, lease): (Bytes, i64, i64)) {
+        self.locks.borrow_mut().holds(client, key, created, lease, self.world.now());
+    }
+
+    /// It does not any more.
+    pub(crate) fn gives_up(&self, client: NodeId) {
+        self.locks.borrow_mut().gives_up(client, self.world.now());
+    }
+
+    /// How often two took themselves for the holder of a lock, and nobody is to blame. The run was judged.
+    pub(crate) fn overlaps(&self) -> Overlaps {
+        self.overlaps.get()
+    }
+
     /// A client asks for a watch.
     pub(crate) fn watch_asked(&self, request: WatchCreateRequest, is_duplicate: bool) -> WatchNumber {
         self.watches.borrow_mut().asked(request, is_duplicate)
@@ -231,6 +268,16 @@ impl Observer {
         let clock = self.history.borrow().clock();
         self.told.set(self.told.get().max(response.header.map_or(0, |header| header.revision)));
         self.watches.borrow_mut().heard(watch, clock, response);
+    }
+
+    /// An API server has listed a resource, by these operations.
+    pub(crate) fn listed(&self, pages: Vec<OperationId>) -> ListNumber {
+        self.caches.borrow_mut().listed(pages)
+    }
+
+    /// It goes on from there with a watch.
+    pub(crate) fn cache_watches(&self, list: ListNumber, watch: WatchNumber) {
+        self.caches.borrow_mut().watches(list, watch);
     }
 
     /// All watches of a stream were told everything up to `revision`.
@@ -607,6 +654,13 @@ impl Observer {
         each.collect::<Vec<_>>().join("; ")
     }
 
+    fn mark_overlaps(&self) {
+        let (world, Overlaps { unanswered, unasked, deleted }) = (&self.world, self.overlaps.get());
+        sometimes!(world, "two hold a lock, for one is not answered", unanswered > 0, when = with_locks);
+        sometimes!(world, "two hold a lock, for one has let its time pass", unasked > 0, when = with_locks);
+        sometimes!(world, "two hold a lock, for the key of one was deleted", deleted > 0, when = with_locks);
+    }
+
     /// The oracles that need the whole run.
     pub(crate) fn judge(&self) -> Result<(), Violation> {
         let (history, witness) = (&*self.history.borrow(), &*self.witness.borrow());
@@ -637,6 +691,14 @@ impl Observer {
             ended: self.world.now(),
         };
         self.overrule(leases::check(history, witness, &self.leases.borrow(), &bounds))?;
+        let drift_ppm_max = bounds.drift_ppm.1;
+        let locks = locks::check(history, witness, &replayed, &self.locks.borrow(), drift_ppm_max);
+        self.overlaps.set(self.overrule(locks)?);
+        self.mark_overlaps();
+        if self.has_api_servers {
+            let (watches, caches) = (&self.watches.borrow(), &self.caches.borrow());
+            self.overrule(kubernetes::check(history, watches, caches, &replayed))?;
+        }
         let (mut hashes, mut auth_states) = (Vec::new(), Vec::new());
         for (number, view) in (1..).zip(self.members.borrow().iter()) {
             let takes_part = self.configuration.borrow().1.members().any(|member| member == view.id);

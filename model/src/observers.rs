@@ -6,6 +6,7 @@ use std::rc::Rc;
 use vertebra_sim::Violation;
 
 use crate::observer::Observer;
+use crate::oracle::locks::Overlaps;
 
 /// Who observes which cluster, and how far the present one has come.
 pub(crate) struct Observers {
@@ -53,6 +54,19 @@ impl Observers {
     pub(crate) fn operations(&self) -> u64 {
         let before = self.before.borrow();
         before.iter().map(|observer| observer.operations()).sum::<u64>() + self.present.borrow().operations()
+    }
+
+    /// What no service can help, by name, and how often it came about.
+    pub(crate) fn excuses(&self) -> Vec<(&'static str, u64)> {
+        let mut sum = Overlaps::default();
+        self.before.borrow().iter().for_each(|observer| sum.add(observer.overlaps()));
+        sum.add(self.present.borrow().overlaps());
+        let each = [
+            ("two held a lock: unanswered", sum.unanswered),
+            ("two held a lock: unasked", sum.unasked),
+            ("two held a lock: key deleted", sum.deleted),
+        ];
+        each.into_iter().filter(|(_, count)| *count > 0).collect()
     }
 
     /// The oracles that need the whole run, on one cluster after the other.

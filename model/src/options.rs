@@ -3,6 +3,7 @@
 //! Each seed draws its own, so that small limits, at which the bugs were, occur as often as the defaults.
 
 mod auth;
+mod kubernetes;
 mod leases;
 mod varied;
 mod watch;
@@ -23,6 +24,7 @@ use crate::syncs::{SkippedSyncs, Sync};
 use crate::{oracle, wire};
 
 pub use auth::AuthOptions;
+pub use kubernetes::KubernetesTraffic;
 pub use leases::{LeaseOptions, LeaseWeights};
 pub use varied::VariedWeights;
 pub use watch::WatchOptions;
@@ -153,10 +155,13 @@ pub struct Traffic {
     pub keys: u16,
     /// How often each kind of operation is chosen.
     pub weights: Weights,
+    /// Clients as API servers of Kubernetes.
+    #[serde(default, skip_serializing_if = "KubernetesTraffic::is_default")]
+    pub kubernetes: KubernetesTraffic,
 }
 
 /// How often each kind of operation is chosen, relative to the others.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Weights {
     /// Reads of one key.
@@ -210,7 +215,7 @@ impl Options {
         let mut compaction = streams.stream("options/compaction", 0);
         let millis = Duration::from_millis;
         let (members, clients) = (*size.weighted(&[(2, 1), (7, 3), (1, 5)]), size.between(3, 8) as u16);
-        Self {
+        let options = Self {
             spares: *membership.weighted(&[(3, 0), (4, 1), (3, 2)]),
             strict_reconfiguration: !membership.chance(250_000),
             members,
@@ -268,7 +273,16 @@ impl Options {
             auth: AuthOptions::draw(streams, clients),
             traffic: Traffic::draw(streams),
             operations: Operations::default(),
-        }
+        };
+        if options.traffic.kubernetes.any() { options.of_kubernetes() } else { options }
+    }
+
+    /// The same where the clients are API servers, and nobody else uses the cluster. These know of no users of etcd's, and
+    /// there is none that caches nothing.
+    fn of_kubernetes(self) -> Self {
+        let watch = WatchOptions { streams: self.watch.streams + 1, ..self.watch };
+        let traffic = Traffic { weights: Weights::default(), ..self.traffic };
+        Self { watch, traffic, auth: AuthOptions::default(), ..self }
     }
 
     /// The options of a plain run: etcd's own defaults where it has any, and no bug switched on.
@@ -312,6 +326,7 @@ impl Options {
                 think_time_max: millis(250),
                 keys: 10,
                 weights: Weights::usual(),
+                kubernetes: KubernetesTraffic::default(),
             },
             operations: Operations::default(),
         }
@@ -482,6 +497,7 @@ impl Traffic {
             think_time_max: *stream.weighted(&[(4, millis(250)), (4, millis(80)), (2, millis(500))]),
             keys: *stream.weighted(&[(7, 10), (2, 3), (1, 40)]),
             weights: Weights::draw(streams),
+            kubernetes: KubernetesTraffic::draw(streams),
         }
     }
 
@@ -496,7 +512,7 @@ impl Traffic {
         if self.keys == 0 {
             return refuse("traffic.keys: there must be at least one");
         }
-        if self.weights.total() == 0 {
+        if self.weights.total() == 0 && !self.kubernetes.any() {
             return refuse("traffic.weights: they must not all be 0");
         }
         Ok(())

@@ -9,6 +9,7 @@
 //! asked for progress: the answer, which is about the watches that there were, can come after the word that the new one
 //! is created.
 
+mod cache;
 mod plan;
 
 use std::cell::Cell;
@@ -24,6 +25,7 @@ use vertebra_sim::{Node, NodeId, Sleep, record, sometimes};
 
 use crate::api::watch_request::RequestUnion;
 use crate::api::{WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse};
+use crate::client::Client;
 use crate::credentials::Credentials;
 use crate::defect::Defect;
 use crate::load::Loads;
@@ -31,6 +33,8 @@ use crate::observer::Observer;
 use crate::options::Options;
 use crate::watch_history::WatchNumber;
 use crate::wire::{Token, WATCH_PORT, WatchDown, WatchUp};
+use crate::workload::{Workload, of_kubernetes};
+use cache::Cache;
 use plan::Action;
 
 /// What a client waits before it opens another stream.
@@ -63,6 +67,8 @@ pub(crate) struct Watcher {
     can_be_slow: bool,
     slow: bool,
     wanted: Vec<Wanted>,
+    /// The cache that it keeps, where clients are API servers.
+    cache: Option<Cache>,
     known_revision: Rc<Cell<i64>>,
     credentials: Option<Rc<Credentials>>,
     /// The last name that it gave to a watch.
@@ -123,6 +129,10 @@ impl Watcher {
         let pinned = draws.chance(400_000);
         let can_be_slow = draws.below(100) < u64::from(options.watch.slow_percent);
         let endpoints = (1..=options.members).map(NodeId::Member).collect();
+        let cache = Cache::new(&options, number, || {
+            let endpoints = Workload::endpoints(node.id(), options.members);
+            Client::new(node.clone(), Rc::clone(&observer), endpoints, Rc::clone(&options))
+        });
         Self {
             node,
             observer,
@@ -136,6 +146,7 @@ impl Watcher {
             can_be_slow,
             slow: can_be_slow,
             wanted: Vec::new(),
+            cache,
             known_revision,
             credentials,
             named: NAMES_FROM,
@@ -149,12 +160,15 @@ impl Watcher {
     pub(crate) async fn run(mut self) {
         let rest = self.draws.duration(Duration::ZERO, Duration::from_secs(1));
         self.node.sleep(rest).await;
-        for _ in 0..*self.draws.weighted(&[(6, 1), (2, 2), (1, 3)]) {
+        let watches = if self.cache.is_some() { 1 } else { *self.draws.weighted(&[(6, 1), (2, 2), (1, 3)]) };
+        for _ in 0..watches {
             let wanted = self.draw_wanted();
             self.wanted.push(wanted);
         }
         loop {
-            if let Ok(connection) = self.node.connect(self.endpoints[self.endpoint], WATCH_PORT).await {
+            if self.is_ready().await
+                && let Ok(connection) = self.node.connect(self.endpoints[self.endpoint], WATCH_PORT).await
+            {
                 let session = Session {
                     connection,
                     token: self.credentials.as_ref().and_then(|credentials| credentials.token()),
@@ -200,13 +214,16 @@ impl Watcher {
         if let Some(token) = &session.token {
             session.connection.send(WatchUp::Token(Rc::clone(token)))?;
         }
+        if self.cache.is_some() {
+            session.connection.send(WatchUp::RequireLeader)?;
+        }
         for place in 0..self.wanted.len() {
             self.begin(&mut session, place)?;
         }
         let mut tick = self.pace();
         loop {
             let Some(response) = next(&session.connection, &tick).await? else {
-                self.tick(&mut session)?;
+                self.tick(&mut session).await?;
                 tick = self.pace();
                 continue;
             };
@@ -277,6 +294,9 @@ impl Watcher {
         wanted: Option<usize>,
     ) -> Result<(), Disconnected> {
         let watch = self.observer.watch_asked(request.clone(), is_duplicate);
+        if let Some(list) = self.listed().filter(|_| wanted.is_some()) {
+            self.observer.cache_watches(list, watch);
+        }
         if let Some(credentials) = &self.credentials {
             let (token, member) = (session.token.clone(), self.endpoints[self.endpoint]);
             self.observer.watch_asked_by(watch, credentials.user(), token, member);
@@ -372,6 +392,8 @@ impl Watcher {
                 *next = (*next).max(revision + behind);
             }
         }
+        let told = *next - 1;
+        self.cache_comes_to(told);
     }
 
     /// The member has cancelled a watch that is wanted: what it should tell next is compacted.
@@ -383,6 +405,11 @@ impl Watcher {
         compacted: i64,
     ) -> Result<(), Disconnected> {
         record!(self.node, "watcher", "stream {}: compacted at {}", self.number, compacted);
+        if let Some(cache) = &mut self.cache {
+            sometimes!(self.node, "what a cache waits for is compacted", when = of_kubernetes);
+            cache.forget();
+            return Err(Disconnected);
+        }
         session.open[place].wanted = None;
         self.cancel(session, place)?;
         // The oldest that there is.
@@ -391,7 +418,7 @@ impl Watcher {
     }
 
     /// Does what the client does on its own.
-    fn tick(&mut self, session: &mut Session) -> Result<(), Disconnected> {
+    async fn tick(&mut self, session: &mut Session) -> Result<(), Disconnected> {
         // Also a sign of life, without which it would not learn that nobody is there any more.
         session.acknowledge()?;
         if self.node.world().is_healed() {
@@ -399,6 +426,9 @@ impl Watcher {
         }
         match self.draw_action() {
             Action::AskForProgress => {
+                if let Some(cache) = &mut self.cache {
+                    cache.ask_revision().await;
+                }
                 session.asked = true;
                 self.send(session, RequestUnion::ProgressRequest(WatchProgressRequest {}))
             }
@@ -410,6 +440,10 @@ impl Watcher {
                 self.create(session, request, is_duplicate, None)
             }
             Action::Reconnect => Err(Disconnected),
+            Action::ListAgain => {
+                self.cache.iter_mut().for_each(Cache::forget);
+                Err(Disconnected)
+            }
             Action::ChangePace => {
                 self.slow = self.can_be_slow && !self.slow;
                 Ok(())
@@ -447,7 +481,8 @@ impl Watcher {
         // A member does not tell of the progress of a stream that waits for what has not come.
         for place in 0..session.open.len() {
             let Some(wanted) = session.open[place].wanted else { continue };
-            let is_future = session.open[place].start > self.known_revision.get();
+            // A cache waits for what comes next, and does not know how much its API server knows.
+            let is_future = self.cache.is_none() && session.open[place].start > self.known_revision.get();
             if is_future && session.open[place].id.is_some() {
                 self.cancel(session, place)?;
                 session.open[place].wanted = None;

@@ -4,6 +4,7 @@
 //! unknown outcome a client reads everything, which keeps such operations from following one upon another.
 
 mod auth;
+pub(crate) mod kubernetes;
 mod leases;
 mod recipes;
 mod varied;
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use vertebra_sim::coverage::Profile;
 use vertebra_sim::random::Stream;
 use vertebra_sim::schedule::Numbers;
-use vertebra_sim::{Node, NodeId, sometimes};
+use vertebra_sim::{Instant, Node, NodeId, sometimes};
 
 use crate::api::compare::{CompareResult, CompareTarget, TargetUnion};
 use crate::api::{
@@ -30,6 +31,7 @@ use crate::options::{Options, Traffic};
 use crate::response::Response;
 use auth::Auth;
 pub(crate) use auth::user_of;
+use kubernetes::{ApiServer, Met};
 use leases::Leases;
 use recipes::{Recipe, Turn};
 
@@ -77,6 +79,7 @@ pub struct Requests {
     seen: Vec<KeyValue>,
     leases: Leases,
     recipe: Recipe,
+    api_server: ApiServer,
     /// From which the requests of loads are drawn.
     load_stream: Stream,
     /// Keys that are used, where they are fewer than all.
@@ -109,6 +112,7 @@ enum Kind {
     AnyPut,
     AnyDelete,
     AnyTxn,
+    Kubernetes,
 }
 
 impl Workload {
@@ -159,6 +163,7 @@ impl Workload {
                     if let Some(only) = &self.only {
                         if !only.contains(number) {
                             self.requests.recipe.forget();
+                            self.requests.api_server.forget();
                             continue;
                         }
                         let now = self.node.world().now().since_start();
@@ -180,7 +185,7 @@ impl Workload {
                         (0..left).map(|_| self.requests.draw_for(Load::Flood, self.limits)).collect();
                     self.client.flood(requests).await;
                     // What it left undecided is decided here, or the next operations would add to it.
-                    self.call(list(0)).await;
+                    self.call(self.requests.read_all()).await;
                     continue;
                 }
                 Some((load, _)) => {
@@ -192,7 +197,7 @@ impl Workload {
                 self.client.authenticate().await;
             }
             if self.call(request).await.is_none() {
-                self.call(list(0)).await;
+                self.call(self.requests.read_all()).await;
             }
         }
         // The cluster is whole again, or as whole as it will be: a write and a read must succeed.
@@ -242,10 +247,32 @@ impl Workload {
             Request::Auth(request) => Some(request.clone()),
             _ => None,
         };
-        let outcome = self.client.call(request).await;
+        let asked = self.node.world().now();
+        self.tell_of_lock();
+        let reads_all = self.requests.traffic.kubernetes.any() && request == kubernetes::everything();
+        let (operation, outcome) = self.client.call_and_name(request).await;
+        if reads_all && let Outcome::Ok(Response::Range(range)) = &outcome {
+            self.requests.api_server.learn_all(&range.kvs);
+        }
+        if self.requests.api_server.is_under_way() {
+            let (met, pages) = self.requests.api_server.told(operation, &outcome);
+            self.mark_met(met);
+            if let Some(pages) = pages {
+                self.client.observer().listed(pages);
+            }
+        }
         if self.requests.recipe.is_under_way() {
+            self.tell_of_lease(asked, &outcome);
             let turn = self.requests.recipe.told(&outcome);
             self.mark(turn);
+            match turn {
+                Some(Turn::Got { .. }) => {
+                    let held = self.requests.recipe.held();
+                    held.into_iter().for_each(|held| self.client.observer().holds(self.node.id(), held));
+                }
+                Some(Turn::Fenced | Turn::Expired) => self.client.observer().gives_up(self.node.id()),
+                _ => {}
+            }
             return (outcome != Outcome::Unknown).then_some(());
         }
         if let (Some(auth), Some(request)) = (&mut self.auth, &auth) {
@@ -267,6 +294,48 @@ impl Workload {
         }
     }
 
+    /// Tells the observer what the request of a recipe that is sent now means for a lock.
+    fn tell_of_lock(&self) {
+        let (recipe, observer) = (&self.requests.recipe, self.client.observer());
+        if recipe.gives_up() {
+            observer.gives_up(self.node.id());
+        }
+        recipe.keeps_alive().into_iter().for_each(|lease| observer.asks_for_lease(lease));
+    }
+
+    /// Tells it how long the lease of a lock lives from when it was asked for.
+    fn tell_of_lease(&self, asked: Instant, outcome: &Outcome) {
+        let (lease, ttl) = match outcome {
+            Outcome::Ok(Response::LeaseGrant(granted)) => (granted.id, granted.ttl),
+            Outcome::Ok(Response::LeaseKeepAlive(kept)) if kept.ttl > 0 => (kept.id, kept.ttl),
+            _ => return,
+        };
+        self.client.observer().lease_promised(lease, ttl, asked);
+    }
+
+    /// Counts what API servers go through.
+    fn mark_met(&self, met: Option<Met>) {
+        let node = &self.node;
+        let is_long = matches!(met, Some(Met::Listed { pages: 3.. }));
+        sometimes!(
+            node,
+            "an object has changed since it was seen",
+            met == Some(Met::Conflict),
+            when = of_kubernetes
+        );
+        sometimes!(node, "an object is there already", met == Some(Met::Exists), when = of_kubernetes);
+        sometimes!(node, "a list of several pages comes to its end", is_long, when = of_kubernetes);
+        sometimes!(node, "a list expires between its pages", met == Some(Met::Expired), when = of_kubernetes);
+        sometimes!(node, "an API server compacts", met == Some(Met::Compacted), when = of_kubernetes);
+        sometimes!(node, "another API server compacts", met == Some(Met::OthersTurn), when = of_kubernetes);
+        sometimes!(
+            node,
+            "an API server is overtaken by a compaction",
+            met == Some(Met::Overtaken),
+            when = of_kubernetes
+        );
+    }
+
     /// Counts what clients go through in locks and elections.
     fn mark(&self, turn: Option<Turn>) {
         let node = &self.node;
@@ -285,7 +354,11 @@ impl Workload {
     }
 }
 
-fn with_locks(run: &Profile) -> bool {
+pub(crate) fn of_kubernetes(run: &Profile) -> bool {
+    run.has("kubernetes")
+}
+
+pub(crate) fn with_locks(run: &Profile) -> bool {
     run.has("locks")
 }
 
@@ -306,6 +379,7 @@ impl Requests {
             seen: Vec::new(),
             leases: Leases::new(client),
             recipe: Recipe::default(),
+            api_server: ApiServer::default(),
             load_stream,
             hot_keys: None,
         }
@@ -354,6 +428,7 @@ impl Requests {
             (weights.varied.put, Kind::AnyPut),
             (weights.varied.delete, Kind::AnyDelete),
             (weights.varied.txn, Kind::AnyTxn),
+            (u32::try_from(self.traffic.kubernetes.total()).unwrap_or(u32::MAX), Kind::Kubernetes),
         ];
         match *self.stream.weighted(&kinds) {
             Kind::Get => Request::Range(self.get()),
@@ -402,6 +477,11 @@ impl Requests {
             Kind::AnyPut => Request::Put(self.any_put()),
             Kind::AnyDelete => Request::DeleteRange(self.any_delete()),
             Kind::AnyTxn => Request::Txn(self.any_txn()),
+            Kind::Kubernetes => {
+                let (value, keys) = (self.value(), self.keys());
+                let (stream, traffic) = (&mut self.stream, &self.traffic.kubernetes);
+                self.api_server.draw(stream, traffic, value, keys, self.revision)
+            }
             // What needs a lease asks for one where the client has none.
             kind => {
                 let (leases, stream) = (&mut self.leases, &mut self.stream);
@@ -492,8 +572,17 @@ impl Requests {
     }
 
     fn key(&mut self) -> Bytes {
-        let keys = self.hot_keys.unwrap_or(self.traffic.keys).min(self.traffic.keys);
-        key(self.stream.below(u64::from(keys)) as u16)
+        key(self.stream.below(u64::from(self.keys())) as u16)
+    }
+
+    /// How many keys are used.
+    fn keys(&self) -> u16 {
+        self.hot_keys.unwrap_or(self.traffic.keys).min(self.traffic.keys)
+    }
+
+    /// A read of everything, after what nobody knows the outcome of.
+    fn read_all(&self) -> Request {
+        if self.traffic.kubernetes.any() { kubernetes::everything() } else { list(0) }
     }
 
     fn get(&mut self) -> RangeRequest {

@@ -119,6 +119,7 @@ fn record(path: &Path, seeds: Seeds, kind: impl Fn(u64) -> Option<u64>) {
             drawn: Vec::new(),
             spared: 0,
             excused: Vec::new(),
+            let_pass: Vec::new(),
             unsettled: None,
             reached: Reached::default(),
             verdict,

@@ -49,6 +49,8 @@ pub struct Report {
     pub spared: u64,
     /// How long progress could not be asked of the cluster, for each reason that there was.
     pub excused: Vec<(Reason, Duration)>,
+    /// What was let pass since no service can promise it, by name, and how often ([`System::excuses`]).
+    pub let_pass: Vec<(&'static str, u64)>,
     /// Why it was not asked to recover at the end, where it had to be and did not.
     pub unsettled: Option<Excuse>,
     /// Which marks, failpoints and kinds of faults it came by. Unlike all the rest, this may differ from one version of
@@ -259,6 +261,7 @@ fn run_inside<S: System>(
         drawn: world.take_drawn_operations(),
         spared: world.atlas().spared(),
         excused: world.atlas().excused(),
+        let_pass: system.excuses(),
         unsettled,
         reached: reached::<S>(&world, schedule, shape, &nemesis),
     };

@@ -110,4 +110,10 @@ pub trait System: Sized + 'static {
 
     /// Client operations so far.
     fn operations(&self) -> u64;
+
+    /// What clients may have hoped for and no service can promise, by name, and how often it did not come about: the oracles
+    /// count it when the run ends, and let it pass.
+    fn excuses(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
 }

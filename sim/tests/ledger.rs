@@ -62,6 +62,7 @@ fn report(seed: u64, clause: Option<&'static str>) -> Report {
         drawn: Vec::new(),
         spared: 0,
         excused: Vec::new(),
+        let_pass: Vec::new(),
         unsettled: None,
         reached: Reached::default(),
     }

@@ -1,4 +1,4 @@
-//! When progress could not be asked of clusters, over all seeds of a sweep.
+//! When progress could not be asked of clusters, and what else was let pass, over all seeds of a sweep.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,6 +14,8 @@ pub struct Excuses {
     virtual_time: Duration,
     excused: BTreeMap<Reason, Duration>,
     unsettled: BTreeMap<Reason, u64>,
+    /// What no service can promise, by name, and how often it did not come about.
+    pub let_pass: BTreeMap<&'static str, u64>,
     /// How often a fault spared somebody, since too many voters would have had damaged data.
     pub spared: u64,
 }
@@ -25,6 +27,9 @@ impl Excuses {
         self.spared += report.spared;
         for (reason, lasted) in &report.excused {
             *self.excused.entry(*reason).or_default() += *lasted;
+        }
+        for (name, count) in &report.let_pass {
+            *self.let_pass.entry(name).or_default() += count;
         }
         if let Some(excuse) = &report.unsettled {
             *self.unsettled.entry(excuse.reason).or_default() += 1;
@@ -49,6 +54,10 @@ impl Excuses {
             let each: Vec<String> = each.collect();
             let runs = counted(self.unsettled.values().sum(), "run");
             lines.push(("unsettled", format!("{runs} with an excuse: {}", each.join(", "))));
+        }
+        if !self.let_pass.is_empty() {
+            let each = self.let_pass.iter().map(|(name, count)| format!("{name} {}", Count(*count)));
+            lines.push(("let pass", each.collect::<Vec<_>>().join(", ")));
         }
         if self.spared > 0 {
             lines.push(("spared", format!("{} by faults that damage data", Count(self.spared))));

@@ -73,8 +73,9 @@ With --json, each line is an object. Its `type` is one of:
             ledger), first_seed, last_seed, seeds, seeds_before (an earlier sweep did these),
             differing (seeds that ended otherwise than the ledger has), failures, virtual_time_ns,
             events, operations, faults, excused_ns (virtual time without a quorum, by reason),
-            unsettled (runs that did not recover and were not asked to, by reason), spared (targets
-            whose data faults had to spare), members (seeds by size of the cluster), coverage (marks,
+            unsettled (runs that did not recover and were not asked to, by reason), let_pass (what no
+            service can promise, and how often it did not come about), spared (targets whose data
+            faults had to spare), members (seeds by size of the cluster), coverage (marks,
             failpoints and faults, each with its tally), jobs, wall_time_ms, seeds_per_second, and
             kinds: for each signature its count, first_seed, what is told of
             that seed's failure, also (the other seeds whose schedules are kept), and, from the

@@ -21,7 +21,8 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use vertebra_model::{
-    AuthOptions, LeaseOptions, LeaseWeights, Options, Traffic, VariedWeights, WatchOptions, Weights,
+    AuthOptions, KubernetesTraffic, LeaseOptions, LeaseWeights, Options, Traffic, VariedWeights,
+    WatchOptions, Weights,
 };
 use vertebra_sim::schedule::{DamageMax, Disk, Link, Network, Operations, Schedule};
 use vertebra_sim::time::text;
@@ -245,6 +246,7 @@ fn options() -> Options {
                 recipe: 0,
                 varied: VariedWeights::default(),
             },
+            kubernetes: KubernetesTraffic::default(),
         },
     }
 }

@@ -135,7 +135,19 @@ pub(super) async fn execute(member: &Member, origin: &Origin, request: Request) 
     result
 }
 
+/// After so many election timeouts without a leader, streams end whose callers want one.
+const WITHOUT_LEADER_MAX: u32 = 3;
+
 impl Member {
+    /// Waits until the member has been without a leader at several looks in a row.
+    pub(super) async fn lost_leader(&self) {
+        let mut without = 0;
+        while without < WITHOUT_LEADER_MAX {
+            self.node.sleep(self.options.election_timeout()).await;
+            without = if self.status.get().leader == 0 { without + 1 } else { 0 };
+        }
+    }
+
     /// How long a request may take before the member gives up on it.
     pub(super) fn request_timeout(&self) -> Duration {
         self.options.request_timeout()

@@ -15,11 +15,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{Either, select};
+use futures_util::FutureExt;
+use futures_util::future::{Either, LocalBoxFuture, select};
 use prost::Message;
 use vertebra_sim::network::Connection;
 use vertebra_sim::random::Stream as Draws;
@@ -38,6 +39,7 @@ use crate::failpoints;
 use crate::grpc::Status;
 use crate::mvcc::watch::{Channel, Filter, Number, Response, Watch};
 use crate::wire::{Token, WATCH_PORT, WatchDown, WatchUp};
+use crate::workload::of_kubernetes;
 
 /// Control responses that wait for the send loop. As in etcd.
 const CONTROL_MAX: usize = 16;
@@ -102,14 +104,43 @@ pub(super) trait Transport {
 }
 
 /// A connection of a simulated client.
-struct OwnClient {
+struct OwnClient<'a> {
+    member: &'a Member,
     connection: Connection<WatchDown, WatchUp>,
     window: Window,
+    /// Ends when the member has lost its leader, where the client wants to hear of that.
+    lost_leader: RefCell<Option<LocalBoxFuture<'a, ()>>>,
 }
 
-impl Transport for OwnClient {
+impl OwnClient<'_> {
+    fn poll_receive(&self, context: &mut Context<'_>) -> Poll<Result<WatchUp, Option<Status>>> {
+        loop {
+            let lost_leader = &mut *self.lost_leader.borrow_mut();
+            if lost_leader.as_mut().is_some_and(|lost| lost.poll_unpin(context).is_ready()) {
+                sometimes!(
+                    self.member.node,
+                    "a stream of watches ends with its member's leader",
+                    when = of_kubernetes
+                );
+                return Poll::Ready(Err(None));
+            }
+            return match self.connection.poll_receive(context) {
+                Poll::Ready(Ok(WatchUp::RequireLeader)) => {
+                    if self.member.status.get().leader == 0 {
+                        return Poll::Ready(Err(None));
+                    }
+                    *lost_leader = Some(self.member.lost_leader().boxed_local());
+                    continue;
+                }
+                received => received.map_err(|_| None),
+            };
+        }
+    }
+}
+
+impl Transport for OwnClient<'_> {
     async fn receive(&self) -> Result<WatchUp, Option<Status>> {
-        self.connection.receive().await.map_err(|_| None)
+        poll_fn(|context| self.poll_receive(context)).await
     }
 
     fn send(&self, message: WatchDown) -> Result<(), Ended> {
@@ -134,7 +165,8 @@ async fn serve(member: &Member, draws: &RefCell<Draws>, connection: Connection<W
         sometimes!(member.node, "a learner is asked for watches", when = |run| run.has("watch"));
         return;
     }
-    let client = OwnClient { connection, window: Window::new(member.options.watch.window_bytes) };
+    let window = Window::new(member.options.watch.window_bytes);
+    let client = OwnClient { member, connection, window, lost_leader: RefCell::default() };
     serve_stream(member, draws, &client, None).await;
 }
 
@@ -181,6 +213,8 @@ impl<T: Transport> Stream<'_, T> {
             match self.transport.receive().await {
                 Ok(WatchUp::Request(request)) => drop(requests.send(request)),
                 Ok(WatchUp::Token(token)) => *self.token.borrow_mut() = Some(token),
+                // Who carries the stream sees to that.
+                Ok(WatchUp::RequireLeader) => {}
                 Ok(WatchUp::Consumed(bytes)) => self.transport.window().free(bytes),
                 Err(status) => return status,
             }

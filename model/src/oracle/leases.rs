@@ -403,7 +403,7 @@ pub fn check_attachments(
 }
 
 /// How long a clock that gains `drift` takes to count some seconds, to the millisecond below.
-fn counted(seconds: i64, drift_ppm: i32) -> Duration {
+pub(super) fn counted(seconds: i64, drift_ppm: i32) -> Duration {
     let rate = MILLION.saturating_add_signed(i64::from(drift_ppm)).max(1);
     let millis = u128::from(seconds.max(0).unsigned_abs()) * 1_000 * u128::from(MILLION) / u128::from(rate);
     Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX).saturating_sub(1))

@@ -109,6 +109,11 @@ impl Witness {
         self.own.insert(proposal);
     }
 
+    /// Whether a leader proposed it on its own.
+    pub(super) fn is_of_leader(&self, entry: &LogEntry) -> bool {
+        self.own.contains(&entry.id())
+    }
+
     /// The shortest TTL of a lease, in seconds.
     pub(super) fn lease_ttl_min(&self) -> i64 {
         self.lease_ttl_min
@@ -225,7 +230,7 @@ fn check_all(history: &History, witness: &Witness, replayed: &mut Replayed) -> R
                 let _ = replayed.execute(entry);
                 continue;
             }
-            if witness.own.contains(&entry.id()) && is_of_leases_alone(&entry.request) {
+            if witness.is_of_leader(entry) && is_of_leases_alone(&entry.request) {
                 if !own.insert(entry.id()) {
                     let detail = format!("entry {index} repeats what a leader proposed: {:?}", entry.request);
                     return violation("applied twice", "of a leader", detail);

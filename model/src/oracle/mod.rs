@@ -12,6 +12,8 @@
 //! | [`watch`] | committed log, what watches told | each change that was asked for is told of, once and in order |
 //! | [`auth`] | committed log, history, who asked | nobody does what it may not, nobody is refused who may |
 //! | [`leases`] | committed log, history, leaders' steps | a lease lives as long as was promised, and not much longer |
+//! | [`locks`] | history, committed log, who took itself for a holder | one holder at a time as long as it was promised, and fences hold |
+//! | [`kubernetes`] | history, what watches told, committed log | what Kubernetes takes for granted: its lists and caches are what etcd has |
 //! | [`soundness`] | members' hashes, faults | data is damaged only where a fault damaged it |
 //! | [`snapshot`] | committed log, saved databases | what is saved of a cluster is what its store was |
 //! | [`raft_safety`] | members' steps | Raft's safety properties; nothing is promised before it is durable |
@@ -24,9 +26,11 @@ pub mod agreement;
 pub mod auth;
 pub mod commit_window;
 pub mod durability;
+pub mod kubernetes;
 pub mod leases;
 pub mod linearizable_history;
 pub mod linearizable_log;
+pub mod locks;
 pub mod raft_safety;
 mod replay;
 mod replayed;
@@ -45,7 +49,7 @@ pub use replayed::Replayed;
 use linearizable_history::Conclusion;
 
 /// The names by which violations tell their oracle, and by which a run can leave it out.
-pub const NAMES: [&str; 13] = [
+pub const NAMES: [&str; 15] = [
     "linearizable log",
     "linearizable history",
     "serializable",
@@ -55,6 +59,8 @@ pub const NAMES: [&str; 13] = [
     "agreement",
     "watch",
     "leases",
+    "locks",
+    "kubernetes",
     "auth",
     "soundness",
     "snapshot",

@@ -17,12 +17,23 @@ pub(super) enum Action {
     AskForWhatCannotBe,
     /// Opens another stream.
     Reconnect,
+    /// Fills its cache anew.
+    ListAgain,
     /// Reads slowly from now on, or no longer.
     ChangePace,
 }
 
 impl Watcher {
     pub(super) fn draw_action(&mut self) -> Action {
+        if self.cache.is_some() {
+            return *self.draws.weighted(&[
+                (60, Action::Nothing),
+                (15, Action::AskForProgress),
+                (5, Action::ListAgain),
+                (8, Action::Reconnect),
+                (12, Action::ChangePace),
+            ]);
+        }
         *self.draws.weighted(&[
             (62, Action::Nothing),
             (10, Action::AskForProgress),
@@ -35,6 +46,9 @@ impl Watcher {
 
     /// A watch of all keys, mostly, from a revision around the present.
     pub(super) fn draw_wanted(&mut self) -> Wanted {
+        if let Some(cache) = &self.cache {
+            return cache.wanted();
+        }
         let draws = &mut self.draws;
         let number = draws.below(u64::from(self.options.traffic.keys));
         let key = |number: u64| Bytes::from(format!("key{number:02}"));

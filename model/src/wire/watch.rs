@@ -18,6 +18,8 @@ use crate::api::{KeyValue, WatchRequest, WatchResponse};
 pub enum WatchUp {
     /// Who watches; the first thing on the stream (gRPC's metadata).
     Token(Token),
+    /// The stream shall end when the member has lost its leader (metadata, too).
+    RequireLeader,
     /// A request.
     Request(WatchRequest),
     /// So many bytes were consumed. With none, it only proves that somebody is there.
@@ -40,6 +42,7 @@ impl Hash for WatchUp {
         match self {
             Self::Request(request) => hash_message(1, request, state),
             Self::Token(token) => token.hash(state),
+            Self::RequireLeader => 2.hash(state),
             Self::Consumed(bytes) => bytes.hash(state),
         }
     }
@@ -48,7 +51,7 @@ impl Hash for WatchUp {
 impl network::Message for WatchUp {
     fn kind(&self) -> &'static str {
         match self {
-            Self::Token(_) => "",
+            Self::Token(_) | Self::RequireLeader => "",
             Self::Request(_) => "watch-request",
             Self::Consumed(_) => "watch-consumed",
         }
@@ -60,6 +63,7 @@ impl fmt::Display for WatchUp {
         let request = match self {
             Self::Request(request) => &request.request_union,
             Self::Token(_) => return f.write_str("token"),
+            Self::RequireLeader => return f.write_str("requires a leader"),
             Self::Consumed(bytes) => return write!(f, "consumed {bytes} bytes"),
         };
         match request {

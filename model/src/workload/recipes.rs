@@ -204,6 +204,24 @@ impl Recipe {
         self.asked.is_some()
     }
 
+    /// Whether the request that was drawn last gives up its turn.
+    pub(super) fn gives_up(&self) -> bool {
+        matches!(self.asked, Some(Step::Leave | Step::Revoke))
+    }
+
+    /// The lease that it asks to keep alive by the request that was drawn last.
+    pub(super) fn keeps_alive(&self) -> Option<i64> {
+        (self.asked == Some(Step::KeepAlive)).then_some(self.lease)
+    }
+
+    /// The key by which it has the turn, as far as it knows: its name, the revision that created it, and its lease.
+    pub(super) fn held(&self) -> Option<(Bytes, i64, i64)> {
+        match self.stage {
+            Stage::Holding(created) => Some((self.key(), created, self.lease)),
+            _ => None,
+        }
+    }
+
     /// Takes in how the last request ended, if it was one of the recipe's.
     pub(super) fn told(&mut self, outcome: &Outcome) -> Option<Turn> {
         let step = self.asked.take()?;

@@ -42,7 +42,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         class: Class::Revision,
         mechanism: "After a restart the store's revision was that of its newest record. A compaction at a deletion \
                     had removed that record, and crashed before it was finished. The next write got a revision that \
-                    was taken. (With the tombstone rule of etcd-io/etcd#18089, which masks it otherwise.)",
+                    was taken. It comes with the tombstone rule of etcd-io/etcd#18089, without which it cannot happen.",
         oracles: &["revisions", "agreement", "linearizable log", "watch", "durability"],
     },
     Entry {

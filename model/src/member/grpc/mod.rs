@@ -54,9 +54,6 @@ use crate::error::Error;
 use crate::grpc::{CallId, Metadata, Status, Up};
 use crate::wire::{GRPC_PORT, GrpcDown, GrpcUp};
 
-/// After so many election timeouts without a leader, streams end whose callers want one.
-const WITHOUT_LEADER_MAX: u32 = 3;
-
 /// What all connections share.
 struct Server {
     member: Rc<Member>,
@@ -238,7 +235,7 @@ impl Server {
         if !call.metadata.require_leader {
             return served.await;
         }
-        match select(served, std::pin::pin!(self.lost_leader())).await {
+        match select(served, std::pin::pin!(self.member.lost_leader())).await {
             Either::Left((served, _)) => served,
             Either::Right(((), served)) => {
                 call.abort();
@@ -268,14 +265,5 @@ impl Server {
             return Err(Error::NoLeader);
         }
         Ok(())
-    }
-
-    /// Waits until the member has been without a leader at several looks in a row.
-    async fn lost_leader(&self) {
-        let mut without = 0;
-        while without < WITHOUT_LEADER_MAX {
-            self.member.node.sleep(self.member.options.election_timeout()).await;
-            without = if self.member.status.get().leader == 0 { without + 1 } else { 0 };
-        }
     }
 }
