@@ -10,6 +10,7 @@
 //! | what is known to differ, and why | `known` |
 //! | the shortest sequence that shows a difference, and how it is told | `reduce`, `tell`, `by_hand` |
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -54,8 +55,6 @@ mod tests;
 const REDUCTION: Duration = Duration::from_secs(60);
 /// After so many kinds of differences, a run ends.
 const KINDS_MAX: usize = 20;
-/// So many sequences for each server are judged before anything is told of them.
-const BATCH: usize = 32;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -256,26 +255,36 @@ impl Run<'_> {
         let seeds = self.flags.seeds;
         let mut progress = Progress::new((!seeds.is_endless()).then(|| seeds.count()));
         let mut rest = seeds.first..=seeds.last;
-        'all: loop {
-            let batch: Vec<u64> = rest.by_ref().take(BATCH * self.pairs.len()).collect();
-            if batch.is_empty() {
-                break;
-            }
-            for done in pool::judge(&mut self.pairs, &batch, self.flags.requests as usize, self.stop) {
-                let Done { sequence, spared, first, again } =
-                    done.map_err(|(seed, refusal)| Refusal::new(format!("seed {seed}: {refusal}")))?;
-                self.summary.spared += spared;
-                self.summary.add(&self.pairs[0].known, &sequence, &first);
-                if let Some(again) = again {
-                    progress.clear();
-                    self.difference(first, again)?;
-                    let is_enough = self.summary.kinds.len() >= KINDS_MAX;
-                    if self.flags.fail_fast && self.summary.differing > 0 || is_enough {
-                        self.summary.end = "kinds";
-                        break 'all;
+        while !rest.is_empty() && self.summary.end != "kinds" {
+            // A difference needs all the pairs: they come back for it.
+            let mut found = None;
+            let mut refused = None;
+            let Self { flags, pairs, summary, stop, .. } = self;
+            let known = pairs[0].known.clone();
+            rest = pool::judge(pairs, rest, flags.requests as usize, stop, |seed, done| {
+                let Done { sequence, spared, first, again } = match done {
+                    Ok(done) => done,
+                    Err(refusal) => {
+                        refused = Some(Refusal::new(format!("seed {seed}: {refusal}")));
+                        return ControlFlow::Break(());
                     }
+                };
+                summary.spared += spared;
+                summary.add(&known, &sequence, &first);
+                progress.tell(summary, began.elapsed());
+                found = again.map(|again| (first, again));
+                if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            if let Some(refusal) = refused {
+                return Err(refusal);
+            }
+            if let Some((first, again)) = found {
+                progress.clear();
+                self.difference(first, again)?;
+                let is_enough = self.summary.kinds.len() >= KINDS_MAX;
+                if self.flags.fail_fast && self.summary.differing > 0 || is_enough {
+                    self.summary.end = "kinds";
                 }
-                progress.tell(&self.summary, began.elapsed());
             }
             if self.stop.load(Ordering::Relaxed) {
                 self.summary.end = "interrupt";

@@ -1,8 +1,9 @@
 //! Sequences side by side: one at a time on each pair, and what comes of them in the order of their seeds.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::ops::{ControlFlow, RangeInclusive};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError, mpsc};
 
 use super::drive::Patience;
 use super::generate::generate;
@@ -20,36 +21,48 @@ pub struct Done {
     pub again: Option<Judgement>,
 }
 
-/// What came of each of `seeds`, up to the first of which nothing came: an interrupt ends it before all are done.
+/// Judges `seeds`, and gives `told` what came of each in their order, until it breaks. Returns the seeds that are left.
+/// An interrupt ends it before all are done, and so does the first seed of which nothing came.
 pub fn judge(
     pairs: &mut [Pair],
-    seeds: &[u64],
+    mut seeds: RangeInclusive<u64>,
     requests: usize,
     stop: &AtomicBool,
-) -> Vec<Result<Done, (u64, Refusal)>> {
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new(BTreeMap::new());
+    mut told: impl FnMut(u64, Result<Done, Refusal>) -> ControlFlow<()>,
+) -> RangeInclusive<u64> {
+    let next = Mutex::new(seeds.clone());
+    let (sender, done) = mpsc::channel();
     std::thread::scope(|scope| {
         for pair in pairs {
-            let (next, done) = (&next, &done);
+            let (next, sender) = (&next, sender.clone());
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(seed) = seeds.get(at) else { break };
-                    let one = judge_one(pair, *seed, requests).map_err(|refusal| (*seed, refusal));
+                    let seed = next.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let Some(seed) = seed else { break };
+                    let one = judge_one(pair, seed, requests);
                     let is_refused = one.is_err();
-                    done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(at, one);
-                    if is_refused {
-                        // The others need not go on, and there is one seed less.
-                        next.store(seeds.len(), Ordering::Relaxed);
+                    // Nobody listens any more once it is over.
+                    if sender.send((seed, one)).is_err() || is_refused {
+                        break;
                     }
                 }
             });
         }
+        drop(sender);
+        // What is told must not depend on which of them was fast: a slow one holds back those after it, while the others go on.
+        let mut early = BTreeMap::new();
+        'all: for (seed, one) in done {
+            early.insert(seed, one);
+            while let Some(one) = early.remove(seeds.start()).filter(|_| !seeds.is_empty()) {
+                let Some(seed) = seeds.next() else { break };
+                let is_refused = one.is_err();
+                if told(seed, one).is_break() || is_refused {
+                    break 'all;
+                }
+            }
+        }
     });
-    let done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    // Without gaps, so that what is told does not depend on which of them was fast.
-    done.into_iter().enumerate().take_while(|(count, (at, _))| count == at).map(|(_, (_, one))| one).collect()
+    seeds
 }
 
 fn judge_one(pair: &mut Pair, seed: u64, requests: usize) -> Result<Done, Refusal> {

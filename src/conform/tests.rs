@@ -1,6 +1,7 @@
 //! The comparison as a whole, over two models in the place of a real server.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
@@ -127,20 +128,38 @@ fn many_pairs_come_to_what_one_comes_to() {
         };
         (0..count).map(miscounting).collect()
     };
-    let seeds: Vec<u64> = (100..120).collect();
     let stop = AtomicBool::new(false);
     let judged = |count: usize| -> Vec<String> {
-        let done = pool::judge(&mut pairs(count), &seeds, 50, &stop);
-        done.into_iter()
-            .map(|done| {
-                let done = done.map_err(|(_, refusal)| refusal).expect("both can be asked");
-                format!("{} {:?} {:?}", done.sequence.seed, done.first.differences, done.again.is_some())
-            })
-            .collect()
+        let mut told = Vec::new();
+        let rest = pool::judge(&mut pairs(count), 100..=119, 50, &stop, |seed, done| {
+            let done = done.expect("both can be asked");
+            assert_eq!(seed, done.sequence.seed);
+            told.push(format!("{seed} {:?} {:?}", done.first.differences, done.again.is_some()));
+            ControlFlow::Continue(())
+        });
+        assert!(rest.is_empty());
+        told
     };
     let one = judged(1);
-    assert_eq!(one.len(), seeds.len());
+    assert_eq!(one.len(), 20);
     assert_eq!(one, judged(3));
+}
+
+#[test]
+fn what_is_left_after_a_break_begins_with_the_next_seed() {
+    let mut pairs: Vec<Pair> =
+        (0..3).map(|_| pair(Box::new(Simulated::new().expect("a cluster of one")))).collect();
+    let mut told = Vec::new();
+    let mut rest = 0..=9;
+    while !rest.is_empty() {
+        rest = pool::judge(&mut pairs, rest, 50, &AtomicBool::new(false), |seed, done| {
+            assert!(done.is_ok());
+            told.push(seed);
+            if seed % 4 == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert_eq!(told, (0..=*told.last().expect("one at least")).collect::<Vec<u64>>());
+    }
+    assert_eq!(told.len(), 10);
 }
 
 #[test]
