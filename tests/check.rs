@@ -146,7 +146,7 @@ fn a_report_of_etcds_robustness_tests_is_read_and_its_twins_are_refused() {
         report(&folder, &all, &[]);
         vertebra(&folder, &["check", "--json", "report"]).expect(1).last()["clause"].clone()
     };
-    assert_eq!(clause(&|all| all[0][0]["Output"]["Revision"] = json!(3)), "read reply");
+    assert_eq!(clause(&|all| all[0][0]["Output"]["Revision"] = json!(3)), "real-time order");
     assert_eq!(
         clause(&|all| all[0][1]["Output"]["Range"]["KVs"][0]["Value"]["Value"] = json!("2")),
         "read reply"

@@ -157,6 +157,8 @@ fn integers(value: &Edn<'_>) -> Result<Vec<i64>, String> {
     match value {
         Edn::Vector(elements) | Edn::List(elements) => elements.iter().map(integer).collect(),
         Edn::Set(elements) => elements.iter().map(integer).collect(),
+        // Nothing was there yet.
+        Edn::Nil => Ok(Vec::new()),
         other => Err(format!("`{other}` is no collection of numbers")),
     }
 }

@@ -105,9 +105,17 @@ pub fn check(history: &History) -> Result<Conclusion, Violation> {
 ///
 /// As above.
 pub fn find_order(history: &History, limits: Limits) -> Result<(Conclusion, Vec<Write>), Violation> {
+    compaction::check(history)?;
+    find_order_of_all(history, limits)
+}
+
+/// The same, as if nothing had been compacted.
+pub(super) fn find_order_of_all(
+    history: &History,
+    limits: Limits,
+) -> Result<(Conclusion, Vec<Write>), Violation> {
     let leases = Leases::of(history)?;
     let places = Places::of(history, &leases)?;
-    compaction::check(history)?;
     let mut search = Search::new(&places);
     let conclusion = search.run(limits)?;
     let writes = if conclusion == Conclusion::Linearizable { search.writes() } else { Vec::new() };

@@ -61,7 +61,7 @@ impl Replayed {
     }
 
     /// The writes that made the revisions one after the other, from the second on, and compactions by revision. Leases
-    /// are what puts say they are.
+    /// are what puts say they are, and a write happens as soon as it is asked for.
     pub(super) fn of_order(writes: &[Write], compactions: Vec<Compaction>) -> Self {
         let mut replayed = Self {
             specification: Specification::with_leases(0),
@@ -74,7 +74,8 @@ impl Replayed {
             each_possible_put(&write.request, &mut |put| replayed.grant(put.lease));
             if let Some(request) = write.request.to_proposal() {
                 // An error would leave a gap in the revisions, and an order has none.
-                let _ = replayed.execute(&LogEntry { index, request, committed: write.invoked });
+                let committed = write.invoked + 1;
+                let _ = replayed.execute(&LogEntry { index, request, committed });
             }
         }
         replayed
