@@ -272,7 +272,7 @@ mod tests {
             assert_eq!(judge(vec![watched("a", "z", &[a1.clone(), third.clone(), c4.clone()], 4)]), None);
         }
         // It may have been the other one, of which this watch is not to tell.
-        assert_eq!(judge(vec![watched("a", "", &[a1.clone()], 4)]), None);
+        assert_eq!(judge(vec![watched("a", "", std::slice::from_ref(&a1), 4)]), None);
         assert_eq!(judge(vec![watched("b", "", &[], 4)]), None);
         // It is known now, and one of them misses it.
         let seen = watched("a", "z", &[a1.clone(), b3.clone(), c4.clone()], 4);

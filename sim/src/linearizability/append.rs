@@ -105,10 +105,10 @@ impl<'a> Judged<'a> {
             self.transactions.iter().enumerate().filter(|(place, _)| takes_part[*place])
         {
             for step in &transaction.request {
-                if let Step::Append(key, element) = step {
-                    if !seen.contains(&(key, *element)) {
-                        lists.entry(key).or_default().unseen.push(place);
-                    }
+                if let Step::Append(key, element) = step
+                    && !seen.contains(&(key, *element))
+                {
+                    lists.entry(key).or_default().unseen.push(place);
                 }
             }
         }
