@@ -79,8 +79,8 @@ With --json, each line is an object: type (history), path, model, verdict, opera
 an illegal one part, refused (its lines), contradiction (the lines of each of them), ordered (how many
 operations before it have an order); of etcd's, signature, oracle, clause, shape, detail.
 
-Exit code 0: all are ok; 1: one is illegal, or unknown; 2: wrong usage, or a damaged file, and all others
-are told.")
+Exit code 0: all are ok; 1: one is illegal, or unknown; 2: wrong usage, or a damaged file (the others
+are told all the same).")
 )]
 pub struct Flags {
     /// Histories
