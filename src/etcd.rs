@@ -1,11 +1,14 @@
 //! The flags of the command, for the etcd cluster.
 
+use std::io::{self, Write};
+
 use vertebra_model::defect::{self, Class};
 use vertebra_model::syncs::Sync;
 use vertebra_model::{Etcd, Options};
 use vertebra_sim::ledger::Version;
 use vertebra_sim::schedule::Operations;
 
+use crate::histories::lines;
 use crate::{Planted, Subject, version};
 
 impl Subject for Etcd {
@@ -58,6 +61,16 @@ impl Subject for Etcd {
 
     fn serves() -> bool {
         true
+    }
+
+    fn write_history(&self, to: &mut dyn Write) -> io::Result<bool> {
+        let mut result = Ok(());
+        self.histories(|history, watches| {
+            if result.is_ok() {
+                result = lines::write(to, history, watches);
+            }
+        });
+        result.map(|()| true)
     }
 
     fn version() -> Version {

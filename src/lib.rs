@@ -9,6 +9,7 @@
 //! | what they share of the command line | `arguments`, `changes`, `source`, `jobs` |
 //! | how the command ends | [`exit`] |
 //! | where two runs part | `divergence` |
+//! | histories as files | `histories` |
 //! | a violation, as text, JSON and a file | `failure` |
 //! | standard output and standard error | `output`, `drawn` |
 //! | where the ledger is, and which code this is | `ledger`, `version` |
@@ -34,6 +35,7 @@ pub mod exit;
 mod failure;
 mod failures;
 mod git;
+mod histories;
 mod interrupt;
 mod jobs;
 mod ledger;

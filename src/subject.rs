@@ -1,5 +1,7 @@
 //! What the command asks of a system, besides that it can be simulated.
 
+use std::io::{self, Write};
+
 use serde::Serialize;
 use vertebra_sim::System;
 use vertebra_sim::ledger::Version;
@@ -67,6 +69,15 @@ pub trait Subject: System {
     /// Whether callers from outside of the simulation can be served, as by a real cluster of this kind.
     fn serves() -> bool {
         false
+    }
+
+    /// Writes what the clients saw, when a run is over, as `check` reads it; or says that there is no form for it.
+    ///
+    /// # Errors
+    ///
+    /// What writing fails with.
+    fn write_history(&self, _to: &mut dyn Write) -> io::Result<bool> {
+        Ok(false)
     }
 
     /// Which code this is, for the ledger: two versions have the same `build` exactly where each seed is the same run

@@ -52,3 +52,14 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descrip
 pub use etcdserverpb::internal_raft_request::Auth as AuthRequest;
 pub use etcdserverpb::*;
 pub use mvccpb::{Event, KeyValue};
+
+/// Whether `key` is in a range, as requests have them: from `first` up to `range_end`, or to the end of all keys if that is
+/// one zero byte; `first` alone if it is empty.
+#[must_use]
+pub fn is_in_range(first: &[u8], range_end: &[u8], key: &[u8]) -> bool {
+    match range_end {
+        [] => key == first,
+        [0] => key >= first,
+        end => key >= first && key < end,
+    }
+}

@@ -1,6 +1,7 @@
 //! The errors that etcd's services answer with: their exact text, their gRPC code, and what a client may
 //! conclude from each.
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// A status code of gRPC; the discriminant is its number on the wire.
@@ -40,7 +41,8 @@ pub enum Code {
 ///
 /// The text is what etcd puts on the wire, and clients do compare it: etcd's own Go client finds an error by its
 /// text alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Error {
     /// A request without a key.
     #[error("etcdserver: key is not provided")]

@@ -10,6 +10,7 @@ use vertebra_sim::{Node, NodeId, System, Violation, World};
 
 use crate::client::Client;
 use crate::credentials::{Credentials, Passwords};
+use crate::history::History;
 use crate::inventory::Inventory;
 use crate::load::{Loads, SLOW_WATCH};
 use crate::member::Member;
@@ -17,6 +18,7 @@ use crate::observer::Observer;
 use crate::observers::Observers;
 use crate::operator::Operator;
 use crate::options::Options;
+use crate::watch_history::WatchHistory;
 use crate::watcher::Watcher;
 use crate::workload::{Workload, user_of};
 
@@ -44,6 +46,11 @@ impl Etcd {
     /// Who observes the present cluster.
     pub(crate) fn observer(&self) -> Rc<Observer> {
         self.observers.present()
+    }
+
+    /// What the clients of each of its clusters saw, one cluster after the other.
+    pub fn histories(&self, mut each: impl FnMut(&History, &WatchHistory)) {
+        self.observers.each(|observer| observer.tell_history(&mut each));
     }
 
     /// The streams of watches of a client. They are dealt out one by one.

@@ -333,6 +333,8 @@ pub enum Event {
 /// The operations of all clients, recorded as they happen. It only ever grows.
 #[derive(Clone, Debug, Default)]
 pub struct History {
+    /// Replies tell of keys neither when they were created nor what leases they have, and of a compaction no revision.
+    is_partial: bool,
     operations: Vec<Operation>,
     /// At each sequence number, what happened.
     events: Vec<Event>,
@@ -343,6 +345,19 @@ impl History {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A history without operations, whose replies will not tell all: of a key neither its create revision nor its lease
+    /// (there is 0 in their place), and the revision neither of a compaction nor of what is within a transaction.
+    #[must_use]
+    pub fn partial() -> Self {
+        Self { is_partial: true, ..Self::default() }
+    }
+
+    /// Whether its replies leave out what [`History::partial`] says.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.is_partial
     }
 
     /// Records that `session` sends `request` now.

@@ -560,6 +560,11 @@ impl Observer {
 
     // What the harness asks.
 
+    /// What the clients saw.
+    pub(crate) fn tell_history(&self, tell: &mut impl FnMut(&History, &WatchHistory)) {
+        tell(&self.history.borrow(), &self.watches.borrow());
+    }
+
     /// The member that leads the highest term, among those that run.
     pub(crate) fn leader(&self) -> Option<NodeId> {
         let members = self.members.borrow();

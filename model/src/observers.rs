@@ -40,6 +40,12 @@ impl Observers {
         self.answered.set(0);
     }
 
+    /// All of them, the first one first.
+    pub(crate) fn each(&self, mut each: impl FnMut(&Observer)) {
+        self.before.borrow().iter().for_each(|observer| each(observer));
+        each(&self.present.borrow());
+    }
+
     /// A client of the present cluster was answered after all faults were healed.
     pub(crate) fn client_answered(&self) {
         self.answered.set(self.answered.get() + 1);

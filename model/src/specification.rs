@@ -22,7 +22,7 @@ use crate::api::{
     CompactionResponse, Compare, DeleteRangeRequest, DeleteRangeResponse, InternalRaftRequest, KeyValue,
     LeaseCheckpointResponse, LeaseGrantRequest, LeaseGrantResponse, LeaseRevokeRequest, LeaseRevokeResponse,
     PutRequest, PutResponse, RangeRequest, RangeResponse, RequestOp, ResponseHeader, ResponseOp, TxnRequest,
-    TxnResponse, request_op, response_op,
+    TxnResponse, is_in_range, request_op, response_op,
 };
 use crate::error::Error;
 use crate::response::Response;
@@ -387,9 +387,8 @@ impl Specification {
         if range_end.is_empty() {
             return self.value(key, revision).cloned().into_iter().collect();
         }
-        let beyond = |other: &[u8]| range_end != b"\0" && other >= range_end;
         let from = self.keys.range::<[u8], _>((std::ops::Bound::Included(key), std::ops::Bound::Unbounded));
-        let within = from.map(|(key, _)| key).take_while(|key| !beyond(key));
+        let within = from.map(|(key, _)| key).take_while(|other| is_in_range(key, range_end, other));
         within.filter_map(|key| self.value(key, revision).cloned()).collect()
     }
 

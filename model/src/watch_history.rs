@@ -14,6 +14,9 @@ pub struct Watched {
     pub is_duplicate: bool,
     /// The client asked for its end.
     pub cancel_asked: bool,
+    /// Of keys it was recorded without leases, with the create revision only where a put has created the key (0 elsewhere),
+    /// and perhaps without the version (0 then).
+    pub is_partial: bool,
     /// What it was told, in order. Those about all watches of a stream stand at each of them.
     pub heard: Vec<Heard>,
 }
@@ -47,6 +50,11 @@ impl WatchHistory {
         let number = u32::try_from(self.watches.len()).expect("fewer than 2^32 watches");
         self.watches.push(Watched { request, is_duplicate, ..Watched::default() });
         WatchNumber(number)
+    }
+
+    /// A client asked for a watch, and heard it to its end.
+    pub fn push(&mut self, watched: Watched) {
+        self.watches.push(watched);
     }
 
     /// A client asks for the end of a watch.

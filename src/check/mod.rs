@@ -2,28 +2,41 @@
 //!
 //! | | where |
 //! | --- | --- |
-//! | a line of a file, as an event | `text` |
-//! | events, as operations | `recorded`, `history` |
+//! | in which form a file is | `format` |
+//! | a file, form by form | `forms` |
+//! | a form or a line, as an event of Jepsen's | `text` |
+//! | events, as operations of a model | `history`, `asked`, `recorded` |
+//! | histories of etcd's API | `cluster` |
+//! | how far it has come | `progress` |
 //! | what is told of the verdict | `tell` |
 //!
-//! The search itself is `vertebra_sim::linearizability`.
+//! What judges them is in `vertebra_sim::linearizability`, and for etcd in `vertebra_model::oracle`.
 
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
+use vertebra_model::oracle::linearizable_history::Limits;
 use vertebra_sim::linearizability::specs::key_value::KeyValue;
+use vertebra_sim::linearizability::specs::keyed::Keyed;
 use vertebra_sim::linearizability::specs::register::Register;
-use vertebra_sim::linearizability::{Budget, Conclusion, Spec, check as judge};
+use vertebra_sim::linearizability::{Budget, Spec, adds, append, check as judge};
 
-use self::history::{History, Model};
-use self::recorded::Recorded;
+use self::cluster::Cluster;
+use self::history::{Expected, Format, History, Model};
+use self::progress::Progress;
+use self::recorded::{Damage, Recorded};
 use self::tell::{Shown, Verdict};
 use crate::exit::{Outcome, Refusal};
-use crate::output::Output;
+use crate::output::{Output, complain};
 
+mod asked;
+mod cluster;
+mod format;
+mod forms;
 mod history;
+mod progress;
 mod recorded;
 mod tell;
 mod text;
@@ -31,8 +44,10 @@ mod text;
 const EXAMPLES: &str = "\
 Examples:
   vertebra check etcd_000.log
+  vertebra check report/ store/register/latest/history.edn
   vertebra check --json history/*.log | jq -r 'select(.verdict == \"illegal\") | .path'
-  vertebra check --model kv --budget 100000000 c50-bad.txt";
+  vertebra check --model kv --budget 100000000 c50-bad.txt
+  vertebra replay 4711 --history 4711.jsonl && vertebra check 4711.jsonl";
 
 /// Flags of `vertebra check`.
 #[derive(Args, Debug)]
@@ -44,31 +59,43 @@ A history is linearizable if some order of its operations explains all that they
 nothing comes in it after what began only when it was over. An operation of which nobody knows what
 became of it may have happened at any time, or never.
 
-Formats, which are told apart by their lines:
-  logs of Jepsen     INFO  jepsen.util - 3 :invoke :cas [1 4]
-  maps, one a line   {{:process 0, :type :invoke, :f :append, :key \"k\", :value \"x\"}}
-A `:cas` that fails has found something else there. Whatever else fails did not happen. What ends with
-`:info`, or not at all, may have.
+Formats, which are told apart by what is in the file:
+  log    logs of Jepsen              INFO  jepsen.util - 3 :invoke :cas [1 4]
+  edn    histories of Jepsen         {{:process 0, :type :invoke, :f :write, :value 3}}
+  json   the same in JSON            {{\"process\":0,\"type\":\"invoke\",\"f\":\"write\",\"value\":3}}
+  etcd   reports of etcd's robustness tests: a folder with client-*/operations.json and watch.json
+  lines  what `vertebra replay --history` writes
+Maps and objects come one after the other, or in one vector or array. In a log, a `:cas` that fails has
+found something else there; whatever else fails did not happen. What ends with `:info`, or not at all,
+may have.
 
 Verdicts:
   ok       there is such an order
-  illegal  there is none: what is told is as few operations as contradict each other
+  illegal  there is none: what is told is as few operations as contradict each other, or the promise
+           of etcd's that is broken
   unknown  the budget was used up before that was clear
 
 With --json, each line is an object: type (history), path, model, verdict, operations, parts, and of
 an illegal one part, refused (its lines), contradiction (the lines of each of them), ordered (how many
-operations before it have an order).
+operations before it have an order); of etcd's, signature, oracle, clause, shape, detail.
 
-Exit code 0: all are ok; 1: one is illegal, or unknown; 2: wrong usage, or a damaged file.")
+Exit code 0: all are ok; 1: one is illegal, or unknown; 2: wrong usage, or a damaged file (the others
+are told all the same).")
 )]
 pub struct Flags {
     /// Histories
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath, required = true)]
+    #[arg(value_name = "FILE", value_hint = ValueHint::AnyPath, required = true)]
     paths: Vec<PathBuf>,
-    /// What they are histories of [default: what the first event asks for]
+    /// What they are histories of [default: what the first event that says so is asked of]
     #[arg(long, value_enum)]
     model: Option<Model>,
-    /// Give up a key, or a register, after so many steps of the search [default: never]
+    /// How they are written down [default: what the file looks like]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// What a register holds at first, in place of nothing; then a read of nil tells nothing
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    initial: Option<i64>,
+    /// Give up a key, or a history of etcd, after so many steps of a search [default: never]
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
     budget: Option<u64>,
     /// Tell it as JSON, one object on each line
@@ -76,37 +103,89 @@ pub struct Flags {
     json: bool,
 }
 
-/// Judges each file.
+/// Judges each file. One that is damaged does not keep the others from being told.
 pub fn check(flags: &Flags) -> Result<Outcome, Refusal> {
-    let budget = flags.budget.map_or(Budget::UNLIMITED, |steps| Budget { steps });
     let mut out = Output::stdout();
-    let mut outcome = Outcome::Pass;
+    let (mut outcome, mut refused) = (Outcome::Pass, false);
     for path in &flags.paths {
-        let verdict = match read(path, flags.model)? {
-            History::Register(recorded) => {
-                verdict(path, Model::Register, &Register::default(), &recorded, budget)
+        let progress = Progress::new(path);
+        let read = read(path, flags, &progress);
+        progress.judging();
+        let verdict = read.map(|history| verdict(path, &history, flags));
+        progress.clear();
+        match verdict {
+            Ok(verdict) => {
+                if !verdict.is_ok() {
+                    outcome = Outcome::Violation;
+                }
+                verdict.tell(&mut out, flags.json);
             }
-            History::Kv(recorded) => {
-                verdict(path, Model::Kv, &KeyValue::of(&recorded.operations), &recorded, budget)
+            Err(refusal) => {
+                refused = true;
+                out.finish()?;
+                complain(format_args!("error: {refusal}"));
             }
-        };
-        if !verdict.is_ok() {
-            outcome = Outcome::Violation;
         }
-        verdict.tell(&mut out, flags.json);
     }
     out.finish()?;
-    Ok(outcome)
+    Ok(if refused { Outcome::Refused } else { outcome })
 }
 
-fn read(path: &Path, model: Option<Model>) -> Result<History, Refusal> {
-    let file = File::open(path).map_err(|error| Refusal::new(format!("{}: {error}", path.display())))?;
-    history::read(BufReader::new(file), model)
-        .map_err(|damage| Refusal::new(format!("{}:{}: {}", path.display(), damage.line, damage.reason)))
+fn read(path: &Path, flags: &Flags, progress: &Progress) -> Result<History, Refusal> {
+    let expected = Expected { model: flags.model, initial: flags.initial };
+    let damaged = |path: &Path, damage: Damage| match damage.line {
+        0 => Refusal::new(format!("{}: {}", path.display(), damage.reason)),
+        line => Refusal::new(format!("{}:{line}: {}", path.display(), damage.reason)),
+    };
+    if path.is_dir() {
+        if let Some(other) = flags.format.filter(|format| *format != Format::Etcd) {
+            let name = format!("{other:?}").to_lowercase();
+            return Err(Refusal::new(format!("{}: a folder, and no file in format {name}", path.display())));
+        }
+        if let Some(other) = flags.model.filter(|model| *model != Model::Etcd) {
+            let name = format!("{other:?}").to_lowercase();
+            return Err(Refusal::new(format!("{}: a report of etcd's, and not of {name}", path.display())));
+        }
+        let cluster = cluster::robustness::read_folder(path, |file| progress.counting(file));
+        return cluster
+            .map(|cluster| History::Etcd(vec![cluster]))
+            .map_err(|(path, damage)| damaged(&path, damage));
+    }
+    let cannot = |error: std::io::Error| Refusal::new(format!("{}: {error}", path.display()));
+    let mut reader = BufReader::new(progress.counting(File::open(path).map_err(cannot)?));
+    let format = match flags.format {
+        Some(format) => format,
+        None => format::recognised(&mut reader).map_err(|damage| damaged(path, damage))?,
+    };
+    history::read(format, reader, expected).map_err(|damage| damaged(path, damage))
 }
 
-/// Judges one history. Of its parts, the first illegal one is told, or the first that is undecided.
-fn verdict<S: Spec>(
+/// Judges a history.
+fn verdict(path: &Path, history: &History, flags: &Flags) -> Verdict {
+    let budget = flags.budget.map_or(Budget::UNLIMITED, |steps| Budget { steps });
+    let register = || Keyed(Register { initial: flags.initial });
+    match history {
+        History::Register(recorded) => searched(path, Model::Register, &register(), recorded, budget),
+        History::Kv(recorded) => {
+            searched(path, Model::Kv, &KeyValue::of(&recorded.operations), recorded, budget)
+        }
+        History::Set(recorded) => of_sets(path, recorded),
+        History::Append(recorded) => {
+            let conclusion = append::check(&recorded.operations).expect("twice is refused when it is read");
+            let mut verdict = Verdict::ok(path, Model::Append, recorded.operations.len(), 1);
+            verdict.take(&(), &conclusion, recorded, &|place| place);
+            verdict
+        }
+        History::Etcd(clusters) => {
+            let limits =
+                flags.budget.map_or(Limits::NONE, |steps| Limits { alternatives: steps, replays: steps });
+            of_etcd(path, clusters, limits)
+        }
+    }
+}
+
+/// Of its parts, the first illegal one is told, or the first that is undecided.
+fn searched<S: Spec>(
     path: &Path,
     model: Model,
     spec: &S,
@@ -121,13 +200,54 @@ where
     let conclusions = judge(spec, &recorded.operations, budget);
     let mut verdict = Verdict::ok(path, model, recorded.operations.len(), conclusions.len());
     for (part, conclusion) in conclusions {
-        match conclusion {
-            Conclusion::Linearizable(_) => {}
-            Conclusion::Undecided => verdict.is_undecided(),
-            Conclusion::Illegal(why) => verdict.is_illegal(&part, &why, recorded),
+        verdict.take(&part, &conclusion, recorded, &|place| place);
+    }
+    verdict
+}
+
+/// Each set for itself.
+fn of_sets(path: &Path, recorded: &history::Sets) -> Verdict {
+    let mut places: Vec<usize> = (0..recorded.operations.len()).collect();
+    places.sort_by_key(|place| &recorded.operations[*place].request.0);
+    let sets: Vec<&[usize]> = places
+        .chunk_by(|one, other| recorded.operations[*one].request.0 == recorded.operations[*other].request.0)
+        .collect();
+    let mut verdict = Verdict::ok(path, Model::Set, recorded.operations.len(), sets.len());
+    for set in sets {
+        let operations: Vec<_> = set
+            .iter()
+            .map(|place| {
+                let operation = &recorded.operations[*place];
+                let (request, returned) = (operation.request.1.clone(), operation.returned.clone());
+                vertebra_sim::linearizability::Operation { request, invoked: operation.invoked, returned }
+            })
+            .collect();
+        let key = &recorded.operations[set[0]].request.0;
+        verdict.take(&(key.clone(), ()), &adds::check(&operations), recorded, &|place| set[place]);
+    }
+    verdict
+}
+
+/// One cluster after the other.
+fn of_etcd(path: &Path, clusters: &[Cluster], limits: Limits) -> Verdict {
+    let operations = clusters.iter().map(|cluster| cluster.history.operations().len()).sum();
+    let mut verdict = Verdict::ok(path, Model::Etcd, operations, clusters.len());
+    for cluster in clusters {
+        match cluster.judge(limits) {
+            Ok(Some(())) => {}
+            Ok(None) => verdict.is_undecided(),
+            Err(violation) => verdict.breaks(&violation),
         }
     }
     verdict
+}
+
+/// What a history that is read comes to, for tests.
+#[cfg(test)]
+fn is_ok(history: &History) -> bool {
+    let flags =
+        Flags { paths: Vec::new(), model: None, format: None, initial: None, budget: None, json: false };
+    verdict(Path::new(""), history, &flags).is_ok()
 }
 
 #[cfg(test)]

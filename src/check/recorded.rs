@@ -31,18 +31,27 @@ pub struct Place {
     pub returned: Option<usize>,
 }
 
-/// The operations of a history. Their times are the lines of their events.
+/// The operations of a history. Their times are the lines of their events, or rather their numbers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Recorded<Q, R> {
     pub operations: Vec<Operation<Q, R>>,
     pub places: Vec<Place>,
     /// By process: the operation that it has under way.
     open: BTreeMap<i64, usize>,
+    /// Those that did not happen. They go when all is read.
+    not_done: Vec<usize>,
+    clock: u64,
 }
 
 impl<Q, R> Recorded<Q, R> {
     pub fn new() -> Self {
-        Self { operations: Vec::new(), places: Vec::new(), open: BTreeMap::new() }
+        let (operations, places, not_done) = (Vec::new(), Vec::new(), Vec::new());
+        Self { operations, places, open: BTreeMap::new(), not_done, clock: 0 }
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
     }
 
     /// A process asks for something.
@@ -53,7 +62,8 @@ impl<Q, R> Recorded<Q, R> {
             return Err(Damage { line, reason });
         }
         self.open.insert(process, self.operations.len());
-        self.operations.push(Operation { request, invoked: line as u64, returned: None });
+        let invoked = self.tick();
+        self.operations.push(Operation { request, invoked, returned: None });
         self.places.push(Place { process, invoked: line, returned: None });
         Ok(())
     }
@@ -70,17 +80,22 @@ impl<Q, R> Recorded<Q, R> {
         };
         match end(&self.operations[number].request).map_err(|reason| Damage { line, reason })? {
             End::Answered(reply) => {
-                self.operations[number].returned = Some((line as u64, reply));
+                self.operations[number].returned = Some((self.tick(), reply));
                 self.places[number].returned = Some(line);
             }
             End::Unknown => self.places[number].returned = Some(line),
-            End::NotDone => {
-                self.operations.remove(number);
-                self.places.remove(number);
-                // Those behind it have moved.
-                self.open.values_mut().filter(|open| **open > number).for_each(|open| *open -= 1);
-            }
+            End::NotDone => self.not_done.push(number),
         }
         Ok(())
+    }
+
+    /// All is read: what did not happen is forgotten.
+    pub fn finish(&mut self) {
+        let mut gone = vec![false; self.operations.len()];
+        self.not_done.drain(..).for_each(|number| gone[number] = true);
+        let (mut operations, mut places) = (gone.iter(), gone.iter());
+        self.operations.retain(|_| operations.next() == Some(&false));
+        self.places.retain(|_| places.next() == Some(&false));
+        self.open.clear();
     }
 }

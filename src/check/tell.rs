@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anstyle::AnsiColor;
 use serde::Serialize;
-use vertebra_sim::linearizability::Explanation;
+use vertebra_sim::Violation;
+use vertebra_sim::linearizability::append::Step;
 use vertebra_sim::linearizability::specs::{key_value, register};
+use vertebra_sim::linearizability::{Conclusion, Explanation, adds};
 
 use super::history::Model;
 use super::recorded::Recorded;
@@ -35,18 +37,24 @@ pub struct Verdict {
     illegal: Option<Illegal>,
 }
 
-/// Why there is no order.
+/// Why it is illegal.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-struct Illegal {
-    part: String,
-    /// The lines of the operation that nothing explains.
-    refused: [usize; 2],
-    /// The lines of those that contradict each other.
-    contradiction: Vec<[usize; 2]>,
-    /// So many operations before it have an order.
-    ordered: usize,
-    #[serde(skip)]
-    told: Vec<String>,
+#[serde(untagged)]
+enum Illegal {
+    /// There is no order.
+    Contradiction {
+        part: String,
+        /// The lines of the operation that nothing explains.
+        refused: [usize; 2],
+        /// The lines of those that contradict each other.
+        contradiction: Vec<[usize; 2]>,
+        /// So many operations before it have an order.
+        ordered: usize,
+        #[serde(skip)]
+        told: Vec<String>,
+    },
+    /// The clause of an oracle that a history of etcd breaks.
+    Promise { signature: String, oracle: &'static str, clause: &'static str, shape: String, detail: String },
 }
 
 impl Verdict {
@@ -65,21 +73,37 @@ impl Verdict {
         }
     }
 
-    pub fn is_illegal<Q: Shown, R: Shown>(
+    /// What a part comes to. Its operations are in the places of `recorded` that `place` says.
+    pub fn take<Q: Shown, R: Shown>(
+        &mut self,
+        part: &impl Shown,
+        conclusion: &Conclusion,
+        recorded: &Recorded<Q, R>,
+        place: &dyn Fn(usize) -> usize,
+    ) {
+        match conclusion {
+            Conclusion::Linearizable(_) => {}
+            Conclusion::Undecided => self.is_undecided(),
+            Conclusion::Illegal(why) => self.is_illegal(part, why, recorded, place),
+        }
+    }
+
+    fn is_illegal<Q: Shown, R: Shown>(
         &mut self,
         part: &impl Shown,
         why: &Explanation,
         recorded: &Recorded<Q, R>,
+        place: &dyn Fn(usize) -> usize,
     ) {
         if self.illegal.is_some() {
             return;
         }
         let lines = |number: &usize| {
-            let place = &recorded.places[*number];
+            let place = &recorded.places[place(*number)];
             [place.invoked, place.returned.unwrap_or(place.invoked)]
         };
         let told = |number: &usize| {
-            let (operation, place) = (&recorded.operations[*number], &recorded.places[*number]);
+            let (operation, place) = (&recorded.operations[place(*number)], &recorded.places[place(*number)]);
             let [from, to] = lines(number);
             let answer = match &operation.returned {
                 Some((_, reply)) => reply.shown(),
@@ -89,13 +113,27 @@ impl Verdict {
             format!("lines {from} to {to}, process {}: {request} -> {answer}", place.process)
         };
         self.verdict = "illegal";
-        self.illegal = Some(Illegal {
+        self.illegal = Some(Illegal::Contradiction {
             part: part.shown(),
             refused: lines(&why.refused),
             contradiction: why.contradiction.iter().map(lines).collect(),
             ordered: why.order.len(),
             told: why.contradiction.iter().take(TOLD_MAX).map(told).collect(),
         });
+    }
+
+    /// A promise of etcd's is broken.
+    pub fn breaks(&mut self, violation: &Violation) {
+        if self.illegal.is_none() {
+            self.verdict = "illegal";
+            self.illegal = Some(Illegal::Promise {
+                signature: violation.signature(),
+                oracle: violation.oracle,
+                clause: violation.clause,
+                shape: violation.shape.clone(),
+                detail: violation.detail.clone(),
+            });
+        }
     }
 
     pub fn tell(&self, out: &mut Output, json: bool) {
@@ -111,18 +149,29 @@ impl Verdict {
         let path = self.path.display().to_string();
         let operations = counted(self.operations as u64, "operation");
         out.line(format_args!("{verdict} {}  {operations}", Line(&path)));
-        let Some(illegal) = &self.illegal else { return };
-        let of = if illegal.part.is_empty() { String::new() } else { format!(" of {}", illegal.part) };
-        out.line(format_args!(
-            "  nothing explains line {}; before it, {}{of} can be ordered. These contradict each other:",
-            illegal.refused[1],
-            counted(illegal.ordered as u64, "operation"),
-        ));
-        for operation in &illegal.told {
-            out.line(format_args!("    {}", Line(operation)));
-        }
-        if let Some(more @ 1..) = illegal.contradiction.len().checked_sub(illegal.told.len()) {
-            out.line(format_args!("    and {more} more, which --json tells"));
+        match &self.illegal {
+            None => {}
+            Some(Illegal::Contradiction { part, refused, contradiction, ordered, told }) => {
+                let of = if part.is_empty() { String::new() } else { format!(" of {part}") };
+                out.line(format_args!(
+                    "  nothing explains line {}; before it, {}{} can be ordered. These contradict each other:",
+                    refused[1],
+                    counted(*ordered as u64, "operation"),
+                    Line(&of),
+                ));
+                for operation in told {
+                    out.line(format_args!("    {}", Line(operation)));
+                }
+                if let Some(more @ 1..) = contradiction.len().checked_sub(told.len()) {
+                    out.line(format_args!("    and {more} more, which --json tells"));
+                }
+            }
+            Some(Illegal::Promise { signature, detail, .. }) => {
+                out.line(format_args!("  {}", Line(signature)));
+                for line in detail.lines() {
+                    out.line(format_args!("    {}", Line(line)));
+                }
+            }
         }
     }
 }
@@ -179,5 +228,63 @@ impl Shown for key_value::Reply {
             Self::Text(text) => text.shown(),
             Self::Done => "ok".to_owned(),
         }
+    }
+}
+
+impl<Q: Shown> Shown for (String, Q) {
+    /// Of a key, where there are several.
+    fn shown(&self) -> String {
+        let (key, of) = (&self.0, self.1.shown());
+        match (key.is_empty(), of.is_empty()) {
+            (true, _) => of,
+            (false, true) => key.clone(),
+            (false, false) => format!("{key}: {of}"),
+        }
+    }
+}
+
+impl Shown for adds::Request {
+    fn shown(&self) -> String {
+        match self {
+            Self::Add(element) => format!("add {element}"),
+            Self::Read => "read".to_owned(),
+        }
+    }
+}
+
+/// A list of elements, as far as it fits on a line.
+fn elements(elements: &[i64]) -> String {
+    const ELEMENTS_MAX: usize = 20;
+    let told: Vec<String> = elements.iter().rev().take(ELEMENTS_MAX).map(i64::to_string).collect();
+    let told: Vec<&str> = told.iter().rev().map(String::as_str).collect();
+    match elements.len() {
+        0..=ELEMENTS_MAX => format!("[{}]", told.join(" ")),
+        count => format!("[... {}] ({count} elements)", told.join(" ")),
+    }
+}
+
+impl Shown for adds::Reply {
+    fn shown(&self) -> String {
+        match self {
+            Self::Added => "ok".to_owned(),
+            Self::Elements(read) => elements(read),
+        }
+    }
+}
+
+impl Shown for Vec<Step> {
+    fn shown(&self) -> String {
+        let step = |step: &Step| match step {
+            Step::Append(key, element) => format!("append {key} {element}"),
+            Step::Read(key) => format!("read {key}"),
+        };
+        self.iter().map(step).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Shown for Vec<Option<Vec<i64>>> {
+    fn shown(&self) -> String {
+        let lists: Vec<String> = self.iter().flatten().map(|list| elements(list)).collect();
+        if lists.is_empty() { "ok".to_owned() } else { lists.join(", ") }
     }
 }

@@ -1,26 +1,25 @@
-//! Histories whose verdicts others have found, and damaged ones.
+//! Histories whose verdicts are known, in each format, and damaged ones.
 
+use std::io::BufReader;
 use std::path::Path;
 
-use vertebra_sim::linearizability::specs::key_value::KeyValue;
-use vertebra_sim::linearizability::specs::register::Register;
-use vertebra_sim::linearizability::{Budget, Conclusion, check};
+use super::history::{Expected, Format, History, Model, read};
+use super::{format, is_ok};
 
-use super::history::{History, Model, read};
+/// What is read of a text, in the format that it looks like.
+fn read_any(bytes: &[u8], model: Option<Model>) -> Result<(Format, History), (usize, String)> {
+    let mut reader = BufReader::new(bytes);
+    let expected = Expected { model, initial: None };
+    format::recognised(&mut reader)
+        .and_then(|format| read(format, reader, expected).map(|history| (format, history)))
+        .map_err(|damage| (damage.line, damage.reason))
+}
 
-fn is_linearizable(history: &History) -> bool {
-    let conclusions: Vec<Conclusion> = match history {
-        History::Register(recorded) => {
-            let all = check(&Register::default(), &recorded.operations, Budget::UNLIMITED);
-            all.into_iter().map(|(_, conclusion)| conclusion).collect()
-        }
-        History::Kv(recorded) => {
-            let spec = KeyValue::of(&recorded.operations);
-            let all = check(&spec, &recorded.operations, Budget::UNLIMITED);
-            all.into_iter().map(|(_, conclusion)| conclusion).collect()
-        }
-    };
-    conclusions.iter().all(|conclusion| matches!(conclusion, Conclusion::Linearizable(_)))
+#[track_caller]
+fn judged(text: &str) -> (Format, bool) {
+    let (format, history) =
+        read_any(text.as_bytes(), None).unwrap_or_else(|damage| panic!("{damage:?}: {text}"));
+    (format, is_ok(&history))
 }
 
 /// porcupine's data, with the verdicts of porcupine itself. It lies beside this repository where it is worked on.
@@ -39,19 +38,124 @@ fn all_verdicts_of_porcupine_are_found() {
         if bytes.is_empty() {
             continue;
         }
-        let history = read(&bytes[..], None).unwrap_or_else(|damage| panic!("{file}: {damage:?}"));
-        assert_eq!(is_linearizable(&history), verdict == "linearizable", "{file}");
+        let (_, history) = read_any(&bytes, None).unwrap_or_else(|damage| panic!("{file}: {damage:?}"));
+        assert_eq!(is_ok(&history), verdict == "linearizable", "{file}");
         count += 1;
     }
     assert!(count >= 107, "only {count} histories are there");
 }
 
+/// Each in the smallest form that is legal; and the place in it with what makes it illegal there.
+#[test]
+fn in_each_format_the_smallest_illegal_history_is_told_from_its_legal_twin() {
+    let log = "INFO  jepsen.util - 0\t:invoke\t:write\t1\nINFO  jepsen.util - 0\t:ok\t:write\t1\n\
+               INFO  jepsen.util - 0\t:invoke\t:cas\t[1 2]\nINFO  jepsen.util - 0\t:ok\t:cas\t[1 2]\n";
+    let register = "{:process 0, :type :invoke, :f :write, :value 1}\n{:process 0, :type :ok, :f :write, :value 1}\n\
+                    {:process :nemesis, :type :info, :f :start, :value nil}\n\
+                    {:process 1, :type :invoke, :f :read, :value nil}\n{:process 1, :type :ok, :f :read, :value 1}";
+    let independent = "[#jepsen.history.Op{:process 0, :type :invoke, :f :write, :value [7 1]}\n\
+                       #jepsen.history.Op{:process 0, :type :ok, :f :write, :value [7 1]}\n\
+                       {:process 1, :type :invoke, :f :read, :value [7 nil]}\n\
+                       {:process 1, :type :ok, :f :read, :value [7 1]}]";
+    let swapped = "({:process 0 :type :invoke :f :cas :value [7 [1 2]]} {:process 0 :type :fail :f :cas :value [7 [1 2]]}\n\
+                   {:process 0 :type :invoke :f :read :value [7 nil]} {:process 0 :type :ok :f :read :value [7 nil]})";
+    let texts = "{:process 0, :type :invoke, :f :append, :key \"k\", :value \"x\"}\n\
+                 {:process 0, :type :ok, :f :append, :key \"k\", :value \"x\"}\n\
+                 {:process 0, :type :invoke, :f :get, :key \"k\", :value nil}\n\
+                 {:process 0, :type :ok, :f :get, :key \"k\", :value \"x\"}\n";
+    let set = "[{:process 0, :type :invoke, :f :read, :value nil}\n{:process 1, :type :invoke, :f :add, :value 1}\n\
+               {:process 1, :type :ok, :f :add, :value 1}\n{:process 0, :type :ok, :f :read, :value #{1}}]";
+    let set_after = "{:process 0, :type :invoke, :f :add, :value 1}\n{:process 0, :type :ok, :f :add, :value 1}\n\
+                     {:process 0, :type :invoke, :f :read, :value nil}\n{:process 0, :type :ok, :f :read, :value [1]}\n";
+    let lists = "{:index 0, :process 0, :type :invoke, :f :txn, :value [[:append 9 1] [:r 9 nil]]}\n\
+                 {:index 1, :process 0, :type :ok, :f :txn, :value [[:append 9 1] [:r 9 [1]]]}\n\
+                 {:index 2, :process 1, :type :invoke, :f :txn, :value [[:r 9 nil]]}\n\
+                 {:index 3, :process 1, :type :ok, :f :txn, :value [[:r 9 [1]]]}\n";
+    let json = "[{\"index\":0,\"type\":\"invoke\",\"process\":1,\"value\":[[\"append\",9,1],[\"r\",9,null]]},\n\
+                {\"index\":1,\"type\":\"ok\",\"process\":1,\"value\":[[\"append\",9,1],[\"r\",9,[1]]]}]";
+    let json_register = "{\"type\":\"invoke\",\"process\":1,\"f\":\"write\",\"value\":1}\n\
+                         {\"type\":\"ok\",\"process\":1,\"f\":\"write\",\"value\":1}\n\
+                         {\"type\":\"invoke\",\"process\":1,\"f\":\"read\",\"value\":null}\n\
+                         {\"type\":\"ok\",\"process\":1,\"f\":\"read\",\"value\":1}\n";
+    let lines = "{\"type\":\"history\",\"format\":1,\"model\":\"etcd\"}\n\
+                 {\"type\":\"invoke\",\"operation\":0,\"session\":3,\"request\":{\"put\":{\"key\":\"YQ==\",\"value\":\"MQ==\"}}}\n\
+                 {\"type\":\"ok\",\"operation\":0,\"response\":{\"put\":{\"header\":{\"revision\":\"2\"}}}}\n\
+                 {\"type\":\"watch\",\"watch\":0,\"request\":{\"key\":\"YQ==\",\"start_revision\":\"2\"}}\n\
+                 {\"type\":\"heard\",\"watch\":0,\"response\":{\"header\":{\"revision\":\"2\"},\"created\":true}}\n\
+                 {\"type\":\"heard\",\"watch\":0,\"response\":{\"header\":{\"revision\":\"2\"},\"events\":[{\"kv\":\
+                 {\"key\":\"YQ==\",\"value\":\"MQ==\",\"create_revision\":\"2\",\"mod_revision\":\"2\",\"version\":\"1\"}}]}}\n";
+    let cases = [
+        (Format::Log, log, ":cas\t[1 2]", ":cas\t[3 2]"),
+        (Format::Edn, register, ":read, :value 1}", ":read, :value 2}"),
+        (Format::Edn, independent, ":read, :value [7 1]", ":read, :value [7 2]"),
+        (Format::Edn, swapped, ":read :value [7 nil]})", ":read :value [7 2]})"),
+        (Format::Edn, set, "#{1}", "#{2}"),
+        (Format::Edn, set_after, ":value [1]", ":value []"),
+        (Format::Edn, lists, "[[:r 9 [1]]]}\n", "[[:r 9 []]]}\n"),
+        (Format::Json, json, "[\"r\",9,[1]]]}]", "[\"r\",9,[]]]}]"),
+        (Format::Json, json_register, "\"read\",\"value\":1", "\"read\",\"value\":null"),
+        (
+            Format::Lines,
+            lines,
+            "\"put\":{\"header\":{\"revision\":\"2\"",
+            "\"put\":{\"header\":{\"revision\":\"3\"",
+        ),
+        (Format::Lines, lines, "\"value\":\"MQ==\",\"create", "\"value\":\"Mg==\",\"create"),
+        (Format::Lines, lines, "\"create_revision\":\"2\"", "\"create_revision\":\"1\""),
+    ];
+    for (format, legal, what, other) in cases {
+        assert_eq!(judged(legal), (format, true), "{legal}");
+        assert!(legal.contains(what), "{what}");
+        if what != other {
+            assert_eq!(
+                judged(&legal.replace(what, other)),
+                (format, false),
+                "{}",
+                legal.replace(what, other)
+            );
+        }
+    }
+    let stale = texts.replace(":get, :key \"k\", :value \"x\"", ":get, :key \"k\", :value \"\"");
+    assert_eq!(judged(&stale), (Format::Edn, false));
+}
+
+#[test]
+fn a_nil_tells_nothing_where_a_register_holds_something_at_first() {
+    let text = "[{:process 0 :type :invoke :f :write :value 1} {:process 0 :type :ok :f :write :value 1}\n\
+                {:process 0 :type :invoke :f :read :value nil} {:process 0 :type :ok :f :read :value nil}]";
+    assert_eq!(judged(text), (Format::Edn, false));
+    let expected = Expected { model: None, initial: Some(0) };
+    assert!(is_ok(&read(Format::Edn, text.as_bytes(), expected).unwrap()));
+}
+
+#[test]
+fn what_is_asked_of_a_set_or_a_register_is_known_when_it_is_answered() {
+    let read = "{:process 0 :type :invoke :f :read :value nil} {:process 0 :type :ok :f :read :value ";
+    let model = |text: &str| match read_any(text.as_bytes(), None).unwrap().1 {
+        History::Set(_) => Model::Set,
+        History::Register(_) => Model::Register,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(model(&format!("{read}nil}}")), Model::Register);
+    assert_eq!(model(&format!("{read}7}}")), Model::Register);
+    assert_eq!(model(&format!("{read}#{{}}}}")), Model::Set);
+    assert_eq!(model(&format!("{read}nil}} {{:process 1 :type :invoke :f :add :value 1}}")), Model::Set);
+}
+
 #[test]
 fn a_damaged_history_is_refused_with_the_line() {
     let invoke = "INFO  jepsen.util - 0\t:invoke\t:write\t1\n";
-    let refused = |text: String| read(text.as_bytes(), None).map(drop).unwrap_err();
+    let map = "{:process 0, :type :invoke, :f :txn, :value [[:append 1 1]]}\n";
+    let head = "{\"type\":\"history\",\"format\":1,\"model\":\"etcd\"}\n";
+    let put =
+        "{\"type\":\"invoke\",\"operation\":0,\"session\":3,\"request\":{\"put\":{\"key\":\"YQ==\"}}}\n";
     let cases = [
         (String::new(), 1, "there is no event"),
+        (" \n\n".to_owned(), 1, "there is no event"),
+        ("hello".to_owned(), 1, "no format that is known"),
+        ("<html>".to_owned(), 1, "give the history that it was drawn from"),
+        ("{\"Partitions\":[{\"History\":[]}]}".to_owned(), 1, "not what was asked and answered"),
+        ("{\n  \"Request\": {\"Key\": \"\"}\n}".to_owned(), 1, "give the folder"),
         (format!("{invoke}{invoke}"), 2, "has an operation under way, of line 1"),
         ("INFO  jepsen.util - 0\t:ok\t:write\t1\n".to_owned(), 1, "has no operation under way"),
         (
@@ -68,13 +172,51 @@ fn a_damaged_history_is_refused_with_the_line() {
         ),
         ("{:process 1, :type :invoke, :f :put, :key \"k\", :value 3}\n".to_owned(), 1, "`3` is no text"),
         (format!("{invoke}{{:process"), 2, "`{:process`"),
+        (format!("{map}{map}"), 2, "1 is appended to 1 on line 1 already"),
+        (format!("{map}{{:process 0, :type :ok, :f :txn, :value [[:append 1 2]]}}"), 2, "not the steps"),
+        (
+            format!("{map}{{:process 1, :type :invoke, :f :txn, :value [[:w 1 2]]}}"),
+            2,
+            "what a transaction can do",
+        ),
+        (format!("[{map}"), 1, "is never closed"),
+        (format!("{map}\n\n{{:process 0,\n:type"), 4, "in the middle of what begins here"),
+        (format!("{map}3"), 2, "is no map"),
+        (format!("{map}{{:process 0, :type :ok, :type :ok}}"), 2, "HashMapDuplicateKey"),
+        ("{\"process\":1,\"type\":\"invoke\",\"f\":\"write\",\"value\":\"x\"}".to_owned(), 1, "is no number"),
+        ("{\"process\":1,\"type\":\"invoke\" \"f\"}".to_owned(), 1, "expected"),
+        (head.replace("\"format\":1", "\"format\":9"), 1, "format 9 of model etcd is unknown"),
+        (format!("{head}{put}{put}"), 3, "an operation 0 already"),
+        (format!("{head}{}", put.replace("put", "swim")), 2, "swim"),
+        (format!("{head}{}", put.replace("YQ==", "??")), 2, "base64"),
+        (format!("{head}{{\"type\":\"unknown\",\"operation\":4}}"), 2, "no operation 4 was begun"),
+        (format!("{head}{{\"type\":\"heard\",\"watch\":4,\"response\":{{}}}}"), 2, "a watch 4"),
+        (format!("{head}{put}{{\"type\":\"fail\",\"operation\":0,\"error\":\"tired\"}}"), 3, "tired"),
     ];
     for (text, line, reason) in cases {
-        let damage = refused(text.clone());
-        assert_eq!(damage.line, line, "{text}: {damage:?}");
-        assert!(damage.reason.contains(reason), "{text}: {damage:?}");
+        let damage = read_any(text.as_bytes(), None).map(|read| panic!("{text}: {read:?}")).unwrap_err();
+        assert_eq!(damage.0, line, "{text}: {damage:?}");
+        assert!(damage.1.contains(reason), "{text}: {damage:?}");
     }
-    let bytes = [invoke.as_bytes(), b"\xff\xfe\n"].concat();
-    assert_eq!(read(&bytes[..], None).map(drop).unwrap_err().line, 2);
-    assert_eq!(read(invoke.as_bytes(), Some(Model::Kv)).map(drop).unwrap_err().line, 1);
+    for text in [invoke, map] {
+        let bytes = [text.as_bytes(), b"{:a \xff\xfe}\n"].concat();
+        assert_eq!(read_any(&bytes, None).map(drop), Err((2, "this is not text in UTF-8".to_owned())));
+        assert_eq!(read_any(text.as_bytes(), Some(Model::Kv)).map(drop).unwrap_err().0, 1);
+        assert_eq!(read_any(text.as_bytes(), Some(Model::Etcd)).map(drop).unwrap_err().0, 1);
+    }
+    assert!(read_any(head.as_bytes(), Some(Model::Set)).unwrap_err().1.contains("--model set"));
+}
+
+#[test]
+fn what_did_not_happen_is_forgotten_without_a_walk_over_the_rest() {
+    let mut text = String::new();
+    for process in 0..20_000 {
+        text += &format!("{{:process {process}, :type :invoke, :f :write, :value 1}}\n");
+    }
+    for process in 0..20_000 {
+        text += &format!("{{:process {process}, :type :fail, :f :write, :value 1}}\n");
+    }
+    let (_, history) = read_any(text.as_bytes(), None).unwrap();
+    let History::Register(recorded) = history else { panic!("{history:?}") };
+    assert!(recorded.operations.is_empty() && recorded.places.is_empty());
 }

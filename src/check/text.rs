@@ -1,11 +1,13 @@
-//! The two formats of text that porcupine's data has.
+//! The events of Jepsen's histories: as its log has them, as maps in EDN, and as objects in JSON.
 //!
 //! ```text
 //! INFO  jepsen.util - 3   :invoke :cas    [1 4]
 //! {:process 0, :type :invoke, :f :append, :key "0", :value "x"}
+//! {"process":0,"type":"invoke","f":"txn","value":[["append",9,1],["r",9,null]]}
 //! ```
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use clojure_reader::edn::{Edn, read_string};
 
@@ -22,16 +24,18 @@ pub enum Kind {
     Info,
 }
 
-/// One line.
+/// One event.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Event<'a> {
     pub process: i64,
     pub kind: Kind,
-    /// What is asked for.
+    /// What is asked for; empty where that is not said.
     pub function: Cow<'a, str>,
     /// Of what; nothing where there is one of them.
     pub key: Option<Edn<'a>>,
     pub value: Edn<'a>,
+    /// A `:cas` that fails has found something else there. Elsewhere it may have failed for any reason.
+    pub fails_by_value: bool,
 }
 
 /// The event on a line; nothing if there is none.
@@ -44,14 +48,17 @@ pub fn event(line: &str) -> Result<Option<Event<'_>>, String> {
     if line.is_empty() {
         Ok(None)
     } else if line.starts_with('{') {
-        of_map(line).map(Some)
+        of_edn(line)
     } else {
         of_log(line)
     }
 }
 
 fn edn(text: &str) -> Result<Edn<'_>, String> {
-    read_string(text).map_err(|error| format!("`{text}`: {error}"))
+    read_string(text).map_err(|error| {
+        let at = error.column.map_or(String::new(), |column| format!(" at column {column}"));
+        format!("`{}`: {:?}{at}", beginning(text), error.code)
+    })
 }
 
 fn kind(name: &str) -> Result<Kind, String> {
@@ -87,26 +94,92 @@ fn of_log(line: &str) -> Result<Option<Event<'_>>, String> {
     let process = process.parse().map_err(|_| format!("`{process}` is no process"))?;
     let kind = kind(name.trim_start_matches(':'))?;
     let function = Cow::Borrowed(function.trim_start_matches(':'));
-    Ok(Some(Event { process, kind, function, key: None, value: edn(rest)? }))
+    Ok(Some(Event { process, kind, function, key: None, value: edn(rest)?, fails_by_value: true }))
 }
 
-fn of_map(line: &str) -> Result<Event<'_>, String> {
-    let mut map = edn(line)?;
-    let Edn::Map(fields) = &mut map else { return Err("it is no map".to_owned()) };
+/// The event that a map in EDN is. What the nemesis does is none.
+///
+/// # Errors
+///
+/// A sentence that says what is wrong with it.
+pub fn of_edn(form: &str) -> Result<Option<Event<'_>>, String> {
+    let mut form = edn(form)?;
+    // Newer versions of Jepsen write `#jepsen.history.Op{...}`.
+    while let Edn::Tagged(_, inner) = &mut form {
+        form = std::mem::replace(&mut **inner, Edn::Nil);
+    }
+    of_fields(form)
+}
+
+/// The event that an object in JSON is.
+///
+/// # Errors
+///
+/// A sentence that says what is wrong with it.
+pub fn of_json(form: &str) -> Result<Option<Event<'_>>, String> {
+    let object: serde_json::Value =
+        serde_json::from_str(form).map_err(|error| format!("`{}`: {error}", beginning(form)))?;
+    of_fields(from_json(object))
+}
+
+/// What JSON says, as EDN. The names of fields become keywords, and text stays text.
+fn from_json(value: serde_json::Value) -> Edn<'static> {
+    use serde_json::Value;
+    match value {
+        Value::Null => Edn::Nil,
+        Value::Bool(value) => Edn::Bool(value),
+        Value::Number(number) => match number.as_i64() {
+            Some(number) => Edn::Int(number),
+            None => Edn::Str(number.to_string().into()),
+        },
+        Value::String(text) => Edn::Str(text.into()),
+        Value::Array(elements) => Edn::Vector(elements.into_iter().map(from_json).collect()),
+        Value::Object(fields) => {
+            let fields = fields.into_iter().map(|(name, value)| (Edn::Key(name.into()), from_json(value)));
+            Edn::Map(fields.collect::<BTreeMap<_, _>>())
+        }
+    }
+}
+
+/// A keyword, or the text in its place that JSON has.
+pub fn name<'e>(value: &'e Edn<'_>) -> Option<&'e str> {
+    match value {
+        Edn::Key(name) | Edn::Str(name) => Some(name),
+        _ => None,
+    }
+}
+
+fn of_fields(mut map: Edn<'_>) -> Result<Option<Event<'_>>, String> {
+    let Edn::Map(fields) = &mut map else {
+        return Err(format!("`{}` is no map", beginning(&map.to_string())));
+    };
     let mut field = |name: &'static str| fields.remove(&Edn::key(name));
     let process = match field("process") {
         Some(Edn::Int(process)) => process,
+        // The nemesis, and whoever else has a name in place of a number.
+        Some(Edn::Key(_) | Edn::Str(_)) => return Ok(None),
         _ => return Err("`:process` must be a number".to_owned()),
     };
-    let kind = match &field("type") {
-        Some(Edn::Key(name)) => kind(name)?,
-        _ => return Err("`:type` must be a keyword".to_owned()),
+    let kind = match field("type").as_ref().and_then(name) {
+        Some(name) => kind(name)?,
+        None => return Err("`:type` must be a keyword".to_owned()),
     };
     let function = match &field("f") {
-        Some(Edn::Key(name)) => name.clone(),
+        Some(Edn::Key(name) | Edn::Str(name)) => name.clone(),
+        None | Some(Edn::Nil) => Cow::Borrowed(""),
         _ => return Err("`:f` must be a keyword".to_owned()),
     };
-    Ok(Event { process, kind, function, key: field("key"), value: field("value").unwrap_or(Edn::Nil) })
+    let (key, value) = (field("key"), field("value").unwrap_or(Edn::Nil));
+    Ok(Some(Event { process, kind, function, key, value, fails_by_value: false }))
+}
+
+/// As much of a text as fits on a line.
+fn beginning(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 80;
+    match text.char_indices().nth(CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -122,6 +195,10 @@ mod tests {
         assert_eq!(cas, spaces);
         let append = event(r#"{:process 0, :type :invoke, :f :append, :key "k", :value "x y"}"#);
         let append = append.unwrap().unwrap();
+        let tagged = of_edn("#jepsen.history.Op{:process 1, :type :ok, :f :read, :value #{1 2}}").unwrap();
+        let json =
+            of_json("{\"process\":1,\"type\":\"ok\",\"f\":\"read\",\"value\":[1,2]}").unwrap().unwrap();
+        assert_eq!((json.function, json.kind), (tagged.unwrap().function, Kind::Ok));
         assert_eq!((append.key, append.value), (Some(Edn::string("k")), Edn::string("x y")));
     }
 
@@ -130,10 +207,11 @@ mod tests {
         assert_eq!(event(""), Ok(None));
         assert_eq!(event("INFO  jepsen.core - Running test"), Ok(None));
         assert_eq!(event("INFO  jepsen.util - :nemesis :info :start nil"), Ok(None));
+        assert_eq!(event("{:process :nemesis, :type :info, :f :kill}"), Ok(None));
+        assert_eq!(of_json("{\"process\":\"nemesis\",\"type\":\"info\"}"), Ok(None));
         for line in [
             "nonsense",
             "{:process 1",
-            "{:process :nemesis, :type :info}",
             "{:process 1, :type :maybe, :f :get}",
             "INFO  jepsen.util - 3\t:done\t:cas\t[1 4]",
             "INFO  jepsen.util - three\t:ok\t:cas\t[1 4]",

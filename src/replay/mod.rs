@@ -1,7 +1,7 @@
 //! `vertebra replay`: one run, told as a timeline.
 
 use std::cell::Cell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::{Args, ValueHint};
@@ -23,6 +23,7 @@ use crate::source::{self, Context, Source};
 
 mod ending;
 mod filter;
+mod kept;
 mod timeline;
 mod twice;
 
@@ -68,6 +69,9 @@ pub struct Flags {
     twice: bool,
     #[command(flatten)]
     filter: Filter,
+    /// Write what the clients saw to this file, as `vertebra check` reads it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "twice")]
+    history: Option<PathBuf>,
     /// Leave out the schedule at the head
     #[arg(long, short, help_heading = "Output")]
     quiet: bool,
@@ -87,7 +91,10 @@ pub fn replay<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
         return replay_session(flags, path);
     }
     let schedule = flags.source.schedule::<S>(&flags.context)?;
-    tell(flags, &schedule, |reader| run::<S>(&schedule, reader))
+    tell(flags, &schedule, |reader| match &flags.history {
+        Some(path) => kept::run_and_write::<S>(&schedule, reader, path),
+        None => Ok(run::<S>(&schedule, reader)),
+    })
 }
 
 /// Replays what `serve` recorded.
@@ -96,6 +103,11 @@ fn replay_session(flags: &Flags, path: &Path) -> Result<Outcome, Refusal> {
         let (changes, name) = (flags.context.changes.flags(), path.display());
         let reason = format!("{} contradicts {name}, which has all options of its run", changes.trim_start());
         return Err(Refusal::new(reason));
+    }
+    if flags.history.is_some() {
+        return Err(Refusal::new(
+            "--history is for schedules: those who call a session keep no history in it",
+        ));
     }
     let session = Session::read(path)?;
     if session.is_torn {
@@ -108,7 +120,7 @@ fn replay_session(flags: &Flags, path: &Path) -> Result<Outcome, Refusal> {
     let outcome = tell(flags, &session.schedule, |reader| {
         let report = session.run(reader);
         digest.set(Some(report.digest));
-        report
+        Ok(report)
     })?;
     let differs = |recorded: &&str| digest.get().is_some_and(|digest| digest.to_string() != **recorded);
     match session.digest().filter(differs) {
@@ -126,7 +138,7 @@ fn replay_session(flags: &Flags, path: &Path) -> Result<Outcome, Refusal> {
 fn tell<O: Serialize>(
     flags: &Flags,
     schedule: &Schedule<O>,
-    run: impl Fn(Option<&Dispatch>) -> Report,
+    run: impl Fn(Option<&Dispatch>) -> Result<Report, Refusal>,
 ) -> Result<Outcome, Refusal> {
     let mut out = Output::stdout();
     if flags.twice {
@@ -144,7 +156,7 @@ fn tell<O: Serialize>(
     }
     let command = flags.source.command("vertebra", &flags.context);
     if flags.verdict {
-        let report = run(None);
+        let report = run(None)?;
         return end(&mut out, flags, schedule, Ending::new(schedule.seed, &report, &command));
     }
     let telling = Arc::new(Mutex::new(Telling::new(out, flags.filter.clone(), flags.json)));
@@ -152,7 +164,7 @@ fn tell<O: Serialize>(
         let telling = Arc::clone(&telling);
         listen(move |line| telling.lock().unwrap_or_else(PoisonError::into_inner).hear(line))
     };
-    let report = run(Some(&dispatch));
+    let report = run(Some(&dispatch))?;
     let mut telling = telling.lock().unwrap_or_else(PoisonError::into_inner);
     let Telling { out, told, topics, .. } = &mut *telling;
     if *told == 0 && !flags.filter.is_empty() {

@@ -62,7 +62,9 @@ use crate::error::Error;
 use crate::history::{Event, History, Operation, Outcome, Request};
 use crate::response::Response;
 use leases::Leases;
-pub(super) use replies::{each_delete, each_key, each_put, each_revision, has_empty_operation};
+pub(super) use replies::{
+    each_delete, each_key, each_possible_put, each_put, each_revision, has_empty_operation,
+};
 use search::Search;
 
 /// Its name.
@@ -94,7 +96,60 @@ pub fn check(history: &History) -> Result<Conclusion, Violation> {
     let leases = Leases::of(history)?;
     let places = Places::of(history, &leases)?;
     compaction::check(history)?;
-    Search::new(&places).run()
+    Search::new(&places).run(Limits::of(history))
+}
+
+/// The same; if there is an order, also the write that made each revision, from the second on.
+///
+/// # Errors
+///
+/// As above.
+pub fn find_order(history: &History, limits: Limits) -> Result<(Conclusion, Vec<Write>), Violation> {
+    compaction::check(history)?;
+    find_order_of_all(history, limits)
+}
+
+/// The same, as if nothing had been compacted.
+pub(super) fn find_order_of_all(
+    history: &History,
+    limits: Limits,
+) -> Result<(Conclusion, Vec<Write>), Violation> {
+    let leases = Leases::of(history)?;
+    let places = Places::of(history, &leases)?;
+    let mut search = Search::new(&places);
+    let conclusion = search.run(limits)?;
+    let writes = if conclusion == Conclusion::Linearizable { search.writes() } else { Vec::new() };
+    Ok((conclusion, writes))
+}
+
+/// After how much the search gives up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Candidates for gaps that are tried when another one has failed.
+    pub alternatives: u64,
+    /// Operations that are replayed.
+    pub replays: u64,
+}
+
+impl Limits {
+    /// After nothing.
+    pub const NONE: Self = Self { alternatives: u64::MAX, replays: u64::MAX };
+
+    /// What a run's history is worth: a little more than linear time.
+    fn of(history: &History) -> Self {
+        Self { alternatives: 10_000, replays: 1_000_000 + 200 * history.operations().len() as u64 }
+    }
+}
+
+/// The write that made a revision.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Write {
+    /// What was asked for; of a lease that has expired, its revocation.
+    pub request: Request,
+    /// When: the sequence number in the history.
+    pub invoked: u64,
+    /// No other write than this one, and those that nobody could tell from it, can have made the revision.
+    pub is_certain: bool,
 }
 
 /// A refusal that tells of the state, whose place is not known.
@@ -147,6 +202,9 @@ impl<'a> Places<'a> {
                 continue;
             }
             match &operation.outcome {
+                // It has no place, for its reply bears no revision.
+                Outcome::Ok(_)
+                    if history.is_partial() && matches!(operation.request, Request::Compact(_)) => {}
                 Outcome::Ok(reply) => {
                     let place = place_of(operation, reply)?;
                     places[number] = place;

@@ -10,6 +10,7 @@
 //! | [`durability`] | history, members' stores | no acknowledged write is lost on any member |
 //! | [`agreement`] | members' states | what has applied the same has the same state |
 //! | [`watch`] | committed log, what watches told | each change that was asked for is told of, once and in order |
+//! | [`watch_by_history`] | history, what watches told | the same, as far as what clients saw alone can tell |
 //! | [`auth`] | committed log, history, who asked | nobody does what it may not, nobody is refused who may |
 //! | [`leases`] | committed log, history, leaders' steps | a lease lives as long as was promised, and not much longer |
 //! | [`locks`] | history, committed log, who took itself for a holder | one holder at a time as long as it was promised, and fences hold |
@@ -21,6 +22,8 @@
 //! The two oracles for linearizability are independent: one replays the log on the
 //! [`Specification`](crate::specification::Specification), the other searches the history on a store of its own.
 //! [`compare`] holds them against each other.
+//!
+//! [`watch_by_history`] is for histories that others have recorded: where there is a log, [`watch`] sees more.
 
 pub mod agreement;
 pub mod auth;
@@ -41,6 +44,7 @@ pub mod soundness;
 #[cfg(test)]
 mod testing;
 pub mod watch;
+pub mod watch_by_history;
 
 use vertebra_sim::verdict::Violation;
 

@@ -91,6 +91,8 @@ pub(crate) struct Replay {
     /// Leases that end once and for ever; and those of them that have, in order.
     granted_once: BTreeSet<i64>,
     gone: Vec<i64>,
+    /// Replies leave out what [`History::partial`](crate::history::History::partial) says.
+    is_partial: bool,
     /// Revision before the request that is being executed.
     begun_at: i64,
     /// Space for one read: places in `versions`.
@@ -104,6 +106,11 @@ impl Replay {
     /// An empty store, and leases that end once and for ever; others may come and go as they like.
     pub(crate) fn with_leases(granted_once: BTreeSet<i64>) -> Self {
         Self { revision: FIRST_REVISION, granted_once, ..Self::default() }
+    }
+
+    /// The store whose replies leave out what those of a partial history do.
+    pub(crate) fn partial(self, is_partial: bool) -> Self {
+        Self { is_partial, ..self }
     }
 
     pub(crate) fn revision(&self) -> i64 {
@@ -318,7 +325,7 @@ impl Replay {
     fn same_keys(&self, found: &[(usize, usize)], kvs: &[KeyValue], keys_only: bool) -> Result<(), Refusal> {
         same("number of keys", &found.len(), &kvs.len())?;
         for (&(key, version), kv) in found.iter().zip(kvs) {
-            same_key(&self.names[key], &self.versions[key][version], kv, keys_only)?;
+            self.same_key(&self.names[key], &self.versions[key][version], kv, keys_only)?;
         }
         Ok(())
     }
@@ -344,7 +351,7 @@ impl Replay {
         if let Some(reply) = reply {
             match (previous.filter(|_| put.prev_kv), &reply.prev_kv) {
                 (None, None) => {}
-                (Some(previous), Some(found)) => same_key(&put.key, previous, found, false)?,
+                (Some(previous), Some(found)) => self.same_key(&put.key, previous, found, false)?,
                 (previous, found) => return Err(different("previous key", &previous, found)),
             }
         }
@@ -508,7 +515,30 @@ impl Replay {
         if keys.peek().is_none() { self::passes(compare, None) } else { keys.all(passes) }
     }
 
+    fn same_key(
+        &self,
+        name: &Bytes,
+        version: &Version,
+        kv: &KeyValue,
+        keys_only: bool,
+    ) -> Result<(), Refusal> {
+        same("key", name, &kv.key)?;
+        same("mod revision", &version.modified, &kv.mod_revision)?;
+        if !self.is_partial {
+            same("create revision", &version.created, &kv.create_revision)?;
+            same("lease", &version.lease, &kv.lease)?;
+        }
+        if !(self.is_partial && kv.version == 0) {
+            same("version", &version.version, &kv.version)?;
+        }
+        let value = if keys_only { &Bytes::new() } else { &version.value };
+        same("value", value, &kv.value)
+    }
+
     fn same_header(&self, header: Option<&ResponseHeader>) -> Result<(), Refusal> {
+        if self.is_partial && header.is_none() {
+            return Ok(());
+        }
         same("header revision", &self.revision, &header.map_or(0, |header| header.revision))
     }
 }
@@ -563,15 +593,6 @@ fn passes(compare: &Compare, last: Option<&Version>) -> bool {
 
 fn same<T: PartialEq + Debug>(field: &'static str, expected: &T, found: &T) -> Result<(), Refusal> {
     if expected == found { Ok(()) } else { Err(different(field, expected, found)) }
-}
-
-fn same_key(name: &Bytes, version: &Version, kv: &KeyValue, keys_only: bool) -> Result<(), Refusal> {
-    same("key", name, &kv.key)?;
-    same("mod revision", &version.modified, &kv.mod_revision)?;
-    same("create revision", &version.created, &kv.create_revision)?;
-    same("version", &version.version, &kv.version)?;
-    same("lease", &version.lease, &kv.lease)?;
-    if keys_only { same("value", &Bytes::new(), &kv.value) } else { same("value", &version.value, &kv.value) }
 }
 
 #[cold]

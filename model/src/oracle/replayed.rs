@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 
+use super::linearizable_history::{Write, each_possible_put};
 use super::linearizable_log::{LogEntry, Witness};
+use crate::api::{InternalRaftRequest, LeaseGrantRequest};
 use crate::error::Error;
 use crate::response::Response;
 use crate::specification::Specification;
@@ -56,6 +58,38 @@ impl Replayed {
             let _ = replayed.execute(entry);
         }
         replayed
+    }
+
+    /// The writes that made the revisions one after the other, from the second on, and compactions by revision. Leases
+    /// are what puts say they are, and a write happens as soon as it is asked for.
+    pub(super) fn of_order(writes: &[Write], compactions: Vec<Compaction>) -> Self {
+        let mut replayed = Self {
+            specification: Specification::with_leases(0),
+            changes: Vec::with_capacity(writes.len()),
+            committed: Vec::with_capacity(writes.len()),
+            compactions,
+            changed: Vec::new(),
+        };
+        for (index, write) in (1..).zip(writes) {
+            each_possible_put(&write.request, &mut |put| replayed.grant(put.lease));
+            if let Some(request) = write.request.to_proposal() {
+                // An error would leave a gap in the revisions, and an order has none.
+                let committed = write.invoked + 1;
+                let _ = replayed.execute(&LogEntry { index, request, committed });
+            }
+        }
+        replayed
+    }
+
+    /// Makes sure that there is a lease.
+    fn grant(&mut self, id: i64) {
+        if id != 0 {
+            let request = LeaseGrantRequest { id, ttl: 1 };
+            // It may be there already.
+            let _ = self
+                .specification
+                .apply(&InternalRaftRequest { lease_grant: Some(request), ..InternalRaftRequest::default() });
+        }
     }
 
     /// Executes the next entry.

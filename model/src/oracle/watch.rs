@@ -35,7 +35,7 @@ use super::auth;
 use super::replayed::Replayed;
 use crate::api::mvccpb::event::EventType;
 use crate::api::watch_create_request::FilterType;
-use crate::api::{Event, KeyValue, WatchCreateRequest, WatchResponse};
+use crate::api::{Event, KeyValue, WatchCreateRequest, WatchResponse, is_in_range};
 use crate::error::Error;
 use crate::watch_history::{Heard, WatchHistory, Watched};
 
@@ -53,9 +53,24 @@ pub fn check(watches: &WatchHistory, replayed: &Replayed) -> Result<(), Violatio
     if watches.watches().is_empty() {
         return Ok(());
     }
-    let log = Log::new(replayed);
+    follow(watches, &Log::new(replayed))
+}
+
+/// Judges them by what is `replayed` of an order in which the history can be: of its changes, watches must tell those
+/// that are `shown` (revision and key). The others may have been different ones.
+pub(super) fn check_order(
+    watches: &WatchHistory,
+    replayed: &Replayed,
+    shown: impl Fn(i64, &Bytes) -> bool,
+) -> Result<(), Violation> {
+    let mut log = Log::new(replayed);
+    log.changes.retain(|change| shown(change.revision, change.key));
+    follow(watches, &log)
+}
+
+fn follow(watches: &WatchHistory, log: &Log<'_>) -> Result<(), Violation> {
     for (number, watched) in watches.watches().iter().enumerate() {
-        let mut walk = Walk::new(&log, watched, number);
+        let mut walk = Walk::new(log, watched, number);
         for heard in &watched.heard {
             walk.hear(heard)?;
         }
@@ -252,7 +267,9 @@ impl<'a> Walk<'a> {
 
     fn hear_progress(&mut self, revision: i64, clock: u64) -> Result<(), Violation> {
         // Progress with a fragment outstanding would be between its parts.
-        let floor = self.bookmark.max(self.last).max(self.watched.request.start_revision);
+        // (Before that for which a watch waits, etcd tells of progress in some versions.)
+        let start = if self.watched.is_partial { 0 } else { self.watched.request.start_revision };
+        let floor = self.bookmark.max(self.last).max(start);
         if revision < floor || !self.fragments.is_empty() {
             return self.refuse("bookmarkable", format_args!("progress to {revision}"));
         }
@@ -345,6 +362,15 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// Whether a key is told of as it is.
+    fn is_told(&self, told: &KeyValue, kv: &KeyValue) -> bool {
+        if !self.watched.is_partial {
+            return told == kv;
+        }
+        let version = told.version == 0 || told.version == kv.version;
+        version && (&told.key, told.mod_revision, &told.value) == (&kv.key, kv.mod_revision, &kv.value)
+    }
+
     fn compare(&self, event: &Event, change: &Change<'_>) -> Result<(), Violation> {
         let Change { revision, key, kv } = *change;
         if kv.is_none() != is_deletion(event) {
@@ -356,7 +382,7 @@ impl<'a> Walk<'a> {
             return self.refuse("is-create", format_args!("{event:?}, and it was {kv:?}"));
         }
         let is_so = match (kv, &event.kv) {
-            (Some(kv), told) => told.as_ref() == Some(kv),
+            (Some(kv), told) => told.as_ref().is_some_and(|told| self.is_told(told, kv)),
             (None, told) => told.as_ref().is_some_and(|told| {
                 told.key == *key
                     && told.mod_revision == revision
@@ -375,7 +401,7 @@ impl<'a> Walk<'a> {
             // What was under way when it was cancelled may come without.
             (None, true) => previous.is_none() || compacted || self.watched.cancel_asked,
             (None, false) => true,
-            (told, asked) => asked && told.as_ref() == previous,
+            (Some(told), asked) => asked && previous.is_some_and(|previous| self.is_told(told, previous)),
         };
         if !fits {
             return self.refuse("prev_kv", format_args!("{event:?}, and it was {previous:?}"));
@@ -405,13 +431,8 @@ fn reason_to_refuse(watched: &Watched) -> Option<&'static str> {
 
 fn wants(request: &WatchCreateRequest, key: &[u8], deletion: bool) -> bool {
     let first = if request.key.is_empty() { b"\0" } else { &request.key[..] };
-    let within = match &request.range_end[..] {
-        [] => key == first,
-        [0] => key >= first,
-        end => key >= first && key < end,
-    };
     let unwanted = if deletion { FilterType::Nodelete } else { FilterType::Noput };
-    within && request.filters().all(|filter| filter != unwanted)
+    is_in_range(first, &request.range_end, key) && request.filters().all(|filter| filter != unwanted)
 }
 
 fn is_deletion(event: &Event) -> bool {

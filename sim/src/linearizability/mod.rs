@@ -16,12 +16,17 @@
 //! operations are done in it. A history is refused at the first return that no configuration can answer, and what is told
 //! then is as little as still contradicts itself ([`Explanation`]).
 //!
+//! Some systems answer so much that nothing is left to search: [`append`] and [`adds`] are such.
+//!
 //! A store that numbers its changes, as etcd does with revisions, tells the order itself: for such there are oracles that
 //! need no search.
 
+pub mod adds;
+pub mod append;
 mod explain;
 mod frontier;
 mod mask;
+mod precedence;
 mod search;
 pub mod specs;
 #[cfg(test)]

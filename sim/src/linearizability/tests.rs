@@ -2,11 +2,12 @@
 
 use std::fmt::Debug;
 
+use super::append::{self, Step};
 use super::specs::key_value::{self, KeyValue};
 use super::specs::queue::{self, Queue};
 use super::specs::register::{self, Register};
 use super::specs::set::{self, Set};
-use super::{Budget, Conclusion, Operation, Spec, check};
+use super::{Budget, Conclusion, Operation, Spec, adds, check};
 use crate::random::{Stream, Streams};
 
 type Operations<S> = Vec<Operation<<S as Spec>::Request, <S as Spec>::Reply>>;
@@ -350,4 +351,240 @@ fn a_budget_that_is_too_small_is_told() {
     let conclusions = check(&Register::default(), &operations, Budget { steps: 20 });
     assert_eq!(conclusions, [((), Conclusion::Undecided)]);
     assert_eq!(check(&Register::<i64>::default(), &Vec::new(), Budget::UNLIMITED), []);
+}
+
+/// Sets that only grow, as the general search takes them.
+struct Growing;
+
+impl Spec for Growing {
+    type Request = adds::Request;
+    type Reply = adds::Reply;
+    type State = Vec<i64>;
+    type Part = ();
+
+    fn initial(&self) -> Vec<i64> {
+        Vec::new()
+    }
+
+    fn part(&self, _request: &adds::Request) {}
+
+    fn step(
+        &self,
+        state: &Vec<i64>,
+        request: &adds::Request,
+        reply: Option<&adds::Reply>,
+    ) -> Option<Vec<i64>> {
+        let mut after = state.clone();
+        let answer = match request {
+            adds::Request::Add(element) => {
+                if let Err(place) = after.binary_search(element) {
+                    after.insert(place, *element);
+                }
+                adds::Reply::Added
+            }
+            adds::Request::Read => adds::Reply::Elements(state.clone()),
+        };
+        reply.is_none_or(|reply| *reply == answer).then_some(after)
+    }
+}
+
+/// Lists, as the general search takes them.
+struct Lists;
+
+impl Spec for Lists {
+    type Request = Vec<Step>;
+    type Reply = Vec<Option<Vec<i64>>>;
+    type State = std::collections::BTreeMap<String, Vec<i64>>;
+    type Part = ();
+
+    fn initial(&self) -> Self::State {
+        Self::State::new()
+    }
+
+    fn part(&self, _request: &Vec<Step>) {}
+
+    fn step(
+        &self,
+        state: &Self::State,
+        request: &Vec<Step>,
+        reply: Option<&Self::Reply>,
+    ) -> Option<Self::State> {
+        let mut after = state.clone();
+        let answer: Self::Reply = request
+            .iter()
+            .map(|step| match step {
+                Step::Append(key, element) => {
+                    after.entry(key.clone()).or_default().push(*element);
+                    None
+                }
+                Step::Read(key) => Some(after.get(key).cloned().unwrap_or_default()),
+            })
+            .collect();
+        reply.is_none_or(|reply| *reply == answer).then_some(after)
+    }
+}
+
+/// Holds a check that does not search against all orders, and its explanations against what they claim.
+fn agrees_with<S: Spec>(
+    spec: &S,
+    operations: &Operations<S>,
+    conclude: impl Fn(&Operations<S>) -> Conclusion,
+) -> bool
+where
+    S::Request: Debug + Clone,
+    S::Reply: Debug + Clone,
+{
+    let expected = by_force(spec, operations);
+    match conclude(operations) {
+        Conclusion::Linearizable(order) => {
+            assert!(expected && explains(spec, operations, &order), "{operations:#?}: {order:?}");
+        }
+        Conclusion::Undecided => panic!("it searches nothing"),
+        Conclusion::Illegal(why) => {
+            assert!(!expected, "{operations:#?}");
+            // It is so by the return of that one, and not before; and by those alone.
+            let until = |until: u64, kept: &dyn Fn(usize) -> bool| -> Operations<S> {
+                let all = operations.iter().enumerate();
+                let cut = all.map(|(place, operation)| {
+                    let returned = operation.returned.clone().filter(|(at, _)| *at <= until && kept(place));
+                    Operation { request: operation.request.clone(), invoked: operation.invoked, returned }
+                });
+                cut.collect()
+            };
+            let refused = operations[why.refused].returned.as_ref().unwrap().0;
+            assert!(!by_force(spec, &until(refused, &|_| true)), "{operations:#?}: {why:?}");
+            if refused > 0 {
+                assert!(by_force(spec, &until(refused - 1, &|_| true)), "{operations:#?}: {why:?}");
+            }
+            let contradict = |place| why.contradiction.contains(&place);
+            assert!(!by_force(spec, &until(refused, &contradict)), "{operations:#?}: {why:?}");
+        }
+    }
+    expected
+}
+
+/// Tells one answer otherwise than it was, in half of all histories.
+fn disturb_one<Q, R>(
+    stream: &mut Stream,
+    operations: &mut [Operation<Q, R>],
+    disturb: impl Fn(&mut Stream, &mut R),
+) {
+    let one = stream.below(operations.len() as u64) as usize;
+    if stream.below(2) == 0
+        && let Some((_, reply)) = &mut operations[one].returned
+    {
+        disturb(stream, reply);
+    }
+}
+
+#[test]
+fn of_sets_that_grow_the_graph_says_what_all_orders_say() {
+    let mut stream = Streams::new(5).stream("growing", 0);
+    let mut legal = 0;
+    let disturb = |stream: &mut Stream, reply: &mut adds::Reply| {
+        if let adds::Reply::Elements(elements) = reply {
+            match stream.below(2) {
+                0 => drop(elements.pop()),
+                _ => *elements = vec![stream.below(5) as i64],
+            }
+        }
+    };
+    for _ in 0..20_000 {
+        let clients = 1 + stream.below(4) as usize;
+        let count = 1 + stream.below(7) as usize;
+        let mut operations = history(
+            &Growing,
+            &mut stream,
+            count,
+            clients,
+            |stream| match stream.below(2) {
+                0 => adds::Request::Read,
+                _ => adds::Request::Add(stream.below(5) as i64),
+            },
+            |spec, state, request| match request {
+                adds::Request::Add(_) => adds::Reply::Added,
+                adds::Request::Read => adds::Reply::Elements(spec.step(state, request, None).unwrap()),
+            },
+            disturb,
+        );
+        disturb_one(&mut stream, &mut operations, disturb);
+        legal += u32::from(agrees_with(&Growing, &operations, |operations| adds::check(operations)));
+    }
+    assert!((4_000..=18_000).contains(&legal), "{legal}");
+}
+
+#[test]
+fn of_lists_the_graph_says_what_all_orders_say() {
+    let mut stream = Streams::new(6).stream("lists", 0);
+    let mut legal = 0;
+    let disturb = |stream: &mut Stream, reply: &mut Vec<Option<Vec<i64>>>| {
+        for list in reply.iter_mut().flatten() {
+            match stream.below(3) {
+                0 => drop(list.pop()),
+                1 => list.push(1 + stream.below(8) as i64),
+                _ => list.reverse(),
+            }
+        }
+    };
+    for _ in 0..20_000 {
+        let clients = 1 + stream.below(4) as usize;
+        let count = 1 + stream.below(6) as usize;
+        let mut next = 0;
+        let mut operations = history(
+            &Lists,
+            &mut stream,
+            count,
+            clients,
+            |stream| {
+                let steps = 1 + stream.below(3);
+                let step = |stream: &mut Stream, next: &mut i64| {
+                    let key = ["x", "y"][stream.below(2) as usize].to_owned();
+                    *next += 1;
+                    if stream.below(2) == 0 { Step::Read(key) } else { Step::Append(key, *next) }
+                };
+                (0..steps).map(|_| step(stream, &mut next)).collect()
+            },
+            |spec, state, request| {
+                let mut after = state.clone();
+                let one = |after: &mut <Lists as Spec>::State, step: &Step| {
+                    *after = spec.step(after, &vec![step.clone()], None).unwrap();
+                    match step {
+                        Step::Read(key) => Some(after.get(key).cloned().unwrap_or_default()),
+                        Step::Append(..) => None,
+                    }
+                };
+                request.iter().map(|step| one(&mut after, step)).collect()
+            },
+            disturb,
+        );
+        disturb_one(&mut stream, &mut operations, disturb);
+        legal += u32::from(agrees_with(&Lists, &operations, |operations| append::check(operations).unwrap()));
+    }
+    assert!((4_000..=18_000).contains(&legal), "{legal}");
+}
+
+#[test]
+fn an_element_that_is_appended_twice_is_refused() {
+    let append = |invoked| Operation {
+        request: vec![Step::Append("k".to_owned(), 1)],
+        invoked,
+        returned: Some((invoked + 1, vec![None])),
+    };
+    assert_eq!(append::check(&[append(0), append(2)]), Err(append::Twice(0, 1)));
+}
+
+#[test]
+fn the_graphs_are_linear_in_the_history() {
+    let mut transactions = Vec::new();
+    let mut lists = vec![Vec::new(); 1_000];
+    for number in 0..100_000_u64 {
+        let key = (number * 7 % 1_000) as usize;
+        lists[key].push(number as i64);
+        transactions.push(append::Transaction {
+            request: vec![Step::Append(key.to_string(), number as i64), Step::Read(key.to_string())],
+            invoked: 2 * number,
+            returned: Some((2 * number + 3, vec![None, Some(lists[key].clone())])),
+        });
+    }
+    assert!(matches!(append::check(&transactions), Ok(Conclusion::Linearizable(_))));
 }

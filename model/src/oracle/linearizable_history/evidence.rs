@@ -290,8 +290,8 @@ impl<'a> Evidence<'a> {
                 let seen = &self.keys[number].records[place];
                 replay.latest(name).is_some_and(|written| {
                     written.modified == seen.modified
-                        && written.created == seen.created
-                        && written.version == seen.version
+                        && (seen.created == 0 || written.created == seen.created)
+                        && (seen.version == 0 || written.version == seen.version)
                         && seen.lease.is_none_or(|lease| lease == written.lease)
                         && seen.value.is_none_or(|value| *value == written.value)
                 })

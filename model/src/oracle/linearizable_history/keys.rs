@@ -7,6 +7,7 @@ use super::replies::Sight;
 /// One version of a key, as all who saw it showed it.
 pub(super) struct Record<'a> {
     pub(super) modified: i64,
+    /// 0 where that was not told, and so for the version.
     pub(super) created: i64,
     pub(super) version: i64,
     pub(super) lease: Option<i64>,
@@ -40,11 +41,14 @@ impl<'a> Key<'a> {
             last.value = last.value.or(value);
             return;
         }
+        // Who does not tell when it was created tells nothing of its lease either.
+        let is_whole = kv.create_revision != 0;
+        let is_first = !is_whole && kv.version == 1;
         self.records.push(Record {
             modified: kv.mod_revision,
-            created: kv.create_revision,
+            created: if is_first { kv.mod_revision } else { kv.create_revision },
             version: kv.version,
-            lease: Some(kv.lease),
+            lease: is_whole.then_some(kv.lease),
             value,
             until,
         });
@@ -56,7 +60,7 @@ impl<'a> Key<'a> {
         for (place, record) in self.records.iter().enumerate() {
             let first_of_generation =
                 place.checked_sub(1).is_none_or(|before| self.records[before].created != record.created);
-            if first_of_generation && record.version > 1 && record.created < record.modified {
+            if first_of_generation && record.version > 1 && (1..record.modified).contains(&record.created) {
                 let created = record.created;
                 births.push(Record {
                     modified: created,
@@ -95,6 +99,9 @@ impl<'a> Key<'a> {
         let mut before: Option<&Record> = None;
         for record in &self.records {
             quiet.push((record.modified, record.until));
+            if record.created == 0 {
+                continue;
+            }
             // Versions count the puts of a generation: where all of them are known, no gap is among them.
             let (after, counted) = match before.filter(|before| before.created == record.created) {
                 Some(before) => (before.modified, before.version),

@@ -7,7 +7,7 @@ use crate::api::request_op::Request as Op;
 use crate::api::response_op::Response as OpReply;
 use crate::api::{
     DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest, RangeRequest, RangeResponse, RequestOp,
-    ResponseHeader, TxnRequest, TxnResponse,
+    ResponseHeader, TxnRequest, TxnResponse, is_in_range,
 };
 use crate::history::Request;
 use crate::response::Response;
@@ -98,11 +98,7 @@ impl Change<'_> {
     fn is_of(&self, key: &[u8]) -> bool {
         match self {
             Self::Put(put) => put.key == key,
-            Self::Delete(delete, _) => match &delete.range_end[..] {
-                [] => delete.key == key,
-                [0] => key >= &delete.key[..],
-                end => key >= &delete.key[..] && key < end,
-            },
+            Self::Delete(delete, _) => is_in_range(&delete.key, &delete.range_end, key),
         }
     }
 }
@@ -192,7 +188,7 @@ fn keys_deleted<'a>(
 }
 
 /// Each put that a request would make in one branch or the other.
-pub(super) fn each_possible_put<'a>(request: &'a Request, sink: &mut impl FnMut(&'a PutRequest)) {
+pub(in crate::oracle) fn each_possible_put<'a>(request: &'a Request, sink: &mut impl FnMut(&'a PutRequest)) {
     match request {
         Request::Put(put) => sink(put),
         Request::Txn(txn) => each_op(txn, &mut |op| {

@@ -9,17 +9,12 @@ use vertebra_sim::verdict::Violation;
 
 use super::evidence::Evidence;
 use super::replies::{each_settled, txn_reads_past};
-use super::{Conclusion, FIRST_REVISION, Floating, Places, unexplained, violation, wrong_reply};
+use super::{
+    Conclusion, FIRST_REVISION, Floating, Limits, Places, Write, unexplained, violation, wrong_reply,
+};
 use crate::history::{Operation, Request};
 use crate::oracle::replay::{Mark, Refusal, Replay};
 use crate::response::Response;
-
-/// Candidates tried a second time before the search gives up.
-const ALTERNATIVES_MAX: u64 = 10_000;
-/// Operations replayed before it does, for each operation of the history,
-const REPLAYS_MAX: u64 = 200;
-/// and for a history however short.
-const REPLAYS_MIN: u64 = 1_000_000;
 
 /// Why one branch of the search ended. The violation, which costs a look at the whole history, is made of the last.
 enum Failure {
@@ -157,7 +152,7 @@ impl<'a> Search<'a> {
         let keys = evidence.as_ref().map_or(0, Evidence::keys_count);
         Self {
             places,
-            replay: Replay::with_leases(places.leases.granted_once()),
+            replay: Replay::with_leases(places.leases.granted_once()).partial(places.history.is_partial()),
             evidence,
             used: vec![Vec::new(); classes],
             filled: Vec::new(),
@@ -169,8 +164,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    pub(super) fn run(mut self) -> Result<Conclusion, Violation> {
-        let replays_max = REPLAYS_MIN + REPLAYS_MAX * self.places.history.operations().len() as u64;
+    pub(super) fn run(&mut self, limits: Limits) -> Result<Conclusion, Violation> {
         let mut deepest: Option<(i64, Failure)> = None;
         let mut result = self.settle(FIRST_REVISION);
         loop {
@@ -195,11 +189,36 @@ impl<'a> Search<'a> {
                     }
                 }
             };
-            if self.alternatives > ALTERNATIVES_MAX || self.replays > replays_max {
+            if self.alternatives > limits.alternatives || self.replays > limits.replays {
                 let gaps = self.places.gaps.clone();
                 return Ok(Conclusion::Undecided { gaps, alternatives: self.alternatives });
             }
         }
+    }
+
+    /// After an order was found: the write that made each revision, from the second on.
+    pub(super) fn writes(&self) -> Vec<Write> {
+        let mut filled = self.filled.iter().enumerate().peekable();
+        let mut only_way = true;
+        let known = |number: u32| (self.places.operation(number), true);
+        let by_revision = (FIRST_REVISION + 1..=self.places.last()).filter_map(|revision| {
+            if let Some(number) = self.places.write(revision) {
+                return Some(known(number));
+            }
+            let (gap, filled) = filled.next_if(|(_, filled)| filled.revision == revision)?;
+            // What comes after a choice may be so because of it.
+            only_way &= filled.before.is_none();
+            let class = &self.evidence.as_ref()?.classes[filled.class as usize];
+            let place = self.used[filled.class as usize].iter().position(|used| *used == gap)?;
+            Some((self.places.operation(class.members[place]), only_way))
+        });
+        by_revision
+            .map(|(write, is_certain)| Write {
+                request: write.request.clone(),
+                invoked: write.invoked,
+                is_certain,
+            })
+            .collect()
     }
 
     fn all_settled(&self) -> bool {
