@@ -4,6 +4,7 @@
 //! more than any process of the cluster, and no process knows more for it.
 
 mod restored;
+mod upkeep;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -33,6 +34,7 @@ use crate::watch_history::{WatchHistory, WatchNumber};
 use crate::wire::Token;
 
 pub(crate) use restored::Saved;
+use upkeep::Upkeep;
 
 /// Whether a member leads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,6 +78,7 @@ pub(crate) struct Observer {
     watched: RefCell<Vec<i64>>,
     /// The highest revision that any of them was told.
     told: Cell<i64>,
+    upkeep: RefCell<Upkeep>,
     /// The newest configuration that holds for anybody, and the entry from which it does.
     configuration: RefCell<(u64, Configuration)>,
 }
@@ -136,6 +139,7 @@ impl Observer {
             request_timeout: options.request_timeout(),
             healed: Cell::new(None),
             members: RefCell::new(world.machines().map(view).collect()),
+            upkeep: RefCell::new(Upkeep::new(options)),
             configuration: RefCell::new((index, Configuration::of(voters))),
         }
     }
@@ -159,6 +163,11 @@ impl Observer {
     fn overrule<T: Default>(&self, result: Result<T, Violation>) -> Result<T, Violation> {
         result
             .or_else(|violation| if self.asks(violation.oracle) { Err(violation) } else { Ok(T::default()) })
+    }
+
+    /// Asks an oracle, if it takes part.
+    fn ask(&self, oracle: &str, judge: impl FnOnce() -> Result<(), Violation>) -> Result<(), Violation> {
+        if self.asks(oracle) { self.overrule(judge()) } else { Ok(()) }
     }
 
     fn raft(&self, observe: impl FnOnce(&mut RaftSafety) -> Result<(), Violation>) {
@@ -202,7 +211,9 @@ impl Observer {
 
     pub(crate) fn returned(&self, operation: OperationId, outcome: &Outcome, applied_index: Option<u64>) {
         self.history.borrow_mut().returned(operation, outcome.clone());
-        self.check(self.freshness.borrow_mut().returned(&self.history.borrow(), operation));
+        if self.asks(linearizable_log::NAME) {
+            self.check(self.freshness.borrow_mut().returned(&self.history.borrow(), operation));
+        }
         if let Some(index) = applied_index {
             let index = self.before_log.get() + index;
             if let Outcome::Ok(Response::LeaseLeases(_)) = outcome {
@@ -219,6 +230,11 @@ impl Observer {
     /// A client asks for a watch.
     pub(crate) fn watch_asked(&self, request: WatchCreateRequest, is_duplicate: bool) -> WatchNumber {
         self.watches.borrow_mut().asked(request, is_duplicate)
+    }
+
+    /// With a watch that it has just asked for, it carries on with an earlier one.
+    pub(crate) fn watch_resumes(&self, watch: WatchNumber, earlier: WatchNumber) {
+        self.watches.borrow_mut().resumes(watch, earlier);
     }
 
     /// A client asks for the end of one.
@@ -275,6 +291,8 @@ impl Observer {
             };
         });
         self.configured(member, configured, conf_state);
+        self.upkeep_started(member, snapshot_index, kv);
+        self.witness.borrow_mut().restarted(member, self.history.borrow().clock());
         self.opened(member, kv);
     }
 
@@ -363,6 +381,7 @@ impl Observer {
 
     pub(crate) fn sends(&self, member: u64, message: &Message) {
         let Message { to, term, index, reject, .. } = *message;
+        self.read_answered(member, message);
         self.raft(|raft| match message.msg_type {
             MessageType::MsgAppendResponse => raft.sent_append_response(member, to, term, index, reject),
             // It tells its term, and a leader counts it for its reads.
@@ -386,7 +405,10 @@ impl Observer {
     pub(crate) fn applied(&self, member: u64, entry: &Entry, kv: &Kv) {
         self.raft(|raft| raft.applied(member, observed(entry)));
         self.view(member, |view| view.applied = entry.index);
-        self.check(self.revisions.borrow_mut().applied(member, entry.index, kv.revision()));
+        if self.asks("revisions") {
+            self.check(self.revisions.borrow_mut().applied(member, entry.index, kv.revision()));
+        }
+        self.upkeep_applied(member, entry.index);
         self.agrees(member, kv);
     }
 
@@ -428,6 +450,7 @@ impl Observer {
     ) {
         self.raft(|raft| raft.applied(member, observed(entry)));
         self.witness(entry, request);
+        self.upkeep_applied(member, entry.index);
         self.view(member, |view| view.applied = entry.index);
     }
 
@@ -482,6 +505,7 @@ impl Observer {
         self.raft(|raft| raft.restored(member, index));
         self.view(member, |view| view.applied = index);
         self.replaced_backend(member_id(member), since);
+        self.upkeep_installed(member, index, kv);
         self.opened(member, kv);
     }
 
@@ -495,9 +519,11 @@ impl Observer {
     }
 
     fn agrees(&self, member: u64, kv: &Kv) {
-        let (index, revision, hash) = (kv.visible_index(), kv.revision(), kv.state_hash());
-        let result = self.agreement.borrow_mut().observe(member, index, revision, hash);
-        self.check(result);
+        if self.asks("agreement") {
+            let (index, revision, hash) = (kv.visible_index(), kv.revision(), kv.state_hash());
+            let result = self.agreement.borrow_mut().observe(member, index, revision, hash);
+            self.check(result);
+        }
     }
 
     /// Whether a member can be counted on.
@@ -607,28 +633,31 @@ impl Observer {
         each.collect::<Vec<_>>().join("; ")
     }
 
+    /// What came of the log, if an oracle that takes part wants to know it.
+    fn replayed_for_others(&self) -> Replayed {
+        let witness = &*self.witness.borrow();
+        let wanted = ["serializable", "watch"].iter().any(|name| self.asks(name));
+        if wanted { Replayed::of(witness) } else { Replayed::of(&Witness::new()) }
+    }
+
     /// The oracles that need the whole run.
     pub(crate) fn judge(&self) -> Result<(), Violation> {
         let (history, witness) = (&*self.history.borrow(), &*self.witness.borrow());
-        let white = linearizable_log::replay(history, witness);
+        let white = self.asks(linearizable_log::NAME).then(|| linearizable_log::replay(history, witness));
         let black = self.asks(linearizable_history::NAME).then(|| linearizable_history::check(history));
-        if let Some(disagreement) = black.as_ref().and_then(|black| oracle::compare(&white, black)) {
+        if let Some((white, black)) = white.as_ref().zip(black.as_ref())
+            && let Some(disagreement) = oracle::compare(white, black)
+        {
             return Err(disagreement);
         }
-        let replayed = match white {
-            Ok(replayed) => replayed,
-            Err(violation) => {
-                self.overrule(Err::<(), _>(violation))?;
-                Replayed::of(witness)
-            }
-        };
+        let replayed = white.transpose()?.unwrap_or_else(|| self.replayed_for_others());
         if let Some(Conclusion::Undecided { alternatives, .. }) = black.transpose()? {
             record!(self.world, "verdict", "the history alone is undecided after {} choices", alternatives);
         }
-        self.overrule(serializable::check(history, witness, &replayed))?;
-        self.overrule(commit_window::check(history, witness))?;
-        self.overrule(revisions::check(history))?;
-        self.overrule(watch::check(&self.watches.borrow(), &replayed))?;
+        self.ask("serializable", || serializable::check(history, witness, &replayed))?;
+        self.ask("commit window", || commit_window::check(history, witness))?;
+        self.ask("revisions", || revisions::check(history))?;
+        self.ask("watch", || watch::check(&self.watches.borrow(), &replayed))?;
         let bounds = Bounds {
             drift_ppm: self.world.drift_range(),
             election_timeout: self.election_timeout,
@@ -636,21 +665,24 @@ impl Observer {
             healed: self.healed.get().filter(|_| self.world.has_settled()),
             ended: self.world.now(),
         };
-        self.overrule(leases::check(history, witness, &self.leases.borrow(), &bounds))?;
+        self.ask("leases", || leases::check(history, witness, &self.leases.borrow(), &bounds))?;
         let (mut hashes, mut auth_states) = (Vec::new(), Vec::new());
         for (number, view) in (1..).zip(self.members.borrow().iter()) {
             let takes_part = self.configuration.borrow().1.members().any(|member| member == view.id);
             let caught_up = takes_part && self.world.has_settled() && self.world.expected(member_id(number));
             if let Some(kv) = view.kv.as_ref().filter(|_| caught_up) {
-                self.overrule(durability::check(history, number, &**kv))?;
-                self.overrule(kv.check_attachments(number))?;
-                hashes.extend(kv.hash().map(|hash| (number, hash)));
+                self.ask("durability", || durability::check(history, number, &**kv))?;
+                self.ask("leases", || kv.check_attachments(number))?;
+                self.ask("resources", || self.check_held(view.id, kv))?;
+                if self.asks("soundness") {
+                    hashes.extend(kv.hash().map(|hash| (number, hash)));
+                }
                 auth_states.push((number, kv.auth_state()));
             }
         }
         let (watches, senders) = (self.watches.borrow(), self.senders.borrow());
-        self.overrule(auth::check(history, witness, &watches, &senders, &auth_states))?;
-        self.overrule(soundness::hashes(hashes))?;
+        self.ask("auth", || auth::check(history, witness, &watches, &senders, &auth_states))?;
+        self.ask("soundness", || soundness::hashes(hashes))?;
         Ok(())
     }
 }

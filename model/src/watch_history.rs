@@ -12,6 +12,8 @@ pub struct Watched {
     pub request: WatchCreateRequest,
     /// Another watch of its stream has the name that it asks for.
     pub is_duplicate: bool,
+    /// The watch that it carries on with, of which the client heard nothing more.
+    pub resumes: Option<WatchNumber>,
     /// The client asked for its end.
     pub cancel_asked: bool,
     /// What it was told, in order. Those about all watches of a stream stand at each of them.
@@ -31,6 +33,14 @@ pub struct Heard {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct WatchNumber(u32);
 
+impl WatchNumber {
+    /// Its place among all watches.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// All watches of all clients. It only ever grows.
 #[derive(Clone, Debug, Default)]
 pub struct WatchHistory {
@@ -47,6 +57,11 @@ impl WatchHistory {
         let number = u32::try_from(self.watches.len()).expect("fewer than 2^32 watches");
         self.watches.push(Watched { request, is_duplicate, ..Watched::default() });
         WatchNumber(number)
+    }
+
+    /// With a watch that it has just asked for, a client carries on with an earlier one.
+    pub fn resumes(&mut self, number: WatchNumber, earlier: WatchNumber) {
+        self.watches[number.0 as usize].resumes = Some(earlier);
     }
 
     /// A client asks for the end of a watch.
