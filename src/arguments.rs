@@ -7,8 +7,8 @@ use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::exit::Outcome;
 use crate::{
-    Planted, Subject, bisect, check, completions, conform, corpus, coverage, defects, diff, failures, merge,
-    replay, serve, shrink, sweep, version,
+    Planted, Subject, bisect, check, completions, conform, corpus, coverage, defects, diff, failures, hunt,
+    merge, replay, serve, shrink, sweep, version,
 };
 
 /// Deterministic simulation of an etcd cluster.
@@ -63,6 +63,8 @@ pub enum Verb {
     Corpus(corpus::Flags),
     /// List the bugs that can be switched on, and explain them
     Defects(defects::Flags),
+    /// Measure how long a plain sweep takes to find each of these bugs
+    Hunt(hunt::Flags),
     /// Tell where two runs part: of two schedules, or of two builds
     Diff(diff::Flags),
     /// Find the commit that broke a seed or schedule

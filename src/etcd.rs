@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use vertebra_model::defect::{self, Class};
+use vertebra_model::oracle::NAMES;
 use vertebra_model::syncs::Sync;
 use vertebra_model::{Etcd, Options};
 use vertebra_sim::ledger::Version;
@@ -41,6 +42,14 @@ impl Subject for Etcd {
         }
         options.defects.insert(defect.parse()?);
         Ok(())
+    }
+
+    fn leave_out(options: &mut Options, oracle: &str) -> bool {
+        let is_known = NAMES.contains(&oracle);
+        if is_known && !options.without_oracles.iter().any(|name| name == oracle) {
+            options.without_oracles.push(oracle.to_owned());
+        }
+        is_known
     }
 
     fn set_members(options: &mut Options, members: u16) {

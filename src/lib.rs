@@ -5,7 +5,7 @@
 //!
 //! | | where |
 //! | --- | --- |
-//! | the verbs | `sweep`, `replay`, `serve`, `shrink`, `corpus`, `defects`, `failures`, `coverage`, `merge`, `diff`, `bisect`, `conform`, `check`, `completions` |
+//! | the verbs | `sweep`, `replay`, `serve`, `shrink`, `corpus`, `defects`, `hunt`, `failures`, `coverage`, `merge`, `diff`, `bisect`, `conform`, `check`, `completions` |
 //! | what they share of the command line | `arguments`, `changes`, `source`, `jobs` |
 //! | how the command ends | [`exit`] |
 //! | where two runs part | `divergence` |
@@ -36,6 +36,7 @@ mod failure;
 mod failures;
 mod git;
 mod histories;
+mod hunt;
 mod interrupt;
 mod jobs;
 mod ledger;
@@ -69,6 +70,7 @@ pub fn main<S: Subject>() -> ExitCode {
         arguments::Verb::Shrink(flags) => shrink::shrink::<S>(&flags),
         arguments::Verb::Corpus(flags) => corpus::corpus::<S>(&flags),
         arguments::Verb::Defects(flags) => defects::defects::<S>(&flags),
+        arguments::Verb::Hunt(flags) => hunt::hunt::<S>(&flags),
         arguments::Verb::Diff(flags) => diff::diff::<S>(&flags),
         arguments::Verb::Bisect(flags) => bisect::bisect::<S>(&flags),
         arguments::Verb::Failures(flags) => failures::failures::<S>(&flags),

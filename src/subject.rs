@@ -48,6 +48,11 @@ pub trait Subject: System {
     /// A sentence that lists the names, when it is none of [`Subject::defects`].
     fn plant(options: &mut Self::Options, defect: &str) -> Result<(), String>;
 
+    /// Leaves an oracle out of a run, if the options can say that it takes no part.
+    fn leave_out(_options: &mut Self::Options, _oracle: &str) -> bool {
+        false
+    }
+
     /// Gives the cluster this many members. Whether that makes sense is for [`System::shape`] to say.
     fn set_members(options: &mut Self::Options, members: u16);
 

@@ -18,6 +18,7 @@ use crate::observer::Observer;
 use crate::observers::Observers;
 use crate::operator::Operator;
 use crate::options::Options;
+use crate::oracle::liveness::Unsettled;
 use crate::watch_history::WatchHistory;
 use crate::watcher::Watcher;
 use crate::workload::{Workload, user_of};
@@ -84,16 +85,11 @@ impl Etcd {
 
     /// What to report when they have not in time.
     pub(crate) fn not_whole(&self) -> Violation {
-        Violation {
-            oracle: "liveness",
-            clause: "converges after healing",
-            shape: String::new(),
-            detail: format!(
-                "the operator is {}content; {}",
-                if self.operator.is_content() { "" } else { "not " },
-                self.observer().standing()
-            ),
-        }
+        Unsettled::Members.violation(format!(
+            "the operator is {}content; {}",
+            if self.operator.is_content() { "" } else { "not " },
+            self.observer().standing()
+        ))
     }
 
     /// Whether leases that may expire have expired, where a run waits for that.
@@ -207,29 +203,24 @@ impl System for Etcd {
 
     fn unsettled(&self) -> Violation {
         let (answered, clients) = (self.observers.answered(), self.options.clients);
-        let clause = if answered < clients {
-            "answers after healing"
+        let unsettled = if answered < clients {
+            Unsettled::Clients
         } else if !self.operator.is_content() || !self.observer().members_agree() {
-            "converges after healing"
+            Unsettled::Members
         } else {
-            "watches catch up after healing"
+            Unsettled::Watches
         };
         let rest = answered == clients && self.operator.is_content() && self.observer().members_agree();
         if rest && !self.leases_have_expired() {
             let detail = "some lease does not expire though all faults are over";
             return Violation::new("leases", "outlived", "", detail.to_owned());
         }
-        Violation {
-            oracle: "liveness",
-            clause,
-            shape: String::new(),
-            detail: format!(
-                "{answered} of {clients} clients were answered; the operator is {}content; {}; {}",
-                if self.operator.is_content() { "" } else { "not " },
-                self.observer().standing(),
-                self.observer().watched()
-            ),
-        }
+        unsettled.violation(format!(
+            "{answered} of {clients} clients were answered; the operator is {}content; {}; {}",
+            if self.operator.is_content() { "" } else { "not " },
+            self.observer().standing(),
+            self.observer().watched()
+        ))
     }
 
     fn finish(&self, _: &World) -> Result<(), Violation> {

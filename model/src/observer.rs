@@ -3,7 +3,9 @@
 //! Members and clients share one observer and tell it what they do; they never ask it anything. So the oracles see
 //! more than any process of the cluster, and no process knows more for it.
 
+mod judgement;
 mod restored;
+mod upkeep;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -22,21 +24,20 @@ use crate::history::{History, OperationId, Outcome, Request};
 use crate::member::{Kv, has_machine, machine_number, member_id};
 use crate::options::{BACKEND_FILES, Options};
 use crate::oracle::agreement::Agreement;
-use crate::oracle::auth::{self, Sender, Senders};
-use crate::oracle::leases::{self, Bounds, Leases};
-use crate::oracle::linearizable_history::{self, Conclusion};
+use crate::oracle::auth::{Sender, Senders};
+use crate::oracle::leases::Leases;
 use crate::oracle::linearizable_log::{self, Freshness, LogEntry, Witness};
-use crate::oracle::locks::{self, Locks, Overlaps};
+use crate::oracle::locks::{Locks, Overlaps};
 use crate::oracle::raft_safety::{self, Configuration, Durable, RaftSafety, Recovered};
-use crate::oracle::revisions::{self, Revisions};
-use crate::oracle::{self, Replayed, commit_window, durability, kubernetes, serializable, soundness, watch};
+use crate::oracle::revisions::Revisions;
+use crate::oracle::soundness;
 use crate::quota::Logged;
 use crate::response::Response;
 use crate::watch_history::{WatchHistory, WatchNumber};
 use crate::wire::Token;
-use crate::workload::with_locks;
 
 pub(crate) use restored::Saved;
+use upkeep::Upkeep;
 
 /// Whether a member leads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,6 +85,7 @@ pub(crate) struct Observer {
     watched: RefCell<Vec<i64>>,
     /// The highest revision that any of them was told.
     told: Cell<i64>,
+    upkeep: RefCell<Upkeep>,
     /// The newest configuration that holds for anybody, and the entry from which it does.
     configuration: RefCell<(u64, Configuration)>,
 }
@@ -148,6 +150,7 @@ impl Observer {
             request_timeout: options.request_timeout(),
             healed: Cell::new(None),
             members: RefCell::new(world.machines().map(view).collect()),
+            upkeep: RefCell::new(Upkeep::new(options)),
             configuration: RefCell::new((index, Configuration::of(voters))),
         }
     }
@@ -171,6 +174,15 @@ impl Observer {
     fn overrule<T: Default>(&self, result: Result<T, Violation>) -> Result<T, Violation> {
         result
             .or_else(|violation| if self.asks(violation.oracle) { Err(violation) } else { Ok(T::default()) })
+    }
+
+    /// Asks an oracle, if it takes part.
+    fn ask<T: Default>(
+        &self,
+        oracle: &str,
+        judge: impl FnOnce() -> Result<T, Violation>,
+    ) -> Result<T, Violation> {
+        if self.asks(oracle) { self.overrule(judge()) } else { Ok(T::default()) }
     }
 
     fn raft(&self, observe: impl FnOnce(&mut RaftSafety) -> Result<(), Violation>) {
@@ -214,7 +226,9 @@ impl Observer {
 
     pub(crate) fn returned(&self, operation: OperationId, outcome: &Outcome, applied_index: Option<u64>) {
         self.history.borrow_mut().returned(operation, outcome.clone());
-        self.check(self.freshness.borrow_mut().returned(&self.history.borrow(), operation));
+        if self.asks(linearizable_log::NAME) {
+            self.check(self.freshness.borrow_mut().returned(&self.history.borrow(), operation));
+        }
         if let Some(index) = applied_index {
             let index = self.before_log.get() + index;
             if let Outcome::Ok(Response::LeaseLeases(_)) = outcome {
@@ -256,6 +270,11 @@ impl Observer {
     /// A client asks for a watch.
     pub(crate) fn watch_asked(&self, request: WatchCreateRequest, is_duplicate: bool) -> WatchNumber {
         self.watches.borrow_mut().asked(request, is_duplicate)
+    }
+
+    /// With a watch that it has just asked for, it carries on with an earlier one.
+    pub(crate) fn watch_resumes(&self, watch: WatchNumber, earlier: WatchNumber) {
+        self.watches.borrow_mut().resumes(watch, earlier);
     }
 
     /// A client asks for the end of one.
@@ -322,6 +341,8 @@ impl Observer {
             };
         });
         self.configured(member, configured, conf_state);
+        self.upkeep_started(member, snapshot_index, kv);
+        self.witness.borrow_mut().restarted(member, self.history.borrow().clock());
         self.opened(member, kv);
     }
 
@@ -410,6 +431,7 @@ impl Observer {
 
     pub(crate) fn sends(&self, member: u64, message: &Message) {
         let Message { to, term, index, reject, .. } = *message;
+        self.read_answered(member, message);
         self.raft(|raft| match message.msg_type {
             MessageType::MsgAppendResponse => raft.sent_append_response(member, to, term, index, reject),
             // It tells its term, and a leader counts it for its reads.
@@ -433,7 +455,10 @@ impl Observer {
     pub(crate) fn applied(&self, member: u64, entry: &Entry, kv: &Kv) {
         self.raft(|raft| raft.applied(member, observed(entry)));
         self.view(member, |view| view.applied = entry.index);
-        self.check(self.revisions.borrow_mut().applied(member, entry.index, kv.revision()));
+        if self.asks("revisions") {
+            self.check(self.revisions.borrow_mut().applied(member, entry.index, kv.revision()));
+        }
+        self.upkeep_applied(member, entry.index);
         self.agrees(member, kv);
     }
 
@@ -475,6 +500,7 @@ impl Observer {
     ) {
         self.raft(|raft| raft.applied(member, observed(entry)));
         self.witness(entry, request);
+        self.upkeep_applied(member, entry.index);
         self.view(member, |view| view.applied = entry.index);
     }
 
@@ -529,6 +555,7 @@ impl Observer {
         self.raft(|raft| raft.restored(member, index));
         self.view(member, |view| view.applied = index);
         self.replaced_backend(member_id(member), since);
+        self.upkeep_installed(member, index, kv);
         self.opened(member, kv);
     }
 
@@ -542,9 +569,11 @@ impl Observer {
     }
 
     fn agrees(&self, member: u64, kv: &Kv) {
-        let (index, revision, hash) = (kv.visible_index(), kv.revision(), kv.state_hash());
-        let result = self.agreement.borrow_mut().observe(member, index, revision, hash);
-        self.check(result);
+        if self.asks("agreement") {
+            let (index, revision, hash) = (kv.visible_index(), kv.revision(), kv.state_hash());
+            let result = self.agreement.borrow_mut().observe(member, index, revision, hash);
+            self.check(result);
+        }
     }
 
     /// Whether a member can be counted on.
@@ -657,68 +686,6 @@ impl Observer {
             format!("{id} {state} as {name}{part} in term {} and has applied {}", view.term, view.applied)
         });
         each.collect::<Vec<_>>().join("; ")
-    }
-
-    fn mark_overlaps(&self) {
-        let (world, Overlaps { unanswered, unasked, deleted }) = (&self.world, self.overlaps.get());
-        sometimes!(world, "two hold a lock, for one is not answered", unanswered > 0, when = with_locks);
-        sometimes!(world, "two hold a lock, for one has let its time pass", unasked > 0, when = with_locks);
-        sometimes!(world, "two hold a lock, for the key of one was deleted", deleted > 0, when = with_locks);
-    }
-
-    /// The oracles that need the whole run.
-    pub(crate) fn judge(&self) -> Result<(), Violation> {
-        let (history, witness) = (&*self.history.borrow(), &*self.witness.borrow());
-        let white = linearizable_log::replay(history, witness);
-        let black = self.asks(linearizable_history::NAME).then(|| linearizable_history::check(history));
-        if let Some(disagreement) = black.as_ref().and_then(|black| oracle::compare(&white, black)) {
-            return Err(disagreement);
-        }
-        let replayed = match white {
-            Ok(replayed) => replayed,
-            Err(violation) => {
-                self.overrule(Err::<(), _>(violation))?;
-                Replayed::of(witness)
-            }
-        };
-        if let Some(Conclusion::Undecided { alternatives, .. }) = black.transpose()? {
-            record!(self.world, "verdict", "the history alone is undecided after {} choices", alternatives);
-        }
-        self.overrule(serializable::check(history, witness, &replayed))?;
-        self.overrule(commit_window::check(history, witness))?;
-        self.overrule(revisions::check(history))?;
-        self.overrule(watch::check(&self.watches.borrow(), &replayed))?;
-        let bounds = Bounds {
-            drift_ppm: self.world.drift_range(),
-            election_timeout: self.election_timeout,
-            retry_interval: self.request_timeout,
-            healed: self.healed.get().filter(|_| self.world.has_settled()),
-            ended: self.world.now(),
-        };
-        self.overrule(leases::check(history, witness, &self.leases.borrow(), &bounds))?;
-        let drift_ppm_max = bounds.drift_ppm.1;
-        let locks = locks::check(history, witness, &replayed, &self.locks.borrow(), drift_ppm_max);
-        self.overlaps.set(self.overrule(locks)?);
-        self.mark_overlaps();
-        if self.has_api_servers {
-            let (watches, caches) = (&self.watches.borrow(), &self.caches.borrow());
-            self.overrule(kubernetes::check(history, watches, caches, &replayed))?;
-        }
-        let (mut hashes, mut auth_states) = (Vec::new(), Vec::new());
-        for (number, view) in (1..).zip(self.members.borrow().iter()) {
-            let takes_part = self.configuration.borrow().1.members().any(|member| member == view.id);
-            let caught_up = takes_part && self.world.has_settled() && self.world.expected(member_id(number));
-            if let Some(kv) = view.kv.as_ref().filter(|_| caught_up) {
-                self.overrule(durability::check(history, number, &**kv))?;
-                self.overrule(kv.check_attachments(number))?;
-                hashes.extend(kv.hash().map(|hash| (number, hash)));
-                auth_states.push((number, kv.auth_state()));
-            }
-        }
-        let (watches, senders) = (self.watches.borrow(), self.senders.borrow());
-        self.overrule(auth::check(history, witness, &watches, &senders, &auth_states))?;
-        self.overrule(soundness::hashes(hashes))?;
-        Ok(())
     }
 }
 

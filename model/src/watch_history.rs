@@ -12,6 +12,8 @@ pub struct Watched {
     pub request: WatchCreateRequest,
     /// Another watch of its stream has the name that it asks for.
     pub is_duplicate: bool,
+    /// The watch that it carries on with, of which the client heard nothing more.
+    pub resumes: Option<WatchNumber>,
     /// The client asked for its end.
     pub cancel_asked: bool,
     /// Of keys it was recorded without leases, with the create revision only where a put has created the key (0 elsewhere),
@@ -34,6 +36,14 @@ pub struct Heard {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct WatchNumber(u32);
 
+impl WatchNumber {
+    /// Its place among all watches.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// All watches of all clients. It only ever grows.
 #[derive(Clone, Debug, Default)]
 pub struct WatchHistory {
@@ -55,6 +65,11 @@ impl WatchHistory {
     /// A client asked for a watch, and heard it to its end.
     pub fn push(&mut self, watched: Watched) {
         self.watches.push(watched);
+    }
+
+    /// With a watch that it has just asked for, a client carries on with an earlier one.
+    pub fn resumes(&mut self, number: WatchNumber, earlier: WatchNumber) {
+        self.watches[number.0 as usize].resumes = Some(earlier);
     }
 
     /// A client asks for the end of a watch.

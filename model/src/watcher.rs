@@ -47,6 +47,9 @@ const UNREAD_LOOK: Duration = Duration::from_millis(250);
 /// not know.
 const ASKS_MAX: u32 = 10;
 
+/// Watches that a stream has at most at a time.
+pub(crate) const WATCHES_MAX: usize = 3;
+
 /// The names that a client gives come after this one: a member that chooses begins at 0.
 const NAMES_FROM: i64 = 1_000;
 
@@ -86,6 +89,8 @@ struct Wanted {
     request: WatchCreateRequest,
     /// The first revision of which it was not told; 0 while it begins with the present.
     next: i64,
+    /// The watch that was to tell it last.
+    last: Option<WatchNumber>,
 }
 
 /// A stream.
@@ -276,14 +281,18 @@ impl Watcher {
     }
 
     fn begin(&mut self, session: &mut Session, place: usize) -> Result<(), Disconnected> {
-        let Wanted { request, next } = &self.wanted[place];
+        let Wanted { request, next, .. } = &self.wanted[place];
         let mut request = request.clone();
         request.start_revision = *next;
         if request.watch_id != 0 {
             self.named += 1;
             request.watch_id = self.named;
         }
-        self.create(session, request, false, Some(place))
+        let watch = self.create(session, request, false, Some(place))?;
+        if let Some(earlier) = self.wanted[place].last.replace(watch) {
+            self.observer.watch_resumes(watch, earlier);
+        }
+        Ok(())
     }
 
     fn create(
@@ -292,7 +301,7 @@ impl Watcher {
         request: WatchCreateRequest,
         is_duplicate: bool,
         wanted: Option<usize>,
-    ) -> Result<(), Disconnected> {
+    ) -> Result<WatchNumber, Disconnected> {
         let watch = self.observer.watch_asked(request.clone(), is_duplicate);
         if let Some(list) = self.listed().filter(|_| wanted.is_some()) {
             self.observer.cache_watches(list, watch);
@@ -304,7 +313,8 @@ impl Watcher {
         session.creating.push_back(session.open.len());
         let start = request.start_revision;
         session.open.push(Open { watch, id: None, start, wanted, created_at: 0 });
-        self.send(session, RequestUnion::CreateRequest(request))
+        self.send(session, RequestUnion::CreateRequest(request))?;
+        Ok(watch)
     }
 
     fn cancel(&self, session: &Session, place: usize) -> Result<(), Disconnected> {
@@ -437,7 +447,7 @@ impl Watcher {
                 let taken = session.open.iter().filter(|open| open.wanted.is_some());
                 let taken = taken.filter_map(|open| open.id).find(|id| *id != 0);
                 let (request, is_duplicate) = self.draw_refused(taken);
-                self.create(session, request, is_duplicate, None)
+                self.create(session, request, is_duplicate, None).map(drop)
             }
             Action::Reconnect => Err(Disconnected),
             Action::ListAgain => {
@@ -486,7 +496,8 @@ impl Watcher {
             if is_future && session.open[place].id.is_some() {
                 self.cancel(session, place)?;
                 session.open[place].wanted = None;
-                self.wanted[wanted].next = i64::MAX;
+                // It is given up.
+                (self.wanted[wanted].next, self.wanted[wanted].last) = (i64::MAX, None);
             }
         }
         session.asked = true;

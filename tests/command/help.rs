@@ -16,6 +16,7 @@ tests![
     the_help_of_conform_has_examples_and_the_shape_of_its_json,
     the_help_of_check_says_what_the_formats_are,
     the_help_of_corpus_says_what_is_renewed,
+    the_help_of_hunt_says_what_a_trial_is,
     the_help_of_failures_says_what_the_states_are,
     the_help_of_merge_shows_where_ledgers_come_from,
     the_help_of_completions_says_where_they_go,
@@ -52,6 +53,10 @@ fn the_help_of_conform_has_examples_and_the_shape_of_its_json() {
 
 fn the_help_of_check_says_what_the_formats_are() {
     assert_snapshot!("help_check", help("help-check", &["check"]));
+}
+
+fn the_help_of_hunt_says_what_a_trial_is() {
+    assert_snapshot!("help_hunt", help("help-hunt", &["hunt"]));
 }
 
 fn the_help_of_corpus_says_what_is_renewed() {

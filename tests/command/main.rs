@@ -21,6 +21,7 @@ mod diff;
 mod echo;
 mod failures;
 mod help;
+mod hunt;
 mod interrupt;
 mod ledger;
 mod replay;
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
         diff::tests(),
         failures::tests(),
         help::tests(),
+        hunt::tests(),
         interrupt::tests(),
         ledger::tests(),
         replay::tests(),

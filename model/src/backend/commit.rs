@@ -39,6 +39,10 @@ impl BatchTx {
             self.writer_mut().failed = Some(error.clone());
             return Err(error);
         }
+        let committed = shared.committed.borrow().clone();
+        if let Some(committed) = committed {
+            committed();
+        }
         node.failpoint(failpoints::AFTER_COMMIT).await;
         let writer = self.writer_mut();
         (writer.pending, writer.deletions) = (0, 0);

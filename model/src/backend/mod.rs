@@ -94,6 +94,9 @@ impl Limits {
 /// What happens before each commit, as a part of it.
 pub type PreCommitHook = Rc<dyn Fn(&mut BatchTx)>;
 
+/// What happens when a commit is durable, before anybody else hears of that.
+pub type PostCommitHook = Rc<dyn Fn()>;
+
 /// An open database.
 #[derive(Clone)]
 pub struct Backend(Rc<Shared>);
@@ -109,6 +112,7 @@ struct Shared {
     closed: Cell<bool>,
     view: RefCell<ReadTx>,
     hook: RefCell<Option<PreCommitHook>>,
+    committed: RefCell<Option<PostCommitHook>>,
     bytes: Cell<u64>,
     bytes_in_use: Cell<u64>,
     /// Commits and defragmentations that are under way; a defragmentation commits.
@@ -170,6 +174,7 @@ impl Backend {
             closed: Cell::new(false),
             view: RefCell::new(view),
             hook: RefCell::default(),
+            committed: RefCell::default(),
             bytes: Cell::new(bytes),
             bytes_in_use: Cell::new(bytes_in_use),
             busy: Cell::new(0),
@@ -205,6 +210,11 @@ impl Backend {
     /// The database has the hook for as long as it lives: what the hook has must not have the database.
     pub fn set_pre_commit_hook(&self, hook: impl Fn(&mut BatchTx) + 'static) {
         *self.0.hook.borrow_mut() = Some(Rc::new(hook));
+    }
+
+    /// Sets what happens when a commit is durable. As with the hook before it, it must not have the database.
+    pub fn set_post_commit_hook(&self, hook: impl Fn() + 'static) {
+        *self.0.committed.borrow_mut() = Some(Rc::new(hook));
     }
 
     /// Commits now.

@@ -66,6 +66,11 @@ impl Compactions {
         self.hashes.borrow().iter().rev().copied().collect()
     }
 
+    /// How many are still to be carried out.
+    pub(super) fn left(&self) -> u32 {
+        self.jobs.borrow().len() as u32
+    }
+
     fn keep(&self, hash: KvHash) {
         let hashes = &mut *self.hashes.borrow_mut();
         hashes.push(hash);
@@ -90,6 +95,7 @@ impl Kv {
             self.commit().await?;
             member.node.failpoint(failpoints::COMPACT_AFTER_COMMIT_SCHEDULED).await;
             self.compactions().push(Job { main, before, generation: self.generation(), hashes });
+            member.observer.compaction_scheduled(member.id);
         }
         self.publish();
         let header = Some(ResponseHeader { revision: self.revision(), ..ResponseHeader::default() });
@@ -120,6 +126,7 @@ pub(super) async fn run(member: Rc<Member>) {
         if let Err(error) = carry_out(&member, &job).await {
             member.node.exit(&error.to_string()).await;
         }
+        member.observer.compaction_moved(member.id, true);
     }
 }
 
@@ -150,13 +157,16 @@ async fn carry_out(member: &Member, job: &Job) -> Result<(), BackendError> {
         node.failpoint(failpoints::COMPACT_BEFORE_COMMIT_BATCH).await;
         backend.force_commit().await?;
         node.failpoint(failpoints::COMPACT_AFTER_COMMIT_BATCH).await;
+        member.observer.compaction_moved(member.id, false);
         node.sleep(member.options.compaction_sleep_interval).await;
     }
     if !is_replaced() {
         record!(node, "compaction", "at {} has removed {} records", job.main, compaction.removed());
         kv.compactions().note_finished(job.main);
         if job.hashes {
-            kv.compactions().keep(compaction.hash());
+            let hash = compaction.hash();
+            member.observer.compaction_hashed(member.id, hash);
+            kv.compactions().keep(hash);
         }
     }
     Ok(())

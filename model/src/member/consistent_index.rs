@@ -37,6 +37,11 @@ impl ConsistentIndex {
         self.applied.get().0
     }
 
+    /// What the backend was last given to write down.
+    pub(super) fn saved(&self) -> u64 {
+        self.saved.get().0
+    }
+
     /// An entry is about to be applied. It counts when its changes are made.
     pub(super) fn set_applying(&self, index: u64, term: u64) {
         self.applying.set((index, term));

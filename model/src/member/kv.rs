@@ -64,6 +64,8 @@ pub(crate) struct Kv {
 struct State {
     store: RefCell<Store>,
     index: ConsistentIndex,
+    /// Who is told how far the backend has come, when that is durable.
+    listener: RefCell<Option<Rc<dyn Fn(u64)>>>,
     /// How often the backend was replaced by that of a snapshot. What goes on over awaits must see that.
     generation: Cell<u32>,
 }
@@ -73,7 +75,12 @@ impl Kv {
     pub(super) fn restore(node: &Node, options: &Options, backend: Backend) -> Result<Self, KvError> {
         let Restored { store, unfinished, leases } = restore(&backend, options.defects)?;
         let index = ConsistentIndex::default();
-        let state = Rc::new(State { store: RefCell::new(store), index, generation: Cell::new(0) });
+        let state = Rc::new(State {
+            store: RefCell::new(store),
+            index,
+            listener: RefCell::default(),
+            generation: Cell::new(0),
+        });
         state.index.load(&backend.read());
         let kv = Self {
             node: node.clone(),
@@ -166,6 +173,13 @@ impl Kv {
             let hash = state.store.borrow().state_hash();
             state.index.save(tx, hash);
         });
+        let state = Rc::clone(&self.state);
+        backend.set_post_commit_hook(move || {
+            let listener = state.listener.borrow();
+            if let Some(listener) = listener.as_ref().filter(|_| state.generation.get() == generation) {
+                listener(state.index.saved());
+            }
+        });
         let node = self.node.clone();
         let (closing, closed) = oneshot::channel();
         // What is under way on the old backend ends: nobody will read it.
@@ -176,6 +190,11 @@ impl Kv {
                 node.exit(&error.to_string()).await;
             }
         });
+    }
+
+    /// Tells `listener` the index of the last entry whose changes are durable, whenever a commit ends.
+    pub(super) fn tell_commits(&self, listener: impl Fn(u64) + 'static) {
+        *self.state.listener.borrow_mut() = Some(Rc::new(listener));
     }
 
     /// Ends the commits at intervals.
@@ -323,6 +342,21 @@ impl Kv {
 
     pub(crate) fn revision(&self) -> i64 {
         self.state.store.borrow().revision()
+    }
+
+    /// What the member has on its disk, and what of it is the backend, in bytes.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        (self.node.disk().bytes_used(), self.backend().size())
+    }
+
+    /// How many compactions are still to be carried out.
+    pub(crate) fn compactions_left(&self) -> u32 {
+        self.compactions.left()
+    }
+
+    /// How many watchers there are.
+    pub(crate) fn watchers(&self) -> usize {
+        self.watches.watchers().borrow().count()
     }
 
     /// A hash of everything that was applied, and of the leases, users and roles that came of it.

@@ -180,6 +180,8 @@ impl Member {
             node,
         });
         let node = &member.node;
+        let (observer, id) = (Rc::clone(&member.observer), member.id);
+        member.kv.tell_commits(move |index| observer.backend_committed(id, index));
         node.spawn(apply_loop::run(Rc::clone(&member), batches, recovered.snapshot));
         if member.options.initial_corruption_check && member.is_whole() {
             member.initial_check().await?;

@@ -400,6 +400,9 @@ impl RaftLoop {
             }
         };
         if is_leader || reused {
+            if is_leader {
+                self.member.observer.read_begun(self.member.id, self.raft.raft.term, context);
+            }
             self.raft.read_index(context.to_be_bytes().to_vec());
         } else if let (Reader::Here(_), leader @ 1..) = (&reader, self.raft.raft.leader_id) {
             self.send(leader, PeerMessage::ReadIndex { member: self.member.id, attempt: context });
@@ -430,6 +433,7 @@ impl RaftLoop {
             let Some(context) = read.request_ctx.first_chunk().map(|bytes| u64::from_be_bytes(*bytes)) else {
                 continue;
             };
+            self.member.observer.read_confirmed(self.member.id, context);
             if let Some(reader) = self.readers.remove(&context) {
                 self.answer_reader(reader, read.index);
             }
@@ -612,9 +616,12 @@ impl RaftLoop {
         let (newest, _) = self.log.snapshot();
         let disk = self.member.node.disk();
         let oldest = snapshots::purge(&disk, newest).await.map_err(|error| error.to_string())?;
+        let applied = self.member.applied.get();
         let released = snapshots::release_databases(&disk, self.opened_databases(newest)).await;
         released.map_err(|error| error.to_string())?;
-        self.wal.release(self.stood_for(oldest)).await.map_err(|error| error.to_string())
+        self.wal.release(self.stood_for(oldest)).await.map_err(|error| error.to_string())?;
+        self.member.observer.released(self.member.id, &disk, newest, applied);
+        Ok(())
     }
 
     fn send_all(&mut self, messages: Vec<Message>) {

@@ -1,8 +1,14 @@
 //! Members that have applied the same entries have the same state.
 //!
-//! Verifies: all members report one revision (`revision`) and one hash of their state (`state`) for the same
-//! applied index. The first report of an index stands; each later one, of any member and after any restart, must
-//! equal it. Nobody reports an index that is far beyond all that were reported before (`index`).
+//! | clause | what must hold |
+//! | --- | --- |
+//! | `revision` | all members report one revision for the same applied index |
+//! | `state` | all report one hash of their state for it: keys, leases, users and roles |
+//! | `index` | nobody reports an index that is far beyond all that were reported before |
+//!
+//! The first report of an index stands; each later one, of any member and after any restart, must equal it. So a member
+//! that recovers has the state before or after an entry, and nothing in between. Stated in the dissertation on Raft as
+//! state machine safety, and by etcd's corruption checks.
 //!
 //! Does NOT verify: that the state is right (all members may be wrong alike: see `linearizable_log`), nor anything
 //! at an index that one member alone reports, nor what the hash leaves out.

@@ -2,11 +2,15 @@
 //!
 //! Verifies more than linearizability asks for, so that a bug shows near its cause:
 //!
-//! - `acknowledged before commit`: an acknowledged write was committed when its client got the reply;
-//! - `read before commit`: what a linearizable read showed was committed when its client got the reply;
-//! - `stale read`: such a read showed everything that was committed before it was invoked, whether or not anybody
-//!   had been told. A ReadIndex keeps this: the leader has committed an entry of its own term, and confirms that it
-//!   still leads, after the read has begun. A lease read under clocks that drift breaks it first.
+//! | clause | what is wrong |
+//! | --- | --- |
+//! | `acknowledged before commit` | a client got the reply to a write that was not committed yet |
+//! | `read before commit` | a linearizable read showed what was not committed when its client got the reply |
+//! | `stale read` | such a read did not show everything that was committed before it was invoked, whether or not anybody had been told |
+//!
+//! A ReadIndex keeps the last one: the leader has committed an entry of its own term, and confirms that it still leads,
+//! after the read has begun. A lease read under clocks that drift breaks it first. Stated in the dissertation on Raft
+//! (Ongaro 2014, section 6.4).
 //!
 //! Does NOT verify replies or order: the history may be linearizable where this fails, and the reverse.
 

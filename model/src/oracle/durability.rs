@@ -1,9 +1,15 @@
 //! No acknowledged write is lost.
 //!
-//! Verifies, on a member that has caught up at the end of a run, for each acknowledged write: the member's store has
-//! reached its revision (`revision`), each key that it put has that revision and that value there (`put`), and none
-//! of the keys that it is known to have deleted exists there (`delete`). Where a compaction has taken the revision
-//! away, the oldest one left is asked instead: no key may be older there than what was put.
+//! Verifies, on a member that has caught up at the end of a run, for each acknowledged write:
+//!
+//! | clause | what must hold |
+//! | --- | --- |
+//! | `revision` | the member's store has reached its revision |
+//! | `put` | each key that it put has that revision and that value there |
+//! | `delete` | none of the keys that it is known to have deleted exists there |
+//!
+//! Where a compaction has taken the revision away, the oldest one left is asked instead: no key may be older there than
+//! what was put. Stated in etcd's API guarantees (Durability).
 //!
 //! Does NOT verify unknown writes, writes that nobody made, or that the member could not lose power now: see
 //! `agreement`, `linearizable_log` and `raft_safety`.

@@ -20,6 +20,9 @@
 //! it looks twice a second, makes sure of its leadership, and proposes to revoke. A proposal from before the end of the
 //! faults may be lost; it tries again after 5 s and two election timeouts. [`GRACE`] is left for the rest.
 //!
+//! Stated in etcd's API guarantees (Lease API guarantees: "a lease that is not kept alive within its TTL expires"), and in the
+//! comments of its lessor.
+//!
 //! Does NOT verify: that keys go with their lease, and no others (`linearizable_log` does, which replays each
 //! revocation); that a lease which no client was told of lives for any time; how soon a lease expires while faults go
 //! on; that an answer to the question how long a lease has left is not too low, or that there was no such lease.

@@ -18,6 +18,9 @@
 //! | `error without index` | a refusal that tells of the state, and does not say of which |
 //! | `real-time order` | an operation stands before one that was over before it began; a read whose revision tells it, as soon as it is answered |
 //!
+//! Stated in etcd's API guarantees (strict serializability of everything but serializable reads), and by Herlihy and Wing
+//! (1990).
+//!
 //! Does NOT verify: that the members agree on the log (see `raft_safety`); serializable reads (see `serializable`);
 //! that an acknowledged write was committed by then, and that a read was fresh with regard to writes that nobody
 //! had seen acknowledged (see `commit_window`); what members store (see `agreement`, `durability`).
@@ -25,7 +28,7 @@
 //! The replay runs on the [`Specification`], which shares no code with the members nor with the store of
 //! `linearizable_history`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 mod freshness;
 
@@ -33,6 +36,7 @@ use prost::Message;
 use vertebra_sim::verdict::Violation;
 
 use super::linearizable_history::has_empty_operation;
+use super::raft_safety::MemberId;
 use super::replayed::Replayed;
 use super::shape;
 use crate::api::{AuthRequest, InternalRaftRequest, ResponseOp, response_op};
@@ -44,7 +48,8 @@ use crate::specification::Specification;
 
 pub use freshness::Freshness;
 
-const ORACLE: &str = "linearizable log";
+/// The name of the oracle.
+pub const NAME: &str = "linearizable log";
 
 /// A committed entry that holds a client's request. Entries without one (a new leader's, changes of membership) are
 /// left out, so that indexes may skip.
@@ -89,6 +94,8 @@ pub struct Witness {
     lease_ttl_min: i64,
     /// The last of the entries that are not of the cluster's own log, which begins behind them.
     before: u64,
+    /// When members started, by the clock of the history.
+    starts: BTreeMap<MemberId, Vec<u64>>,
 }
 
 impl Witness {
@@ -112,6 +119,16 @@ impl Witness {
     /// Whether a leader proposed it on its own.
     pub(super) fn is_of_leader(&self, entry: &LogEntry) -> bool {
         self.own.contains(&entry.id())
+    }
+
+    /// A member starts, on what its disk holds: its store may be older than it was.
+    pub fn restarted(&mut self, member: MemberId, clock: u64) {
+        self.starts.entry(member).or_default().push(clock);
+    }
+
+    /// When `member` started, by [`History::clock`], in order.
+    pub(super) fn starts(&self, member: MemberId) -> &[u64] {
+        self.starts.get(&member).map_or(&[], |starts| starts)
     }
 
     /// The shortest TTL of a lease, in seconds.
@@ -517,7 +534,7 @@ fn in_real_time(history: &History, places: &[Option<u64>]) -> Result<(), Violati
 }
 
 fn violation<T>(clause: &'static str, shape: impl Into<String>, detail: String) -> Result<T, Violation> {
-    Err(Violation::new(ORACLE, clause, shape, detail))
+    Err(Violation::new(NAME, clause, shape, detail))
 }
 
 #[cfg(test)]

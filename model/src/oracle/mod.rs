@@ -18,6 +18,9 @@
 //! | [`soundness`] | members' hashes, faults | data is damaged only where a fault damaged it |
 //! | [`snapshot`] | committed log, saved databases | what is saved of a cluster is what its store was |
 //! | [`raft_safety`] | members' steps | Raft's safety properties; nothing is promised before it is durable |
+//! | [`storage`] | members' commits and starts | what a backend has is of committed entries, and no older than the snapshot |
+//! | [`liveness`] | clients, members' steps | what is begun comes to an end |
+//! | [`resources`] | members' files and memory | what members keep stays within bounds |
 //!
 //! The two oracles for linearizability are independent: one replays the log on the
 //! [`Specification`](crate::specification::Specification), the other searches the history on a store of its own.
@@ -33,14 +36,17 @@ pub mod kubernetes;
 pub mod leases;
 pub mod linearizable_history;
 pub mod linearizable_log;
+pub mod liveness;
 pub mod locks;
 pub mod raft_safety;
 mod replay;
 mod replayed;
+pub mod resources;
 pub mod revisions;
 pub mod serializable;
 pub mod snapshot;
 pub mod soundness;
+pub mod storage;
 #[cfg(test)]
 mod testing;
 pub mod watch;
@@ -53,7 +59,7 @@ pub use replayed::Replayed;
 use linearizable_history::Conclusion;
 
 /// The names by which violations tell their oracle, and by which a run can leave it out.
-pub const NAMES: [&str; 15] = [
+pub const NAMES: [&str; 18] = [
     "linearizable log",
     "linearizable history",
     "serializable",
@@ -69,6 +75,9 @@ pub const NAMES: [&str; 15] = [
     "soundness",
     "snapshot",
     "raft",
+    "storage",
+    "liveness",
+    "resources",
 ];
 
 /// Holds the verdicts of [`linearizable_log`] and [`linearizable_history`] on one run against each other.

@@ -25,13 +25,17 @@
 //! | `state went back` | term, vote, commit and log after a restart are no older than what was durable |
 //! | `sent before durable` | no vote and no acknowledgement leaves before what it promises is on the disk |
 //! | `snapshot` | a snapshot stands for entries that are committed |
+//! | `read without quorum` | a leader confirms a read when a quorum has answered since it came |
+//!
+//! Stated in the dissertation on Raft (Ongaro 2014, sections 3 to 6), and in the TLA+ specification of etcd-io/raft.
 //!
 //! Does NOT verify: liveness; the contents of snapshots (see `agreement`); that a configuration is the one that was
-//! asked for; the freshness of reads (see `commit_window`); that the observations
+//! asked for; what a read shows (see `commit_window`); that the observations
 //! are true and given in the order in which the member did what they tell.
 
 mod chain;
 mod configuration;
+mod read_index;
 mod told;
 
 pub use configuration::Configuration;
@@ -43,6 +47,7 @@ use vertebra_sim::verdict::Violation;
 
 use chain::{Chain, Link};
 use configuration::{Configurations, Listed};
+use read_index::Reads;
 
 const ORACLE: &str = "raft";
 
@@ -85,6 +90,7 @@ pub struct RaftSafety {
     other_links: BTreeMap<(u64, u64), u64>,
     /// By index from 1.
     committed: Vec<Committed>,
+    reads: Reads,
 }
 
 impl RaftSafety {
@@ -387,6 +393,7 @@ impl RaftSafety {
 
     /// `member` leads no more.
     pub fn stepped_down(&mut self, member: MemberId) {
+        self.forget_reads(member);
         if let Some(state) = self.members.get_mut(&member) {
             state.leads = None;
         }
@@ -486,6 +493,12 @@ impl RaftSafety {
         }
     }
 
+    /// How many entries the log of `member` has in memory.
+    #[must_use]
+    pub fn log_length(&self, member: MemberId) -> u64 {
+        self.members.get(&member).map_or(0, |state| state.log.links.len() as u64)
+    }
+
     /// `member` dropped its log up to `index`, which a snapshot stands for.
     ///
     /// # Errors
@@ -562,6 +575,7 @@ impl RaftSafety {
     ) -> Result<(), Violation> {
         let Recovered { snapshot_index, snapshot_term, .. } = recovered;
         let base = self.link_of_snapshot(member, snapshot_index, snapshot_term)?;
+        self.forget_reads(member);
         let state = self.members.entry(member).or_default();
         let before = state.durable;
         let forgot_vote = recovered.term == before.term && before.vote != 0 && recovered.vote != before.vote;

@@ -17,6 +17,8 @@ pub struct Replayed {
     pub(super) changes: Vec<(i64, Bytes)>,
     /// When each revision was committed, from the second on.
     pub(super) committed: Vec<u64>,
+    /// The entry that made each revision, from the second on.
+    pub(super) indexes: Vec<u64>,
     /// Compactions, in order.
     pub(super) compactions: Vec<Compaction>,
     changed: Vec<Bytes>,
@@ -39,6 +41,7 @@ impl Replayed {
             specification: witness.empty_store(),
             changes: Vec::with_capacity(witness.entries().len()),
             committed: Vec::with_capacity(witness.entries().len()),
+            indexes: Vec::with_capacity(witness.entries().len()),
             compactions: Vec::new(),
             changed: Vec::new(),
         }
@@ -67,6 +70,7 @@ impl Replayed {
             specification: Specification::with_leases(0),
             changes: Vec::with_capacity(writes.len()),
             committed: Vec::with_capacity(writes.len()),
+            indexes: Vec::with_capacity(writes.len()),
             compactions,
             changed: Vec::new(),
         };
@@ -92,6 +96,11 @@ impl Replayed {
         }
     }
 
+    /// The revision of a store that has applied everything up to entry `index`.
+    pub(super) fn revision_at(&self, index: u64) -> i64 {
+        1 + self.indexes.partition_point(|made| *made <= index) as i64
+    }
+
     /// Executes the next entry.
     pub(super) fn execute(&mut self, entry: &LogEntry) -> Result<Response, Error> {
         let store = &mut self.specification;
@@ -104,6 +113,7 @@ impl Replayed {
         }
         if store.revision() > revision {
             self.committed.push(committed);
+            self.indexes.push(index);
             self.changes.extend(self.changed.drain(..).map(|key| (revision + 1, key)));
         }
         result

@@ -1,14 +1,18 @@
 //! Revisions stand for one write each, and never go back.
 //!
-//! Verifies, in what clients saw ([`check`]; serializable reads count where it does not matter which member answered):
+//! Verifies, in what clients saw ([`check`]; serializable reads count where it does not matter which member answered),
+//! and as members apply ([`Revisions::applied`]):
 //!
-//! - `went back`: a session's linearizable replies bear revisions that never fall;
-//! - `two writes`: no two acknowledged writes bear one revision;
-//! - `two contents`: no key is seen with two contents at one modification revision;
-//! - `impossible key`: 1 <= version, create revision <= mod revision <= the header's revision;
+//! | clause | what must hold |
+//! | --- | --- |
+//! | `went back` | a session's linearizable replies bear revisions that never fall |
+//! | `two writes` | no two acknowledged writes bear one revision |
+//! | `two contents` | no key is seen with two contents at one modification revision |
+//! | `impossible key` | 1 <= version, create revision <= mod revision <= the header's revision |
+//! | `reused` | a revision belongs to one log index for ever, on all members and over all restarts |
+//! | `skipped` | a member's revisions rise by one |
 //!
-//! and, as members apply ([`Revisions::applied`]): `reused`: a revision belongs to one log index for ever, on all
-//! members and over all restarts; `skipped`: a member's revisions rise by one.
+//! Stated in etcd's API guarantees (Revisions), and by its robustness tests.
 //!
 //! Does NOT verify that the content is right, nor which write made it: see `linearizable_log`.
 

@@ -12,6 +12,8 @@
 //! | `auth` | it has another auth revision, or authentication is on that was off, or off that was on |
 //! | `leases` | a lease is missing, too many, or has another TTL |
 //!
+//! Stated in etcd's documentation of disaster recovery (a snapshot is a point in time of the keyspace).
+//!
 //! Does NOT verify: how old it is (a member that lags may be asked); what a lease has left of its TTL; members, alarms
 //! and whatever else a restoration replaces or leaves as it is; that it can be restored from, which shows when it is.
 

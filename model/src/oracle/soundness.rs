@@ -1,13 +1,12 @@
 //! Data is found damaged only where a fault has damaged it.
 //!
-//! Verifies that no member finds, without a fault that damaged its data before:
+//! | clause | what is wrong |
+//! | --- | --- |
+//! | `damage` | a member that starts finds a file of its own damaged or missing, and no fault did that |
+//! | `corruption` | members find by the hashes that they compare (the CORRUPT alarm, and the check at the start) that their data differs, and no fault did that |
+//! | `hashes` | two members have other hashes at one revision and compacted revision: of those that can be counted on at the end, whatever compaction has still to remove; and, as long as no data is damaged, of all that have finished a compaction |
 //!
-//! - `damage`: a file of its own that is damaged or missing when it starts;
-//! - `corruption`: other data than other members have, by the hashes that they compare (the CORRUPT alarm, and the check
-//!   at the start);
-//!
-//! and `hashes`: that members which can be counted on at the end have the same hash at one revision and compacted
-//! revision, whatever compaction has still to remove.
+//! Stated in etcd's documentation of data corruption (the checks by HashKV), and in its comments on `HashByRev`.
 //!
 //! Does NOT verify that members notice damage: that is what the other oracles show.
 
@@ -47,24 +46,38 @@ pub fn corruption(member: MemberId, faults: bool) -> Result<(), Violation> {
     Err(Violation::new(ORACLE, "corruption", "", detail))
 }
 
+/// Hashes that members have told, by revision and compacted revision.
+#[derive(Debug, Default)]
+pub struct Hashes(BTreeMap<(i64, i64), (MemberId, u32)>);
+
+impl Hashes {
+    /// `member` has this hash.
+    ///
+    /// # Errors
+    ///
+    /// Another has told another hash at the same revision and compacted revision.
+    pub fn told(&mut self, member: MemberId, hash: KvHash) -> Result<(), Violation> {
+        let KvHash { hash, compact_revision, revision } = hash;
+        let (other, expected) = *self.0.entry((revision, compact_revision)).or_insert((member, hash));
+        if hash == expected {
+            return Ok(());
+        }
+        let detail = format!(
+            "at revision {revision}, compacted at {compact_revision}: member {other} has {expected:08x}, member {member} \
+             {hash:08x}"
+        );
+        Err(Violation::new(ORACLE, "hashes", "", detail))
+    }
+}
+
 /// Compares hashes of members.
 ///
 /// # Errors
 ///
 /// Two members with other hashes at the same revision and compacted revision.
 pub fn hashes(hashes: impl IntoIterator<Item = (MemberId, KvHash)>) -> Result<(), Violation> {
-    let mut first: BTreeMap<(i64, i64), (MemberId, u32)> = BTreeMap::new();
-    for (member, KvHash { hash, compact_revision, revision }) in hashes {
-        let (other, expected) = *first.entry((revision, compact_revision)).or_insert((member, hash));
-        if hash != expected {
-            let detail = format!(
-                "at revision {revision}, compacted at {compact_revision}: member {other} has {expected:08x}, member \
-                 {member} {hash:08x}"
-            );
-            return Err(Violation::new(ORACLE, "hashes", "", detail));
-        }
-    }
-    Ok(())
+    let mut told = Hashes::default();
+    hashes.into_iter().try_for_each(|(member, hash)| told.told(member, hash))
 }
 
 #[cfg(test)]

@@ -21,11 +21,18 @@
 //! | `unknown` | an event, or progress, that is not in the log |
 //! | `future` | the client knew of it before it was committed |
 //! | `compacted` | a watch is cancelled with a compaction that was not, or that left what it waits for |
+//! | `resumed` | a watch that carries on with another begins where that did not end: something would be left out, or come twice |
 //! | `after the end` | something comes after the word that the watch is cancelled |
 //!
+//! Since each is held against the log, watches agree with each other and with reads; and since each begins where the one
+//! before it ended, a client that loses its connections hears of each change exactly once.
+//!
+//! Stated in etcd's API guarantees (Watch APIs), and by the checks of its robustness tests
+//! (tests/robustness/validate/watch.go).
+//!
 //! Does NOT verify: that what is written is told in time, and progress at all (that a watch catches up when all faults
-//! are over is asked for by `Etcd::settle`); what watches that begin "now" (start revision 0) leave out before the
-//! revision at which the member says that they are created; anything between watches. The log is taken as the truth;
+//! are over is asked for by `liveness`); what watches that begin "now" (start revision 0) leave out before the
+//! revision at which the member says that they are created. The log is taken as the truth;
 //! `linearizable_log` and `raft_safety` check it.
 
 use bytes::Bytes;
@@ -69,11 +76,23 @@ pub(super) fn check_order(
 }
 
 fn follow(watches: &WatchHistory, log: &Log<'_>) -> Result<(), Violation> {
+    // By watch: where another one may carry on with it.
+    let mut ends = Vec::with_capacity(watches.watches().len());
     for (number, watched) in watches.watches().iter().enumerate() {
         let mut walk = Walk::new(log, watched, number);
+        if let Some(earlier) = watched.resumes {
+            let (next, compacted) = ends[earlier.index()];
+            let start = watched.request.start_revision;
+            // A client that loses its connection over the word of a compaction asks once more.
+            if start != next && Some(start) != compacted {
+                return walk
+                    .refuse("resumed", format_args!("the one before it ended at {next}, {compacted:?}"));
+            }
+        }
         for heard in &watched.heard {
             walk.hear(heard)?;
         }
+        ends.push(walk.end());
     }
     Ok(())
 }
@@ -144,6 +163,9 @@ struct Walk<'a> {
     /// The revision of the store when it was created.
     created: Option<i64>,
     ended: bool,
+    refused: bool,
+    /// The compaction that ended it.
+    compacted: Option<i64>,
     /// The first revision of which it was not told; unknown for one that begins now, until it is told of something.
     from: Option<i64>,
     /// Revision of the last event.
@@ -163,11 +185,21 @@ impl<'a> Walk<'a> {
             number,
             created: None,
             ended: false,
+            refused: false,
+            compacted: None,
             from: (start > 0).then_some(start),
             last: 0,
             bookmark: 0,
             fragments: Vec::new(),
         }
+    }
+
+    /// Where another one is to carry on: with the first revision of which this one did not tell, or with the oldest that a
+    /// compaction has left. One that began now, and told of nothing, leaves open what came before the word that it was
+    /// created; one that was refused did not begin.
+    fn end(&self) -> (i64, Option<i64>) {
+        let next = self.from.or(self.created.filter(|_| !self.refused)).unwrap_or(0);
+        (next, self.compacted)
     }
 
     fn refuse(&self, clause: &'static str, why: impl std::fmt::Display) -> Result<(), Violation> {
@@ -199,6 +231,7 @@ impl<'a> Walk<'a> {
         }
         if response.canceled {
             self.ended = true;
+            self.compacted = Some(response.compact_revision).filter(|revision| *revision != 0);
             return self.hear_canceled(response, heard.clock);
         }
         if self.log.committed_at(revision).is_none() {
@@ -224,7 +257,7 @@ impl<'a> Walk<'a> {
             return self.refuse("created first", "it is created twice");
         }
         self.created = Some(revision);
-        self.ended = response.canceled;
+        (self.ended, self.refused) = (response.canceled, response.canceled);
         let expected = reason_to_refuse(self.watched);
         if response.canceled
             && self.watched.request.start_revision >= 0
@@ -249,6 +282,13 @@ impl<'a> Walk<'a> {
 
     fn hear_canceled(&self, response: &WatchResponse, clock: u64) -> Result<(), Violation> {
         let compacted = response.compact_revision;
+        if !response.cancel_reason.is_empty() {
+            let reason = &response.cancel_reason;
+            return self.refuse(
+                "refused",
+                format_args!("it is cancelled with \"{reason}\", where etcd gives no reason"),
+            );
+        }
         if compacted == 0 {
             let asked = self.watched.cancel_asked;
             return if asked { Ok(()) } else { self.refuse("refused", "it is cancelled for no reason") };

@@ -171,5 +171,5 @@ fn watched(watch: form::Watch, times: &[i64]) -> Watched {
         }
     }
     // Clients end them as they like, and that is not recorded either.
-    Watched { request, heard, is_partial: true, cancel_asked: true, is_duplicate: false }
+    Watched { request, heard, is_partial: true, cancel_asked: true, ..Watched::default() }
 }

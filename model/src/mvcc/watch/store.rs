@@ -69,6 +69,12 @@ impl Watchers {
         self.all.iter().filter(move |(_, watcher)| watcher.place == place).map(|(number, it)| (*number, it))
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.all.len()
+    }
+
     /// How many are unsynced.
     #[must_use]
     pub fn unsynced(&self) -> usize {

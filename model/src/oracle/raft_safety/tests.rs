@@ -467,3 +467,52 @@ fn who_was_removed_does_not_come_back() {
     assert_eq!(clause(raft.configured(1, 4, Configuration::of(&[1, 2, 3]))), "removed member");
     raft.configured(1, 4, Configuration::of(&[1, 2, 1 << 16 | 3])).unwrap();
 }
+
+#[test]
+fn a_read_is_confirmed_by_a_quorum_that_answered_since_it_came() {
+    let mut raft = cluster();
+    raft.read_begun(1, 1, 70);
+    assert_eq!(clause(raft.read_confirmed(1, 70)), "read without quorum");
+    raft.read_answered(2, 1, 1, 70);
+    raft.read_confirmed(1, 70).unwrap();
+    // Under a context that was used before, what was answered then counts for nothing.
+    raft.read_begun(1, 1, 70);
+    assert_eq!(clause(raft.read_confirmed(1, 70)), "read without quorum");
+    // Nor does what is answered in another term, or twice by the leader.
+    raft.read_answered(2, 1, 2, 70);
+    raft.read_answered(1, 1, 1, 70);
+    assert_eq!(clause(raft.read_confirmed(1, 70)), "read without quorum");
+    // A later read confirms those before it, and no earlier one those behind it.
+    raft.read_begun(1, 1, 71);
+    raft.read_answered(3, 1, 1, 71);
+    raft.read_begun(1, 1, 72);
+    raft.read_confirmed(1, 70).unwrap();
+    assert_eq!(clause(raft.read_confirmed(1, 72)), "read without quorum");
+}
+
+#[test]
+fn a_read_is_confirmed_by_who_votes() {
+    let read = |configuration: &Configuration, answers: &[MemberId]| {
+        let mut raft = reconfigured(configuration, &[1, 2, 3]);
+        raft.read_begun(1, 1, 70);
+        answers.iter().for_each(|member| raft.read_answered(*member, 1, 1, 70));
+        raft.read_confirmed(1, 70).map_err(|violation| violation.clause)
+    };
+    let refused = Err("read without quorum");
+    let learner = Configuration { learners: vec![4], ..Configuration::of(&[1, 2, 3]) };
+    assert_eq!(read(&learner, &[4]), refused);
+    assert_eq!(read(&learner, &[2]), Ok(()));
+    assert_eq!(read(&joint(&[1, 4, 5], &[1, 2, 3]), &[2]), refused);
+    assert_eq!(read(&joint(&[1, 4, 5], &[1, 2, 3]), &[2, 4]), Ok(()));
+    assert_eq!(read(&Configuration::of(&[1]), &[]), Ok(()));
+}
+
+#[test]
+fn votes_of_learners_count_for_nothing() {
+    let learner = Configuration { learners: vec![4], ..Configuration::of(&[1, 2, 3]) };
+    for (voters, found) in [(&[4][..], Err("election without quorum")), (&[4, 3], Ok(()))] {
+        let mut raft = reconfigured(&learner, &[1, 2, 3]);
+        vote(&mut raft, 2, 2, voters);
+        assert_eq!(raft.became_leader(2, 2).map_err(|violation| violation.clause), found);
+    }
+}

@@ -301,6 +301,49 @@ fn a_compaction_ends_a_watch_of_what_it_took_and_no_other() {
 }
 
 #[test]
+fn a_watch_that_is_lost_is_carried_on_with_where_it_ended() {
+    let resumed = |told: Told, start: i64| {
+        let Told { script, mut watches, watch } = told;
+        let next = watches.asked(all(start), false);
+        watches.resumes(next, watch);
+        check(&watches, &Replayed::of(&script.witness)).map_err(|violation| violation.clause)
+    };
+    let refused = Err("resumed");
+    // It told of revisions 2 to 4: one that begins at 4 tells something twice, and one at 6 leaves something out.
+    let told = || Told::new(all(2)).events(&of(&[2, 3, 4]));
+    assert_eq!(resumed(told(), 5), Ok(()));
+    assert_eq!((resumed(told(), 4), resumed(told(), 6)), (refused, refused));
+    // Progress is as good as events.
+    assert_eq!(resumed(Told::new(all(2)).events(&of(&[2, 3, 4, 5])).progress(5), 6), Ok(()));
+    // Nothing was told; what began with the present leaves open what came before the word that it had begun.
+    assert_eq!(resumed(Told::new(all(2)), 2), Ok(()));
+    assert_eq!(resumed(Told::new(all(2)), 3), refused);
+    assert_eq!(resumed(Told::new(all(0)), 7), Ok(()));
+    assert_eq!(resumed(Told::new(all(0)), 8), refused);
+    // From the oldest that a compaction has left, or once more from where it was.
+    let compacted = || {
+        let mut told = Told::new(all(3));
+        told.script.write(1, Request::Compact(CompactionRequest { revision: 4, physical: false }));
+        told.compacted(4)
+    };
+    assert_eq!(resumed(compacted(), 4), Ok(()));
+    assert_eq!(resumed(compacted(), 3), Ok(()));
+    assert_eq!((resumed(compacted(), 2), resumed(compacted(), 5)), (refused, refused));
+}
+
+#[test]
+fn a_watch_that_has_begun_is_cancelled_without_a_reason() {
+    let mut told = Told::new(all(2));
+    told.watches.cancel_asked(told.watch);
+    told.hear(WatchResponse { canceled: true, cancel_reason: "no more".into(), ..response(7) });
+    assert_eq!(told.clause(), "refused");
+    let mut told = Told::new(all(2));
+    told.watches.cancel_asked(told.watch);
+    told.hear(WatchResponse { canceled: true, ..response(7) });
+    told.check().unwrap();
+}
+
+#[test]
 fn a_watch_is_created_first_and_is_over_when_it_is_cancelled() {
     let mut watches = WatchHistory::default();
     let watch = watches.asked(all(2), false);

@@ -1,0 +1,182 @@
+//! What members tell of their backends, snapshots and files, and of reads that they confirm.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use raft::eraftpb::{Message, MessageType};
+use vertebra_sim::{NodeDisk, Violation};
+
+use super::Observer;
+use crate::cluster::MemberId;
+use crate::member::{Kv, member_id};
+use crate::mvcc::KvHash;
+use crate::options::Options;
+use crate::oracle::liveness::{self, Liveness};
+use crate::oracle::resources::{self, Files, Held};
+use crate::oracle::soundness;
+use crate::oracle::storage::Storage;
+
+/// What is known of what members do by themselves.
+pub(super) struct Upkeep {
+    storage: Storage,
+    liveness: Liveness,
+    hashes: soundness::Hashes,
+    /// When entries were first applied: about one for each second, the last of those that began in it.
+    applied: Vec<(Duration, u64)>,
+    /// Databases of snapshots that members left when they removed files.
+    left: BTreeMap<MemberId, Vec<u64>>,
+    snapshot_count: u64,
+    catchup: u64,
+    segment: u64,
+    /// So many watches are wanted by clients, over all streams.
+    watches: usize,
+}
+
+/// For so long, a snapshot may be under way and the log is not cut: one is sent, and a disk may stand still.
+const RECENT: Duration = Duration::from_secs(3);
+
+impl Upkeep {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            storage: Storage::new(),
+            liveness: Liveness::new(),
+            hashes: soundness::Hashes::default(),
+            applied: Vec::new(),
+            left: BTreeMap::new(),
+            snapshot_count: options.snapshot_count,
+            catchup: options.snapshot_catchup_entries,
+            segment: options.wal_segment_bytes,
+            watches: usize::from(options.watch.streams) * crate::watcher::WATCHES_MAX,
+        }
+    }
+}
+
+impl Observer {
+    /// A member starts.
+    pub(super) fn upkeep_started(&self, member: MemberId, snapshot_index: u64, kv: &Kv) {
+        let committed = self.committed.borrow().len() as u64 - 1;
+        let damaged = self.is_damaged(member_id(member));
+        let upkeep = &mut *self.upkeep.borrow_mut();
+        let due = snapshot_index + upkeep.snapshot_count;
+        upkeep.liveness.started(member, kv.compactions_left(), due, self.world.now());
+        if self.asks("storage") {
+            self.check(upkeep.storage.opened(
+                member,
+                (kv.visible_index(), snapshot_index),
+                committed,
+                damaged,
+            ));
+        }
+    }
+
+    /// A member has applied an entry.
+    pub(super) fn upkeep_applied(&self, member: MemberId, index: u64) {
+        if !self.asks(liveness::NAME) && !self.asks("resources") {
+            return;
+        }
+        let (now, upkeep) = (self.world.now(), &mut *self.upkeep.borrow_mut());
+        let since_start = now.since_start();
+        match upkeep.applied.last_mut() {
+            Some((_, last)) if index <= *last => {}
+            Some((at, last)) if at.as_secs() == since_start.as_secs() => *last = index,
+            _ => upkeep.applied.push((since_start, index)),
+        }
+        self.check(upkeep.liveness.applied(member, index, now));
+    }
+
+    /// The store that came with a snapshot has taken the place of a member's own.
+    pub(super) fn upkeep_installed(&self, member: MemberId, index: u64, kv: &Kv) {
+        self.snapshot_made(member, index);
+        let result = self.upkeep.borrow_mut().storage.installed(member, kv.visible_index(), index);
+        self.check(result);
+    }
+
+    /// What a member has written to its backend is durable, up to the changes of the entry at `index`.
+    pub(crate) fn backend_committed(&self, member: MemberId, index: u64) {
+        let committed = self.committed.borrow().len() as u64 - 1;
+        let upkeep = &mut *self.upkeep.borrow_mut();
+        self.world.check(self.ask("storage", || upkeep.storage.committed(member, index, committed)));
+        self.world.check(self.ask(liveness::NAME, || upkeep.liveness.committed(member, self.world.now())));
+    }
+
+    pub(crate) fn compaction_scheduled(&self, member: MemberId) {
+        self.upkeep.borrow_mut().liveness.compaction_scheduled(member, self.world.now());
+    }
+
+    /// A compaction has removed a batch of records, or there is nothing left of it to be done.
+    pub(crate) fn compaction_moved(&self, member: MemberId, over: bool) {
+        self.upkeep.borrow_mut().liveness.compaction_moved(member, over, self.world.now());
+    }
+
+    /// A member has kept the hash of what a compaction has left.
+    pub(crate) fn compaction_hashed(&self, member: MemberId, hash: KvHash) {
+        let damaged = !self.world.damages().is_empty();
+        if !damaged {
+            let result = self.upkeep.borrow_mut().hashes.told(member, hash);
+            self.check(result);
+        }
+    }
+
+    /// A member has a snapshot of what it has applied up to `index`.
+    pub(crate) fn snapshot_made(&self, member: MemberId, index: u64) {
+        let upkeep = &mut *self.upkeep.borrow_mut();
+        upkeep.liveness.snapshot_made(member, index + upkeep.snapshot_count);
+    }
+
+    /// A member has removed the files that are of no more use.
+    pub(crate) fn released(&self, member: MemberId, disk: &NodeDisk, newest: u64, applied: u64) {
+        if self.asks("resources") {
+            let (snapshots, segments) = (disk.names("snap"), disk.names("wal"));
+            let left = self.upkeep.borrow_mut().left.remove(&member).unwrap_or_default();
+            let files = Files { snapshots: &snapshots, segments: &segments, newest, applied, left: &left };
+            self.check(resources::released(member, &files));
+            self.upkeep.borrow_mut().left.insert(member, resources::databases(&files));
+        }
+    }
+
+    /// A leader begins to look for an index for a read.
+    pub(crate) fn read_begun(&self, member: MemberId, term: u64, context: u64) {
+        if self.asks("raft") {
+            self.raft.borrow_mut().read_begun(member, term, context);
+        }
+    }
+
+    /// A member tells who asked for it the index for a read.
+    pub(crate) fn read_confirmed(&self, member: MemberId, context: u64) {
+        self.raft(|raft| raft.read_confirmed(member, context));
+    }
+
+    /// An answer to a heartbeat may be one to a read.
+    pub(super) fn read_answered(&self, member: MemberId, message: &Message) {
+        if message.msg_type == MessageType::MsgHeartbeatResponse
+            && self.asks("raft")
+            && let Some(context) = message.context.first_chunk()
+        {
+            let context = u64::from_be_bytes(*context);
+            self.raft.borrow_mut().read_answered(member, message.to, message.term, context);
+        }
+    }
+
+    /// Looks at what a member has that has come to rest.
+    pub(super) fn check_held(&self, member: MemberId, kv: &Kv) -> Result<(), Violation> {
+        let upkeep = &*self.upkeep.borrow();
+        let last = self.applied.get();
+        let recent = self.world.now().since_start().saturating_sub(RECENT);
+        let before = upkeep.applied.partition_point(|(at, _)| *at < recent);
+        let before = before.checked_sub(1).map_or(0, |place| upkeep.applied[place].1);
+        let (disk, backend) = kv.bytes();
+        let held = Held {
+            log: self.raft.borrow().log_length(member),
+            snapshot_count: upkeep.snapshot_count,
+            catchup: upkeep.catchup,
+            recent: last - before.min(last),
+            watchers: kv.watchers(),
+            wanted: upkeep.watches,
+            disk,
+            backend,
+            entries: last * 256,
+            segment: upkeep.segment,
+        };
+        resources::quiet(member, &held)
+    }
+}

@@ -1,0 +1,222 @@
+//! What is begun comes to an end.
+//!
+//! | clause | what is wrong |
+//! | --- | --- |
+//! | `answers after healing` | within `settle_max` after the end of all faults, some client was not answered |
+//! | `converges after healing` | within that time, some member that can be counted on has not applied what others have, or the operator has not put right what it is to |
+//! | `watches catch up after healing` | within that time, some stream of watches was not told of everything, though its client asks for progress again and again |
+//! | `compactions go on` | the commits of a member go on, and a compaction that was scheduled does not |
+//! | `snapshots are made` | a member goes on to apply entries, and makes no snapshot, though it has enough of them for one |
+//!
+//! That elections end is a part of the first two: without a leader nobody is answered. That leases expire is asked for by
+//! `leases` (`outlived`).
+//!
+//! **The bounds.** `settle_max` is 30 s of virtual time (120 s where watches go through small windows), in which elections
+//! may fail several times and a supervisor waits before it starts a process anew. A compaction has moved when it has removed a
+//! batch: [`COMMITS_MAX`] commits of its backend and [`STILL_MAX`] may pass until it has again. A snapshot is made in the
+//! step in which it is due, so that [`ENTRIES_MAX`] entries and [`STILL_MAX`] are many. What a member does by itself is
+//! measured by what else it does, so that a pause or a disk that stands still excuses it.
+//!
+//! Stated in etcd's documentation (failures: a cluster with a quorum recovers by itself); bounds in time are our own.
+//!
+//! Does NOT verify: that anything comes to an end while faults go on; how soon.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use vertebra_sim::time::Instant;
+use vertebra_sim::verdict::Violation;
+
+use super::raft_safety::MemberId;
+
+/// The name of the oracle.
+pub const NAME: &str = "liveness";
+
+/// How long something may stand still while its member goes on. A failpoint makes a task sleep for less.
+pub const STILL_MAX: Duration = Duration::from_secs(10);
+
+/// So many commits may come meanwhile.
+pub const COMMITS_MAX: u32 = 40;
+
+/// So many entries may be applied meanwhile.
+pub const ENTRIES_MAX: u64 = 100;
+
+/// What kept a cluster from coming to rest within `settle_max`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unsettled {
+    /// A client was not answered.
+    Clients,
+    /// Members, or who looks after them, are not where they should be.
+    Members,
+    /// Watches were not told of everything.
+    Watches,
+}
+
+impl Unsettled {
+    /// The violation that it is.
+    #[must_use]
+    pub fn violation(self, detail: String) -> Violation {
+        let clause = match self {
+            Self::Clients => "answers after healing",
+            Self::Members => "converges after healing",
+            Self::Watches => "watches catch up after healing",
+        };
+        Violation::new(NAME, clause, "", detail)
+    }
+}
+
+/// The part of the oracle that watches members do what they do by themselves.
+#[derive(Debug, Default)]
+pub struct Liveness {
+    members: BTreeMap<MemberId, Member>,
+}
+
+#[derive(Debug, Default)]
+struct Member {
+    /// Compactions that were scheduled and are not over.
+    compactions: u32,
+    /// When one of them moved last, and the commits since then.
+    moved: Instant,
+    commits: u32,
+    /// The entry at which there is to be a snapshot, and when it was applied.
+    due: u64,
+    due_since: Option<Instant>,
+}
+
+impl Liveness {
+    /// An oracle that has seen nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// `member` starts with so many compactions that are to be carried on with, and another snapshot is to be made when it
+    /// has applied the entry `due`.
+    pub fn started(&mut self, member: MemberId, compactions: u32, due: u64, now: Instant) {
+        let state = Member { compactions, moved: now, commits: 0, due, due_since: None };
+        self.members.insert(member, state);
+    }
+
+    /// A compaction was scheduled.
+    pub fn compaction_scheduled(&mut self, member: MemberId, now: Instant) {
+        let state = self.members.entry(member).or_default();
+        if state.compactions == 0 {
+            (state.moved, state.commits) = (now, 0);
+        }
+        state.compactions += 1;
+    }
+
+    /// A compaction has removed something, or is over.
+    pub fn compaction_moved(&mut self, member: MemberId, over: bool, now: Instant) {
+        let state = self.members.entry(member).or_default();
+        state.compactions = state.compactions.saturating_sub(u32::from(over));
+        (state.moved, state.commits) = (now, 0);
+    }
+
+    /// A commit of `member`'s backend has ended.
+    ///
+    /// # Errors
+    ///
+    /// A compaction does not go on.
+    pub fn committed(&mut self, member: MemberId, now: Instant) -> Result<(), Violation> {
+        let state = self.members.entry(member).or_default();
+        if state.compactions == 0 {
+            return Ok(());
+        }
+        state.commits += 1;
+        if state.commits <= COMMITS_MAX || now <= state.moved + STILL_MAX {
+            return Ok(());
+        }
+        let detail = format!(
+            "member {member} has {} compactions under way, of which none has moved since {}, and has committed {} times",
+            state.compactions, state.moved, state.commits
+        );
+        Err(Violation::new(NAME, "compactions go on", "", detail))
+    }
+
+    /// There is a snapshot of `member`, its own or another's; the next is to be made at the entry `due`.
+    pub fn snapshot_made(&mut self, member: MemberId, due: u64) {
+        let state = self.members.entry(member).or_default();
+        (state.due, state.due_since) = (due, None);
+    }
+
+    /// `member` has applied the entry at `index`.
+    ///
+    /// # Errors
+    ///
+    /// It does not make a snapshot.
+    pub fn applied(&mut self, member: MemberId, index: u64, now: Instant) -> Result<(), Violation> {
+        let Some(state) = self.members.get_mut(&member).filter(|state| index >= state.due) else {
+            return Ok(());
+        };
+        let since = *state.due_since.get_or_insert(now);
+        if index < state.due + ENTRIES_MAX || now <= since + STILL_MAX {
+            return Ok(());
+        }
+        let detail = format!(
+            "member {member} has applied entry {index}, and a snapshot was due at {} since {since}",
+            state.due
+        );
+        Err(Violation::new(NAME, "snapshots are made", "", detail))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::START + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn what_does_not_come_to_rest_has_a_clause_of_its_own() {
+        let clause = |what: Unsettled| what.violation(String::new()).clause;
+        assert_eq!(clause(Unsettled::Clients), "answers after healing");
+        assert_eq!(clause(Unsettled::Members), "converges after healing");
+        assert_eq!(clause(Unsettled::Watches), "watches catch up after healing");
+    }
+
+    /// A compaction is scheduled at 1 s, and there are `commits`, the last one at `end`.
+    fn compaction(move_on: impl Fn(&mut Liveness), commits: u32, end: u64) -> Option<&'static str> {
+        let mut oracle = Liveness::new();
+        oracle.started(1, 0, u64::MAX, at(0));
+        oracle.compaction_scheduled(1, at(1));
+        move_on(&mut oracle);
+        let found = (1..commits).try_for_each(|_| oracle.committed(1, at(1)));
+        found.and_then(|()| oracle.committed(1, at(end))).err().map(|violation| violation.clause)
+    }
+
+    #[test]
+    fn a_compaction_goes_on_while_its_member_does() {
+        let found = Some("compactions go on");
+        assert_eq!(compaction(|_| (), COMMITS_MAX + 1, 12), found);
+        // Another one does not count, nor one that was left by an earlier process.
+        assert_eq!(compaction(|oracle| oracle.compaction_scheduled(1, at(9)), COMMITS_MAX + 1, 12), found);
+        assert_eq!(compaction(|oracle| oracle.started(1, 1, u64::MAX, at(1)), COMMITS_MAX + 1, 12), found);
+        // The member stands still itself, or has had little time.
+        assert_eq!(compaction(|_| (), COMMITS_MAX, 12), None);
+        assert_eq!(compaction(|_| (), COMMITS_MAX + 1, 11), None);
+        // It goes on, or is over.
+        assert_eq!(compaction(|oracle| oracle.compaction_moved(1, false, at(2)), COMMITS_MAX + 1, 12), None);
+        assert_eq!(compaction(|oracle| oracle.compaction_moved(1, true, at(1)), COMMITS_MAX + 1, 99), None);
+    }
+
+    #[test]
+    fn a_snapshot_is_made_when_it_is_due() {
+        let found = |made: bool, index: u64, end: u64| {
+            let mut oracle = Liveness::new();
+            oracle.started(1, 0, 10, at(0));
+            oracle.applied(1, 9, at(0)).unwrap();
+            oracle.applied(1, 10, at(1)).unwrap();
+            if made {
+                oracle.snapshot_made(1, 20 + ENTRIES_MAX);
+            }
+            oracle.applied(1, index, at(end)).err().map(|violation| violation.clause)
+        };
+        assert_eq!(found(false, 10 + ENTRIES_MAX, 12), Some("snapshots are made"));
+        assert_eq!(found(false, 9 + ENTRIES_MAX, 12), None);
+        assert_eq!(found(false, 10 + ENTRIES_MAX, 11), None);
+        assert_eq!(found(true, 10 + ENTRIES_MAX, 12), None);
+    }
+}

@@ -1,0 +1,201 @@
+//! What members keep stays within bounds.
+//!
+//! | clause | what is wrong |
+//! | --- | --- |
+//! | `log` | Raft's log in memory goes back further than the snapshot before the last one, and the entries that are kept for followers that lag |
+//! | `snapshots` | when old files are removed, more than two snapshots are left, or one that is damaged for each of those |
+//! | `segments` | when old files are removed, a segment of the log is left all of which comes before the older of the two snapshots |
+//! | `databases` | when old files are removed for the second time, the database of a snapshot is left that was applied before the first |
+//! | `watchers` | when all is quiet, a member has more watchers than clients that can be connected with it want |
+//! | `disk` | when all is quiet, there is more on a disk than is explained by what is kept there |
+//!
+//! Stated in etcd's documentation of maintenance: its log is compacted, and old snapshots and segments are purged. How many
+//! are kept is said in `member/snapshots.rs` and `wal`. Queues between tasks and channels of watches have bounds of their own,
+//! at which who puts something in has to wait; what clients may have under way bounds the rest.
+//!
+//! Does NOT verify: memory beyond that; what is kept while faults go on, apart from the files that a member has just looked
+//! through.
+
+use vertebra_sim::verdict::Violation;
+
+use super::raft_safety::MemberId;
+
+const ORACLE: &str = "resources";
+
+/// Snapshots that a member keeps.
+const SNAPSHOTS_MAX: usize = 2;
+
+/// Files of a member after it has removed those of no more use.
+#[derive(Clone, Copy, Debug)]
+pub struct Files<'a> {
+    /// The names in the folder of snapshots.
+    pub snapshots: &'a [String],
+    /// The names in the folder of the log.
+    pub segments: &'a [String],
+    /// The newest snapshot that counts.
+    pub newest: u64,
+    /// The entry to which the member had come when it began to look.
+    pub applied: u64,
+    /// The [databases] that it had left the last time. One can arrive late, while it looks.
+    pub left: &'a [u64],
+}
+
+/// The entries of databases of snapshots that were applied when the member began to look.
+#[must_use]
+pub fn databases(files: &Files<'_>) -> Vec<u64> {
+    let databases = files.snapshots.iter().filter_map(|name| number(name.strip_suffix(".snap.db")?));
+    databases.filter(|index| *index <= files.applied).collect()
+}
+
+fn number(text: &str) -> Option<u64> {
+    u64::from_str_radix(text, 16).ok()
+}
+
+/// Looks at what a member has left.
+///
+/// # Errors
+///
+/// A broken clause.
+pub fn released(member: MemberId, files: &Files<'_>) -> Result<(), Violation> {
+    let snapshots =
+        files.snapshots.iter().filter_map(|name| number(name.strip_suffix(".snap")?.split_once('-')?.1));
+    let mut snapshots: Vec<_> = snapshots.filter(|index| *index <= files.newest).collect();
+    snapshots.sort_unstable();
+    if snapshots.len() > SNAPSHOTS_MAX {
+        return violation("snapshots", format!("member {member} keeps {snapshots:?}"));
+    }
+    let databases = databases(files);
+    if let Some(index) = databases.iter().find(|index| files.left.contains(index)) {
+        let applied = files.applied;
+        let detail = format!("member {member} keeps the database of {index}, and has applied {applied}");
+        return violation("databases", detail);
+    }
+    let oldest = snapshots.first().copied().unwrap_or(0);
+    // A segment ends where the next one begins.
+    let begins =
+        files.segments.iter().filter_map(|name| number(name.strip_suffix(".wal")?.split_once('-')?.1));
+    let begins: Vec<_> = begins.collect();
+    if let Some(end) = begins.iter().skip(1).find(|begin| **begin <= oldest) {
+        return violation(
+            "segments",
+            format!(
+                "member {member} keeps a segment that ends before {end}, and its oldest snapshot is {oldest}"
+            ),
+        );
+    }
+    Ok(())
+}
+
+/// What a member has when all is quiet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Held {
+    /// Entries of Raft's log in memory.
+    pub log: u64,
+    /// So many are wanted for one snapshot.
+    pub snapshot_count: u64,
+    /// So many are kept behind a snapshot.
+    pub catchup: u64,
+    /// So many were applied in the last seconds, when a snapshot may have been on its way to somebody.
+    pub recent: u64,
+    /// Watchers.
+    pub watchers: usize,
+    /// So many watches are wanted by clients.
+    pub wanted: usize,
+    /// Bytes on the disk.
+    pub disk: u64,
+    /// Bytes of the backend's file.
+    pub backend: u64,
+    /// Bytes of entries that the log may have to keep.
+    pub entries: u64,
+    /// Bytes of a segment.
+    pub segment: u64,
+}
+
+/// Looks at what a member has when all is quiet.
+///
+/// # Errors
+///
+/// A broken clause.
+pub fn quiet(member: MemberId, held: &Held) -> Result<(), Violation> {
+    let log_max = held.snapshot_count + held.catchup + held.recent;
+    if held.log > log_max {
+        return violation("log", format!("member {member} keeps more than {log_max} entries: {held:?}"));
+    }
+    if held.watchers > held.wanted {
+        return violation("watchers", format!("member {member}: {held:?}"));
+    }
+    let disk_max = 2 * held.backend + held.entries + 4 * held.segment;
+    if held.disk > disk_max {
+        return violation("disk", format!("member {member} has more than {disk_max} bytes: {held:?}"));
+    }
+    Ok(())
+}
+
+fn violation(clause: &'static str, detail: String) -> Result<(), Violation> {
+    Err(Violation::new(ORACLE, clause, "", detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clause(result: Result<(), Violation>) -> Option<&'static str> {
+        result.err().map(|violation| violation.clause)
+    }
+
+    fn snapshot(index: u64) -> String {
+        format!("{:016x}-{index:016x}.snap", 1)
+    }
+
+    /// What is found where the database of entry 20 was left before.
+    fn left(snapshots: &[String], segments: &[u64]) -> Option<&'static str> {
+        let name = |(sequence, first): (usize, &u64)| format!("{sequence:016x}-{first:016x}.wal");
+        let segments: Vec<_> = segments.iter().enumerate().map(name).collect();
+        clause(released(1, &Files { snapshots, segments: &segments, newest: 20, applied: 20, left: &[20] }))
+    }
+
+    #[test]
+    fn two_snapshots_are_kept() {
+        assert_eq!(left(&[snapshot(10), snapshot(20), "db".to_owned()], &[]), None);
+        assert_eq!(left(&[snapshot(9), snapshot(10), snapshot(20)], &[]), Some("snapshots"));
+        // One that is not recorded yet, and one that was damaged.
+        assert_eq!(left(&[snapshot(10), snapshot(20), snapshot(30)], &[]), None);
+        assert_eq!(left(&[snapshot(9) + ".broken", snapshot(10), snapshot(20)], &[]), None);
+    }
+
+    #[test]
+    fn segments_are_kept_from_the_older_snapshot_on() {
+        let two = [snapshot(10), snapshot(20)];
+        assert_eq!(left(&two, &[7, 11, 19]), None);
+        assert_eq!(left(&two, &[4, 7, 11]), Some("segments"));
+        assert_eq!(left(&two, &[7, 10]), Some("segments"));
+        assert_eq!(left(&[], &[0, 7, 11]), None);
+    }
+
+    #[test]
+    fn databases_of_snapshots_go_when_these_are_applied() {
+        assert_eq!(left(&[format!("{:016x}.snap.db", 21)], &[]), None);
+        assert_eq!(left(&[format!("{:016x}.snap.db", 19)], &[]), None);
+        assert_eq!(left(&[format!("{:016x}.snap.db", 20)], &[]), Some("databases"));
+    }
+
+    #[test]
+    fn what_is_held_when_all_is_quiet_is_explained() {
+        let held = Held {
+            log: 16,
+            snapshot_count: 10,
+            catchup: 5,
+            recent: 1,
+            watchers: 3,
+            wanted: 3,
+            disk: 1_000,
+            backend: 100,
+            entries: 400,
+            segment: 100,
+        };
+        assert_eq!(quiet(1, &held), Ok(()));
+        assert_eq!(clause(quiet(1, &Held { log: 17, ..held })), Some("log"));
+        assert_eq!(clause(quiet(1, &Held { watchers: 4, ..held })), Some("watchers"));
+        assert_eq!(clause(quiet(1, &Held { disk: 1_001, ..held })), Some("disk"));
+    }
+}
