@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Message, MessageType, SnapshotMetadata};
 use vertebra_sim::atlas::Damage;
-use vertebra_sim::{Instant, NodeId, Violation, World, record, sometimes};
+use vertebra_sim::{Instant, NodeId, Violation, World, record};
 
 use crate::api::{AuthRequest, InternalRaftRequest, WatchCreateRequest, WatchResponse};
 use crate::cache_history::{CacheHistory, ListNumber};
@@ -420,6 +420,7 @@ impl Observer {
     pub(crate) fn appended(&self, member: u64, entries: &[Entry]) {
         if !entries.is_empty() {
             self.raft(|raft| raft.appended(member, entries.iter().map(observed)));
+            self.upkeep_appended(member, entries);
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use prost_reflect::{DynamicMessage, Value};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
 use serde::{Deserialize, Serialize};
 use vertebra_model::api::alarm_request::AlarmAction;
 use vertebra_model::grpc::Status;
@@ -18,6 +18,7 @@ use crate::exit::Refusal;
 
 /// What a request is asked for that is bytes and no message, since a number in it is too large.
 const OVERFLOW: &str = "overflow";
+const EMPTY_END: &str = "empty-end";
 
 /// What a request is asked for that is bytes in which a group begins or ends.
 const GROUP: &str = "group";
@@ -72,7 +73,7 @@ pub struct Entry {
     pub real: Texts,
     /// A field of the request, as `fragment=true`. The revision up to which all was compacted is `{compacted}`. `overflow`: it is
     /// bytes in which a number has more than 64 bits, or that of a field more than 29. `empty-range`: one
-    /// ends where it begins, or before. `group`: it is bytes in which a group begins or ends, as Protocol Buffers had them once.
+    /// ends where it begins, or before. `empty-end`: it is bytes in which the end of a range is written out, and is nothing. `group`: it is bytes in which a group begins or ends, as Protocol Buffers had them once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
     /// Another difference of the same step: its field, `model` or `real`, and the value there.
@@ -310,11 +311,20 @@ fn names_empty_range(message: &DynamicMessage) -> bool {
 }
 
 fn has_field(path: &str, step: &Step, wanted: &str) -> bool {
-    if wanted == OVERFLOW {
-        return matches!(step.body(), Some(Body::Bytes(bytes)) if overflows(bytes));
-    }
-    if wanted == GROUP {
-        return matches!(step.body(), Some(Body::Bytes(bytes)) if has_group(bytes));
+    let of_bytes: Option<fn(&Field) -> bool> = match wanted {
+        // A number of more than 64 bits, in the ten bytes that one may have; or that of a field which none can have.
+        OVERFLOW => Some(|field| field.tag > u128::from(u32::MAX) || field.value > u128::from(u64::MAX)),
+        // It begins or ends in front of everything that is no field.
+        GROUP => Some(|field| [3, 4].contains(&(field.tag & 7))),
+        EMPTY_END => Some(|field| {
+            field.value == 0 && field.descriptor.as_ref().is_some_and(|field| field.name() == "range_end")
+        }),
+        _ => None,
+    };
+    if let Some(found) = of_bytes {
+        let method = methods::method(path);
+        return matches!((step.body(), method), (Some(Body::Bytes(bytes)), Some(method))
+            if fields_until(&method.input(), bytes, found));
     }
     let Some(message) = request(path, step) else { return false };
     if wanted == EMPTY_RANGE {
@@ -330,38 +340,43 @@ fn has_field(path: &str, step: &Step, wanted: &str) -> bool {
     found == is_wanted
 }
 
-/// Whether one of the fields is a number of more than 64 bits, in the ten bytes that one may have, or has a number itself
-/// that no field can have.
-fn overflows(bytes: &[u8]) -> bool {
-    fields_until(bytes, |tag, value| tag > u128::from(u32::MAX) || value > u128::from(u64::MAX))
+/// A field as it stands in bytes.
+struct Field {
+    /// Its number and its kind.
+    tag: u128,
+    /// A number of seven bits to a byte, or the length of what follows.
+    value: u128,
+    /// What it is, if the message has such a field.
+    descriptor: Option<FieldDescriptor>,
 }
 
-/// Whether a group begins or ends in front of everything that is no field.
-fn has_group(bytes: &[u8]) -> bool {
-    fields_until(bytes, |tag, _| [3, 4].contains(&(tag & 7)))
-}
-
-/// Whether there is a field for which `found`: its tag, and its value if that is a number of seven bits to a byte.
-fn fields_until(mut bytes: &[u8], found: impl Fn(u128, u128) -> bool) -> bool {
+/// Whether there is a field for which `found`, in a message or in one that is inside of it.
+fn fields_until(message: &MessageDescriptor, mut bytes: &[u8], found: fn(&Field) -> bool) -> bool {
     while let Some(tag) = number(&mut bytes) {
-        if found(tag, 0) {
+        let (kind, number_of_field) = (tag & 7, u32::try_from(tag >> 3).unwrap_or_default());
+        let value = if kind == 0 || kind == 2 { number(&mut bytes) } else { Some(1) };
+        let descriptor = message.get_field(number_of_field);
+        let field = Field { tag, value: value.unwrap_or(1), descriptor };
+        if found(&field) {
             return true;
         }
-        let length = match tag & 7 {
-            0 => match number(&mut bytes) {
-                Some(number) if found(tag, number) => return true,
-                Some(_) => 0,
-                None => return false,
+        let length = match (kind, value) {
+            (0, Some(_)) => 0,
+            (1, _) => 8,
+            (2, Some(length)) => match usize::try_from(length) {
+                Ok(length) => length,
+                Err(_) => return false,
             },
-            1 => 8,
-            2 => match number(&mut bytes).map(usize::try_from) {
-                Some(Ok(length)) => length,
-                _ => return false,
-            },
-            5 => 4,
+            (5, _) => 4,
             _ => return false,
         };
-        let Some((_, rest)) = bytes.split_at_checked(length) else { return false };
+        let Some((inside, rest)) = bytes.split_at_checked(length) else { return false };
+        if let Some(Kind::Message(inner)) = field.descriptor.map(|field| field.kind())
+            && kind == 2
+            && fields_until(&inner, inside, found)
+        {
+            return true;
+        }
         bytes = rest;
     }
     false
@@ -568,7 +583,14 @@ reason = "Because."
     }
 
     #[test]
-    fn a_number_of_more_than_64_bits_is_seen() {
+    fn what_only_the_bytes_of_a_request_tell_is_seen() {
+        let is = |path: &str, bytes: &[u8], wanted: &str| {
+            let body = Body::Bytes(Bytes::copy_from_slice(bytes));
+            let call = Action::Call { path: path.to_owned(), caller: Caller::Nobody, body };
+            has_field(path, &Step::new(call), wanted)
+        };
+        let overflows = |bytes: &[u8]| is("/etcdserverpb.KV/Range", bytes, OVERFLOW);
+        let has_group = |bytes: &[u8]| is("/etcdserverpb.KV/Range", bytes, GROUP);
         let ten = [0xbb, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbf, 0xfe];
         let message = |last: u8| [&[8][..], &ten, &[last, 0x10, 1]].concat();
         assert!(overflows(&message(0x7f)));
@@ -579,6 +601,13 @@ reason = "Because."
         assert!(!overflows(&[0x12, 200]));
         assert!(!overflows(&[8, 0x80]));
         assert!(!overflows(b""));
+        // In a comparison of a transaction; the same bytes in a key are no message.
+        let inside = [&[0x0a, 11, 0x20][..], &[0xff; 9], &[3]].concat();
+        assert!(is("/etcdserverpb.KV/Txn", &inside, OVERFLOW));
+        assert!(!overflows(&inside));
+        let end = |length: u8| [&[0x0a, 3, b'a', b'/', b'2', 0x92, 0, length][..], &[b'b'; 1]].concat();
+        assert!(is("/etcdserverpb.KV/Range", &end(0), EMPTY_END));
+        assert!(!is("/etcdserverpb.KV/Range", &end(1), EMPTY_END));
     }
 
     #[test]

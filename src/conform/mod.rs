@@ -5,7 +5,7 @@
 //! | what is asked, as data; and how a seed makes it | `sequence`, `generate` |
 //! | who is asked: a real server, or the model | `side`, `endpoint`, `simulated` |
 //! | how, and when a step is over | `drive` |
-//! | what must differ from server to server | `frame` |
+//! | what must differ from server to server | `frame`, `equals` |
 //! | both sides, and where their answers part; many of both, side by side | `pair`, `compare`, `pool` |
 //! | what is known to differ, and why | `known` |
 //! | the shortest sequence that shows a difference, and how it is told | `reduce`, `tell`, `by_hand` |
@@ -36,6 +36,7 @@ mod by_hand;
 mod compare;
 mod drive;
 mod endpoint;
+mod equals;
 mod frame;
 mod generate;
 mod known;

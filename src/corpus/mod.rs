@@ -4,6 +4,7 @@
 //! violation. `vertebra shrink` writes that line.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -107,7 +108,8 @@ pub struct Entry {
     pub standing: Standing,
 }
 
-/// The schedule files that `paths` name, in order: files as they are, of a folder those that end in `.toml`.
+/// The schedule files that `paths` name, in order: files as they are, of a folder those that end in `.toml`, in folders inside of
+/// it too.
 ///
 /// # Errors
 ///
@@ -122,10 +124,7 @@ pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Refusal> {
             continue;
         }
         let mut inside = Vec::new();
-        for entry in fs::read_dir(path).map_err(|error| refuse(error.to_string()))? {
-            inside.push(entry.map_err(|error| refuse(error.to_string()))?.path());
-        }
-        inside.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+        gather(path, &mut inside).map_err(|error| refuse(error.to_string()))?;
         if inside.is_empty() {
             return Err(refuse("there is no schedule in this folder".to_owned()));
         }
@@ -133,6 +132,21 @@ pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Refusal> {
         files.extend(inside);
     }
     Ok(files)
+}
+
+/// Adds the schedules in a folder to `inside`.
+fn gather(folder: &Path, inside: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = entry.path();
+        // Links are not followed: they may lead in a circle.
+        if entry.file_type()?.is_dir() {
+            gather(&path, inside)?;
+        } else if path.extension().is_some_and(|extension| extension == "toml") {
+            inside.push(path);
+        }
+    }
+    Ok(())
 }
 
 /// Runs each schedule, on `jobs` threads, and says how it stands; in the order of `files`. Once `stop` is set, no

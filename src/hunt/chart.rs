@@ -102,7 +102,8 @@ fn row(svg: &mut String, axis: &Axis, tally: &Tally, y: f64) {
         );
     }
     if let Some(median) = median {
-        let _ = write!(svg, "<circle cx=\"{:.1}\" cy=\"{y:.1}\" r=\"3.2\" fill=\"#e12d39\"/>", axis.at(median));
+        let _ =
+            write!(svg, "<circle cx=\"{:.1}\" cy=\"{y:.1}\" r=\"3.2\" fill=\"#e12d39\"/>", axis.at(median));
     }
     svg.push_str("</g>\n");
 }

@@ -152,9 +152,8 @@ pub fn hunt<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
             return ControlFlow::Break(());
         }
         progress.tell(|| {
-            format!("{done}/{} trials, {} found  {}/s", Count(expected as u64), Count(finds), {
-                format_args!("{:.1}", f64::from(done) / began.elapsed().as_secs_f64())
-            })
+            let rate = f64::from(done) / began.elapsed().as_secs_f64();
+            format!("{done}/{} trials  {rate:.1}/s  {} found", Count(expected as u64), Count(finds))
         });
         ControlFlow::Continue(())
     });
@@ -162,7 +161,8 @@ pub fn hunt<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
     if let Some(refusal) = failed {
         return Err(refusal);
     }
-    let end = match (stop.load(Ordering::Relaxed), deadline.is_some_and(|deadline| Instant::now() > deadline)) {
+    let end = match (stop.load(Ordering::Relaxed), deadline.is_some_and(|deadline| Instant::now() > deadline))
+    {
         _ if expected == done as usize => End::All,
         (true, _) => End::Interrupt,
         (_, true) => End::Time,

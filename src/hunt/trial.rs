@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
-use vertebra_sim::schedule::Schedule;
 use vertebra_sim::run as run_schedule;
+use vertebra_sim::schedule::Schedule;
 
 use crate::Subject;
 use crate::changes::Changes;
@@ -51,13 +51,13 @@ pub struct Found {
 /// Time of the processor that this thread has used, in nanoseconds.
 fn cpu_ns() -> u64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
-    u64::try_from(time.tv_sec).unwrap_or_default() * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or_default()
+    u64::try_from(time.tv_sec).unwrap_or_default() * 1_000_000_000
+        + u64::try_from(time.tv_nsec).unwrap_or_default()
 }
 
 /// Does a trial over `seeds`; or nothing, if `stop` is set before its end.
 pub fn run<S: Subject>(defect: &str, trial: u64, seeds: Range<u64>, stop: &AtomicBool) -> Option<Trial> {
-    let changes =
-        Changes { defects: defect.split('+').map(str::to_owned).collect(), ..Changes::default() };
+    let changes = Changes { defects: defect.split('+').map(str::to_owned).collect(), ..Changes::default() };
     let began = cpu_ns();
     let mut profiles = BTreeSet::new();
     let mut done = Trial { defect: defect.to_owned(), trial, seeds: 0, cpu_ns: 0, profiles: 0, found: None };

@@ -28,7 +28,8 @@ fn a_hunt_tells_after_how_many_seeds_it_was_found() {
     assert!(told.contains("\npair         8/8  "), "{told}");
     assert!(told.contains("\n1 of 1 defect found in 8 trials of 200 seeds at most, "), "{told}");
     assert!(told.contains("\nreproduce  vertebra replay "), "{told}");
-    let command = told.lines().find_map(|line| line.strip_prefix("reproduce  vertebra ")).expect("it is there");
+    let command =
+        told.lines().find_map(|line| line.strip_prefix("reproduce  vertebra ")).expect("it is there");
     let arguments: Vec<&str> = command.split(' ').collect();
     let replayed = vertebra(&folder("hunt-tells"), &arguments).expect(1).stdout;
     assert!(replayed.contains("echo/one restart at most"), "{replayed}");
@@ -50,7 +51,10 @@ fn what_json_tells_adds_up() {
     let defect = rest[0];
     assert_eq!((&defect["type"], &defect["found"]), (&Value::from("defect"), &Value::from(8)));
     assert_eq!(defect["seeds"]["median"], Value::from((seeds[3] + seeds[4]) as f64 / 2.0));
-    assert_eq!((&defect["seeds"]["low"], &defect["seeds"]["high"]), (&(seeds[0] as f64).into(), &(seeds[7] as f64).into()));
+    assert_eq!(
+        (&defect["seeds"]["low"], &defect["seeds"]["high"]),
+        (&(seeds[0] as f64).into(), &(seeds[7] as f64).into())
+    );
     assert_eq!(defect["first"]["echo"], Value::from(8));
     assert_eq!(rest[1]["end"], "all");
     assert_eq!(rest.len(), 2);

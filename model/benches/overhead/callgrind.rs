@@ -17,17 +17,6 @@ pub struct Profile {
     pub digest: u64,
 }
 
-impl Profile {
-    /// What this run took beyond a shorter one.
-    pub fn since(&self, shorter: &Self) -> Self {
-        Self {
-            total: self.total - shorter.total,
-            oracles: self.oracles - shorter.oracles,
-            digest: self.digest - shorter.digest,
-        }
-    }
-}
-
 pub fn is_installed() -> bool {
     let version =
         Command::new("valgrind").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();

@@ -60,12 +60,15 @@ pub(crate) struct Kv {
     closing: RefCell<Option<oneshot::Sender<()>>>,
 }
 
+/// Takes the entry up to which all is durable.
+type Listener = Rc<dyn Fn(u64)>;
+
 /// What commits need to know.
 struct State {
     store: RefCell<Store>,
     index: ConsistentIndex,
     /// Who is told how far the backend has come, when that is durable.
-    listener: RefCell<Option<Rc<dyn Fn(u64)>>>,
+    listener: RefCell<Option<Listener>>,
     /// How often the backend was replaced by that of a snapshot. What goes on over awaits must see that.
     generation: Cell<u32>,
 }

@@ -180,8 +180,13 @@ impl Member {
             node,
         });
         let node = &member.node;
-        let (observer, id) = (Rc::clone(&member.observer), member.id);
-        member.kv.tell_commits(move |index| observer.backend_committed(id, index));
+        // The observer has the store, which would have the observer: neither would ever go.
+        let (observer, id) = (Rc::downgrade(&member.observer), member.id);
+        member.kv.tell_commits(move |index| {
+            if let Some(observer) = observer.upgrade() {
+                observer.backend_committed(id, index);
+            }
+        });
         node.spawn(apply_loop::run(Rc::clone(&member), batches, recovered.snapshot));
         if member.options.initial_corruption_check && member.is_whole() {
             member.initial_check().await?;

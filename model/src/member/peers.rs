@@ -192,6 +192,7 @@ pub(super) fn send_snapshot(member: &Rc<Member>, message: Message, database: Byt
     let member = Rc::clone(member);
     let node = member.node.clone();
     member.inflight_snapshots.set(member.inflight_snapshots.get() + 1);
+    member.observer.sends_snapshot(member.id, true);
     node.spawn(async move {
         let to = message.to;
         let deadline = member.node.sleep(SNAPSHOT_TIMEOUT);
@@ -202,6 +203,7 @@ pub(super) fn send_snapshot(member: &Rc<Member>, message: Message, database: Byt
             member.node.sleep(RELEASE_DELAY).await;
         }
         member.inflight_snapshots.set(member.inflight_snapshots.get() - 1);
+        member.observer.sends_snapshot(member.id, false);
     });
 }
 

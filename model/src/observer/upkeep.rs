@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use raft::eraftpb::{Message, MessageType};
+use raft::eraftpb::{Entry, Message, MessageType};
 use vertebra_sim::{NodeDisk, Violation};
 
 use super::Observer;
@@ -23,6 +23,11 @@ pub(super) struct Upkeep {
     hashes: soundness::Hashes,
     /// When entries were first applied: about one for each second, the last of those that began in it.
     applied: Vec<(Duration, u64)>,
+    /// How many snapshots each member is sending, and up to where entries were applied when that last changed. Meanwhile its
+    /// log is not cut.
+    sending: BTreeMap<MemberId, (u32, u64)>,
+    /// Bytes that each member has written to its log, at most.
+    logged: BTreeMap<MemberId, u64>,
     /// Databases of snapshots that members left when they removed files.
     left: BTreeMap<MemberId, Vec<u64>>,
     snapshot_count: u64,
@@ -32,8 +37,11 @@ pub(super) struct Upkeep {
     watches: usize,
 }
 
-/// For so long, a snapshot may be under way and the log is not cut: one is sent, and a disk may stand still.
+/// For so long, a snapshot may be due and not made: a disk may stand still.
 const RECENT: Duration = Duration::from_secs(3);
+
+/// What an entry's record takes besides its data, and with it the records that say what is committed.
+const RECORD_BYTES: u64 = 256;
 
 impl Upkeep {
     pub(super) fn new(options: &Options) -> Self {
@@ -42,6 +50,8 @@ impl Upkeep {
             liveness: Liveness::new(),
             hashes: soundness::Hashes::default(),
             applied: Vec::new(),
+            sending: BTreeMap::new(),
+            logged: BTreeMap::new(),
             left: BTreeMap::new(),
             snapshot_count: options.snapshot_count,
             catchup: options.snapshot_catchup_entries,
@@ -59,6 +69,7 @@ impl Observer {
         let upkeep = &mut *self.upkeep.borrow_mut();
         let due = snapshot_index + upkeep.snapshot_count;
         upkeep.liveness.started(member, kv.compactions_left(), due, self.world.now());
+        upkeep.sending.remove(&member);
         if self.asks("storage") {
             self.check(upkeep.storage.opened(
                 member,
@@ -67,6 +78,20 @@ impl Observer {
                 damaged,
             ));
         }
+    }
+
+    /// A member begins to send a snapshot, or has ended to.
+    pub(crate) fn sends_snapshot(&self, member: MemberId, begins: bool) {
+        let (upkeep, applied) = (&mut *self.upkeep.borrow_mut(), self.applied.get());
+        let (count, since) = upkeep.sending.entry(member).or_default();
+        *count = if begins { *count + 1 } else { count.saturating_sub(1) };
+        *since = applied;
+    }
+
+    /// A member writes entries to its log.
+    pub(super) fn upkeep_appended(&self, member: MemberId, entries: &[Entry]) {
+        let bytes: u64 = entries.iter().map(|entry| entry.data.len() as u64 + RECORD_BYTES).sum();
+        *self.upkeep.borrow_mut().logged.entry(member).or_default() += bytes;
     }
 
     /// A member has applied an entry.
@@ -164,6 +189,11 @@ impl Observer {
         let recent = self.world.now().since_start().saturating_sub(RECENT);
         let before = upkeep.applied.partition_point(|(at, _)| *at < recent);
         let before = before.checked_sub(1).map_or(0, |place| upkeep.applied[place].1);
+        let before = match upkeep.sending.get(&member) {
+            // It is cut when the next snapshot is due.
+            Some((count, since)) if *count > 0 || since + upkeep.snapshot_count >= last => 0,
+            _ => before,
+        };
         let (disk, backend) = kv.bytes();
         let held = Held {
             log: self.raft.borrow().log_length(member),
@@ -174,7 +204,7 @@ impl Observer {
             wanted: upkeep.watches,
             disk,
             backend,
-            entries: last * 256,
+            entries: upkeep.logged.get(&member).copied().unwrap_or_default(),
             segment: upkeep.segment,
         };
         resources::quiet(member, &held)

@@ -49,7 +49,7 @@ impl Cache {
             prev_kv: true,
             ..WatchCreateRequest::default()
         };
-        Wanted { request, next: 0 }
+        Wanted { request, next: 0, last: None }
     }
 
     /// What it holds is of no use any more.
@@ -103,7 +103,8 @@ impl Watcher {
         let is_again = self.wanted[0].next > 0;
         let Some(revision) = cache.fill().await else { return false };
         sometimes!(self.node, "a cache is filled once more", is_again, when = of_kubernetes);
-        self.wanted[0].next = revision + 1;
+        // Where the list ends, whatever watch there was before.
+        (self.wanted[0].next, self.wanted[0].last) = (revision + 1, None);
         true
     }
 

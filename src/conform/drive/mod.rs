@@ -18,6 +18,7 @@ use vertebra_model::api::{LeaseGrantResponse, LeaseKeepAliveRequest};
 use vertebra_model::grpc::{CallId, Down, Status};
 
 pub use self::session::Session;
+use super::equals::order_equals;
 use super::frame::Frame;
 use super::methods;
 use super::sequence::{Action, Body, Caller, Sequence, Step};
@@ -97,6 +98,8 @@ struct Driver<'a, S> {
     admin: Option<Bytes>,
     /// How often the key was put that tells of the end of what was told.
     puts: u64,
+    /// The revision at which that was last.
+    last_put: Option<i64>,
     patience: Patience,
     /// Leases that would end in the middle of a sequence on a server that is slow.
     short: Vec<i64>,
@@ -123,6 +126,7 @@ pub fn drive<S: Side>(
         tokens: BTreeMap::new(),
         admin: None,
         puts: 0,
+        last_put: None,
         patience,
         short: Vec::new(),
         has_added: false,
@@ -222,7 +226,10 @@ impl<S: Side> Driver<'_, S> {
             self.learn(path, body, messages.first())?;
         }
         for bytes in messages {
-            let message = self.heard(path, None, &bytes, names);
+            let mut message = self.heard(path, None, &bytes, names);
+            if let (What::Message(response), Body::Message(request)) = (&mut message.what, body) {
+                order_equals(request, response);
+            }
             if path.ends_with("/Snapshot") {
                 // Of how many parts it is depends on what was in the database in its life: only the last is compared.
                 heard.clear();
