@@ -230,7 +230,8 @@ impl Observer {
             self.check(self.freshness.borrow_mut().returned(&self.history.borrow(), operation));
         }
         if let Some(index) = applied_index {
-            let index = self.before_log.get() + index;
+            // One that has applied nothing is empty, also in a cluster that was restored: it came later.
+            let index = if index == 0 { 0 } else { self.before_log.get() + index };
             if let Outcome::Ok(Response::LeaseLeases(_)) = outcome {
                 self.leases.borrow_mut().listed(operation, index);
             }

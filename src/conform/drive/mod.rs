@@ -273,7 +273,7 @@ impl<S: Side> Driver<'_, S> {
                 self.hear(stream, PATIENCE, names, heard).map(drop)
             }
             _ => {
-                let before = self.session.revision(self.admin.clone())?;
+                let before = self.revision()?;
                 self.session.message(call, bytes)?;
                 self.session.half_close(call)?;
                 // It may wait for someone; first it writes down that it does.
@@ -281,7 +281,7 @@ impl<S: Side> Driver<'_, S> {
                     if self.session.has_come(call, LOOK)? {
                         break;
                     }
-                    if self.session.revision(self.admin.clone())? != before {
+                    if self.revision()? != before {
                         break;
                     }
                 }
@@ -336,6 +336,25 @@ impl<S: Side> Driver<'_, S> {
         Ok(Duration::ZERO)
     }
 
+    /// The revision of the store.
+    fn revision(&mut self) -> Result<i64, Refusal> {
+        self.as_admin(|session, token| session.revision(token))
+    }
+
+    /// Calls as who may do everything. The token may have ended with root's old password: then there is another.
+    fn as_admin<R>(
+        &mut self,
+        call: impl Fn(&mut Session<S>, Option<Bytes>) -> Result<R, Refusal>,
+    ) -> Result<R, Refusal> {
+        match call(self.session, self.admin.clone()) {
+            Err(_) if self.admin.is_some() => {
+                self.admin = Some(self.session.become_admin(self.sequence)?);
+                call(self.session, self.admin.clone())
+            }
+            called => called,
+        }
+    }
+
     /// Waits for what perhaps does not come, as long as the server answers others [`ROUNDS`] times.
     fn wait_rounds(&mut self, call: CallId) -> Result<(), Refusal> {
         for _ in 0..ROUNDS {
@@ -354,12 +373,12 @@ impl<S: Side> Driver<'_, S> {
         if !leaves_queue || self.session.has_come(open.call, Duration::ZERO)? {
             return self.session.cancel(open.call);
         }
-        let before = self.session.revision(self.admin.clone())?;
+        let before = self.revision()?;
         self.session.cancel(open.call)?;
         // Who leaves a queue deletes his key, and nobody is told.
         for _ in 0..LOOKS_MAX {
             std::thread::sleep(LOOK);
-            if self.session.revision(self.admin.clone())? != before {
+            if self.revision()? != before {
                 break;
             }
         }

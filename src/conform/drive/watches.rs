@@ -193,8 +193,9 @@ impl<S: Side> Driver<'_, S> {
         while !has_event || self.watches(stream).is_some_and(|watches| watches.answered < watches.asked) {
             let Some(response) = self.hear_watch(stream, PATIENCE, heard)? else { return Ok(()) };
             has_event |= response.watch_id == MARK && !response.events.is_empty();
-            if response.watch_id == MARK && response.canceled {
-                // All was compacted meanwhile: that comes in the same go too.
+            let is_answered = self.watches(stream).is_none_or(|watches| watches.answered == watches.asked);
+            if response.canceled && (response.watch_id == MARK || response.created && is_answered) {
+                // All was compacted meanwhile, which comes in the same go too; or it is not allowed.
                 return Ok(());
             }
         }
@@ -230,23 +231,12 @@ impl<S: Side> Driver<'_, S> {
         self.puts += 1;
         let request =
             PutRequest { key: KEY.into(), value: self.puts.to_string().into(), ..PutRequest::default() };
-        for attempt in 0..2 {
-            let token = self.admin.clone();
-            let put = self.session.demand::<PutResponse>("/etcdserverpb.KV/Put", token, &request);
-            match put {
-                Ok(response) => {
-                    let revision = response.header.unwrap_or_default().revision;
-                    self.last_put = Some(revision);
-                    return Ok(Some(revision));
-                }
-                // Its token may have ended with root's old password.
-                Err(_) if attempt == 0 && self.admin.is_some() => {
-                    self.admin = Some(self.session.become_admin(self.sequence)?);
-                }
-                Err(_) => break,
-            }
-        }
-        Ok(None)
+        let put = self.as_admin(|session, token| {
+            session.demand::<PutResponse>("/etcdserverpb.KV/Put", token, &request)
+        });
+        let revision = put.ok().map(|response| response.header.unwrap_or_default().revision);
+        self.last_put = revision.or(self.last_put);
+        Ok(revision)
     }
 
     /// Hears the next response that must come.
