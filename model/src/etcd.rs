@@ -235,3 +235,35 @@ impl System for Etcd {
         self.observers.excuses()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Weak;
+
+    use vertebra_sim::{Instant, Outside, Turn, run_with, schedule_of};
+
+    use super::*;
+
+    struct UpTo(Instant);
+
+    impl Outside for UpTo {
+        fn turn(&mut self, world: &World) -> Turn {
+            if world.now() < self.0 { Turn::Until(self.0) } else { Turn::End }
+        }
+    }
+
+    #[test]
+    fn a_run_leaves_nothing_behind() {
+        // A sweep has millions of them in one process.
+        for seed in 0..20 {
+            let schedule = schedule_of::<Etcd>(seed, |_| ()).expect("what is drawn makes sense");
+            let mut observer = Weak::new();
+            let report = run_with::<Etcd, _>(&schedule, None, |_, etcd| {
+                observer = Rc::downgrade(&etcd.observers.present());
+                UpTo(Instant::START + schedule.duration)
+            });
+            assert!(report.events > 0);
+            assert_eq!(observer.strong_count(), 0, "seed {seed}");
+        }
+    }
+}

@@ -69,7 +69,10 @@ pub fn text(out: &mut Output, tallies: &[Tally], summary: &Summary, seeds: u64) 
         };
         let found =
             out.paint(style, format!("{:>7}", format!("{}/{}", tally.found, tally.trials))).to_string();
-        let expected = format!("{}/{}", tally.expected, tally.found);
+        let expected = match tally.named[..] {
+            [] => "-".to_owned(),
+            _ => format!("{}/{}", tally.expected, tally.found),
+        };
         let style = if tally.is_as_expected() { Style::new() } else { AnsiColor::Red.on_default() };
         let expected = out.paint(style, format!("{expected:>8}")).to_string();
         out.line(format_args!(

@@ -20,7 +20,8 @@ use vertebra_sim::verdict::Violation;
 
 use super::raft_safety::MemberId;
 
-const ORACLE: &str = "resources";
+/// Its name.
+pub const NAME: &str = "resources";
 
 /// Snapshots that a member keeps.
 const SNAPSHOTS_MAX: usize = 2;
@@ -136,7 +137,7 @@ pub fn quiet(member: MemberId, held: &Held) -> Result<(), Violation> {
 }
 
 fn violation(clause: &'static str, detail: String) -> Result<(), Violation> {
-    Err(Violation::new(ORACLE, clause, "", detail))
+    Err(Violation::new(NAME, clause, "", detail))
 }
 
 #[cfg(test)]

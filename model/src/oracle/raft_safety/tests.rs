@@ -504,7 +504,9 @@ fn a_read_is_confirmed_by_who_votes() {
     assert_eq!(read(&learner, &[2]), Ok(()));
     assert_eq!(read(&joint(&[1, 4, 5], &[1, 2, 3]), &[2]), refused);
     assert_eq!(read(&joint(&[1, 4, 5], &[1, 2, 3]), &[2, 4]), Ok(()));
-    assert_eq!(read(&Configuration::of(&[1]), &[]), Ok(()));
+    // Who was removed has no say.
+    assert_eq!(read(&Configuration::of(&[1, 2]), &[3]), refused);
+    assert_eq!(read(&Configuration::of(&[1, 2]), &[2]), Ok(()));
 }
 
 #[test]
