@@ -32,7 +32,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         mechanism: "A read's context goes over the network in `MsgReadIndex`, and a retry uses it again. An old \
                     leader takes a late acknowledgement of the first attempt for one of the second. It confirms \
                     every read that was queued before it, with an index from before its successor's writes.",
-        oracles: &["linearizable log", "linearizable history", "commit window", "serializable"],
+        oracles: &["raft", "linearizable log", "linearizable history", "commit window", "serializable"],
     },
     Entry {
         defect: Defect::ReadBeforeOwnTerm,
