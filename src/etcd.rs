@@ -1,6 +1,6 @@
 //! The flags of the command, for the etcd cluster.
 
-use std::io::{self, Write};
+use std::io;
 
 use vertebra_model::defect::{self, Class};
 use vertebra_model::oracle::NAMES;
@@ -9,7 +9,7 @@ use vertebra_model::{Etcd, Options};
 use vertebra_sim::ledger::Version;
 use vertebra_sim::schedule::Operations;
 
-use crate::histories::lines;
+use crate::histories::Destination;
 use crate::{Planted, Subject, version};
 
 impl Subject for Etcd {
@@ -72,11 +72,11 @@ impl Subject for Etcd {
         true
     }
 
-    fn write_history(&self, to: &mut dyn Write) -> io::Result<bool> {
+    fn write_history(&self, to: &mut Destination) -> io::Result<bool> {
         let mut result = Ok(());
         self.histories(|history, watches| {
             if result.is_ok() {
-                result = lines::write(to, history, watches);
+                result = to.write(history, watches);
             }
         });
         result.map(|()| true)

@@ -1,12 +1,13 @@
 //! What the command asks of a system, besides that it can be simulated.
 
-use std::io::{self, Write};
+use std::io;
 
 use serde::Serialize;
 use vertebra_sim::System;
 use vertebra_sim::ledger::Version;
 use vertebra_sim::schedule::Operations;
 
+use crate::histories::Destination;
 use crate::version;
 
 /// A bug that can be switched on.
@@ -76,12 +77,12 @@ pub trait Subject: System {
         false
     }
 
-    /// Writes what the clients saw, when a run is over, as `check` reads it; or says that there is no form for it.
+    /// Writes what the clients saw, when a run is over; or says that there is no form for it.
     ///
     /// # Errors
     ///
-    /// What writing fails with.
-    fn write_history(&self, _to: &mut dyn Write) -> io::Result<bool> {
+    /// What writing fails with, or what cannot be said in the form that is asked for.
+    fn write_history(&self, _to: &mut Destination) -> io::Result<bool> {
         Ok(false)
     }
 

@@ -48,6 +48,37 @@ fn a_stale_read_of_a_planted_bug_is_found_in_the_history_alone() {
     assert!(text.contains("was over before this began"), "{text}");
 }
 
+#[test]
+fn a_page_tells_of_each_file_and_takes_the_place_of_nothing_but_a_page() {
+    let folder = folder("check-page");
+    let history =
+        fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/book/histories/stale-read.log")).expect("it is there");
+    fs::write(folder.join("stale-read.log"), &history).expect("a file");
+    fs::write(folder.join("damaged.log"), "nothing <b>like</b> it").expect("a file");
+    vertebra(&folder, &["check", "--html", "page.html", "stale-read.log", "damaged.log"]).expect(2);
+    let page = fs::read_to_string(folder.join("page.html")).expect("it is written");
+    assert!(
+        page.contains("<h1>stale-read.log</h1>\n<p><strong class=\"illegal\">illegal</strong>"),
+        "{page}"
+    );
+    assert!(page.contains("<h1>damaged.log</h1>\n<p><strong class=\"unknown\">not read</strong>"), "{page}");
+    assert!(page.contains("class=\"bar unexplained\"") && !page.contains("<b>"), "{page}");
+    vertebra(&folder, &["check", "--html", "page.html", "stale-read.log"]).expect(1);
+    let page = fs::read_to_string(folder.join("page.html")).expect("it is written");
+    assert!(page.ends_with("</html>\n") && !page.contains("damaged.log"), "{page}");
+    // As a shell makes it of `--html *.log`.
+    let refused = vertebra(&folder, &["check", "--html", "stale-read.log", "damaged.log"]).expect(2);
+    assert!(
+        refused.stderr.contains("stale-read.log: this file is there, and is no page"),
+        "{}",
+        refused.stderr
+    );
+    assert!(fs::read(folder.join("stale-read.log")).is_ok_and(|kept| kept == history));
+    let nowhere = vertebra(&folder, &["check", "--html", "no/such/page.html", "stale-read.log"]).expect(2);
+    assert!(nowhere.stderr.contains("no/such/page.html: "), "{}", nowhere.stderr);
+    assert_eq!(nowhere.stdout, "");
+}
+
 /// An operation of a report.
 fn operation(client: i64, call: i64, input: Value, output: Value) -> Value {
     json!({"ClientId": client, "Input": input, "Call": call, "Output": output, "Return": call + 5, "Metadata": output})

@@ -174,6 +174,47 @@ pub const RARE_FAILPOINTS: &[&str] = &[
     BEFORE_LOOKUP_WHEN_FORWARD_LEASE_TIME_TO_LIVE,
 ];
 
+/// Those of each task that a member does.
+pub const FAILPOINT_TASKS: &[&[&str]] = &[
+    LOG,
+    SNAPSHOT_FROM_LEADER,
+    &[SNAPSHOT_BEFORE_SAVE, SNAPSHOT_BEFORE_RENAME, RAFT_AFTER_WAL_RELEASE],
+    COMMIT,
+    DEFRAGMENT,
+    COMPACTION,
+    MEMBERSHIP,
+    LEASES,
+    WATCH,
+];
+
+/// Those at which one of a member's tasks holds back nobody else, for a while.
+pub const SLOW_FAILPOINTS: &[&str] = &[
+    BEFORE_APPLY_ONE_ENTRY_NORMAL,
+    APPLY_BEFORE_OPEN_SNAPSHOT,
+    BEFORE_COMMIT,
+    COMPACT_BEFORE_COMMIT_BATCH,
+    DEFRAG_BEFORE_RENAME,
+    BEFORE_SYNC_WATCHERS,
+    BEFORE_SEND_WATCH_RESPONSE,
+    LEASE_BEFORE_REVOKE_EXPIRED,
+];
+
+/// Those of the log, which a member writes to all the time.
+const LOG: &[&str] =
+    &[RAFT_BEFORE_SAVE, WAL_BEFORE_SYNC, WAL_AFTER_SYNC, RAFT_AFTER_SAVE, BEFORE_APPLY_ONE_ENTRY_NORMAL];
+
+/// Those of a snapshot that a leader sends.
+const SNAPSHOT_FROM_LEADER: &[&str] = &[
+    RAFT_BEFORE_SAVE_SNAP,
+    RAFT_BEFORE_WAL_SAVE_SNAPSHOT,
+    RAFT_AFTER_SAVE_SNAP,
+    RAFT_BEFORE_APPLY_SNAP,
+    RAFT_AFTER_APPLY_SNAP,
+    APPLY_BEFORE_OPEN_SNAPSHOT,
+    APPLY_AFTER_OPEN_SNAPSHOT,
+    BEFORE_RESTORE_WATCHERS,
+];
+
 // The backend. The names are gofail's, of etcd and of bbolt.
 
 /// Before what was written becomes visible to readers.

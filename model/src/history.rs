@@ -314,6 +314,11 @@ fn write_ops(f: &mut fmt::Formatter<'_>, ops: &[RequestOp]) -> fmt::Result {
 pub struct OperationId(u32);
 
 impl OperationId {
+    /// The operation at a place in [`History::operations`].
+    pub(crate) fn at(place: u32) -> Self {
+        Self(place)
+    }
+
     /// The place in [`History::operations`].
     #[must_use]
     pub fn index(self) -> usize {
@@ -415,6 +420,21 @@ impl History {
     #[must_use]
     pub fn events(&self) -> &[Event] {
         &self.events
+    }
+
+    /// The same history, as it was when it had so many events: what had not ended by then has no outcome.
+    #[must_use]
+    pub fn until(&self, events: usize) -> Self {
+        let mut earlier = Self { is_partial: self.is_partial, ..Self::default() };
+        for event in self.events.iter().take(events) {
+            match *event {
+                Event::Invoked(id) => {
+                    earlier.invoke(self[id].session, self[id].request.clone());
+                }
+                Event::Returned(id) => earlier.returned(id, self[id].outcome.clone()),
+            }
+        }
+        earlier
     }
 
     /// All operations with their names.

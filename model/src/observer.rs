@@ -578,6 +578,12 @@ impl Observer {
         }
     }
 
+    /// Whether a voter of the newest configuration that holds for anybody is on this machine.
+    pub(crate) fn is_voter(&self, machine: NodeId) -> bool {
+        let (_, configuration) = &*self.configuration.borrow();
+        configuration.voters.iter().any(|id| member_id(*id) == machine)
+    }
+
     /// Whether a member can be counted on.
     fn expects(&self, id: MemberId) -> bool {
         has_machine(&self.world, id) && self.world.expected(member_id(id))

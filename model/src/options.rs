@@ -16,7 +16,7 @@ use vertebra_sim::schedule::{FileClass, Operations, Shape};
 use vertebra_sim::time::text;
 
 use crate::defect::{Defect, Defects};
-use crate::failpoints::{FAILPOINTS, RARE_FAILPOINTS, RECOVERY_FAILPOINTS};
+use crate::failpoints::{FAILPOINT_TASKS, FAILPOINTS, RARE_FAILPOINTS, RECOVERY_FAILPOINTS, SLOW_FAILPOINTS};
 use crate::load::{LOADS, LOADS_WITHOUT_WATCHES};
 use crate::mvcc::validate::TXN_OPS_MAX;
 use crate::operator::{OPERATIONS, RARE_OPERATIONS, SPARE_OPERATIONS};
@@ -214,6 +214,14 @@ impl Options {
         let never = Duration::ZERO;
         let mut compaction = streams.stream("options/compaction", 0);
         let millis = Duration::from_millis;
+        // In some seeds whoever is away for a moment needs a snapshot. So much can go wrong with these, and meets so
+        // seldom what else can, that they have to be frequent somewhere.
+        let mut snapshots = streams.stream("options/snapshots", 0);
+        let often = (snapshots.between(2, 12), snapshots.between(1, 3));
+        let usual =
+            (storage.magnitude(10, 1_000), *storage.weighted(&[(3, 5), (3, 100), (2, 1), (2, 5_000)]));
+        let (snapshot_count, snapshot_catchup_entries) =
+            if snapshots.chance(300_000) { often } else { usual };
         let (members, clients) = (*size.weighted(&[(2, 1), (7, 3), (1, 5)]), size.between(3, 8) as u16);
         let options = Self {
             spares: *membership.weighted(&[(3, 0), (4, 1), (3, 2)]),
@@ -226,8 +234,8 @@ impl Options {
             encode_messages: false,
             heartbeat_interval: *raft.weighted(&[(6, millis(100)), (2, millis(29)), (2, millis(50))]),
             election_ticks: *raft.weighted(&[(7, 10), (2, 5), (1, 20)]),
-            snapshot_count: storage.magnitude(10, 1_000),
-            snapshot_catchup_entries: *storage.weighted(&[(3, 5), (3, 100), (2, 1), (2, 5_000)]),
+            snapshot_count,
+            snapshot_catchup_entries,
             backend_batch_interval: *backend.weighted(&[
                 (6, millis(100)),
                 (2, millis(10)),
@@ -397,6 +405,8 @@ impl Options {
             failpoints: FAILPOINTS,
             recovery_failpoints: RECOVERY_FAILPOINTS,
             rare_failpoints: RARE_FAILPOINTS,
+            failpoint_tasks: FAILPOINT_TASKS,
+            slow_failpoints: SLOW_FAILPOINTS,
             loads: if self.watch.streams > 0 { LOADS } else { LOADS_WITHOUT_WATCHES },
             messages: wire::MESSAGES,
             files: FILES,

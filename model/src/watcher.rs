@@ -43,8 +43,8 @@ const BACKOFF: Duration = Duration::from_millis(50);
 /// How often a client that reads nothing looks whether it should again.
 const UNREAD_LOOK: Duration = Duration::from_millis(250);
 
-/// Times that a client asks for the last of the news, before it asks another member: this one may have been removed, and
-/// not know.
+/// Times that a client asks for the last of the news, before it asks another member than one that does not belong to the
+/// cluster, and may not know. Who does has to answer in the end.
 const ASKS_MAX: u32 = 10;
 
 /// Watches that a stream has at most at a time.
@@ -484,7 +484,8 @@ impl Watcher {
         let more = seen.0 > self.seen.0 || seen.1 > self.seen.1;
         self.asks = if more { 0 } else { self.asks + 1 };
         self.seen = seen;
-        if self.asks >= ASKS_MAX || !self.serves(self.endpoints[self.endpoint]) {
+        let member = self.endpoints[self.endpoint];
+        if self.asks >= ASKS_MAX && !self.observer.is_voter(member) || !self.serves(member) {
             self.asks = 0;
             return Err(Disconnected);
         }

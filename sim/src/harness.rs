@@ -102,15 +102,41 @@ pub fn schedule_with<S: System>(
 ///
 /// If the schedule is not valid for its system; one that was read or generated is.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "one thread to a run: nothing in the run can tell")]
 pub fn run<S: System>(schedule: &Schedule<S::Options>, reader: Option<&Dispatch>) -> Report {
-    let go_on = |world: &World, _: &Rc<S>, healed: Instant| world.drive(healed);
-    let here = || match reader {
-        Some(reader) => tracing::dispatcher::with_default(reader, || run_here::<S>(schedule, true, go_on)),
-        None => run_here::<S>(schedule, false, go_on),
-    };
-    std::thread::scope(|scope| match scope.spawn(here).join() {
-        Ok(report) => report,
+    alone(|| match reader {
+        Some(reader) => tracing::dispatcher::with_default(reader, || run_here::<S>(schedule, true, drive)),
+        None => run_here::<S>(schedule, false, drive),
+    })
+}
+
+/// As [`run`], with what `clock` gained meanwhile. It is read on the thread of the run, so it may be the time of a
+/// processor that a thread has used.
+///
+/// # Panics
+///
+/// As there.
+#[must_use]
+pub fn run_timed<S: System>(
+    schedule: &Schedule<S::Options>,
+    clock: impl Fn() -> Duration + Sync,
+) -> (Report, Duration) {
+    alone(|| {
+        let began = clock();
+        let report = run_here::<S>(schedule, false, drive);
+        (report, clock().saturating_sub(began))
+    })
+}
+
+/// What happens by itself while there are faults.
+fn drive<S>(world: &World, _: &Rc<S>, healed: Instant) {
+    world.drive(healed);
+}
+
+/// Does `work` on a thread that nothing else was ever done on.
+#[expect(clippy::disallowed_methods, reason = "one thread to a run: nothing in the run can tell")]
+fn alone<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| match scope.spawn(work).join() {
+        Ok(done) => done,
         Err(payload) => std::panic::resume_unwind(payload),
     })
 }

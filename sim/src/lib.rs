@@ -69,7 +69,7 @@ pub mod verdict;
 mod world;
 
 pub use disk::{DiskError, OpenMode};
-pub use harness::{Outside, Report, Turn, run, run_many, run_with, schedule_of, schedule_with};
+pub use harness::{Outside, Report, Turn, run, run_many, run_timed, run_with, schedule_of, schedule_with};
 pub use node::Node;
 pub use node_id::NodeId;
 pub use storage::{File, NodeDisk};

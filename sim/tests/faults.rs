@@ -1,15 +1,16 @@
 //! What faults do to processes, links and clocks, seen by processes that tell what they notice.
 #![allow(missing_docs)]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use vertebra_sim::network::Message;
 use vertebra_sim::random::Streams;
 use vertebra_sim::schedule::{Crash, Direction, Fault, Packets, Shape, Target, TimedFault};
-use vertebra_sim::{Node, NodeId, System, Verdict, Violation, World, run, schedule_of};
+use vertebra_sim::{Node, NodeId, System, Verdict, Violation, World, run, run_timed, schedule_of};
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 struct Options {
@@ -368,4 +369,22 @@ fn a_failpoint_that_disconnects_lets_the_process_go_on() {
     let fault = Fault::Failpoint { name, target: Target::Leader, hit: 2, action, lasts: Duration::ZERO };
     let told = told(fault, true);
     assert_eq!((told.starts.as_str(), told.connections), ("[0]", 2));
+}
+
+#[test]
+fn a_run_is_timed_by_a_clock_of_its_own_thread() {
+    let schedule = schedule_of::<Ticking>(1, |_| ()).unwrap();
+    std::thread_local! {
+        static IS_HERE: Cell<bool> = const { Cell::new(false) };
+    }
+    IS_HERE.set(true);
+    let readings = AtomicU64::new(0);
+    let clock = || {
+        assert!(!IS_HERE.get());
+        Duration::from_secs(3 * readings.fetch_add(1, Ordering::Relaxed))
+    };
+    assert_eq!(
+        run_timed::<Ticking>(&schedule, clock),
+        (run::<Ticking>(&schedule, None), Duration::from_secs(3))
+    );
 }

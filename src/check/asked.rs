@@ -1,6 +1,7 @@
 //! What events ask and tell, by model.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use clojure_reader::edn::Edn;
 use vertebra_sim::linearizability::adds;
@@ -61,6 +62,23 @@ fn is_of_key(ended: &str, begun: &str) -> Result<(), String> {
     if ended == begun { Ok(()) } else { Err(format!("key {ended} ends, and {begun} was begun")) }
 }
 
+/// What a register holds: `nil`, which is nothing, a number or a text.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Held {
+    Nothing,
+    Number(i64),
+    Text(Arc<str>),
+}
+
+fn held(value: &Edn<'_>) -> Result<Held, String> {
+    match value {
+        Edn::Nil => Ok(Held::Nothing),
+        Edn::Int(value) => Ok(Held::Number(*value)),
+        Edn::Str(text) => Ok(Held::Text(Arc::from(&**text))),
+        other => Err(format!("`{other}` is neither a number nor a text")),
+    }
+}
+
 pub fn of_register(
     recorded: &mut Registers,
     line: usize,
@@ -77,12 +95,12 @@ pub fn of_register(
         let (key, value) = keyed(&event.value, is_keyed).map_err(damage)?;
         let request = match &event.function[..] {
             "read" => Request::Read,
-            "write" => Request::Write(integer(value).map_err(damage)?),
+            "write" => Request::Write(held(value).map_err(damage)?),
             _ => {
                 let Some((expected, value)) = pair(value) else {
-                    return Err(damage(format!("`{value}` is no pair of numbers")));
+                    return Err(damage(format!("`{value}` is no pair of values")));
                 };
-                let (expected, value) = (integer(expected), integer(value));
+                let (expected, value) = (held(expected), held(value));
                 Request::CompareAndSet(expected.map_err(damage)?, value.map_err(damage)?)
             }
         };
@@ -102,10 +120,9 @@ pub fn of_register(
             (Kind::Ok, Request::Read) => {
                 let (ended, value) = keyed(&event.value, !key.is_empty())?;
                 is_of_key(&ended, key)?;
-                match value {
-                    Edn::Nil if initial.is_some() => End::NotDone,
-                    Edn::Nil => End::Answered(Reply::Value(None)),
-                    value => End::Answered(Reply::Value(Some(integer(value)?))),
+                match held(value)? {
+                    Held::Nothing if initial.is_some() => End::NotDone,
+                    value => End::Answered(Reply::Value(Some(value))),
                 }
             }
             (Kind::Ok, Request::Write(_)) => End::Answered(Reply::Done),

@@ -8,6 +8,7 @@ use serde::Serialize;
 use vertebra_sim::linearizability::specs::{key_value, register};
 use vertebra_sim::linearizability::{adds, append};
 
+use super::asked::Held;
 use super::cluster::Cluster;
 use super::forms::{Form, Forms};
 use super::recorded::{Damage, Recorded};
@@ -45,7 +46,7 @@ pub enum Format {
     Lines,
 }
 
-pub type Registers = Recorded<(String, register::Request), register::Reply>;
+pub type Registers = Recorded<(String, register::Request<Held>), register::Reply<Held>>;
 pub type Texts = Recorded<key_value::Request, key_value::Reply>;
 pub type Sets = Recorded<(String, adds::Request), adds::Reply>;
 pub type Lists = Recorded<Vec<append::Step>, Vec<Option<Vec<i64>>>>;
@@ -247,14 +248,14 @@ fn model(event: &Event<'_>, keyed: bool) -> Result<Option<Model>, String> {
     }))
 }
 
-/// What is read tells what it is read of: numbers of a register, many of them of a set.
+/// What is read tells what it is read of: a number or a text of a register, many of them of a set.
 fn of_read(event: &Event<'_>, keyed: bool) -> Option<Model> {
     if event.kind != Kind::Ok {
         return None;
     }
     let of = |value: &Edn<'_>| match value {
         Edn::Set(_) | Edn::Vector(_) | Edn::List(_) => Some(Model::Set),
-        Edn::Int(_) => Some(Model::Register),
+        Edn::Int(_) | Edn::Str(_) => Some(Model::Register),
         _ => None,
     };
     match asked::pair(&event.value).filter(|_| keyed) {

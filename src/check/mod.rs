@@ -8,7 +8,8 @@
 //! | events, as operations of a model | `history`, `asked`, `recorded` |
 //! | histories of etcd's API | `cluster` |
 //! | how far it has come | `progress` |
-//! | what is told of the verdict | `tell` |
+//! | what is told of the verdict | `tell`, `shown` |
+//! | the page that shows it | `page` |
 //!
 //! What judges them is in `vertebra_sim::linearizability`, and for etcd in `vertebra_model::oracle`.
 
@@ -23,11 +24,14 @@ use vertebra_sim::linearizability::specs::keyed::Keyed;
 use vertebra_sim::linearizability::specs::register::Register;
 use vertebra_sim::linearizability::{Budget, Spec, adds, append, check as judge};
 
+use self::asked::Held;
 use self::cluster::Cluster;
 use self::history::{Expected, Format, History, Model};
+use self::page::Page;
 use self::progress::Progress;
 use self::recorded::{Damage, Recorded};
-use self::tell::{Shown, Verdict};
+use self::shown::Shown;
+use self::tell::{Marked, Verdict};
 use crate::exit::{Outcome, Refusal};
 use crate::output::{Output, complain};
 
@@ -36,8 +40,10 @@ mod cluster;
 mod format;
 mod forms;
 mod history;
+mod page;
 mod progress;
 mod recorded;
+mod shown;
 mod tell;
 mod text;
 
@@ -47,7 +53,8 @@ Examples:
   vertebra check report/ store/register/latest/history.edn
   vertebra check --json history/*.log | jq -r 'select(.verdict == \"illegal\") | .path'
   vertebra check --model kv --budget 100000000 c50-bad.txt
-  vertebra replay 4711 --history 4711.jsonl && vertebra check 4711.jsonl";
+  vertebra replay 4711 --history 4711.jsonl && vertebra check 4711.jsonl
+  vertebra check --html stale-read.html stale-read.log";
 
 /// Flags of `vertebra check`.
 #[derive(Args, Debug)]
@@ -77,7 +84,11 @@ Verdicts:
 
 With --json, each line is an object: type (history), path, model, verdict, operations, parts, and of
 an illegal one part, refused (its lines), contradiction (the lines of each of them), ordered (how many
-operations before it have an order); of etcd's, signature, oracle, clause, shape, detail.
+operations before it have an order); of etcd's, signature, oracle, clause, shape, detail, and where
+operations have no order an explanation, with refused, contradiction (in words) and ordered.
+
+--html draws all of it, each history in as many operations as can be looked through. The page loads
+nothing and runs nothing.
 
 Exit code 0: all are ok; 1: one is illegal, or unknown; 2: wrong usage, or a damaged file (the others
 are told all the same).")
@@ -98,6 +109,9 @@ pub struct Flags {
     /// Give up a key, or a history of etcd, after so many steps of a search [default: never]
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
     budget: Option<u64>,
+    /// Draw them on this page, with what is illegal in colour
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
+    html: Option<PathBuf>,
     /// Tell it as JSON, one object on each line
     #[arg(long, help_heading = "Output")]
     json: bool,
@@ -106,28 +120,36 @@ pub struct Flags {
 /// Judges each file. One that is damaged does not keep the others from being told.
 pub fn check(flags: &Flags) -> Result<Outcome, Refusal> {
     let mut out = Output::stdout();
+    let mut page = flags.html.as_deref().map(Page::new).transpose()?;
     let (mut outcome, mut refused) = (Outcome::Pass, false);
     for path in &flags.paths {
         let progress = Progress::new(path);
         let read = read(path, flags, &progress);
         progress.judging();
-        let verdict = read.map(|history| verdict(path, &history, flags));
+        let judged = read.map(|history| (verdict(path, &history, flags), history));
         progress.clear();
-        match verdict {
-            Ok(verdict) => {
+        match judged {
+            Ok((verdict, history)) => {
                 if !verdict.is_ok() {
                     outcome = Outcome::Violation;
                 }
                 verdict.tell(&mut out, flags.json);
+                if let Some(page) = &mut page {
+                    page.add(&history, &verdict);
+                }
             }
             Err(refusal) => {
                 refused = true;
+                if let Some(page) = &mut page {
+                    page.refused(path, &refusal);
+                }
                 out.finish()?;
                 complain(format_args!("error: {refusal}"));
             }
         }
     }
     out.finish()?;
+    page.map_or(Ok(()), Page::finish)?;
     Ok(if refused { Outcome::Refused } else { outcome })
 }
 
@@ -163,7 +185,8 @@ fn read(path: &Path, flags: &Flags, progress: &Progress) -> Result<History, Refu
 /// Judges a history.
 fn verdict(path: &Path, history: &History, flags: &Flags) -> Verdict {
     let budget = flags.budget.map_or(Budget::UNLIMITED, |steps| Budget { steps });
-    let register = || Keyed(Register { initial: flags.initial });
+    let initial = flags.initial.map_or(Held::Nothing, Held::Number);
+    let register = || Keyed(Register { initial: Some(initial.clone()) });
     match history {
         History::Register(recorded) => searched(path, Model::Register, &register(), recorded, budget),
         History::Kv(recorded) => {
@@ -173,7 +196,8 @@ fn verdict(path: &Path, history: &History, flags: &Flags) -> Verdict {
         History::Append(recorded) => {
             let conclusion = append::check(&recorded.operations).expect("twice is refused when it is read");
             let mut verdict = Verdict::ok(path, Model::Append, recorded.operations.len(), 1);
-            verdict.take(&(), &conclusion, recorded, &|place| place);
+            let members = || (0..recorded.operations.len()).collect();
+            verdict.take(&(), &conclusion, recorded, &|place| place, members);
             verdict
         }
         History::Etcd(clusters) => {
@@ -200,7 +224,9 @@ where
     let conclusions = judge(spec, &recorded.operations, budget);
     let mut verdict = Verdict::ok(path, model, recorded.operations.len(), conclusions.len());
     for (part, conclusion) in conclusions {
-        verdict.take(&part, &conclusion, recorded, &|place| place);
+        let is_of_part = |place: &usize| spec.part(&recorded.operations[*place].request) == part;
+        let members = || (0..recorded.operations.len()).filter(is_of_part).collect();
+        verdict.take(&part, &conclusion, recorded, &|place| place, members);
     }
     verdict
 }
@@ -223,7 +249,8 @@ fn of_sets(path: &Path, recorded: &history::Sets) -> Verdict {
             })
             .collect();
         let key = &recorded.operations[set[0]].request.0;
-        verdict.take(&(key.clone(), ()), &adds::check(&operations), recorded, &|place| set[place]);
+        let (part, conclusion) = ((key.clone(), ()), adds::check(&operations));
+        verdict.take(&part, &conclusion, recorded, &|place| set[place], || set.to_vec());
     }
     verdict
 }
@@ -232,11 +259,15 @@ fn of_sets(path: &Path, recorded: &history::Sets) -> Verdict {
 fn of_etcd(path: &Path, clusters: &[Cluster], limits: Limits) -> Verdict {
     let operations = clusters.iter().map(|cluster| cluster.history.operations().len()).sum();
     let mut verdict = Verdict::ok(path, Model::Etcd, operations, clusters.len());
-    for cluster in clusters {
+    for (number, cluster) in clusters.iter().enumerate() {
         match cluster.judge(limits) {
             Ok(Some(())) => {}
             Ok(None) => verdict.is_undecided(),
-            Err(violation) => verdict.breaks(&violation),
+            Err(violation) if verdict.marked().is_none() => {
+                let (explained, marked) = cluster.explained(&violation);
+                verdict.breaks(&violation, explained, Marked { cluster: number, ..marked });
+            }
+            Err(_) => {}
         }
     }
     verdict
@@ -245,8 +276,15 @@ fn of_etcd(path: &Path, clusters: &[Cluster], limits: Limits) -> Verdict {
 /// What a history that is read comes to, for tests.
 #[cfg(test)]
 fn is_ok(history: &History) -> bool {
-    let flags =
-        Flags { paths: Vec::new(), model: None, format: None, initial: None, budget: None, json: false };
+    let flags = Flags {
+        paths: Vec::new(),
+        model: None,
+        format: None,
+        initial: None,
+        budget: None,
+        html: None,
+        json: false,
+    };
     verdict(Path::new(""), history, &flags).is_ok()
 }
 

@@ -5,24 +5,16 @@ use std::path::{Path, PathBuf};
 use anstyle::AnsiColor;
 use serde::Serialize;
 use vertebra_sim::Violation;
-use vertebra_sim::linearizability::append::Step;
-use vertebra_sim::linearizability::specs::{key_value, register};
-use vertebra_sim::linearizability::{Conclusion, Explanation, adds};
+use vertebra_sim::linearizability::{Conclusion, Explanation};
 
 use super::history::Model;
 use super::recorded::Recorded;
+use super::shown::Shown;
 use crate::output::{Line, Output};
 use crate::words::counted;
 
 /// So many operations of a contradiction are told at most.
 const TOLD_MAX: usize = 40;
-/// So much of a text.
-const TEXT_MAX: usize = 200;
-
-/// How something stands in what is told.
-pub trait Shown {
-    fn shown(&self) -> String;
-}
 
 /// The verdict on a history.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -35,6 +27,27 @@ pub struct Verdict {
     parts: usize,
     #[serde(flatten)]
     illegal: Option<Illegal>,
+    #[serde(skip)]
+    marked: Option<Marked>,
+}
+
+/// The operations that an illegal verdict is about: places in what was read.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Marked {
+    /// Those of the part that is illegal.
+    pub members: Vec<usize>,
+    pub refused: Option<usize>,
+    pub contradiction: Vec<usize>,
+    /// Of a history of etcd: which cluster; and the response of a watch that cannot be.
+    pub cluster: usize,
+    pub told: Option<WatchTold>,
+}
+
+/// Which response of which watch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WatchTold {
+    pub watch: usize,
+    pub response: usize,
 }
 
 /// Why it is illegal.
@@ -54,17 +67,90 @@ enum Illegal {
         told: Vec<String>,
     },
     /// The clause of an oracle that a history of etcd breaks.
-    Promise { signature: String, oracle: &'static str, clause: &'static str, shape: String, detail: String },
+    Promise {
+        signature: String,
+        oracle: &'static str,
+        clause: &'static str,
+        shape: String,
+        detail: String,
+        /// Why its operations have no order, if that is it.
+        explanation: Option<Explained>,
+    },
+}
+
+/// Operations of a history of etcd.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Explained {
+    /// The answer that nothing explains, in short.
+    #[serde(skip)]
+    pub answer: String,
+    /// The operation that it is of.
+    pub refused: String,
+    /// Those that contradict each other.
+    pub contradiction: Vec<String>,
+    /// So many before it have an order.
+    pub ordered: usize,
+}
+
+/// How many operations come before what nothing explains.
+fn headline(what: &str, ordered: usize, of: &str) -> String {
+    let ordered = counted(ordered as u64, "operation");
+    format!("nothing explains {what}; before it, {ordered}{of} can be ordered. These contradict each other:")
 }
 
 impl Verdict {
     pub fn ok(path: &Path, model: Model, operations: usize, parts: usize) -> Self {
         let path = path.to_owned();
-        Self { r#type: "history", path, model, verdict: "ok", operations, parts, illegal: None }
+        let (illegal, marked) = (None, None);
+        Self { r#type: "history", path, model, verdict: "ok", operations, parts, illegal, marked }
     }
 
     pub fn is_ok(&self) -> bool {
         self.verdict == "ok"
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// `ok`, `illegal` or `unknown`.
+    pub fn word(&self) -> &'static str {
+        self.verdict
+    }
+
+    /// The operations that it is about, if it is illegal.
+    pub fn marked(&self) -> Option<&Marked> {
+        self.marked.as_ref()
+    }
+
+    /// How many operations it is of, and of what.
+    pub fn subject(&self) -> String {
+        let model = format!("{:?}", self.model).to_lowercase();
+        format!("{}, {model}", counted(self.operations as u64, "operation"))
+    }
+
+    /// The promise that is broken, line by line; nothing if it is no history of etcd.
+    pub fn promise(&self) -> Vec<String> {
+        match &self.illegal {
+            Some(Illegal::Promise { signature, detail, .. }) => {
+                [signature.as_str()].into_iter().chain(detail.lines()).map(str::to_owned).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// What is said before the operations that contradict each other, and the part that they are of.
+    pub fn why(&self) -> Option<(String, &str)> {
+        match self.illegal.as_ref()? {
+            Illegal::Contradiction { part, refused, ordered, .. } => {
+                let of = if part.is_empty() { String::new() } else { format!(" of {part}") };
+                Some((headline(&format!("line {}", refused[1]), *ordered, &of), part))
+            }
+            Illegal::Promise { explanation, .. } => {
+                let Explained { answer, ordered, .. } = explanation.as_ref()?;
+                Some((headline(answer, *ordered, ""), ""))
+            }
+        }
     }
 
     pub fn is_undecided(&mut self) {
@@ -73,18 +159,28 @@ impl Verdict {
         }
     }
 
-    /// What a part comes to. Its operations are in the places of `recorded` that `place` says.
+    /// What a part comes to. Its operations are in the places of `recorded` that `place` says; all of them are `members`.
     pub fn take<Q: Shown, R: Shown>(
         &mut self,
         part: &impl Shown,
         conclusion: &Conclusion,
         recorded: &Recorded<Q, R>,
         place: &dyn Fn(usize) -> usize,
+        members: impl FnOnce() -> Vec<usize>,
     ) {
         match conclusion {
             Conclusion::Linearizable(_) => {}
             Conclusion::Undecided => self.is_undecided(),
-            Conclusion::Illegal(why) => self.is_illegal(part, why, recorded, place),
+            Conclusion::Illegal(_) if self.illegal.is_some() => {}
+            Conclusion::Illegal(why) => {
+                self.is_illegal(part, why, recorded, place);
+                self.marked = Some(Marked {
+                    members: members(),
+                    refused: Some(place(why.refused)),
+                    contradiction: why.contradiction.iter().map(|number| place(*number)).collect(),
+                    ..Marked::default()
+                });
+            }
         }
     }
 
@@ -95,9 +191,6 @@ impl Verdict {
         recorded: &Recorded<Q, R>,
         place: &dyn Fn(usize) -> usize,
     ) {
-        if self.illegal.is_some() {
-            return;
-        }
         let lines = |number: &usize| {
             let place = &recorded.places[place(*number)];
             [place.invoked, place.returned.unwrap_or(place.invoked)]
@@ -123,15 +216,17 @@ impl Verdict {
     }
 
     /// A promise of etcd's is broken.
-    pub fn breaks(&mut self, violation: &Violation) {
+    pub fn breaks(&mut self, violation: &Violation, explanation: Option<Explained>, marked: Marked) {
         if self.illegal.is_none() {
             self.verdict = "illegal";
+            self.marked = Some(marked);
             self.illegal = Some(Illegal::Promise {
                 signature: violation.signature(),
                 oracle: violation.oracle,
                 clause: violation.clause,
                 shape: violation.shape.clone(),
                 detail: violation.detail.clone(),
+                explanation,
             });
         }
     }
@@ -153,138 +248,29 @@ impl Verdict {
             None => {}
             Some(Illegal::Contradiction { part, refused, contradiction, ordered, told }) => {
                 let of = if part.is_empty() { String::new() } else { format!(" of {part}") };
-                out.line(format_args!(
-                    "  nothing explains line {}; before it, {}{} can be ordered. These contradict each other:",
-                    refused[1],
-                    counted(*ordered as u64, "operation"),
-                    Line(&of),
-                ));
-                for operation in told {
-                    out.line(format_args!("    {}", Line(operation)));
-                }
-                if let Some(more @ 1..) = contradiction.len().checked_sub(told.len()) {
-                    out.line(format_args!("    and {more} more, which --json tells"));
-                }
+                let headline = headline(&format!("line {}", refused[1]), *ordered, &of);
+                tell_operations(out, &headline, told, contradiction.len());
             }
-            Some(Illegal::Promise { signature, detail, .. }) => {
+            Some(Illegal::Promise { signature, detail, explanation, .. }) => {
                 out.line(format_args!("  {}", Line(signature)));
                 for line in detail.lines() {
                     out.line(format_args!("    {}", Line(line)));
                 }
+                if let Some(Explained { answer, contradiction, ordered, .. }) = explanation {
+                    let told = &contradiction[..contradiction.len().min(TOLD_MAX)];
+                    tell_operations(out, &headline(answer, *ordered, ""), told, contradiction.len());
+                }
             }
         }
     }
 }
 
-impl Shown for () {
-    fn shown(&self) -> String {
-        String::new()
+fn tell_operations(out: &mut Output, headline: &str, told: &[String], count: usize) {
+    out.line(format_args!("  {}", Line(headline)));
+    for operation in told {
+        out.line(format_args!("    {}", Line(operation)));
     }
-}
-
-impl Shown for String {
-    fn shown(&self) -> String {
-        match self.char_indices().nth(TEXT_MAX) {
-            Some((end, _)) => format!("{:?}... ({} bytes)", &self[..end], self.len()),
-            None => format!("{self:?}"),
-        }
-    }
-}
-
-impl Shown for register::Request {
-    fn shown(&self) -> String {
-        match self {
-            Self::Read => "read".to_owned(),
-            Self::Write(value) => format!("write {value}"),
-            Self::CompareAndSet(expected, value) => format!("cas {expected} {value}"),
-        }
-    }
-}
-
-impl Shown for register::Reply {
-    fn shown(&self) -> String {
-        match self {
-            Self::Value(None) => "nil".to_owned(),
-            Self::Value(Some(value)) => value.to_string(),
-            Self::Done | Self::Swapped(true) => "ok".to_owned(),
-            Self::Swapped(false) => "fail".to_owned(),
-        }
-    }
-}
-
-impl Shown for key_value::Request {
-    fn shown(&self) -> String {
-        match self {
-            Self::Get(_) => "get".to_owned(),
-            Self::Put(_, text) => format!("put {}", text.shown()),
-            Self::Append(_, text) => format!("append {}", text.shown()),
-        }
-    }
-}
-
-impl Shown for key_value::Reply {
-    fn shown(&self) -> String {
-        match self {
-            Self::Text(text) => text.shown(),
-            Self::Done => "ok".to_owned(),
-        }
-    }
-}
-
-impl<Q: Shown> Shown for (String, Q) {
-    /// Of a key, where there are several.
-    fn shown(&self) -> String {
-        let (key, of) = (&self.0, self.1.shown());
-        match (key.is_empty(), of.is_empty()) {
-            (true, _) => of,
-            (false, true) => key.clone(),
-            (false, false) => format!("{key}: {of}"),
-        }
-    }
-}
-
-impl Shown for adds::Request {
-    fn shown(&self) -> String {
-        match self {
-            Self::Add(element) => format!("add {element}"),
-            Self::Read => "read".to_owned(),
-        }
-    }
-}
-
-/// A list of elements, as far as it fits on a line.
-fn elements(elements: &[i64]) -> String {
-    const ELEMENTS_MAX: usize = 20;
-    let told: Vec<String> = elements.iter().rev().take(ELEMENTS_MAX).map(i64::to_string).collect();
-    let told: Vec<&str> = told.iter().rev().map(String::as_str).collect();
-    match elements.len() {
-        0..=ELEMENTS_MAX => format!("[{}]", told.join(" ")),
-        count => format!("[... {}] ({count} elements)", told.join(" ")),
-    }
-}
-
-impl Shown for adds::Reply {
-    fn shown(&self) -> String {
-        match self {
-            Self::Added => "ok".to_owned(),
-            Self::Elements(read) => elements(read),
-        }
-    }
-}
-
-impl Shown for Vec<Step> {
-    fn shown(&self) -> String {
-        let step = |step: &Step| match step {
-            Step::Append(key, element) => format!("append {key} {element}"),
-            Step::Read(key) => format!("read {key}"),
-        };
-        self.iter().map(step).collect::<Vec<_>>().join(", ")
-    }
-}
-
-impl Shown for Vec<Option<Vec<i64>>> {
-    fn shown(&self) -> String {
-        let lists: Vec<String> = self.iter().flatten().map(|list| elements(list)).collect();
-        if lists.is_empty() { "ok".to_owned() } else { lists.join(", ") }
+    if let Some(more @ 1..) = count.checked_sub(told.len()) {
+        out.line(format_args!("    and {more} more, which --json tells"));
     }
 }

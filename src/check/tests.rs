@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::history::{Expected, Format, History, Model, read};
 use super::{format, is_ok};
+use crate::histories::jepsen;
 
 /// What is read of a text, in the format that it looks like.
 fn read_any(bytes: &[u8], model: Option<Model>) -> Result<(Format, History), (usize, String)> {
@@ -59,6 +60,9 @@ fn in_each_format_the_smallest_illegal_history_is_told_from_its_legal_twin() {
                        {:process 1, :type :ok, :f :read, :value [7 1]}]";
     let swapped = "({:process 0 :type :invoke :f :cas :value [7 [1 2]]} {:process 0 :type :fail :f :cas :value [7 [1 2]]}\n\
                    {:process 0 :type :invoke :f :read :value [7 nil]} {:process 0 :type :ok :f :read :value [7 nil]})";
+    let held = "{:process 0 :type :invoke :f :write :value [\"a\" \"x\"]} {:process 0 :type :ok :f :write :value [\"a\" \"x\"]}\n\
+                {:process 0 :type :invoke :f :cas :value [\"a\" [\"x\" nil]]} {:process 0 :type :ok :f :cas :value [\"a\" [\"x\" nil]]}\n\
+                {:process 0 :type :invoke :f :read :value [\"a\" nil]} {:process 0 :type :ok :f :read :value [\"a\" nil]}";
     let texts = "{:process 0, :type :invoke, :f :append, :key \"k\", :value \"x\"}\n\
                  {:process 0, :type :ok, :f :append, :key \"k\", :value \"x\"}\n\
                  {:process 0, :type :invoke, :f :get, :key \"k\", :value nil}\n\
@@ -89,6 +93,8 @@ fn in_each_format_the_smallest_illegal_history_is_told_from_its_legal_twin() {
         (Format::Edn, register, ":read, :value 1}", ":read, :value 2}"),
         (Format::Edn, independent, ":read, :value [7 1]", ":read, :value [7 2]"),
         (Format::Edn, swapped, ":read :value [7 nil]})", ":read :value [7 2]})"),
+        (Format::Edn, held, ":ok :f :read :value [\"a\" nil]}", ":ok :f :read :value [\"a\" \"x\"]}"),
+        (Format::Edn, held, "[\"x\" nil]", "[nil \"x\"]"),
         (Format::Edn, set, "#{1}", "#{2}"),
         (Format::Edn, set_after, ":value [1]", ":value []"),
         (Format::Edn, lists, "[[:r 9 [1]]]}\n", "[[:r 9 []]]}\n"),
@@ -117,6 +123,37 @@ fn in_each_format_the_smallest_illegal_history_is_told_from_its_legal_twin() {
     }
     let stale = texts.replace(":get, :key \"k\", :value \"x\"", ":get, :key \"k\", :value \"\"");
     assert_eq!(judged(&stale), (Format::Edn, false));
+}
+
+#[test]
+fn in_the_form_of_jepsen_a_stale_read_of_a_key_is_as_illegal_as_it_was() {
+    let read_of = |value: &str, revision: u64| {
+        let put = |operation: u64, value: &str| {
+            let revision = operation + 2;
+            format!(
+                "{{\"type\":\"invoke\",\"operation\":{operation},\"session\":1,\"request\":{{\"put\":{{\"key\":\"YQ==\",\"value\":\"{value}\"}}}}}}\n\
+                 {{\"type\":\"ok\",\"operation\":{operation},\"response\":{{\"put\":{{\"header\":{{\"revision\":\"{revision}\"}}}}}}}}\n"
+            )
+        };
+        let version = revision - 1;
+        let text = format!(
+            "{{\"type\":\"history\",\"format\":1,\"model\":\"etcd\"}}\n{}{}\
+             {{\"type\":\"invoke\",\"operation\":2,\"session\":2,\"request\":{{\"range\":{{\"key\":\"YQ==\"}}}}}}\n\
+             {{\"type\":\"ok\",\"operation\":2,\"response\":{{\"range\":{{\"header\":{{\"revision\":\"{revision}\"}},\"count\":\"1\",\
+             \"kvs\":[{{\"key\":\"YQ==\",\"value\":\"{value}\",\"create_revision\":\"2\",\"mod_revision\":\"{revision}\",\
+             \"version\":\"{version}\"}}]}}}}}}\n",
+            put(0, "MQ=="),
+            put(1, "Mg==")
+        );
+        let (_, history) = read_any(text.as_bytes(), None).unwrap();
+        let is_legal = is_ok(&history);
+        let History::Etcd(clusters) = history else { panic!("{text}") };
+        let mut written = Vec::new();
+        jepsen::write(&mut written, &clusters[0].history, &clusters[0].watches).unwrap();
+        (is_legal, judged(std::str::from_utf8(&written).unwrap()))
+    };
+    assert_eq!(read_of("Mg==", 3), (true, (Format::Edn, true)));
+    assert_eq!(read_of("MQ==", 2), (false, (Format::Edn, false)));
 }
 
 #[test]
@@ -163,7 +200,11 @@ fn a_damaged_history_is_refused_with_the_line() {
             2,
             "`:read` ends, and `:write` was begun",
         ),
-        (format!("{invoke}INFO  jepsen.util - 1\t:invoke\t:write\tone\n"), 2, "is no number"),
+        (
+            format!("{invoke}INFO  jepsen.util - 1\t:invoke\t:write\tone\n"),
+            2,
+            "is neither a number nor a text",
+        ),
         (format!("{invoke}INFO  jepsen.util - 1\t:invoke\t:swim\t1\n"), 2, "is asked of no model"),
         (
             format!("{invoke}{{:process 1, :type :invoke, :f :get, :key \"k\"}}\n"),
@@ -183,7 +224,12 @@ fn a_damaged_history_is_refused_with_the_line() {
         (format!("{map}\n\n{{:process 0,\n:type"), 4, "in the middle of what begins here"),
         (format!("{map}3"), 2, "is no map"),
         (format!("{map}{{:process 0, :type :ok, :type :ok}}"), 2, "HashMapDuplicateKey"),
-        ("{\"process\":1,\"type\":\"invoke\",\"f\":\"write\",\"value\":\"x\"}".to_owned(), 1, "is no number"),
+        (
+            "{\"process\":1,\"type\":\"invoke\",\"f\":\"write\",\"value\":{}}".to_owned(),
+            1,
+            "is neither a number nor a text",
+        ),
+        ("{\"process\":1,\"type\":\"invoke\",\"f\":\"add\",\"value\":\"x\"}".to_owned(), 1, "is no number"),
         ("{\"process\":1,\"type\":\"invoke\" \"f\"}".to_owned(), 1, "expected"),
         (head.replace("\"format\":1", "\"format\":9"), 1, "format 9 of model etcd is unknown"),
         (format!("{head}{put}{put}"), 3, "an operation 0 already"),

@@ -4,6 +4,7 @@ use anstyle::AnsiColor;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::told::VERDICT;
 use super::{Comparison, SCHEDULE, event};
 use crate::output::{Line, Output};
 
@@ -80,6 +81,8 @@ fn tell(out: &mut Output, line: &str) {
         Some(event) => event.tell(out),
         // Too long to be of use here; a replay shows it.
         None if line.starts_with(SCHEDULE) => out.line(format_args!("             the schedule")),
+        // It stands below, too.
+        None if line.starts_with(VERDICT) => out.line(format_args!("             it is over")),
         None => out.line(format_args!("             {}", Line(line))),
     }
 }

@@ -9,7 +9,7 @@ use crate::exit::Refusal;
 use crate::replay::Ending;
 
 /// How the line of a verdict begins.
-const VERDICT: &str = r#"{"type":"verdict""#;
+pub const VERDICT: &str = r#"{"type":"verdict""#;
 /// How that of an event does, and what it has in it when it is a mark: in a text, quotes are escaped.
 const EVENT: &str = r#"{"type":"event""#;
 const OF_A_MARK: &str = r#","topic":"mark","#;

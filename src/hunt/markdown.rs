@@ -21,17 +21,20 @@ pub fn table(tallies: &[Tally], seeds: u64) -> String {
     text += "| bug | class | found | seeds | time of one core | as expected | profiles that find it | first to fire |\n";
     text += "| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |\n";
     for tally in tallies {
+        let expected = match tally.named[..] {
+            [] => "-".to_owned(),
+            _ => format!("{} of {}", Count(tally.expected), Count(tally.found)),
+        };
         let _ = writeln!(
             text,
-            "| `{}` | {} | {} of {} | {} | {} | {} of {} | {:.2} % | {} |",
+            "| `{}` | {} | {} of {} | {} | {} | {} | {:.2} % | {} |",
             tally.name,
             tally.class,
             Count(tally.found),
             Count(tally.trials),
             interval(&tally.seeds, seeds_shown),
             interval(&tally.cpu_ns, time_shown),
-            Count(tally.expected),
-            Count(tally.found),
+            expected,
             tally.profiles_share * 100.0,
             tally.firsts(),
         );

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
-use vertebra_sim::run as run_schedule;
 use vertebra_sim::schedule::Schedule;
+use vertebra_sim::{run as run_schedule, run_timed};
 
 use crate::Subject;
 use crate::changes::Changes;
@@ -48,30 +49,38 @@ pub struct Found {
     pub without: Option<String>,
 }
 
-/// Time of the processor that this thread has used, in nanoseconds.
-fn cpu_ns() -> u64 {
+/// Time of the processor that this thread has used.
+fn cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
-    u64::try_from(time.tv_sec).unwrap_or_default() * 1_000_000_000
-        + u64::try_from(time.tv_nsec).unwrap_or_default()
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or_default(),
+        u32::try_from(time.tv_nsec).unwrap_or_default(),
+    )
+}
+
+/// How much of it was used since it was so much.
+fn cpu_since(began: Duration) -> u64 {
+    u64::try_from(cpu().saturating_sub(began).as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Does a trial over `seeds`; or nothing, if `stop` is set before its end.
 pub fn run<S: Subject>(defect: &str, trial: u64, seeds: Range<u64>, stop: &AtomicBool) -> Option<Trial> {
     let changes = Changes { defects: defect.split('+').map(str::to_owned).collect(), ..Changes::default() };
-    let began = cpu_ns();
     let mut profiles = BTreeSet::new();
     let mut done = Trial { defect: defect.to_owned(), trial, seeds: 0, cpu_ns: 0, profiles: 0, found: None };
     for seed in seeds {
         if stop.load(Ordering::Relaxed) {
             return None;
         }
+        let began = cpu();
         // Names were checked before; a seed that no schedule can be made of would fail in any sweep.
         let schedule = changes.schedule::<S>(seed).ok()?;
-        let report = run_schedule::<S>(&schedule, None);
+        // A run has a thread of its own.
+        let (report, took) = run_timed::<S>(&schedule, cpu);
         done.seeds += 1;
         profiles.insert(profile(&schedule));
+        done.cpu_ns += cpu_since(began) + u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         if let Some(violation) = report.verdict.violation() {
-            done.cpu_ns = cpu_ns() - began;
             let faults = profile(&schedule).into_iter().map(str::to_owned).collect();
             let signature = violation.signature();
             let also = others::<S>(schedule, violation.oracle);
@@ -80,9 +89,6 @@ pub fn run<S: Subject>(defect: &str, trial: u64, seeds: Range<u64>, stop: &Atomi
             done.found = Some(Found { seed, signature, also, faults, without });
             break;
         }
-    }
-    if done.found.is_none() {
-        done.cpu_ns = cpu_ns() - began;
     }
     done.profiles = profiles.len() as u64;
     Some(done)

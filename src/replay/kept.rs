@@ -1,7 +1,5 @@
 //! A run whose history is written to a file when it is over.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -11,6 +9,8 @@ use vertebra_sim::{Instant, Outside, Report, Turn, World, run_with};
 
 use crate::Subject;
 use crate::exit::Refusal;
+use crate::histories::{Destination, Export};
+use crate::output::complain;
 
 /// Lets a run take its course to the end of the schedule.
 struct ToTheEnd {
@@ -32,10 +32,11 @@ pub fn run_and_write<S: Subject>(
     schedule: &Schedule<S::Options>,
     reader: Option<&Dispatch>,
     path: &Path,
+    export: Option<Export>,
 ) -> Result<Report, Refusal> {
     let cannot = |error: std::io::Error| Refusal::new(format!("{}: {error}", path.display()));
-    let mut file = BufWriter::new(File::create(path).map_err(cannot)?);
-    let to = &mut file;
+    let mut destination = Destination::new(path, export).map_err(cannot)?;
+    let to = &mut destination;
     // On a thread of its own, as each run.
     let (report, written) = std::thread::scope(|scope| {
         let run = scope.spawn(move || {
@@ -51,6 +52,12 @@ pub fn run_and_write<S: Subject>(
     if !written.map_err(cannot)? {
         return Err(Refusal::new("there is no form for the histories of this system"));
     }
-    file.flush().map_err(cannot)?;
+    destination.finish().map_err(cannot)?;
+    for other in destination.others() {
+        let other = other.display();
+        complain(format_args!(
+            "note: the cluster was restored; what its clients saw from then on is in {other}"
+        ));
+    }
     Ok(report)
 }

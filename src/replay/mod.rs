@@ -17,6 +17,7 @@ pub use self::timeline::{EventLine, listen, listen_to};
 use crate::Subject;
 use crate::exit::{Outcome, Refusal};
 use crate::failure::Keeping;
+use crate::histories::Export;
 use crate::output::{Output, complain};
 use crate::serve::recorded::Session;
 use crate::source::{self, Context, Source};
@@ -35,13 +36,15 @@ Examples:
   vertebra replay 4711
   vertebra replay vertebra-failures/4711.toml --quiet --topic raft,fault --until 3.2s
   vertebra replay 4711 --node 'member 1' --node 'member 2' --grep snapshot
-  vertebra replay 4711 --twice",
+  vertebra replay 4711 --twice
+  vertebra replay 4711 --verdict --history 4711.edn --export jepsen",
     after_long_help = "\
 Examples:
   vertebra replay 4711
   vertebra replay vertebra-failures/4711.toml --quiet --topic raft,fault --until 3.2s
   vertebra replay 4711 --node 'member 1' --node 'member 2' --grep snapshot
   vertebra replay 4711 --twice
+  vertebra replay 4711 --verdict --history 4711.edn --export jepsen
 
 With --json, each line is an object. Its `type` is one of:
   schedule     the first line: schedule, with what a schedule file has
@@ -70,8 +73,11 @@ pub struct Flags {
     #[command(flatten)]
     filter: Filter,
     /// Write what the clients saw to this file, as `vertebra check` reads it
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "twice")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::AnyPath, conflicts_with = "twice")]
     history: Option<PathBuf>,
+    /// Write it in a form that others read [default: lines of our own]
+    #[arg(long, value_enum, value_name = "FORM", requires = "history")]
+    export: Option<Export>,
     /// Leave out the schedule at the head
     #[arg(long, short, help_heading = "Output")]
     quiet: bool,
@@ -92,7 +98,7 @@ pub fn replay<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
     }
     let schedule = flags.source.schedule::<S>(&flags.context)?;
     tell(flags, &schedule, |reader| match &flags.history {
-        Some(path) => kept::run_and_write::<S>(&schedule, reader, path),
+        Some(path) => kept::run_and_write::<S>(&schedule, reader, path, flags.export),
         None => Ok(run::<S>(&schedule, reader)),
     })
 }

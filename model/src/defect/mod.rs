@@ -73,7 +73,6 @@ defects! {
     RestoreKeepsIndex = "restore-keeps-index",
     StrippedRanges = "stripped-ranges",
     SwapWhileDefragmenting = "swap-while-defragmenting",
-    AlarmsForgotten = "alarms-forgotten",
     StalePermissions = "stale-permissions",
     AuthWithoutIndex = "auth-without-index",
     UncheckedPages = "unchecked-pages",

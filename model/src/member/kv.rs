@@ -24,6 +24,7 @@ use crate::failpoints;
 use crate::lessor::Lessor;
 use crate::mvcc::{KvHash, RestoreError, Restored, Store};
 use crate::options::Options;
+use crate::oracle::agreement::StateHash;
 use crate::oracle::durability;
 use crate::response::Response;
 
@@ -145,9 +146,7 @@ impl Kv {
         );
         self.state.generation.set(self.generation() + 1);
         self.attach();
-        if !self.defects.has(Defect::AlarmsForgotten) {
-            self.alarms.restore(&self.backend().read());
-        }
+        self.alarms.restore(&self.backend().read());
         self.resume(unfinished);
         let restored = self.watches.watchers().borrow_mut().restore(told);
         sometimes!(self.node, "a snapshot from the leader comes while watches are synced", restored > 0);
@@ -362,10 +361,13 @@ impl Kv {
         self.watches.watchers().borrow().count()
     }
 
-    /// A hash of everything that was applied, and of the leases, users and roles that came of it.
-    pub(crate) fn state_hash(&self) -> u64 {
-        let leases = self.lessor.borrow().hash().rotate_left(32);
-        self.state.store.borrow().state_hash() ^ leases ^ self.auth.borrow().hash()
+    /// What everything that was applied has come to.
+    pub(crate) fn state_hash(&self) -> StateHash {
+        StateHash {
+            keys: self.state.store.borrow().state_hash(),
+            leases: self.lessor.borrow().hash(),
+            users: self.auth.borrow().hash(),
+        }
     }
 }
 

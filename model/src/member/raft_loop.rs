@@ -615,12 +615,13 @@ impl RaftLoop {
     async fn release(&mut self) -> Result<(), String> {
         let (newest, _) = self.log.snapshot();
         let disk = self.member.node.disk();
-        let oldest = snapshots::purge(&disk, newest).await.map_err(|error| error.to_string())?;
+        let snapshots::Purged { oldest, listed } =
+            snapshots::purge(&disk, newest).await.map_err(|error| error.to_string())?;
         let applied = self.member.applied.get();
         let released = snapshots::release_databases(&disk, self.opened_databases(newest)).await;
         released.map_err(|error| error.to_string())?;
         self.wal.release(self.stood_for(oldest)).await.map_err(|error| error.to_string())?;
-        self.member.observer.released(self.member.id, &disk, newest, applied);
+        self.member.observer.released(self.member.id, &disk, newest, applied, &listed);
         Ok(())
     }
 

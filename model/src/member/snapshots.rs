@@ -156,16 +156,24 @@ pub(super) async fn save(
     Ok(())
 }
 
-/// Removes all but the newest files, and returns the index of the oldest that is left: what comes before it in the
-/// log is of no more use. Files newer than `newest`, the last that the log has a record of, are not counted.
-pub(super) async fn purge(disk: &NodeDisk, newest: u64) -> Result<u64, DiskError> {
+/// Removes all but the newest files. What comes in the log before the oldest that is left is of no more use. Files newer than `newest`, the last that the log has a record of, are not counted.
+pub(super) async fn purge(disk: &NodeDisk, newest: u64) -> Result<Purged, DiskError> {
     let mut files = list(disk).await?;
     files.retain(|(index, _)| *index <= newest);
+    let listed = files.iter().map(|(index, _)| *index).collect();
     let surplus = files.len().saturating_sub(KEPT);
     for (index, term) in files.drain(..surplus) {
         disk.remove(&path(index, term)).await?;
     }
-    Ok(files.first().map_or(0, |(index, _)| *index))
+    Ok(Purged { oldest: files.first().map_or(0, |(index, _)| *index), listed })
+}
+
+/// What came of it.
+pub(super) struct Purged {
+    /// The oldest snapshot that is left, or 0.
+    pub oldest: u64,
+    /// Those that there were.
+    pub listed: Vec<u64>,
 }
 
 /// Removes the backends of snapshots up to `index` that nobody will open.

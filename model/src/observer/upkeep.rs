@@ -149,11 +149,19 @@ impl Observer {
     }
 
     /// A member has removed the files that are of no more use.
-    pub(crate) fn released(&self, member: MemberId, disk: &NodeDisk, newest: u64, applied: u64) {
+    pub(crate) fn released(
+        &self,
+        member: MemberId,
+        disk: &NodeDisk,
+        newest: u64,
+        applied: u64,
+        listed: &[u64],
+    ) {
         if self.asks("resources") {
             let (snapshots, segments) = (disk.names("snap"), disk.names("wal"));
             let left = self.upkeep.borrow_mut().left.remove(&member).unwrap_or_default();
-            let files = Files { snapshots: &snapshots, segments: &segments, newest, applied, left: &left };
+            let files =
+                Files { snapshots: &snapshots, segments: &segments, newest, listed, applied, left: &left };
             self.check(resources::released(member, &files));
             self.upkeep.borrow_mut().left.insert(member, resources::databases(&files));
         }

@@ -3,7 +3,7 @@
 //! | clause | what must hold |
 //! | --- | --- |
 //! | `revision` | all members report one revision for the same applied index |
-//! | `state` | all report one hash of their state for it: keys, leases, users and roles |
+//! | `state` | all report one state for it, by hashes of keys, leases, and users with roles |
 //! | `index` | nobody reports an index that is far beyond all that were reported before |
 //!
 //! The first report of an index stands; each later one, of any member and after any restart, must equal it. So a member
@@ -13,6 +13,8 @@
 //! Does NOT verify: that the state is right (all members may be wrong alike: see `linearizable_log`), nor anything
 //! at an index that one member alone reports, nor what the hash leaves out.
 
+use std::cmp::Ordering;
+
 use vertebra_sim::verdict::Violation;
 
 use super::raft_safety::MemberId;
@@ -20,11 +22,35 @@ use super::raft_safety::MemberId;
 /// No run applies so many entries between two reports. A store whose index has rotted may say so.
 const AHEAD_MAX: usize = 1_000_000;
 
+/// Hashes of the parts of a member's state.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct StateHash {
+    /// Of everything that was ever written to the store.
+    pub keys: u64,
+    /// Of the leases, with what is attached to them.
+    pub leases: u64,
+    /// Of users and roles.
+    pub users: u64,
+}
+
+impl StateHash {
+    /// The parts in which another one differs.
+    fn differs_in(self, other: Self) -> String {
+        let parts = [
+            ("keys", self.keys != other.keys),
+            ("leases", self.leases != other.leases),
+            ("users", self.users != other.users),
+        ];
+        let names: Vec<_> = parts.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect();
+        names.join(" and ")
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Report {
     member: MemberId,
     revision: i64,
-    hash: u64,
+    hash: StateHash,
 }
 
 /// The oracle.
@@ -41,7 +67,7 @@ impl Agreement {
         Self::default()
     }
 
-    /// `member` has applied everything up to `index`: its store is at `revision`, and `hash` is that of its state.
+    /// `member` has applied everything up to `index`: its store is at `revision`, and its state has these hashes.
     ///
     /// # Errors
     ///
@@ -51,7 +77,7 @@ impl Agreement {
         member: MemberId,
         index: u64,
         revision: i64,
-        hash: u64,
+        hash: StateHash,
     ) -> Result<(), Violation> {
         let place = usize::try_from(index).unwrap_or(usize::MAX);
         if place > self.reports.len() + AHEAD_MAX {
@@ -63,18 +89,21 @@ impl Agreement {
         }
         let report = Report { member, revision, hash };
         let first = *self.reports[place].get_or_insert(report);
-        let clause = if first.revision != revision {
-            "revision"
-        } else if first.hash != hash {
-            "state"
-        } else {
+        if (first.revision, first.hash) == (revision, hash) {
             return Ok(());
+        }
+        let parts = first.hash.differs_in(hash);
+        let (clause, shape) = match revision.cmp(&first.revision) {
+            Ordering::Less => ("revision", "behind"),
+            Ordering::Greater => ("revision", "ahead"),
+            Ordering::Equal => ("state", &*parts),
         };
+        let between = if parts.is_empty() { String::new() } else { format!("; they differ in {parts}") };
         let detail = format!(
-            "after entry {index}: member {} is at revision {} with hash {:x}, member {member} at {revision} with {hash:x}",
-            first.member, first.revision, first.hash
+            "after entry {index}: member {} is at revision {}, member {member} at {revision}{between}",
+            first.member, first.revision
         );
-        Err(Violation::new("agreement", clause, "", detail))
+        Err(Violation::new("agreement", clause, shape, detail))
     }
 }
 
@@ -82,12 +111,16 @@ impl Agreement {
 mod tests {
     use super::*;
 
+    fn hash(keys: u64) -> StateHash {
+        StateHash { keys, ..StateHash::default() }
+    }
+
     #[test]
     fn an_index_that_has_rotted_is_no_reason_to_run_out_of_memory() {
         let mut oracle = Agreement::new();
-        oracle.observe(1, 7, 5, 0xabc).unwrap();
+        oracle.observe(1, 7, 5, hash(0xabc)).unwrap();
         for index in [1 << 40, u64::MAX] {
-            assert_eq!(oracle.observe(1, index, 5, 0xabc).unwrap_err().signature(), "agreement/index");
+            assert_eq!(oracle.observe(1, index, 5, hash(0xabc)).unwrap_err().signature(), "agreement/index");
         }
     }
 
@@ -95,17 +128,29 @@ mod tests {
     fn members_with_one_state_agree() {
         let mut oracle = Agreement::new();
         for member in 1..=3 {
-            oracle.observe(member, 7, 5, 0xabc).unwrap();
-            oracle.observe(member, 9, 6, 0xdef).unwrap();
+            oracle.observe(member, 7, 5, hash(0xabc)).unwrap();
+            oracle.observe(member, 9, 6, hash(0xdef)).unwrap();
         }
     }
 
     #[test]
     fn a_member_with_another_state_is_found_however_late_it_reports() {
         let mut oracle = Agreement::new();
-        oracle.observe(1, 7, 5, 0xabc).unwrap();
-        oracle.observe(1, 8, 6, 0xdef).unwrap();
-        assert_eq!(oracle.observe(2, 7, 5, 0xabd).unwrap_err().clause, "state");
-        assert_eq!(oracle.observe(3, 8, 7, 0xdef).unwrap_err().clause, "revision");
+        oracle.observe(1, 7, 5, hash(0xabc)).unwrap();
+        oracle.observe(1, 8, 6, hash(0xdef)).unwrap();
+        assert_eq!(oracle.observe(2, 7, 5, hash(0xabd)).unwrap_err().signature(), "agreement/state: keys");
+        assert_eq!(
+            oracle.observe(3, 8, 7, hash(0xdef)).unwrap_err().signature(),
+            "agreement/revision: ahead"
+        );
+        assert_eq!(
+            oracle.observe(3, 8, 5, hash(0xdef)).unwrap_err().signature(),
+            "agreement/revision: behind"
+        );
+        let users = StateHash { leases: 1, users: 2, ..hash(0xdef) };
+        assert_eq!(
+            oracle.observe(3, 8, 6, users).unwrap_err().signature(),
+            "agreement/state: leases and users"
+        );
     }
 }

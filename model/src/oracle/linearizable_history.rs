@@ -36,10 +36,12 @@
 //! the writes of a key (module `evidence`), and requests that nobody could tell apart are one class of which any
 //! will do. Leases add to these: that one has expired is a write that no client made (module `leases`). What is left is
 //! searched, and a failure leads back to a choice that it depends on (module `search`). A
-//! search that tries too much gives up and says so.
+//! search that tries too much gives up and says so. Why a history has no order, in as few operations as possible, is told by
+//! module [`explain`].
 
 mod compaction;
 mod evidence;
+pub mod explain;
 #[cfg(test)]
 mod fuzz;
 mod keys;
@@ -59,7 +61,7 @@ use crate::api::request_op::Request as Op;
 use crate::api::response_op::Response as OpReply;
 use crate::api::{TxnRequest, TxnResponse};
 use crate::error::Error;
-use crate::history::{Event, History, Operation, Outcome, Request};
+use crate::history::{Event, History, Operation, OperationId, Outcome, Request};
 use crate::response::Response;
 use leases::Leases;
 pub(super) use replies::{
@@ -136,7 +138,8 @@ impl Limits {
     pub const NONE: Self = Self { alternatives: u64::MAX, replays: u64::MAX };
 
     /// What a run's history is worth: a little more than linear time.
-    fn of(history: &History) -> Self {
+    #[must_use]
+    pub fn of(history: &History) -> Self {
         Self { alternatives: 10_000, replays: 1_000_000 + 200 * history.operations().len() as u64 }
     }
 }
@@ -144,6 +147,8 @@ impl Limits {
 /// The write that made a revision.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Write {
+    /// The operation that it is of; none of the history where a lease has expired.
+    pub operation: Option<OperationId>,
     /// What was asked for; of a lease that has expired, its revocation.
     pub request: Request,
     /// When: the sequence number in the history.

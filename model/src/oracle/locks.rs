@@ -11,7 +11,8 @@
 //! **Who has every right to.** A client can know no better than what it was promised: that its lease lives for its TTL,
 //! from the moment at which it asked for it, or last asked to keep it alive and was told that it was done. By the fastest clock
 //! that a member had at any time of the run, as in `leases`. While that lasts, no other may take itself for the holder,
-//! whatever fails: pauses, partitions and clocks that drift are no excuse. There is one: somebody deleted its key, or
+//! whatever fails: pauses, partitions and clocks that drift are no excuse. Of two, the one whose key was created first must
+//! have had its time, also if it is told of its turn after the other, by a late answer. There is one excuse: somebody deleted its key, or
 //! revoked its lease, and it was not the leader who found that it had expired.
 //!
 //! **When that is over** a client may be mistaken, and no service can help it: it is paused, or nobody answers it, and meanwhile
@@ -146,12 +147,15 @@ pub fn check(
         let holders = holders.entry(lock_of(&tenure.key).unwrap_or_default()).or_default();
         holders.retain(|other| other.until.is_none_or(|until| until > tenure.from));
         for other in &*holders {
-            let promise = locks.promises.get(&other.lease);
-            match excuse(other, tenure.from, promise, drift_ppm_max) {
+            // The one who was told of it last need not be the one whose turn it is: answers are late, too.
+            let (earlier, later) =
+                if other.created < tenure.created { (*other, tenure) } else { (tenure, *other) };
+            let promise = locks.promises.get(&earlier.lease);
+            match excuse(earlier, tenure.from, promise, drift_ppm_max) {
                 Some(Late::Unanswered) => overlaps.unanswered += 1,
                 Some(Late::Unasked) => overlaps.unasked += 1,
-                None if is_deleted(other, witness, replayed) => overlaps.deleted += 1,
-                None => return mutual_exclusion(other, tenure),
+                None if is_deleted(earlier, witness, replayed) => overlaps.deleted += 1,
+                None => return mutual_exclusion(earlier, later),
             }
         }
         holders.push(tenure);
@@ -201,8 +205,8 @@ fn is_deleted(holder: &Tenure, witness: &Witness, replayed: &Replayed) -> bool {
 
 fn mutual_exclusion<T>(holder: &Tenure, other: &Tenure) -> Result<T, Violation> {
     let detail = format!(
-        "{} has held \"{}\" since {} by its key of revision {}, and lease {} was promised to live; {} took itself for the \
-         holder at {} by its key of revision {}",
+        "{} holds \"{}\" since {} by its key of revision {}, and lease {} was promised to live; {} takes itself for the \
+         holder since {} by its key of revision {}",
         holder.client,
         holder.key.escape_ascii(),
         holder.from,

@@ -291,7 +291,11 @@ impl RaftSafety {
             return Err(Violation::new(
                 ORACLE,
                 "sent before durable",
-                if granted { "vote" } else { "refusal of a vote" },
+                match (granted, term > durable_term) {
+                    (true, true) => "vote: term",
+                    (true, false) => "vote",
+                    (false, _) => "refusal of a vote",
+                },
                 format!(
                     "member {member} answered member {to} in term {term}; \
                      on its disk is term {durable_term} with a vote for {vote}"
@@ -323,7 +327,7 @@ impl RaftSafety {
             return Err(Violation::new(
                 ORACLE,
                 "sent before durable",
-                "candidacy",
+                if term > durable_term { "candidacy: term" } else { "candidacy: vote" },
                 format!(
                     "member {member} asked for votes in term {term}; \
                      on its disk is term {durable_term} with a vote for {vote}"

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `log` | Raft's log in memory goes back further than two snapshots ago, and the entries that are kept for followers that lag |
 //! | `snapshots` | when old files are removed, more than two snapshots are left, or one that is damaged for each of those |
-//! | `segments` | when old files are removed, a segment of the log is left all of which comes before the older of the two snapshots |
+//! | `segments` | when old files are removed, the first segment of the log is left, and all of it comes before the older of the two snapshots |
 //! | `databases` | when old files are removed for the second time, the database of a snapshot is left that was applied before the first |
 //! | `watchers` | when all is quiet, a member has more watchers than clients that can be connected with it want, on their connections and some that are gone |
 //! | `disk` | when all is quiet, there is more on a disk than is explained by what is kept there |
@@ -38,6 +38,9 @@ pub struct Files<'a> {
     pub segments: &'a [String],
     /// The newest snapshot that counts.
     pub newest: u64,
+    /// The snapshots that there were when the member looked which of them to remove. One of its own can come meanwhile, older
+    /// than one from the leader.
+    pub listed: &'a [u64],
     /// The entry to which the member had come when it began to look.
     pub applied: u64,
     /// The [databases] that it had left the last time. One can arrive late, while it looks.
@@ -63,7 +66,8 @@ fn number(text: &str) -> Option<u64> {
 pub fn released(member: MemberId, files: &Files<'_>) -> Result<(), Violation> {
     let snapshots =
         files.snapshots.iter().filter_map(|name| number(name.strip_suffix(".snap")?.split_once('-')?.1));
-    let mut snapshots: Vec<_> = snapshots.filter(|index| *index <= files.newest).collect();
+    let mut snapshots: Vec<_> =
+        snapshots.filter(|index| *index <= files.newest && files.listed.contains(index)).collect();
     snapshots.sort_unstable();
     if snapshots.len() > SNAPSHOTS_MAX {
         return violation("snapshots", format!("member {member} keeps {snapshots:?}"));
@@ -75,11 +79,11 @@ pub fn released(member: MemberId, files: &Files<'_>) -> Result<(), Violation> {
         return violation("databases", detail);
     }
     let oldest = snapshots.first().copied().unwrap_or(0);
-    // A segment ends where the next one begins.
-    let begins =
+    // A segment ends where the next one begins, and goes after all those before it. One that was cut by another leader may
+    // begin behind the next one.
+    let mut begins =
         files.segments.iter().filter_map(|name| number(name.strip_suffix(".wal")?.split_once('-')?.1));
-    let begins: Vec<_> = begins.collect();
-    if let Some(end) = begins.iter().skip(1).find(|begin| **begin <= oldest) {
+    if let Some(end) = begins.nth(1).filter(|begin| *begin <= oldest) {
         return violation(
             "segments",
             format!(
@@ -156,14 +160,17 @@ mod tests {
     fn left(snapshots: &[String], segments: &[u64]) -> Option<&'static str> {
         let name = |(sequence, first): (usize, &u64)| format!("{sequence:016x}-{first:016x}.wal");
         let segments: Vec<_> = segments.iter().enumerate().map(name).collect();
-        clause(released(1, &Files { snapshots, segments: &segments, newest: 20, applied: 20, left: &[20] }))
+        let listed = &[9, 10, 20, 30];
+        let files = Files { snapshots, segments: &segments, newest: 20, listed, applied: 20, left: &[20] };
+        clause(released(1, &files))
     }
 
     #[test]
     fn two_snapshots_are_kept() {
         assert_eq!(left(&[snapshot(10), snapshot(20), "db".to_owned()], &[]), None);
         assert_eq!(left(&[snapshot(9), snapshot(10), snapshot(20)], &[]), Some("snapshots"));
-        // One that is not recorded yet, and one that was damaged.
+        // One that came meanwhile, one that is not recorded yet, and one that was damaged.
+        assert_eq!(left(&[snapshot(10), snapshot(15), snapshot(20)], &[]), None);
         assert_eq!(left(&[snapshot(10), snapshot(20), snapshot(30)], &[]), None);
         assert_eq!(left(&[snapshot(9) + ".broken", snapshot(10), snapshot(20)], &[]), None);
     }
@@ -173,6 +180,7 @@ mod tests {
         let two = [snapshot(10), snapshot(20)];
         assert_eq!(left(&two, &[7, 11, 19]), None);
         assert_eq!(left(&two, &[4, 7, 11]), Some("segments"));
+        assert_eq!(left(&two, &[7, 11, 10]), None);
         assert_eq!(left(&two, &[7, 10]), Some("segments"));
         assert_eq!(left(&[], &[0, 7, 11]), None);
     }

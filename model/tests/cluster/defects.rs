@@ -133,7 +133,7 @@ fn users_and_roles_survive_crashes_and_snapshots() {
 #[test]
 fn issue_14571_permissions_that_a_snapshot_does_not_bring_are_found() {
     let found = found_with_auth(60, &[Defect::StalePermissions], &[]);
-    assert!(found.contains("agreement/state"), "{found:?}");
+    assert!(found.contains("agreement/state: users"), "{found:?}");
     let found = found_with_auth(60, &[Defect::StalePermissions], &["agreement"]);
     assert!(!found.is_empty());
 }
@@ -141,7 +141,7 @@ fn issue_14571_permissions_that_a_snapshot_does_not_bring_are_found() {
 #[test]
 fn issue_11651_a_change_of_users_that_is_applied_again_after_a_crash_is_found() {
     let found = found_with_auth(60, &[Defect::AuthWithoutIndex], &[]);
-    assert!(found.contains("agreement/state"), "{found:?}");
+    assert!(found.contains("agreement/state: users"), "{found:?}");
     let found = found_with_auth(60, &[Defect::AuthWithoutIndex], &["agreement"]);
     assert!(!found.is_empty());
 }

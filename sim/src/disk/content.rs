@@ -111,6 +111,45 @@ impl Content {
         }
     }
 
+    /// A sync failed, and the page cache has dropped what it should have written: of every change before `mark` only
+    /// the size of the file is left, with zeros or what was there before.
+    pub(super) fn lose(&mut self, mark: u64) {
+        let covered = self.covered(mark);
+        let mut image = self.damage.as_ref().map_or(&self.medium, |damage| &damage.believed).clone();
+        let (mut size, mut bytes) = (image.len(), 0);
+        for (sequence, change) in (self.synced..).zip(&self.unsynced[..covered]) {
+            match *change {
+                Change::Resize { size: after } => size = after,
+                Change::Write { offset, length } => {
+                    size = size.max(offset + length);
+                    bytes += length;
+                    if let Some(damage) = &mut self.damage {
+                        damage.take_stray(sequence);
+                    }
+                }
+            }
+        }
+        let is_resized = size != image.len();
+        self.drop_covered(covered, bytes);
+        if is_resized {
+            // In the place of the last one that was covered: marks stay what they are.
+            self.synced -= 1;
+            self.unsynced.insert(0, Change::Resize { size });
+        }
+        let mut bytes = &self.unsynced_bytes[..];
+        for change in &self.unsynced {
+            match *change {
+                Change::Resize { size } => image.resize(size, 0),
+                Change::Write { offset, length } => {
+                    let (written, rest) = bytes.split_at(length);
+                    bytes = rest;
+                    overlay(&mut image, offset, written);
+                }
+            }
+        }
+        self.cache = image;
+    }
+
     /// Loses, keeps and tears the unsynced changes; what is left is on the medium and in the page cache. What was to
     /// survive and does not land where it should is added to `strayed`.
     pub(super) fn lose_power(

@@ -13,11 +13,13 @@ pub enum IoKind {
     /// Syncs of files and of directories, at the moment they would complete. What they should have made durable is as
     /// unsynced as before.
     Sync,
+    /// Syncs of files, which then have lost what they should have made durable: the page cache has dropped it.
+    SyncLost,
     /// Changes of names: creating, renaming and removing files and directories.
     Names,
 }
 
-const IO_KINDS: usize = 4;
+const IO_KINDS: usize = 5;
 
 /// The capacity of a new disk in bytes: far more than a run needs, and less than the machine's memory, so that a
 /// wild offset is a full disk and not the end of the simulator.

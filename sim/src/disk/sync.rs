@@ -65,7 +65,7 @@ impl Disk {
     ///
     /// [`StaleHandle`](DiskError::StaleHandle) if the process or the power went since it began;
     /// [`Io`](DiskError::Io) if it failed. Either way it made nothing durable, and its data is as unsynced as before,
-    /// unless it is [forgotten](Disk::forget_syncs).
+    /// unless it is [lost](IoKind::SyncLost) or [forgotten](Disk::forget_syncs).
     pub fn complete_sync(&mut self, ticket: SyncTicket) -> Result<(), DiskError> {
         let SyncTicket { operation, path, incarnation, inode, generation, mark } = ticket;
         if incarnation != self.incarnation {
@@ -76,6 +76,12 @@ impl Disk {
         }
         // Without its inode, what was to be synced is gone, and there is nothing left to lose.
         let exists = self.inodes.generation(inode) == generation;
+        if operation == Operation::Sync && self.faults.strikes(IoKind::SyncLost) {
+            if exists {
+                self.inodes.content_mut(inode).lose(mark);
+            }
+            return Err(DiskError::Io { operation, path: path.as_ref().to_owned() });
+        }
         if operation == Operation::Sync
             && let Some(fault) = self.faults.meets_sync(&path)
         {

@@ -66,8 +66,7 @@ fn contradiction<S: Spec>(spec: &S, asked: &[Asked<'_, S>], refused: u32, limit:
     let is_before = |number: &u32| asked[*number as usize].invoked <= end;
     let is_known = |number: &u32| asked[*number as usize].returned.is_some();
     let all: Vec<u32> = (0..asked.len() as u32).filter(is_before).collect();
-    let mut kept: Vec<u32> =
-        all.iter().copied().filter(is_known).filter(|number| *number != refused).collect();
+    let kept = all.iter().copied().filter(is_known).filter(|number| *number != refused).collect();
     let mut left = limit;
     let mut is_dead_with = |kept: &[u32]| {
         let mut is_kept = vec![false; asked.len()];
@@ -85,13 +84,29 @@ fn contradiction<S: Spec>(spec: &S, asked: &[Asked<'_, S>], refused: u32, limit:
         left = left.saturating_sub(steps + remembered.len() as u64);
         matches!(found, Found::Dead { .. })
     };
+    let mut kept: Vec<u32> = least(kept, |fewer| is_dead_with(fewer));
+    kept.push(refused);
+    kept
+}
+
+/// As few of `all` as are `enough`, where more of them are enough whenever fewer are: none of those that are left can be left
+/// out.
+///
+/// ```
+/// use vertebra_sim::linearizability::least;
+///
+/// assert_eq!(least((0..100).collect(), |some: &[u32]| some.contains(&7) && some.contains(&70)), [7, 70]);
+/// ```
+pub fn least<T: Clone>(all: Vec<T>, mut enough: impl FnMut(&[T]) -> bool) -> Vec<T> {
+    let mut kept = all;
+    // First by halves, so that much goes at once.
     let mut size = kept.len();
     while size > 0 {
         let mut at = 0;
         while at < kept.len() {
             let end = kept.len().min(at + size);
             let fewer = [&kept[..at], &kept[end..]].concat();
-            if is_dead_with(&fewer) {
+            if enough(&fewer) {
                 kept = fewer;
             } else {
                 at = end;
@@ -99,6 +114,5 @@ fn contradiction<S: Spec>(spec: &S, asked: &[Asked<'_, S>], refused: u32, limit:
         }
         size = if size == 1 { 0 } else { size.div_ceil(2) };
     }
-    kept.push(refused);
     kept
 }

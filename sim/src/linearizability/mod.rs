@@ -36,7 +36,7 @@ use std::hash::Hash;
 
 use foldhash::fast::FixedState;
 
-pub use explain::Explanation;
+pub use explain::{Explanation, least};
 
 /// Only looked into, never walked through.
 type Map<K, V> = hashbrown::HashMap<K, V, FixedState>;

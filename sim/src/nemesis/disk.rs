@@ -119,6 +119,7 @@ impl World {
             Operation::Read => IoKind::Read,
             Operation::Write => IoKind::Write,
             Operation::Sync => IoKind::Sync,
+            Operation::SyncLost => IoKind::SyncLost,
             Operation::Name => IoKind::Names,
         };
         self.drive_of(self.index(id)).disk.borrow_mut().fail_next(kind, count);
@@ -146,7 +147,7 @@ impl World {
             drive.full.set(0);
             drive.set_full(false);
             let disk = &mut *drive.disk.borrow_mut();
-            for kind in [IoKind::Read, IoKind::Write, IoKind::Sync, IoKind::Names] {
+            for kind in [IoKind::Read, IoKind::Write, IoKind::Sync, IoKind::SyncLost, IoKind::Names] {
                 disk.fail_next(kind, 0);
             }
             disk.call_off();

@@ -20,6 +20,12 @@ pub struct Shape {
     pub recovery_failpoints: &'static [&'static str],
     /// Those of them that few runs pass, and those only once or twice. Seeds arm several of them at once, on all members.
     pub rare_failpoints: &'static [&'static str],
+    /// Those of each task. Seeds strike one of the tasks at each of its steps, so that what few runs come to is not rarer than
+    /// what all do all the time.
+    pub failpoint_tasks: &'static [&'static [&'static str]],
+    /// Those at which a task that is slow there lags behind the others of its process. Seeds let it sleep at each of some
+    /// passages in a row.
+    pub slow_failpoints: &'static [&'static str],
     /// What an operator can be asked to do; see [`System::operate`](crate::System::operate).
     pub operations: &'static [&'static str],
     /// Those of them that need a machine that stands by. Seeds without spares have none of these.
@@ -57,6 +63,8 @@ impl Shape {
             failpoints: &[],
             recovery_failpoints: &[],
             rare_failpoints: &[],
+            failpoint_tasks: &[],
+            slow_failpoints: &[],
             operations: &[],
             spare_operations: &[],
             rare_operations: &[],

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use vertebra_sim::disk::{DiskError, IoKind, OpenMode, Operation};
+use vertebra_sim::disk::{Disk, DiskError, IoKind, OpenMode, Operation};
 use vertebra_sim::random::Streams;
 
 use crate::{content, disk, kind};
@@ -100,6 +100,44 @@ fn a_failed_sync_leaves_everything_unsynced_until_one_succeeds() {
     disk.sync(file).unwrap();
     disk.sync_directory("").unwrap();
     assert_eq!(disk.unsynced_operations(), 0);
+}
+
+#[test]
+fn a_sync_that_fails_may_lose_what_it_should_have_written() {
+    let mut disk = disk();
+    let file = disk.open("f", OpenMode::Create).unwrap();
+    disk.append(file, b"abc").unwrap();
+    disk.sync(file).unwrap();
+    disk.write_at(file, 1, b"xyz").unwrap();
+    let lost = disk.begin_sync(file).unwrap();
+    disk.append(file, b"de").unwrap();
+    let later = disk.begin_sync(file).unwrap();
+    disk.append(file, b"f").unwrap();
+    disk.fail_next(IoKind::SyncLost, 1);
+    // Names have no data.
+    disk.sync_directory("").unwrap();
+    assert_eq!(kind(&disk.complete_sync(lost).unwrap_err()), "Io");
+    let seen = |disk: &mut Disk, file| {
+        let mut bytes = [0; 8];
+        let read = disk.read_at(file, 0, &mut bytes).unwrap();
+        bytes[..read].to_vec()
+    };
+    // What was written since then is there, behind a hole.
+    assert_eq!(seen(&mut disk, file), b"abc\0def");
+    // And a sync that had begun already covers what it did.
+    disk.complete_sync(later).unwrap();
+    assert_eq!(disk.unsynced_operations(), 1);
+    let survives = |seed: u64| {
+        let mut disk = disk.clone();
+        disk.power_failure(&mut Streams::new(seed).stream("power", 0));
+        let file = disk.open("f", OpenMode::Existing).unwrap();
+        seen(&mut disk, file)
+    };
+    let found: Vec<Vec<u8>> = (0..50).map(survives).collect();
+    assert!(found.iter().all(|bytes| bytes.starts_with(b"abc\0de") && bytes.len() <= 7), "{found:?}");
+    assert!(found.iter().any(|bytes| bytes == b"abc\0de"));
+    disk.sync(file).unwrap();
+    assert_eq!((seen(&mut disk, file), disk.unsynced_operations()), (b"abc\0def".to_vec(), 0));
 }
 
 #[test]

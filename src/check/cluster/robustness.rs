@@ -5,7 +5,7 @@
 //! bytes on all but a hash, of a lease how long it lives, of a watch the word that it was created. Times are nanoseconds on
 //! one clock; what begins at the moment at which something else ends is concurrent with it.
 
-mod form;
+mod meaning;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -18,6 +18,7 @@ use vertebra_model::watch_history::{Heard, WatchHistory, Watched};
 use super::Cluster;
 use crate::check::forms::{Form, Forms};
 use crate::check::recorded::Damage;
+use crate::histories::robustness::form;
 
 /// A file, and where it is damaged.
 pub type DamagedFile = (PathBuf, Damage);

@@ -14,7 +14,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         mechanism: "The apply loop moves the consistent index before it has the lock of the backend. A commit that \
                     comes between writes the index without the entry's changes. After a crash the entry is passed \
                     over, on this member alone.",
-        oracles: &["agreement", "durability", "raft", "linearizable log"],
+        oracles: &["agreement", "durability", "raft", "linearizable log", "snapshot"],
     },
     Entry {
         defect: Defect::IndexOffByOne,
@@ -47,7 +47,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         mechanism: "When a snapshot is installed, the consistent index is read from its backend only after leases \
                     were recovered, which commits. That commit writes the old backend's index into the new one. \
                     After a crash entries are applied that it has already.",
-        oracles: &["agreement", "process", "revisions", "durability"],
+        oracles: &["storage", "agreement", "process", "revisions", "durability"],
     },
     Entry {
         defect: Defect::RestoreKeepsIndex,
@@ -88,16 +88,6 @@ pub(super) const ENTRIES: &[Entry] = &[
                     The defragmented copy of the old database then takes that name. What is in the file is not what \
                     is in memory.",
         oracles: &["agreement", "durability", "soundness", "process", "liveness"],
-    },
-    Entry {
-        defect: Defect::AlarmsForgotten,
-        title: "alarms are not recovered from a snapshot",
-        references: &["etcd: applySnapshot"],
-        versions: "",
-        class: Class::Divergence,
-        mechanism: "The alarms that a backend has are not read when it comes with a snapshot. An alarm decides \
-                    whether a write is refused when it is applied. This member applies what the others refuse.",
-        oracles: &["agreement", "durability"],
     },
     Entry {
         defect: Defect::StalePermissions,

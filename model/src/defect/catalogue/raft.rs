@@ -54,7 +54,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         mechanism: "Reads are answered without a round of heartbeats, as long as the leader heard from a quorum \
                     within an election timeout of its own clock. A leader that was paused, or whose clock is slow, \
                     does not know that another was elected meanwhile. It answers with what was true before.",
-        oracles: &["linearizable log", "linearizable history", "commit window"],
+        oracles: &["raft", "linearizable log", "linearizable history", "commit window"],
     },
     Entry {
         defect: Defect::AnswerBeforeSave,

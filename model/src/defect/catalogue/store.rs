@@ -75,7 +75,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         mechanism: "A buffer of writes that is used again counts one entry too many: one from before the last \
                     commit. Readers see a revision twice. A watch that is being synced is told of an event a second \
                     time.",
-        oracles: &["watch", "process"],
+        oracles: &["watch", "soundness", "process"],
     },
     Entry {
         defect: Defect::AttachmentKept,

@@ -12,7 +12,7 @@ use super::replies::{each_settled, txn_reads_past};
 use super::{
     Conclusion, FIRST_REVISION, Floating, Limits, Places, Write, unexplained, violation, wrong_reply,
 };
-use crate::history::{Operation, Request};
+use crate::history::{Operation, OperationId, Request};
 use crate::oracle::replay::{Mark, Refusal, Replay};
 use crate::response::Response;
 
@@ -200,23 +200,28 @@ impl<'a> Search<'a> {
     pub(super) fn writes(&self) -> Vec<Write> {
         let mut filled = self.filled.iter().enumerate().peekable();
         let mut only_way = true;
-        let known = |number: u32| (self.places.operation(number), true);
         let by_revision = (FIRST_REVISION + 1..=self.places.last()).filter_map(|revision| {
             if let Some(number) = self.places.write(revision) {
-                return Some(known(number));
+                return Some((number, true));
             }
             let (gap, filled) = filled.next_if(|(_, filled)| filled.revision == revision)?;
             // What comes after a choice may be so because of it.
             only_way &= filled.before.is_none();
             let class = &self.evidence.as_ref()?.classes[filled.class as usize];
             let place = self.used[filled.class as usize].iter().position(|used| *used == gap)?;
-            Some((self.places.operation(class.members[place]), only_way))
+            Some((class.members[place], only_way))
         });
+        let operations = self.places.history.operations().len();
         by_revision
-            .map(|(write, is_certain)| Write {
-                request: write.request.clone(),
-                invoked: write.invoked,
-                is_certain,
+            .map(|(number, is_certain)| {
+                let write = self.places.operation(number);
+                let is_of_history = (number as usize) < operations;
+                Write {
+                    operation: is_of_history.then(|| OperationId::at(number)),
+                    request: write.request.clone(),
+                    invoked: write.invoked,
+                    is_certain,
+                }
             })
             .collect()
     }

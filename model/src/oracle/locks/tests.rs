@@ -130,6 +130,16 @@ fn who_was_promised_the_time_holds_the_lock_alone() {
 }
 
 #[test]
+fn who_hears_late_of_a_turn_that_is_over_is_the_one_who_is_mistaken() {
+    // Client 1 has put its key, but the answer is under way for longer than its lease lives.
+    let late = |told| Run::new().enters(1).expires(1).enters(2).at(4.0).holds(2).at(told).holds(1);
+    assert_eq!(late(5.0).overlaps(), Overlaps { unasked: 1, ..Overlaps::default() });
+    // While it has the time that it was promised, the other one is who must not hold the lock.
+    let found = late(4.9).judge(0).expect_err("it must be refused");
+    assert!(found.detail.starts_with("client 1 holds \"lock/1\" since 4.9"), "{}", found.detail);
+}
+
+#[test]
 fn a_lease_that_was_kept_alive_counts_from_when_that_was_asked_for() {
     let kept = || first().at(3.0).keeps_alive(1, Some(0.5));
     assert_eq!(taken_over(kept().at(7.9)).found(), "mutual exclusion");

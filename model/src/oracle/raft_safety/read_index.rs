@@ -8,20 +8,29 @@ use std::collections::{BTreeMap, VecDeque};
 use vertebra_sim::verdict::Violation;
 
 use super::configuration::Listed;
-use super::{MemberId, RaftSafety, violation};
+use super::{MemberId, ORACLE, RaftSafety};
 
 /// Reads of one leader that are remembered. Raft drops some without a word; so many are never under way at once.
 const READS_MAX: usize = 2_000;
 
 /// The reads that leaders have under way.
 #[derive(Debug, Default)]
-pub(super) struct Reads(BTreeMap<MemberId, VecDeque<Read>>);
+pub(super) struct Reads(BTreeMap<MemberId, OfLeader>);
+
+#[derive(Debug, Default)]
+struct OfLeader {
+    under_way: VecDeque<Read>,
+    /// The last context that was new. They grow.
+    context: u64,
+}
 
 #[derive(Debug)]
 struct Read {
     context: u64,
     /// In which the leader leads.
     term: u64,
+    /// Whether an earlier read had that context.
+    is_reused: bool,
     /// Who has answered a heartbeat that told of it.
     answers: Vec<MemberId>,
 }
@@ -30,19 +39,22 @@ impl RaftSafety {
     /// `member`, which leads `term`, begins to look for an index for a read, under `context`. A context that is under way
     /// already is no other read.
     pub fn read_begun(&mut self, member: MemberId, term: u64, context: u64) {
-        let reads = self.reads.0.entry(member).or_default();
+        let of_leader = self.reads.0.entry(member).or_default();
+        let is_reused = context <= of_leader.context;
+        of_leader.context = of_leader.context.max(context);
+        let reads = &mut of_leader.under_way;
         if reads.iter().any(|read| (read.context, read.term) == (context, term)) {
             return;
         }
         if reads.len() >= READS_MAX {
             reads.pop_front();
         }
-        reads.push_back(Read { context, term, answers: Vec::new() });
+        reads.push_back(Read { context, term, is_reused, answers: Vec::new() });
     }
 
     /// `member` sends `leader` an answer to a heartbeat of `term` that told of the read under `context`.
     pub fn read_answered(&mut self, member: MemberId, leader: MemberId, term: u64, context: u64) {
-        let reads = self.reads.0.get_mut(&leader).into_iter().flatten();
+        let reads = self.reads.0.get_mut(&leader).into_iter().flat_map(|reads| &mut reads.under_way);
         for read in reads.filter(|read| (read.context, read.term) == (context, term)) {
             if !read.answers.contains(&member) {
                 read.answers.push(member);
@@ -56,7 +68,7 @@ impl RaftSafety {
     ///
     /// A broken clause.
     pub fn read_confirmed(&mut self, member: MemberId, context: u64) -> Result<(), Violation> {
-        let Some(reads) = self.reads.0.get_mut(&member) else { return Ok(()) };
+        let Some(OfLeader { under_way: reads, .. }) = self.reads.0.get_mut(&member) else { return Ok(()) };
         // Those that others ask for by themselves, and not this member.
         let Some(place) = reads.iter().rposition(|read| read.context == context) else { return Ok(()) };
         let configuration =
@@ -68,20 +80,22 @@ impl RaftSafety {
             reads.remove(place);
             return Ok(());
         }
-        let answers = &reads[place].answers;
-        violation(
+        let Read { answers, is_reused, .. } = &reads[place];
+        Err(Violation::new(
+            ORACLE,
             "read without quorum",
+            if *is_reused { "context used before" } else { "" },
             format!(
                 "member {member} confirms a read in term {term}; since it came, {} answered of {configuration}",
                 Listed(answers)
             ),
-        )
+        ))
     }
 
     /// Forgets the reads of a member that leads no more.
     pub(super) fn forget_reads(&mut self, member: MemberId) {
         if let Some(reads) = self.reads.0.get_mut(&member) {
-            reads.clear();
+            reads.under_way.clear();
         }
     }
 }

@@ -218,10 +218,14 @@ fn a_term_has_one_vote_of_each_member_whatever_its_disk_forgot() {
 fn a_vote_is_on_disk_before_it_is_sent() {
     let mut raft = cluster();
     let sent = raft.sent_vote_response(2, 3, 2, true, false).unwrap_err();
-    assert_eq!(sent.signature(), "raft/sent before durable: vote");
+    assert_eq!(sent.signature(), "raft/sent before durable: vote: term");
     let mut raft = cluster();
-    assert_eq!(clause(raft.sent_vote_request(3, 2, false)), "sent before durable");
+    let sent = raft.sent_vote_request(3, 2, false).unwrap_err();
+    assert_eq!(sent.signature(), "raft/sent before durable: candidacy: term");
     raft.sent_vote_request(3, 2, true).unwrap();
+    raft.persisted(3, durable(2, 1, 2, 0)).unwrap();
+    let sent = raft.sent_vote_request(3, 2, false).unwrap_err();
+    assert_eq!(sent.signature(), "raft/sent before durable: candidacy: vote");
     raft.persisted(3, durable(2, 1, 2, 3)).unwrap();
     raft.sent_vote_request(3, 2, false).unwrap();
 }
@@ -472,12 +476,13 @@ fn who_was_removed_does_not_come_back() {
 fn a_read_is_confirmed_by_a_quorum_that_answered_since_it_came() {
     let mut raft = cluster();
     raft.read_begun(1, 1, 70);
-    assert_eq!(clause(raft.read_confirmed(1, 70)), "read without quorum");
+    assert_eq!(raft.read_confirmed(1, 70).unwrap_err().signature(), "raft/read without quorum");
     raft.read_answered(2, 1, 1, 70);
     raft.read_confirmed(1, 70).unwrap();
     // Under a context that was used before, what was answered then counts for nothing.
     raft.read_begun(1, 1, 70);
-    assert_eq!(clause(raft.read_confirmed(1, 70)), "read without quorum");
+    let reused = raft.read_confirmed(1, 70).unwrap_err();
+    assert_eq!(reused.signature(), "raft/read without quorum: context used before");
     // Nor does what is answered in another term, or twice by the leader.
     raft.read_answered(2, 1, 2, 70);
     raft.read_answered(1, 1, 1, 70);

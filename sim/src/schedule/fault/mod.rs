@@ -229,8 +229,7 @@ pub enum Fault {
         #[serde(with = "text")]
         lasts: Duration,
     },
-    /// The next operations of one sort fail. What a sync that fails should have made durable is as unsynced as before,
-    /// and a later one covers it.
+    /// The next operations of one sort fail.
     DiskError {
         /// Members.
         target: Target,
@@ -421,8 +420,10 @@ pub enum Operation {
     Read,
     /// Data is written.
     Write,
-    /// Data is made durable.
+    /// Data is made durable. It is as unsynced as before when that fails, and a later sync covers it.
     Sync,
+    /// Data is made durable. It is lost when that fails, from the page cache too, and a later sync has nothing to write.
+    SyncLost,
     /// A file or directory is created, renamed or removed.
     Name,
 }

@@ -16,7 +16,8 @@ pub(super) fn disk_stall(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Fau
 pub(super) fn disk_error(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Fault {
     let target = members(stream, shape, slot);
     let operation = *stream.weighted(&[
-        (45, Operation::Sync),
+        (25, Operation::Sync),
+        (20, Operation::SyncLost),
         (30, Operation::Write),
         (12, Operation::Read),
         (13, Operation::Name),

@@ -80,7 +80,7 @@ const DAMAGE_PPM: u32 = 80_000;
 
 /// Every kind, and what is made of several faults. A seed has some eight of them. Disks that fail or fill stop a member
 /// for good until faults are over, so they are rarer.
-pub(super) static KINDS: [Kind; 36] = [
+pub(super) static KINDS: [Kind; 38] = [
     Kind::new("schedule/fault/kill", 350_000, process::kill),
     Kind::new("schedule/fault/power-failure", 350_000, process::power_failure),
     Kind::new("schedule/fault/pause", 500_000, process::pause),
@@ -93,8 +93,12 @@ pub(super) static KINDS: [Kind; 36] = [
     Kind::new("schedule/fault/failpoint", 550_000, process::failpoint).only_if(has_failpoints),
     Kind::several("schedule/fault/failpoint-again", 150_000, process::failpoint_again)
         .only_if(has_failpoints),
-    Kind::several("schedule/fault/failpoints-rare", 250_000, process::failpoints_rare)
+    Kind::several("schedule/fault/failpoints-rare", 350_000, process::failpoints_rare)
         .only_if(|shape| !shape.rare_failpoints.is_empty()),
+    Kind::several("schedule/fault/failpoints-of-task", 250_000, process::failpoints_of_task)
+        .only_if(|shape| !shape.failpoint_tasks.is_empty()),
+    Kind::several("schedule/fault/failpoint-slow", 250_000, process::failpoint_slow)
+        .only_if(|shape| !shape.slow_failpoints.is_empty()),
     Kind::new("schedule/fault/partition", 500_000, network::partition).only_if(network::has_links),
     Kind::new("schedule/fault/partition-split", 150_000, network::partition_split)
         .only_if(|shape| shape.members > 1),

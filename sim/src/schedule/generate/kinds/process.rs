@@ -132,6 +132,38 @@ pub(super) fn failpoints_rare(stream: &mut Stream, shape: &Shape, slot: &Slot) -
     names.into_iter().map(one).collect()
 }
 
+/// One task at each of its steps, or at most of them.
+pub(super) fn failpoints_of_task(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Vec<TimedFault> {
+    let mut names = stream.pick(shape.failpoint_tasks).to_vec();
+    stream.shuffle(&mut names);
+    names.truncate(stream.between(2, 8) as usize);
+    let target = if stream.chance(500_000) { Target::AllMembers } else { members(stream, shape, slot) };
+    let apart = magnitude(stream, Duration::from_millis(20), Duration::from_millis(1_500));
+    let slots = (0..).map_while(|time| after(slot, apart * time));
+    let one = |(slot, name): (Slot, &str)| {
+        let action = *stream.weighted(&[(45, Action::Kill), (30, Action::PowerFailure), (25, Action::Delay)]);
+        let hit = if stream.chance(600_000) { 1 } else { stream.between(2, 6) as u32 };
+        let (name, lasts) = (name.to_owned(), lasts(stream, &slot, 1, 5_000));
+        TimedFault { at: slot.at, fault: Fault::Failpoint { name, target, hit, action, lasts } }
+    };
+    slots.zip(names).map(one).collect()
+}
+
+/// A task that lags behind: it sleeps at each of some passages in a row.
+pub(super) fn failpoint_slow(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Vec<TimedFault> {
+    let name = *stream.pick(shape.slow_failpoints);
+    let target = if stream.chance(500_000) { Target::AllMembers } else { members(stream, shape, slot) };
+    let lasts = lasts(stream, slot, 10, 1_500);
+    let slow = |hit| {
+        let name = name.to_owned();
+        TimedFault {
+            at: slot.at,
+            fault: Fault::Failpoint { name, target, hit, action: Action::Delay, lasts },
+        }
+    };
+    (1..=stream.between(2, 10) as u32).map(slow).collect()
+}
+
 fn armed(stream: &mut Stream, slot: &Slot, name: String, target: Target) -> Fault {
     // Most places are passed rarely, some hundreds of times in a second.
     let hit = match stream.below(10) {

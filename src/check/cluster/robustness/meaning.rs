@@ -1,7 +1,6 @@
-//! The objects of a report, and what they mean.
+//! What the objects of a report mean.
 
 use bytes::Bytes;
-use serde::Deserialize;
 use vertebra_model::api::compare::{CompareResult, CompareTarget, TargetUnion};
 use vertebra_model::api::mvccpb::event::EventType;
 use vertebra_model::api::request_op::Request as Op;
@@ -16,230 +15,10 @@ use vertebra_model::error::Error;
 use vertebra_model::history::{Outcome, Request};
 use vertebra_model::response::Response;
 
-/// From so many bytes on, a value is kept as its hash.
-const VALUE_BYTES: usize = 20;
-
-#[derive(Deserialize)]
-pub struct Operation {
-    #[serde(rename = "ClientId")]
-    pub client: i64,
-    #[serde(rename = "Input")]
-    input: Input,
-    #[serde(rename = "Call")]
-    pub call: i64,
-    #[serde(rename = "Output")]
-    output: Output,
-    #[serde(rename = "Return")]
-    pub returned: i64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Input {
-    r#type: String,
-    range: Option<Range>,
-    txn: Option<Txn>,
-    lease_grant: Option<Lease>,
-    lease_revoke: Option<Lease>,
-    compact: Option<Compact>,
-}
-
-#[derive(Deserialize)]
-struct Lease {
-    #[serde(rename = "LeaseID", default)]
-    id: i64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Compact {
-    revision: i64,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "PascalCase", default)]
-struct Range {
-    start: String,
-    end: String,
-    limit: i64,
-    keys_only: bool,
-    revision: i64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Txn {
-    #[serde(default)]
-    conditions: Option<Vec<Condition>>,
-    #[serde(default)]
-    operations_on_success: Option<Vec<Step>>,
-    #[serde(default)]
-    operations_on_failure: Option<Vec<Step>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "PascalCase", default)]
-struct Condition {
-    key: String,
-    expected_revision: i64,
-    expected_version: i64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Step {
-    r#type: String,
-    #[serde(default)]
-    range: Range,
-    #[serde(default)]
-    put: Put,
-    #[serde(default)]
-    delete: Delete,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "PascalCase", default)]
-struct Put {
-    key: String,
-    value: Value,
-    #[serde(rename = "LeaseID")]
-    lease: i64,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "PascalCase", default)]
-struct Delete {
-    key: String,
-}
-
-/// A value, or its hash (FNV-1a of 32 bits).
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "PascalCase", default)]
-struct Value {
-    value: String,
-    hash: u32,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Output {
-    #[serde(default)]
-    txn: Option<TxnOutput>,
-    #[serde(default)]
-    range: Option<RangeOutput>,
-    #[serde(default)]
-    lease_grant: Option<serde::de::IgnoredAny>,
-    #[serde(default)]
-    lease_revoke: Option<serde::de::IgnoredAny>,
-    #[serde(default)]
-    compact: Option<serde::de::IgnoredAny>,
-    #[serde(default)]
-    client_error: String,
-    #[serde(default)]
-    revision: i64,
-    #[serde(default)]
-    error: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct TxnOutput {
-    failure: bool,
-    #[serde(default)]
-    results: Option<Vec<StepOutput>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "PascalCase", default)]
-struct StepOutput {
-    #[serde(rename = "KVs")]
-    kvs: Option<Vec<Kv>>,
-    count: i64,
-    deleted: i64,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "PascalCase", default)]
-struct RangeOutput {
-    #[serde(rename = "KVs")]
-    kvs: Option<Vec<Kv>>,
-    count: i64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Kv {
-    key: String,
-    #[serde(flatten)]
-    of: ValueRevision,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "PascalCase", default)]
-struct ValueRevision {
-    value: Value,
-    mod_revision: i64,
-    version: i64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Watch {
-    pub request: WatchRequest,
-    #[serde(default)]
-    pub responses: Option<Vec<WatchTold>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct WatchRequest {
-    key: String,
-    revision: i64,
-    with_prefix: bool,
-    with_progress_notify: bool,
-    #[serde(rename = "WithPrevKV")]
-    with_prev_kv: bool,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct WatchTold {
-    events: Option<Vec<EventTold>>,
-    is_progress_notify: bool,
-    revision: i64,
-    pub time: i64,
-    error: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct EventTold {
-    r#type: String,
-    key: String,
-    #[serde(default)]
-    value: Value,
-    #[serde(default)]
-    revision: i64,
-    #[serde(default)]
-    is_create: bool,
-    #[serde(default)]
-    prev_value: Option<ValueRevision>,
-}
-
-impl Value {
-    /// Bytes that stand for the value: itself if it is short. No text has the first of the others.
-    fn bytes(self) -> Bytes {
-        let hash = match (self.value.len(), self.hash) {
-            (VALUE_BYTES.., _) => {
-                let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(16_777_619);
-                self.value.bytes().fold(2_166_136_261, step)
-            }
-            (_, 0) => return self.value.into(),
-            (_, hash) => hash,
-        };
-        [&b"\xff"[..], format!("{hash:08x}").as_bytes()].concat().into()
-    }
-}
+use crate::histories::robustness::form::{
+    Condition, Input, Kv, Operation, Output, Range, Span, Step, TxnOutput, ValueRevision, WatchRequest,
+    WatchTold, prefix_end,
+};
 
 fn header(revision: i64) -> Option<ResponseHeader> {
     Some(ResponseHeader { revision, ..ResponseHeader::default() })
@@ -261,11 +40,11 @@ fn keys(kvs: Option<Vec<Kv>>) -> Vec<KeyValue> {
     kvs.unwrap_or_default().into_iter().map(|kv| kv.of.of(kv.key)).collect()
 }
 
-impl Range {
+impl Span {
     fn request(self) -> RangeRequest {
-        let Self { start, end, limit, keys_only, revision } = self;
+        let Self { start, end, limit, keys_only } = self;
         let (key, range_end) = (start.into(), end.into());
-        RangeRequest { key, range_end, limit, keys_only, revision, ..RangeRequest::default() }
+        RangeRequest { key, range_end, limit, keys_only, ..RangeRequest::default() }
     }
 }
 
@@ -342,9 +121,12 @@ impl Operation {
     /// What was asked, and what came of it; nothing for what has no effect on keys.
     pub fn understood(self) -> Result<Option<(Request, Outcome)>, String> {
         let lacks = |what: &str| format!("there is no `{what}` in an operation of that type");
-        let Input { r#type, range, txn, lease_grant, lease_revoke, compact } = self.input;
+        let Input { r#type, range, txn, lease_grant, lease_revoke, defragment: _, compact } = self.input;
         let request = match &r#type[..] {
-            "range" => Request::Range(range.ok_or_else(|| lacks("Range"))?.request()),
+            "range" => {
+                let Range { span, revision } = range.ok_or_else(|| lacks("Range"))?;
+                Request::Range(RangeRequest { revision, ..span.request() })
+            }
             "txn" => {
                 let txn = txn.ok_or_else(|| lacks("Txn"))?;
                 let compare = txn.conditions.unwrap_or_default().into_iter().map(Condition::compare);
@@ -376,7 +158,8 @@ impl Operation {
 
 impl Output {
     fn outcome(self, request: &Request) -> Result<Outcome, String> {
-        if !self.error.is_empty() {
+        // That it was done, without an answer, is less than an order needs to know.
+        if !self.error.is_empty() || self.persisted {
             return Ok(Outcome::Unknown);
         }
         if !self.client_error.is_empty() {
@@ -423,15 +206,6 @@ impl WatchRequest {
             ..WatchCreateRequest::default()
         }
     }
-}
-
-/// The first key behind all that begin with `prefix`, as a request has it.
-fn prefix_end(prefix: &[u8]) -> Bytes {
-    let kept = prefix.iter().rposition(|byte| *byte < 0xff);
-    let Some(last) = kept else { return Bytes::from_static(b"\0") };
-    let mut end = prefix[..=last].to_vec();
-    end[last] += 1;
-    end.into()
 }
 
 impl WatchTold {
