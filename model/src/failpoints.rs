@@ -199,12 +199,16 @@ pub const SLOW_FAILPOINTS: &[&str] = &[
     LEASE_BEFORE_REVOKE_EXPIRED,
 ];
 
+/// Those at which a member stays that does not come along with its leader.
+pub const LAG_FAILPOINTS: &[&str] =
+    &[RAFT_BEFORE_SAVE, BEFORE_APPLY_ONE_ENTRY_NORMAL, APPLY_BEFORE_OPEN_SNAPSHOT, DEFRAG_BEFORE_RENAME];
+
 /// Those of the log, which a member writes to all the time.
 const LOG: &[&str] =
     &[RAFT_BEFORE_SAVE, WAL_BEFORE_SYNC, WAL_AFTER_SYNC, RAFT_AFTER_SAVE, BEFORE_APPLY_ONE_ENTRY_NORMAL];
 
 /// Those of a snapshot that a leader sends.
-const SNAPSHOT_FROM_LEADER: &[&str] = &[
+pub const SNAPSHOT_FROM_LEADER: &[&str] = &[
     RAFT_BEFORE_SAVE_SNAP,
     RAFT_BEFORE_WAL_SAVE_SNAPSHOT,
     RAFT_AFTER_SAVE_SNAP,

@@ -16,7 +16,10 @@ use vertebra_sim::schedule::{FileClass, Operations, Shape};
 use vertebra_sim::time::text;
 
 use crate::defect::{Defect, Defects};
-use crate::failpoints::{FAILPOINT_TASKS, FAILPOINTS, RARE_FAILPOINTS, RECOVERY_FAILPOINTS, SLOW_FAILPOINTS};
+use crate::failpoints::{
+    FAILPOINT_TASKS, FAILPOINTS, LAG_FAILPOINTS, RARE_FAILPOINTS, RECOVERY_FAILPOINTS, SLOW_FAILPOINTS,
+    SNAPSHOT_FROM_LEADER,
+};
 use crate::load::{LOADS, LOADS_WITHOUT_WATCHES};
 use crate::mvcc::validate::TXN_OPS_MAX;
 use crate::operator::{OPERATIONS, RARE_OPERATIONS, SPARE_OPERATIONS};
@@ -220,9 +223,11 @@ impl Options {
         let often = (snapshots.between(2, 12), snapshots.between(1, 3));
         let usual =
             (storage.magnitude(10, 1_000), *storage.weighted(&[(3, 5), (3, 100), (2, 1), (2, 5_000)]));
-        let (snapshot_count, snapshot_catchup_entries) =
-            if snapshots.chance(300_000) { often } else { usual };
+        let is_often = snapshots.chance(300_000);
+        let (snapshot_count, snapshot_catchup_entries) = if is_often { often } else { usual };
+        let defragmented = if is_often { (5, 3, 2) } else { (8, 1, 1) };
         let (members, clients) = (*size.weighted(&[(2, 1), (7, 3), (1, 5)]), size.between(3, 8) as u16);
+        let auth = AuthOptions::draw(streams, clients);
         let options = Self {
             spares: *membership.weighted(&[(3, 0), (4, 1), (3, 2)]),
             strict_reconfiguration: !membership.chance(250_000),
@@ -251,7 +256,11 @@ impl Options {
                 (2, millis(1)),
                 (1, millis(100)),
             ]),
-            defragment_interval: *maintenance.weighted(&[(8, never), (1, millis(700)), (1, millis(3_000))]),
+            defragment_interval: *maintenance.weighted(&[
+                (defragmented.0, never),
+                (defragmented.1, millis(700)),
+                (defragmented.2, millis(3_000)),
+            ]),
             corruption_check_interval: *maintenance.weighted(&[
                 (8, never),
                 (1, millis(500)),
@@ -278,8 +287,8 @@ impl Options {
                 false => limits.magnitude(1, 64),
             },
             client_urls: Vec::new(),
-            auth: AuthOptions::draw(streams, clients),
-            traffic: Traffic::draw(streams),
+            traffic: Traffic::draw(streams, auth.any()),
+            auth,
             operations: Operations::default(),
         };
         if options.traffic.kubernetes.any() { options.of_kubernetes() } else { options }
@@ -407,6 +416,8 @@ impl Options {
             rare_failpoints: RARE_FAILPOINTS,
             failpoint_tasks: FAILPOINT_TASKS,
             slow_failpoints: SLOW_FAILPOINTS,
+            lag_failpoints: LAG_FAILPOINTS,
+            catch_up_failpoints: SNAPSHOT_FROM_LEADER,
             loads: if self.watch.streams > 0 { LOADS } else { LOADS_WITHOUT_WATCHES },
             messages: wire::MESSAGES,
             files: FILES,
@@ -499,14 +510,14 @@ fn backend_batch_limit() -> usize {
 }
 
 impl Traffic {
-    fn draw(streams: &Streams) -> Self {
+    fn draw(streams: &Streams, with_users: bool) -> Self {
         let mut stream = streams.stream("options/traffic", 0);
         let millis = Duration::from_millis;
         Self {
             request_timeout: *stream.weighted(&[(6, millis(1_000)), (2, millis(300)), (2, millis(5_000))]),
             think_time_max: *stream.weighted(&[(4, millis(250)), (4, millis(80)), (2, millis(500))]),
             keys: *stream.weighted(&[(7, 10), (2, 3), (1, 40)]),
-            weights: Weights::draw(streams),
+            weights: Weights::draw(streams, with_users),
             kubernetes: KubernetesTraffic::draw(streams),
         }
     }
@@ -552,7 +563,7 @@ impl Weights {
     }
 
     /// The usual mix; some seeds leave out a part of it.
-    fn draw(streams: &Streams) -> Self {
+    fn draw(streams: &Streams, with_users: bool) -> Self {
         let mut stream = streams.stream("options/weights", 0);
         let mut weight = |usual: u32| if stream.chance(150_000) { 0 } else { usual };
         let usual = Self::usual();
@@ -568,7 +579,7 @@ impl Weights {
             compact: *streams.stream("options/compact", 0).weighted(&[(3, 0), (5, 1), (3, 2), (1, 5)]),
             leases: LeaseWeights::draw(streams),
             recipe: *streams.stream("options/recipe", 0).weighted(&[(16, 0), (3, 8), (1, 30)]),
-            varied: VariedWeights::draw(streams),
+            varied: VariedWeights::draw(streams, with_users),
             ..usual
         }
     }

@@ -7,6 +7,7 @@ mod auth;
 pub(crate) mod kubernetes;
 mod leases;
 mod recipes;
+mod text;
 mod varied;
 
 use std::rc::Rc;
@@ -34,6 +35,7 @@ pub(crate) use auth::user_of;
 use kubernetes::{ApiServer, Met};
 use leases::Leases;
 use recipes::{Recipe, Turn};
+use text::Text;
 
 /// How often the administrator looks, in the end, whether anybody is asked who it is.
 const LOOK_AFTER_AUTH: Duration = Duration::from_millis(500);
@@ -75,6 +77,8 @@ pub struct Requests {
     revision: i64,
     /// The last revision at which it compacted.
     compacted: i64,
+    /// The last one at which it deleted something.
+    deleted: i64,
     /// The keys as last seen.
     seen: Vec<KeyValue>,
     leases: Leases,
@@ -376,6 +380,7 @@ impl Requests {
             values: 0,
             revision: 1,
             compacted: 0,
+            deleted: 0,
             seen: Vec::new(),
             leases: Leases::new(client),
             recipe: Recipe::default(),
@@ -394,6 +399,9 @@ impl Requests {
     pub fn learn(&mut self, response: Response) {
         self.revision = self.revision.max(response.revision());
         self.leases.learn(&response);
+        if matches!(&response, Response::DeleteRange(deleted) if deleted.deleted > 0) {
+            self.deleted = response.revision();
+        }
         if let Response::Range(range) = response
             && !range.kvs.is_empty()
         {
@@ -565,7 +573,10 @@ impl Requests {
     /// Etcd's robustness tests choose so: some compactions are of the past, some of the future.
     fn compact(&mut self) -> CompactionRequest {
         let span = (self.revision + 5 - self.compacted).max(1);
-        let revision = self.compacted + self.stream.below(span as u64) as i64;
+        let drawn = self.stream.below(span as u64) as i64;
+        // A tombstone at that revision is the one that must stay.
+        let at_deletion = drawn % 4 == 0 && self.deleted > self.compacted;
+        let revision = if at_deletion { self.deleted } else { self.compacted + drawn };
         // What is refused as past is not tried again.
         self.compacted = self.compacted.max(revision.min(self.revision));
         CompactionRequest { revision, physical: self.stream.chance(200_000) }
@@ -705,40 +716,4 @@ fn put_op(put: PutRequest) -> RequestOp {
 
 fn delete_op(delete: DeleteRangeRequest) -> RequestOp {
     RequestOp { request: Some(request_op::Request::RequestDeleteRange(delete)) }
-}
-
-/// A short text that is put together without the machinery of formats: a run makes some thousands.
-#[derive(Default)]
-struct Text {
-    bytes: [u8; 32],
-    length: usize,
-}
-
-impl Text {
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        self.bytes[self.length..self.length + bytes.len()].copy_from_slice(bytes);
-        self.length += bytes.len();
-    }
-
-    /// `number` in decimal, with at least so many digits.
-    fn push_number(&mut self, mut number: u64, digits_min: usize) {
-        let mut digits = [b'0'; 20];
-        let mut first = digits.len();
-        while number > 0 || digits.len() - first < digits_min {
-            first -= 1;
-            digits[first] = b'0' + (number % 10) as u8;
-            number /= 10;
-        }
-        self.push(&digits[first..]);
-    }
-
-    fn push_hexadecimal(&mut self, number: u64) {
-        for place in (0..16).rev() {
-            self.push(&[b"0123456789abcdef"[(number >> (4 * place) & 15) as usize]]);
-        }
-    }
 }

@@ -152,8 +152,16 @@ impl Node {
     }
 
     /// Ends this process, as `exit` does; a supervisor starts it again after a while. Never returns.
+    ///
+    /// Where no fault has met a disk, nothing is a reason to, and it is a violation: `process/exit`.
     pub async fn exit(&self, reason: &str) -> ! {
         self.world.process_exits(self, reason);
+        std::future::pending().await
+    }
+
+    /// The same, because others did not do what this process waits for: that is no violation.
+    pub async fn give_up(&self, reason: &str) -> ! {
+        self.world.process_gives_up(self, reason);
         std::future::pending().await
     }
 }

@@ -18,6 +18,7 @@ use crate::schedule::How;
 use crate::sometimes;
 use crate::storage::Drive;
 use crate::time::Instant;
+use crate::verdict::Violation;
 use crate::world::World;
 
 /// What a process runs from its start. It ends with a reason when it gives up.
@@ -298,7 +299,20 @@ impl World {
     }
 
     /// A process ends by itself, and its supervisor will start it again.
+    ///
+    /// It has to have a reason: where no fault has met a disk, it is a violation. Its shape is the reason without names and
+    /// numbers.
     pub(crate) fn process_exits(&self, node: &Node, reason: &str) {
+        if node.is_current() && !self.has_failing_disk() {
+            let shape = reason.split(|sign: char| sign == '`' || sign.is_ascii_digit()).next();
+            let detail = format!("{} ended itself: {reason}", node.id());
+            self.fail(Violation::new("process", "exit", shape.unwrap_or_default().trim_end(), detail));
+        }
+        self.process_gives_up(node, reason);
+    }
+
+    /// The same, over what others did not do.
+    pub(crate) fn process_gives_up(&self, node: &Node, reason: &str) {
         record!(node, "process", "exits: {}", reason);
         if node.is_current() {
             self.crash_for(node.id(), Crash::Process, RESTART_DELAY);

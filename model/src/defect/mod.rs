@@ -98,7 +98,6 @@ defects! {
     CheckpointNotWritten = "checkpoint-not-written",
     DeposedRevokes = "deposed-revokes",
     DeposedKeepsAlive = "deposed-keeps-alive",
-    PromotionWithoutExtension = "promotion-without-extension",
     AttachmentsForgotten = "attachments-forgotten",
     ExpiredRenewed = "expired-renewed",
     ClientRetries = "client-retries",

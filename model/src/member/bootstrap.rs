@@ -33,8 +33,9 @@ pub(super) async fn identify(
         }
         Start::Existing(id) => {
             node.failpoint(failpoints::MEMBER_ADD_BEFORE_START).await;
-            let members =
-                ask_the_others(node, options, id).await.ok_or("no other member says who they are")?;
+            let Some(members) = ask_the_others(node, options, id).await else {
+                node.give_up("no other member says who they are").await
+            };
             let known = members.iter().find(|member| member.id == id);
             match known {
                 None => Err(format!("member {} is not among the members", Shown(id))),

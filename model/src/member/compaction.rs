@@ -163,6 +163,7 @@ async fn carry_out(member: &Member, job: &Job) -> Result<(), BackendError> {
     if !is_replaced() {
         record!(node, "compaction", "at {} has removed {} records", job.main, compaction.removed());
         kv.compactions().note_finished(job.main);
+        member.observer.compaction_left(member.id, job.main, compaction.left());
         if job.hashes {
             let hash = compaction.hash();
             member.observer.compaction_hashed(member.id, hash);

@@ -162,8 +162,8 @@ impl Member {
     }
 
     /// The same; or, for a planted bug, the term in which it led when it last heard.
-    async fn leadership(&self, unsure: Defect) -> Option<u64> {
-        if !self.options.has(unsure) {
+    async fn leadership(&self) -> Option<u64> {
+        if !self.options.has(Defect::DeposedKeepsAlive) {
             return self.ensure_leadership().await;
         }
         self.is_leader().then(|| self.status.get().term)
@@ -171,7 +171,7 @@ impl Member {
 
     /// Keeps a lease alive, which only the primary can; its TTL.
     async fn renew(&self, id: i64, forwarded: bool) -> Result<i64, Error> {
-        let Some(term) = self.leadership(Defect::DeposedKeepsAlive).await else {
+        let Some(term) = self.leadership().await else {
             sometimes!(
                 self.node,
                 "a leader that was deposed keeps no lease alive",
@@ -305,17 +305,18 @@ impl Member {
     pub(super) fn promote_lessor(&self, term: u64) {
         let leads = self.is_leader() && self.status.get().term == term;
         if leads && self.kv.lessor().primary() != Some(term) {
-            let without = self.options.has(Defect::PromotionWithoutExtension);
-            self.kv.promote(term, if without { Duration::ZERO } else { self.options.election_timeout() });
+            self.kv.promote(term, self.options.election_timeout());
             self.observer.lessor_promoted();
         }
     }
 
     /// Proposes to revoke leases that have expired.
     async fn revoke(&self, expired: Vec<i64>) {
-        self.node.failpoint(failpoints::LEASE_BEFORE_REVOKE_EXPIRED).await;
         let unsure = self.options.has(Defect::DeposedRevokes);
-        let Some(term) = self.leadership(Defect::DeposedRevokes).await else {
+        let found_in = self.kv.lessor().primary().filter(|_| unsure);
+        self.node.failpoint(failpoints::LEASE_BEFORE_REVOKE_EXPIRED).await;
+        let leads_in = if unsure { found_in } else { self.ensure_leadership().await };
+        let Some(term) = leads_in else {
             sometimes!(
                 self.node,
                 "a leader that was deposed revokes no lease",
@@ -330,12 +331,12 @@ impl Member {
                 && let Some(id) = expired.next()
             {
                 // It may have been revoked meanwhile, or have got more time from this member's next promotion.
-                if self.kv.lessor().is_expired(id, term, self.node.monotonic()) {
+                if unsure || self.kv.lessor().is_expired(id, term, self.node.monotonic()) {
                     record!(self.node, "lease", "{} has expired", id);
                     let lease_revoke = Some(LeaseRevokeRequest { id });
                     let request = InternalRaftRequest { lease_revoke, ..Default::default() };
                     under_way.push(match unsure {
-                        true => Either::Left(self.propose_unasked(request)),
+                        true => Either::Left(self.propose_of_term(term, request)),
                         false => Either::Right(self.propose_in_term(term, request)),
                     });
                 } else {

@@ -248,17 +248,20 @@ impl RaftLoop {
     async fn take_input(&mut self, input: Input) -> Result<(), String> {
         match input {
             Input::Propose(proposal) => {
-                // A follower would pass it on in a datagram, which may be duplicated: `peers` does that over a
-                // connection. Refusals end in the proposer's timeout, as in etcd.
-                let node = &self.member.node;
-                if self.raft.raft.state == StateRole::Leader {
+                // Raft would pass it on in a datagram, which may be duplicated: `peers` does that over a connection.
+                // Refusals end in the proposer's timeout, as in etcd.
+                let raft = &self.raft.raft;
+                if raft.state == StateRole::Leader {
                     self.propose(proposal);
                 } else {
                     sometimes!(
-                        node,
+                        self.member.node,
                         "a proposal reaches a raft loop that no longer leads",
                         when = |run| run.members > 1
                     );
+                    if raft.leader_id != 0 && raft.leader_id != raft.id {
+                        let _ = self.member.forward.send(proposal);
+                    }
                 }
             }
             Input::ProposeInTerm { term, proposal } => {
@@ -576,6 +579,13 @@ impl RaftLoop {
         let metadata = ready.snapshot().get_metadata();
         let (index, term) = (metadata.index, metadata.term);
         member.node.failpoint(failpoints::RAFT_BEFORE_APPLY_SNAP).await;
+        let (earlier, _) = self.log.snapshot_base();
+        sometimes!(
+            member.node,
+            "a snapshot comes before the one before it is opened",
+            earlier > member.applied.get(),
+            when = |run| run.members > 1
+        );
         self.log.install(index, term, metadata.get_conf_state().clone());
         self.handed_over = index;
         let _ = self.apply.send(Batch::Snapshot(metadata.clone()));

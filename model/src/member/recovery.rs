@@ -89,7 +89,11 @@ pub(super) async fn recover(
             when = |run| run.any_fault(&["bit-rot", "misdirected-write", "phantom-write", "sync-lie"])
         );
     }
-    let base = base(newest.map_or((0, 0), |newest| (newest.index, newest.term)), &recorded, &entries);
+    let newest = newest.map(|newest| (newest.index, newest.term));
+    // Which only a planted bug takes.
+    let is_newest = |recorded: &RecordedSnapshot| Some((recorded.index, recorded.term)) == newest;
+    let unrecorded = newest.is_some() && !recorded.iter().any(is_newest);
+    let base = base(newest.unwrap_or_default(), &recorded, &entries);
     let logged_commit = hard_state.commit;
     let (index, term) = base;
     // The commit in the hard state is written lazily; what a snapshot holds was committed.
@@ -102,6 +106,9 @@ pub(super) async fn recover(
         observer.found_damage(node.id(), "log");
         reason
     };
+    if unrecorded {
+        return Err(lacking(format!("the log has no record of the snapshot {index}/{term}")));
+    }
     behind(&mut entries, index).map_err(lacking)?;
     let last = entries.last().map_or(index, |entry| entry.index);
     // A commit beyond the log would have been of entries that were durable when it was learnt, and are gone.

@@ -243,8 +243,18 @@ impl Member {
         let encoded = self.encode_proposal(self.own_caller(), request);
         async move {
             let (id, data) = encoded?;
-            self.propose_data(Proposer::Leader { term }, id, data).await
+            self.propose_data(Proposer::Leader { term, alone: true }, id, data).await
         }
+    }
+
+    /// The same, but it counts whoever leads by then, as a planted bug has it.
+    pub(super) async fn propose_of_term(
+        &self,
+        term: u64,
+        request: InternalRaftRequest,
+    ) -> Result<Response, Error> {
+        let (id, data) = self.encode_proposal(self.own_caller(), request)?;
+        self.propose_data(Proposer::Leader { term, alone: false }, id, data).await
     }
 
     /// Proposes a request of the member's own, whoever leads, and waits for its result.
@@ -285,15 +295,17 @@ impl Member {
                         None => self.observer.proposed_beside(&data, id),
                     }
                 }
-                Proposer::Leader { term } => self.observer.proposed_by_leader(self.id, term, id),
+                Proposer::Leader { term, .. } => self.observer.proposed_by_leader(self.id, term, id),
             }
             self.waiting.borrow_mut().insert(id, result);
             let _guard = StopWaiting(self, id);
             let proposal = Proposal::Request(data);
             let _ = match proposer {
-                Proposer::Leader { term } => self.raft.send(Input::ProposeInTerm { term, proposal }).is_ok(),
-                Proposer::Client(_) if self.is_leader() => self.raft.send(Input::Propose(proposal)).is_ok(),
-                Proposer::Client(_) => self.forward.send(proposal).is_ok(),
+                Proposer::Leader { term, alone: true } => {
+                    self.raft.send(Input::ProposeInTerm { term, proposal }).is_ok()
+                }
+                _ if self.is_leader() => self.raft.send(Input::Propose(proposal)).is_ok(),
+                _ => self.forward.send(proposal).is_ok(),
             };
             waiting.await.unwrap_or(Err(Error::Stopped))
         });
@@ -327,9 +339,10 @@ impl Member {
 #[derive(Clone, Copy)]
 enum Proposer<'a> {
     Client(&'a Origin),
-    /// This member, as the leader of a term.
+    /// This member, as the leader of a term; what it proposes counts in that term alone.
     Leader {
         term: u64,
+        alone: bool,
     },
 }
 

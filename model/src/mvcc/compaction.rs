@@ -48,6 +48,8 @@ pub struct Compaction {
     from: Vec<u8>,
     hasher: Hasher,
     removed: u64,
+    /// Of the records that it has left so far, by their revisions.
+    left: u32,
 }
 
 impl Compaction {
@@ -72,6 +74,8 @@ impl Compaction {
             if !self.kept.contains(revision) {
                 tx.delete(Bucket::Key, key.clone());
                 self.removed += 1;
+            } else {
+                self.left = crc32c::crc32c_append(self.left, key);
             }
             self.hasher.take(revision, tombstone, &self.kept, key, value);
         }
@@ -80,6 +84,13 @@ impl Compaction {
             self.from.push(0);
         }
         records.len() == limit
+    }
+
+    /// A checksum of what it has left, by revisions. Unlike [`hash`](Self::hash) it covers the tombstone of the compacted
+    /// revision, and what a compaction left that was interrupted.
+    #[must_use]
+    pub fn left(&self) -> u32 {
+        self.left
     }
 
     /// Records that nothing is left to be taken away.
@@ -160,6 +171,6 @@ impl Store {
             .any(|defect| self.defects.has(defect));
         let kept = self.index.compact(main, takes_tombstone);
         let hasher = Hasher::new(before, main);
-        Compaction { main, kept, from: vec![0], hasher, removed: 0 }
+        Compaction { main, kept, from: vec![0], hasher, removed: 0, left: 0 }
     }
 }

@@ -135,9 +135,16 @@ impl Observer {
 
     /// A member has kept the hash of what a compaction has left.
     pub(crate) fn compaction_hashed(&self, member: MemberId, hash: KvHash) {
-        let damaged = !self.world.damages().is_empty();
-        if !damaged {
+        if self.world.damages().is_empty() {
             let result = self.upkeep.borrow_mut().hashes.told(member, hash);
+            self.check(result);
+        }
+    }
+
+    /// A compaction at `revision` is finished on a member, and has left records of this checksum.
+    pub(crate) fn compaction_left(&self, member: MemberId, revision: i64, left: u32) {
+        if self.world.damages().is_empty() {
+            let result = self.upkeep.borrow_mut().hashes.left(member, revision, left);
             self.check(result);
         }
     }

@@ -29,7 +29,7 @@ impl Default for AuthOptions {
 impl AuthOptions {
     pub(super) fn draw(streams: &Streams, clients: u16) -> Self {
         let mut stream = streams.stream("options/auth", 0);
-        if !stream.chance(80_000) {
+        if !stream.chance(100_000) {
             return Self::default();
         }
         let seconds = Duration::from_secs;

@@ -75,7 +75,11 @@ impl LeaseWeights {
         }
         let mut weight = |usual: u32| if stream.chance(100_000) { 0 } else { usual };
         let (revoke, keep_alive, time_to_live, list) = (weight(1), weight(5), weight(1), weight(1));
-        Self { grant: 3, put: 8, revoke, keep_alive, time_to_live, list }
+        // In some seeds hardly anything else is done, so that somebody asks at every moment.
+        let times = if stream.chance(200_000) { 6 } else { 1 };
+        let [grant, put, revoke, keep_alive, time_to_live, list] =
+            [3, 8, revoke, keep_alive, time_to_live, list].map(|weight| weight * times);
+        Self { grant, put, revoke, keep_alive, time_to_live, list }
     }
 
     /// Whether there are leases at all.

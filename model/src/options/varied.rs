@@ -19,9 +19,10 @@ pub struct VariedWeights {
 }
 
 impl VariedWeights {
-    pub(super) fn draw(streams: &Streams) -> Self {
+    /// Where there are users, mostly: what an option makes of a request has to be allowed as well.
+    pub(super) fn draw(streams: &Streams, with_users: bool) -> Self {
         let mut stream = streams.stream("options/varied", 0);
-        if stream.chance(800_000) {
+        if stream.chance(if with_users { 400_000 } else { 800_000 }) {
             return Self::default();
         }
         let mut weight = |usual: u32| if stream.chance(150_000) { 0 } else { usual };

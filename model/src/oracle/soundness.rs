@@ -5,6 +5,7 @@
 //! | `damage` | a member that starts finds a file of its own damaged or missing, and no fault did that |
 //! | `corruption` | members find by the hashes that they compare (the CORRUPT alarm, and the check at the start) that their data differs, and no fault did that |
 //! | `hashes` | two members have other hashes at one revision and compacted revision: of those that can be counted on at the end, whatever compaction has still to remove; and, as long as no data is damaged, of all that have finished a compaction |
+//! | `records` | a compaction at one revision has left other records on two members, and no data is damaged |
 //!
 //! Stated in etcd's documentation of data corruption (the checks by HashKV), and in its comments on `HashByRev`.
 //!
@@ -46,9 +47,14 @@ pub fn corruption(member: MemberId, faults: bool) -> Result<(), Violation> {
     Err(Violation::new(ORACLE, "corruption", "", detail))
 }
 
-/// Hashes that members have told, by revision and compacted revision.
+/// What members have told of their data, and who was the first.
 #[derive(Debug, Default)]
-pub struct Hashes(BTreeMap<(i64, i64), (MemberId, u32)>);
+pub struct Hashes {
+    /// By revision and compacted revision.
+    told: BTreeMap<(i64, i64), (MemberId, u32)>,
+    /// By compacted revision: checksums of what the compaction has left.
+    left: BTreeMap<i64, (MemberId, u32)>,
+}
 
 impl Hashes {
     /// `member` has this hash.
@@ -58,7 +64,7 @@ impl Hashes {
     /// Another has told another hash at the same revision and compacted revision.
     pub fn told(&mut self, member: MemberId, hash: KvHash) -> Result<(), Violation> {
         let KvHash { hash, compact_revision, revision } = hash;
-        let (other, expected) = *self.0.entry((revision, compact_revision)).or_insert((member, hash));
+        let (other, expected) = *self.told.entry((revision, compact_revision)).or_insert((member, hash));
         if hash == expected {
             return Ok(());
         }
@@ -67,6 +73,22 @@ impl Hashes {
              {hash:08x}"
         );
         Err(Violation::new(ORACLE, "hashes", "", detail))
+    }
+
+    /// A compaction at `revision` has left records of this checksum on `member`. What hangs on a tombstone alone is in no
+    /// hash of etcd's.
+    ///
+    /// # Errors
+    ///
+    /// It has left others on another member.
+    pub fn left(&mut self, member: MemberId, revision: i64, left: u32) -> Result<(), Violation> {
+        let (other, expected) = *self.left.entry(revision).or_insert((member, left));
+        if left == expected {
+            return Ok(());
+        }
+        let detail =
+            format!("compacted at {revision}: member {other} and member {member} have other records left");
+        Err(Violation::new(ORACLE, "records", "", detail))
     }
 }
 
@@ -90,6 +112,13 @@ mod tests {
         assert!(damage(member, "backend", true).is_ok() && corruption(0, true).is_ok());
         assert_eq!(damage(member, "backend", false).unwrap_err().signature(), "soundness/damage: backend");
         assert_eq!(corruption(0, false).unwrap_err().clause, "corruption");
+    }
+
+    #[test]
+    fn a_compaction_leaves_the_same_everywhere() {
+        let mut hashes = Hashes::default();
+        assert!(hashes.left(1, 5, 7).is_ok() && hashes.left(2, 5, 7).is_ok() && hashes.left(2, 6, 8).is_ok());
+        assert_eq!(hashes.left(3, 5, 8).unwrap_err().clause, "records");
     }
 
     #[test]

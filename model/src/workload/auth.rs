@@ -89,9 +89,10 @@ impl Auth {
         self.plan.extend([root, grant_role(ROOT, ROOT)]);
         let from_to = |from: u16, to: u16| (key(from), key(to));
         let all = (Bytes::from_static(b"key"), Bytes::from_static(b"kez"));
+        // Some keys can be read by who may not write them, and written by who may not read them.
         let permissions = [
-            (0, Type::Readwrite, all.clone()),
-            (1, Type::Read, all),
+            (0, Type::Readwrite, all),
+            (1, Type::Read, from_to(self.keys / 4, self.keys)),
             (1, Type::Write, from_to(0, self.keys.div_ceil(2))),
             (2, Type::Readwrite, from_to(self.keys / 3, self.keys)),
         ];

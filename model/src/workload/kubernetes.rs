@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use vertebra_sim::random::Stream;
 
-use super::{Text, delete_op, put_op, range_op};
+use super::text::Text;
+use super::{delete_op, put_op, range_op};
 use crate::api::compare::{CompareResult, CompareTarget, TargetUnion};
 use crate::api::{
     CompactionRequest, Compare, DeleteRangeRequest, KeyValue, LeaseGrantRequest, PutRequest, RangeRequest,

@@ -9,7 +9,8 @@
 use bytes::Bytes;
 use vertebra_sim::random::Stream;
 
-use super::{Text, put_op, range_op};
+use super::text::Text;
+use super::{put_op, range_op};
 use crate::api::compare::{CompareResult, CompareTarget, TargetUnion};
 use crate::api::range_request::{SortOrder, SortTarget};
 use crate::api::response_op;

@@ -26,6 +26,10 @@ pub struct Shape {
     /// Those at which a task that is slow there lags behind the others of its process. Seeds let it sleep at each of some
     /// passages in a row.
     pub slow_failpoints: &'static [&'static str],
+    /// Those at which a member stays that does not come along with the others.
+    pub lag_failpoints: &'static [&'static str],
+    /// Those that it passes when it catches up with them.
+    pub catch_up_failpoints: &'static [&'static str],
     /// What an operator can be asked to do; see [`System::operate`](crate::System::operate).
     pub operations: &'static [&'static str],
     /// Those of them that need a machine that stands by. Seeds without spares have none of these.
@@ -65,6 +69,8 @@ impl Shape {
             rare_failpoints: &[],
             failpoint_tasks: &[],
             slow_failpoints: &[],
+            lag_failpoints: &[],
+            catch_up_failpoints: &[],
             operations: &[],
             spare_operations: &[],
             rare_operations: &[],

@@ -46,16 +46,6 @@ pub(super) const ENTRIES: &[Entry] = &[
         oracles: &["leases"],
     },
     Entry {
-        defect: Defect::PromotionWithoutExtension,
-        title: "a new leader gives leases no time on top",
-        references: &["etcd: lessor.Promote"],
-        versions: "",
-        class: Class::Lease,
-        mechanism: "A lessor that becomes the primary begins each lease anew, without the time that an election \
-                    takes. A lease that was kept alive just before ends sooner than was promised.",
-        oracles: &["leases"],
-    },
-    Entry {
         defect: Defect::AttachmentsForgotten,
         title: "which keys are attached to a lease is not recovered",
         references: &["etcd: lessor.Attach"],

@@ -54,7 +54,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         mechanism: "A compaction that was interrupted has removed what came before a deletion. At the restart the \
                     tombstone belongs to no key and is passed over. The compaction is carried on and removes it, and \
                     a watch from its revision on never hears of it.",
-        oracles: &["watch", "agreement"],
+        oracles: &["watch", "agreement", "soundness"],
     },
     Entry {
         defect: Defect::UnfinishedCompactionForgotten,

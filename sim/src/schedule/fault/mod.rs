@@ -499,6 +499,22 @@ impl Fault {
         Self::KINDS.iter().position(|name| *name == kind).expect("every kind is listed")
     }
 
+    /// Whether it makes a disk refuse what is asked of it, or give back something else than it was given.
+    #[must_use]
+    pub fn fails_disk(&self) -> bool {
+        matches!(
+            self,
+            Self::BitRot { .. }
+                | Self::MisdirectedWrite { .. }
+                | Self::PhantomWrite { .. }
+                | Self::SyncLie { .. }
+                | Self::ReadError { .. }
+                | Self::Wipe { .. }
+                | Self::DiskError { .. }
+                | Self::DiskFull { .. }
+        )
+    }
+
     /// Whom it meets.
     #[must_use]
     pub fn aim(&self) -> Aim<'_> {

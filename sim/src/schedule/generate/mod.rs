@@ -241,8 +241,14 @@ fn burst_target(stream: &mut Stream, shape: &Shape) -> Target {
     }
 }
 
+/// A member by its machine; at times one that stands by, and may be a member by then.
 fn member(stream: &mut Stream, shape: &Shape) -> Target {
-    Target::Node(NodeId::Member(1 + stream.below(shape.members.into()) as u16))
+    let by = |number| Target::Node(NodeId::Member(1 + number as u16));
+    let (members, spares) = (u64::from(shape.members), u64::from(shape.spares));
+    match spares > 0 && stream.chance(150_000) {
+        true => by(members + stream.below(spares)),
+        false => by(stream.below(members)),
+    }
 }
 
 fn client(stream: &mut Stream, shape: &Shape) -> Target {

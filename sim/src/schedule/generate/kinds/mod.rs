@@ -80,7 +80,7 @@ const DAMAGE_PPM: u32 = 80_000;
 
 /// Every kind, and what is made of several faults. A seed has some eight of them. Disks that fail or fill stop a member
 /// for good until faults are over, so they are rarer.
-pub(super) static KINDS: [Kind; 38] = [
+pub(super) static KINDS: [Kind; 39] = [
     Kind::new("schedule/fault/kill", 350_000, process::kill),
     Kind::new("schedule/fault/power-failure", 350_000, process::power_failure),
     Kind::new("schedule/fault/pause", 500_000, process::pause),
@@ -99,6 +99,8 @@ pub(super) static KINDS: [Kind; 38] = [
         .only_if(|shape| !shape.failpoint_tasks.is_empty()),
     Kind::several("schedule/fault/failpoint-slow", 250_000, process::failpoint_slow)
         .only_if(|shape| !shape.slow_failpoints.is_empty()),
+    Kind::several("schedule/fault/lag", 300_000, process::lag)
+        .only_if(|shape| shape.members > 1 && !shape.lag_failpoints.is_empty()),
     Kind::new("schedule/fault/partition", 500_000, network::partition).only_if(network::has_links),
     Kind::new("schedule/fault/partition-split", 150_000, network::partition_split)
         .only_if(|shape| shape.members > 1),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{after, lasts, members};
 use crate::random::Stream;
-use crate::schedule::generate::{Slot, magnitude, member};
-use crate::schedule::{Action, Crash, Fault, Shape, Target, TimedFault};
+use crate::schedule::generate::{Slot, magnitude, member, micros};
+use crate::schedule::{Action, Crash, Direction, Fault, Packets, Shape, Target, TimedFault};
 
 pub(super) fn kill(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Fault {
     Fault::Kill { target: members(stream, shape, slot), down: lasts(stream, slot, 1, 5_000) }
@@ -110,7 +110,7 @@ pub(super) fn failpoint(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Faul
 /// One place, at which whoever comes there is struck again and again.
 pub(super) fn failpoint_again(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Vec<TimedFault> {
     let name = *stream.pick(shape.failpoints);
-    let target = if stream.chance(500_000) { Target::AllMembers } else { members(stream, shape, slot) };
+    let target = all_or_some(stream, shape, slot);
     let times = stream.between(2, 4);
     let apart = magnitude(stream, Duration::from_millis(20), Duration::from_millis(1_500));
     (0..times as u32)
@@ -137,7 +137,7 @@ pub(super) fn failpoints_of_task(stream: &mut Stream, shape: &Shape, slot: &Slot
     let mut names = stream.pick(shape.failpoint_tasks).to_vec();
     stream.shuffle(&mut names);
     names.truncate(stream.between(2, 8) as usize);
-    let target = if stream.chance(500_000) { Target::AllMembers } else { members(stream, shape, slot) };
+    let target = all_or_some(stream, shape, slot);
     let apart = magnitude(stream, Duration::from_millis(20), Duration::from_millis(1_500));
     let slots = (0..).map_while(|time| after(slot, apart * time));
     let one = |(slot, name): (Slot, &str)| {
@@ -152,7 +152,7 @@ pub(super) fn failpoints_of_task(stream: &mut Stream, shape: &Shape, slot: &Slot
 /// A task that lags behind: it sleeps at each of some passages in a row.
 pub(super) fn failpoint_slow(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Vec<TimedFault> {
     let name = *stream.pick(shape.slow_failpoints);
-    let target = if stream.chance(500_000) { Target::AllMembers } else { members(stream, shape, slot) };
+    let target = all_or_some(stream, shape, slot);
     let lasts = lasts(stream, slot, 10, 1_500);
     let slow = |hit| {
         let name = name.to_owned();
@@ -162,6 +162,45 @@ pub(super) fn failpoint_slow(stream: &mut Stream, shape: &Shape, slot: &Slot) ->
         }
     };
     (1..=stream.between(2, 10) as u32).map(slow).collect()
+}
+
+/// A member that falls behind: it stays for long where it is, while its links come and go. In the end it may die at a step by
+/// which it catches up.
+pub(super) fn lag(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Vec<TimedFault> {
+    // By its name, mostly: a leader waits for nobody.
+    let target = match stream.chance(250_000) {
+        true => slot.focus.unwrap_or(Target::Leader),
+        false => member(stream, shape),
+    };
+    let mut names = shape.lag_failpoints.to_vec();
+    stream.shuffle(&mut names);
+    names.truncate(stream.between(1, 3) as usize);
+    let longest = micros(stream.duration(Duration::from_millis(500), Duration::from_secs(6))).min(slot.room);
+    let stay = |name: &&str| {
+        let (name, action) = ((*name).to_owned(), Action::Delay);
+        Fault::Failpoint { name, target, hit: 1, action, lasts: longest }
+    };
+    let mut faults: Vec<Fault> = names.iter().map(stay).collect();
+    if stream.chance(700_000) {
+        let mut time = || micros(stream.duration(Duration::from_millis(50), Duration::from_millis(1_500)));
+        let (down, up) = (time(), time());
+        let (from, to, direction, packets) =
+            (vec![target], vec![Target::Others], Direction::Both, Packets::Drop);
+        let lasts = (longest + longest / 2).min(slot.room);
+        faults.push(Fault::Flap { from, to, direction, packets, down, up, lasts });
+    }
+    if !shape.catch_up_failpoints.is_empty() && stream.chance(500_000) {
+        let name = (*stream.pick(shape.catch_up_failpoints)).to_owned();
+        let action = if stream.chance(600_000) { Action::Kill } else { Action::PowerFailure };
+        let hit = *stream.weighted(&[(6, 1), (3, 2), (1, 3)]);
+        faults.push(Fault::Failpoint { name, target, hit, action, lasts: lasts(stream, slot, 1, 2_000) });
+    }
+    faults.into_iter().map(|fault| TimedFault { at: slot.at, fault }).collect()
+}
+
+/// Whoever it meets, in half of the cases.
+fn all_or_some(stream: &mut Stream, shape: &Shape, slot: &Slot) -> Target {
+    if stream.chance(500_000) { Target::AllMembers } else { members(stream, shape, slot) }
 }
 
 fn armed(stream: &mut Stream, slot: &Slot, name: String, target: Target) -> Fault {
