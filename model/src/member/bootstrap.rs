@@ -33,12 +33,18 @@ pub(super) async fn identify(
         }
         Start::Existing(id) => {
             node.failpoint(failpoints::MEMBER_ADD_BEFORE_START).await;
-            let Some(members) = ask_the_others(node, options, id).await else {
-                node.give_up("no other member says who they are").await
-            };
-            let known = members.iter().find(|member| member.id == id);
-            match known {
-                None => Err(format!("member {} is not among the members", Shown(id))),
+            let members = ask_the_others(node, options, id).await;
+            let known = members.as_ref().map(|members| members.iter().find(|member| member.id == id));
+            match known.flatten() {
+                // That others are out of reach, or have not heard of it yet, is nothing wrong with it.
+                None => {
+                    let reason = match members {
+                        None => "no other member says who they are".to_owned(),
+                        Some(_) => format!("member {} is not among the members", Shown(id)),
+                    };
+                    inventory.refuses(node.id(), node.world().now());
+                    node.give_up(&reason).await
+                }
                 Some(member) if member.started => {
                     Err(format!("member {} has already been bootstrapped", Shown(id)))
                 }
