@@ -59,6 +59,15 @@ impl System for Starts {
             self.log.borrow_mut().push("finishes".to_owned());
             node.finish("it has nothing to do").await;
         }
+        let first = node.id() == NodeId::Member(2) && node.incarnation() == 1;
+        if first && self.options.expected.contains("exits") {
+            node.sleep(Duration::from_millis(100)).await;
+            node.exit("cannot read `starts`: 1 of 2").await;
+        }
+        if first && self.options.expected.contains("gives up") {
+            node.sleep(Duration::from_millis(100)).await;
+            node.give_up("nobody answers").await;
+        }
         std::future::pending().await
     }
 
@@ -98,6 +107,10 @@ impl System for Starts {
 }
 
 fn check(steps: &[&str], faults: &[(u64, Fault)], expected: &str) {
+    assert_eq!(verdict(steps, faults, expected), Verdict::Pass);
+}
+
+fn verdict(steps: &[&str], faults: &[(u64, Fault)], expected: &str) -> Verdict {
     let mut schedule = schedule_of::<Starts>(1, |options| {
         options.steps = steps.iter().map(|step| (*step).to_owned()).collect();
         options.expected = expected.to_owned();
@@ -110,7 +123,19 @@ fn check(steps: &[&str], faults: &[(u64, Fault)], expected: &str) {
     let timed =
         |(at, fault): &(u64, Fault)| TimedFault { at: Duration::from_millis(*at), fault: fault.clone() };
     schedule.faults = faults.iter().map(timed).collect();
-    assert_eq!(run::<Starts>(&schedule, None).verdict, Verdict::Pass);
+    run::<Starts>(&schedule, None).verdict
+}
+
+#[test]
+fn a_process_ends_itself_only_where_a_fault_has_met_a_disk_or_others_do_not_answer() {
+    let signature = |faults: &[(u64, Fault)], how| verdict(&[], faults, how).signature();
+    assert_eq!(signature(&[], "exits").as_deref(), Some("process/exit: cannot read"));
+    // The log is not that: the run went on to its end, and was not ended by the exit.
+    let goes_on = Some("starts/log");
+    assert_eq!(signature(&[], "gives up").as_deref(), goes_on);
+    assert_eq!(signature(&[down(50, 1, 10)], "exits").as_deref(), Some("process/exit: cannot read"));
+    let full = Fault::DiskFull { target: Target::Node(NodeId::Member(1)), lasts: Duration::from_millis(10) };
+    assert_eq!(signature(&[(50, full)], "exits").as_deref(), goes_on);
 }
 
 fn down(at: u64, number: u16, millis: u64) -> (u64, Fault) {

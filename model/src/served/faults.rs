@@ -148,15 +148,7 @@ fn has_sense(timed: &TimedFault) -> bool {
 /// Whether a member gets over it by itself. Nobody replaces members while a cluster serves, so that one whose data is damaged
 /// would be missing for the rest of the day.
 fn passes(timed: &TimedFault) -> bool {
-    !matches!(
-        timed.fault,
-        Fault::BitRot { .. }
-            | Fault::MisdirectedWrite { .. }
-            | Fault::PhantomWrite { .. }
-            | Fault::SyncLie { .. }
-            | Fault::ReadError { .. }
-            | Fault::Wipe { .. }
-    )
+    !timed.fault.damages_data()
 }
 
 /// Whether a cluster of three goes on with hardly a pause.

@@ -499,9 +499,9 @@ impl Fault {
         Self::KINDS.iter().position(|name| *name == kind).expect("every kind is listed")
     }
 
-    /// Whether it makes a disk refuse what is asked of it, or give back something else than it was given.
+    /// Whether what a disk was given is gone or another afterwards.
     #[must_use]
-    pub fn fails_disk(&self) -> bool {
+    pub fn damages_data(&self) -> bool {
         matches!(
             self,
             Self::BitRot { .. }
@@ -510,9 +510,13 @@ impl Fault {
                 | Self::SyncLie { .. }
                 | Self::ReadError { .. }
                 | Self::Wipe { .. }
-                | Self::DiskError { .. }
-                | Self::DiskFull { .. }
         )
+    }
+
+    /// Whether it makes a disk refuse what is asked of it, or damages data.
+    #[must_use]
+    pub fn fails_disk(&self) -> bool {
+        self.damages_data() || matches!(self, Self::DiskError { .. } | Self::DiskFull { .. })
     }
 
     /// Whom it meets.
