@@ -32,6 +32,9 @@ const SHRUNK: usize = 3;
 /// So many are the first ones.
 const SEEDS_SHRUNK: u64 = 6_300;
 
+/// Seeds of each defect whose failures are told apart: together some 10,000 fail.
+const SEEDS_TOLD_APART: u64 = 1_100;
+
 /// What the command says.
 fn run(folder: &Path, arguments: &[&str], codes: &[i32]) -> Vec<Value> {
     let program = std::env::var("VERTEBRA_PROGRAM").expect("VERTEBRA_PROGRAM names the program");
@@ -150,4 +153,47 @@ fn most_of_a_schedule_goes_away_within_a_minute() {
         let median = gone[gone.len() / 2];
         assert!(median >= 80, "with {defect}, {median} % go away in the median of {gone:?}");
     }
+}
+
+/// Who looks at a night's failures sees one heap for each bug. To see the matrix:
+/// `VERTEBRA_PROGRAM=target/release/vertebra cargo test --release --test defects -- --ignored signatures --nocapture`.
+#[test]
+#[ignore = "needs the release build, and looks through 67,000 seeds"]
+fn signatures_tell_bugs_apart() {
+    let folder = folder("defects-signatures");
+    let mut heaps: BTreeMap<String, BTreeMap<Defect, usize>> = BTreeMap::new();
+    for (place, &defect) in Defect::ALL.iter().enumerate() {
+        let begin = place as u64 * SEEDS_TOLD_APART;
+        let seeds = format!("{begin}..{}", begin + SEEDS_TOLD_APART);
+        for failure in sweep(&folder, &["--defect", defect.name()], &seeds, |_| true) {
+            let signature = failure["signature"].as_str().expect("a signature").to_owned();
+            *heaps.entry(signature).or_default().entry(defect).or_default() += 1;
+        }
+    }
+    let most = |heap: &BTreeMap<Defect, usize>| heap.values().copied().max().unwrap_or(0);
+    let mut splits = Vec::new();
+    for defect in Defect::ALL {
+        let row: Vec<_> = heaps
+            .iter()
+            .filter_map(|(signature, heap)| Some((signature, heap, *heap.get(defect)?)))
+            .collect();
+        println!("{defect}: {}", row.iter().map(|(.., failures)| failures).sum::<usize>());
+        for (signature, heap, failures) in &row {
+            let of_others = if *failures == most(heap) { "" } else { ", more of another" };
+            println!("    {failures:5} of {:5}  {signature}{of_others}", heap.values().sum::<usize>());
+        }
+        if !row.is_empty() {
+            splits.push(row.len());
+        }
+    }
+    splits.sort_unstable();
+    let failures: usize = heaps.values().flat_map(BTreeMap::values).sum();
+    let purity = heaps.values().map(most).sum::<usize>() as f64 / failures as f64;
+    let split = splits[splits.len() / 2];
+    println!(
+        "{failures} failures in {} heaps: purity {purity:.3}, {split} signatures in the median",
+        heaps.len()
+    );
+    assert!(purity >= 0.95, "in {purity:.3} of the failures, the signature is that of their bug");
+    assert!(split <= 3, "a bug has {split} signatures in the median");
 }

@@ -393,7 +393,7 @@ impl std::hash::Hash for Told<'_> {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         match self.0 {
             Outcome::Ok(response) => response.revision().hash(state),
-            Outcome::Failed(error) => error.to_string().hash(state),
+            Outcome::Failed(error) => error.hash(state),
             Outcome::Unknown => 0.hash(state),
         }
     }

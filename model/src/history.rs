@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::response::Response;
 
 /// A request.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Request {
     /// A read.
     Range(RangeRequest),

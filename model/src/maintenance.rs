@@ -49,17 +49,8 @@ pub enum Response {
 }
 
 /// The answer on a connection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Hash, Debug)]
 pub struct Reply(pub Result<Response, Error>);
-
-impl std::hash::Hash for Reply {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        match &self.0 {
-            Ok(response) => response.hash(state),
-            Err(error) => error.to_string().hash(state),
-        }
-    }
-}
 
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,7 +9,7 @@ use crate::auth::AuthResponse;
 /// The response to a request.
 ///
 /// Of its header only the revision is set; a server adds the identifiers and the term before it answers a client.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Response {
     /// To a read.
     Range(api::RangeResponse),

@@ -89,6 +89,8 @@ struct Wanted {
     request: WatchCreateRequest,
     /// The first revision of which it was not told; 0 while it begins with the present.
     next: i64,
+    /// Whether the last that it was told is how far the member has come.
+    progressed: bool,
     /// The watch that was to tell it last.
     last: Option<WatchNumber>,
 }
@@ -281,9 +283,10 @@ impl Watcher {
     }
 
     fn begin(&mut self, session: &mut Session, place: usize) -> Result<(), Disconnected> {
-        let Wanted { request, next, .. } = &self.wanted[place];
+        let Wanted { request, next, progressed, .. } = &self.wanted[place];
         let mut request = request.clone();
-        request.start_revision = *next;
+        let early = *progressed && self.options.has(Defect::ResumeAtProgress);
+        request.start_revision = *next - i64::from(early);
         if request.watch_id != 0 {
             self.named += 1;
             request.watch_id = self.named;
@@ -383,7 +386,8 @@ impl Watcher {
 
     fn advance(&mut self, open: &Open, wanted: usize, response: &WatchResponse, revision: i64) {
         self.heard += u64::from(!response.events.is_empty());
-        let next = &mut self.wanted[wanted].next;
+        let Wanted { next, progressed, .. } = &mut self.wanted[wanted];
+        *progressed = response.events.is_empty();
         match response.events.last().and_then(|event| event.kv.as_ref()) {
             // Parts of a revision are not resumed behind.
             Some(_) if response.fragment => {}
@@ -398,8 +402,7 @@ impl Watcher {
             }
             None => {
                 sometimes!(self.node, "a watch is told of its progress", when = |run| run.has("watch"));
-                let behind = i64::from(!self.options.has(Defect::ResumeAtProgress));
-                *next = (*next).max(revision + behind);
+                *next = (*next).max(revision + 1);
             }
         }
         let told = *next - 1;

@@ -171,12 +171,10 @@ fn hash_raft<H: Hasher>(message: &Message, state: &mut H) {
         message.request_snapshot,
         message.entries.len() as u64,
     ];
-    // In one go: there are more of these than of anything else.
-    state.write(fields.map(u64::to_le_bytes).as_flattened());
+    fields.iter().for_each(|&field| state.write_u64(field));
     message.context.hash(state);
     for entry in &message.entries {
-        let fields = [entry.index, entry.term, entry.entry_type as u64];
-        state.write(fields.map(u64::to_le_bytes).as_flattened());
+        (entry.index, entry.term, entry.entry_type as u64).hash(state);
         entry.data.hash(state);
     }
     if let Some(snapshot) = message.snapshot.as_ref() {
@@ -371,7 +369,7 @@ impl fmt::Display for LeaseAnswer {
 pub type Token = Rc<str>;
 
 /// What a client asks a member.
-#[derive(Clone, Debug)]
+#[derive(Clone, Hash, Debug)]
 pub struct ClientRequest {
     /// The client's number for it, unique on its connection.
     pub number: u64,
@@ -413,37 +411,6 @@ pub(crate) fn pass_through_bytes<M: prost::Message + Default>(message: &mut M) {
     *message = M::decode(&message.encode_to_vec()[..]).expect("an encoded message can be decoded");
 }
 
-impl Hash for ClientRequest {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.number, self.operation).hash(state);
-        match &self.request {
-            Request::Range(request) => hash_message(1, request, state),
-            Request::Put(request) => hash_message(2, request, state),
-            Request::DeleteRange(request) => hash_message(3, request, state),
-            Request::Txn(request) => hash_message(4, request, state),
-            Request::Compact(request) => hash_message(5, request, state),
-            Request::LeaseGrant(request) => hash_message(16, request, state),
-            Request::LeaseRevoke(request) => hash_message(17, request, state),
-            Request::LeaseKeepAlive(request) => hash_message(18, request, state),
-            Request::LeaseTimeToLive(request) => hash_message(19, request, state),
-            Request::LeaseLeases(request) => hash_message(21, request, state),
-            Request::Auth(request) => {
-                let proposal = InternalRaftRequest { auth: Some(request.clone()), ..Default::default() };
-                hash_message(22, &proposal, state);
-            }
-        }
-        if let Some(token) = &self.token {
-            token.hash(state);
-        }
-    }
-}
-
-/// A message of etcd's API is hashed as its bytes.
-fn hash_message<M: prost::Message, H: Hasher>(kind: u8, message: &M, state: &mut H) {
-    state.write_u8(kind);
-    message.encode_to_vec().hash(state);
-}
-
 impl network::Message for ClientRequest {
     fn kind(&self) -> &'static str {
         "client-request"
@@ -457,7 +424,7 @@ impl fmt::Display for ClientRequest {
 }
 
 /// What the member answers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Hash, Debug)]
 pub struct ClientReply {
     /// The number of the request.
     pub number: u64,
@@ -465,34 +432,6 @@ pub struct ClientReply {
     pub result: Result<Response, Error>,
     /// The index up to which the member had applied its log when it answered; for the white-box oracles.
     pub applied_index: u64,
-}
-
-impl Hash for ClientReply {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.number, self.applied_index).hash(state);
-        match &self.result {
-            Ok(response) => hash_response(response, state),
-            Err(error) => error.to_string().hash(state),
-        }
-    }
-}
-
-fn hash_response<H: Hasher>(response: &Response, state: &mut H) {
-    match response {
-        Response::Range(response) => hash_message(1, response, state),
-        Response::Put(response) => hash_message(2, response, state),
-        Response::DeleteRange(response) => hash_message(3, response, state),
-        Response::Txn(response) => hash_message(4, response, state),
-        Response::Compact(response) => hash_message(5, response, state),
-        Response::LeaseGrant(response) => hash_message(16, response, state),
-        Response::LeaseRevoke(response) => hash_message(17, response, state),
-        Response::LeaseKeepAlive(response) => hash_message(18, response, state),
-        Response::LeaseCheckpoint(response) => hash_message(20, response, state),
-        Response::LeaseTimeToLive(response) => hash_message(19, response, state),
-        Response::LeaseLeases(response) => hash_message(21, response, state),
-        Response::Auth(response) => response.encode().hash(state),
-        Response::Alarm(response) => hash_message(23, response, state),
-    }
 }
 
 impl ClientReply {

@@ -48,7 +48,7 @@ struct State {
 impl Trace {
     /// An empty record. `told`: whether each event is also told as text.
     pub(crate) fn new(told: bool) -> Self {
-        let buffer = Buffer { digest: Xxh3::new(), bytes: Vec::with_capacity(BUFFER_BYTES + 1024) };
+        let buffer = Buffer { digest: Xxh3::new(), bytes: Box::new([0; BUFFER_BYTES]), filled: 0 };
         Self { state: RefCell::new(State { buffer, events: 0 }), told }
     }
 
@@ -65,11 +65,9 @@ impl Trace {
         let state = &mut *self.state.borrow_mut();
         state.events += 1;
         let place = [at.as_nanos(), kind ^ node.map_or(0, node_bits)];
-        state.buffer.write(place.map(u64::to_le_bytes).as_flattened());
+        state.buffer.write_few(place[0].to_le_bytes());
+        state.buffer.write_few(place[1].to_le_bytes());
         values(&mut state.buffer);
-        if state.buffer.bytes.len() >= BUFFER_BYTES {
-            state.buffer.flush();
-        }
     }
 
     /// The digest of everything up to now.
@@ -101,30 +99,41 @@ fn node_bits(node: NodeId) -> u64 {
 /// Takes the bytes of what is hashed; their hash is computed later, many at a time.
 pub struct Buffer {
     digest: Xxh3,
-    bytes: Vec<u8>,
+    bytes: Box<[u8; BUFFER_BYTES]>,
+    filled: usize,
 }
 
 impl Buffer {
+    #[cold]
     fn flush(&mut self) {
-        self.digest.update(&self.bytes);
-        self.bytes.clear();
+        self.digest.update(&self.bytes[..self.filled]);
+        self.filled = 0;
     }
 
-    /// A snapshot, say: to gather it would only copy it. Apart, so that writes of a few bytes stay inlined.
-    #[cold]
-    fn write_many(&mut self, bytes: &[u8]) {
-        self.flush();
-        self.digest.update(bytes);
+    /// A number. Nearly all that is hashed is numbers, and a store whose length the compiler knows calls no function.
+    #[inline]
+    fn write_few<const N: usize>(&mut self, bytes: [u8; N]) {
+        if let Some(place) = self.bytes[self.filled..].first_chunk_mut() {
+            *place = bytes;
+            self.filled += N;
+        } else {
+            self.flush();
+            self.write(&bytes);
+        }
     }
 }
 
 impl Hasher for Buffer {
     fn write(&mut self, bytes: &[u8]) {
-        if bytes.len() < BUFFER_BYTES {
-            self.bytes.extend_from_slice(bytes);
-        } else {
-            self.write_many(bytes);
+        if self.filled + bytes.len() > BUFFER_BYTES {
+            self.flush();
         }
+        if bytes.len() > BUFFER_BYTES {
+            // A snapshot, say: to gather it would only copy it.
+            return self.digest.update(bytes);
+        }
+        self.bytes[self.filled..self.filled + bytes.len()].copy_from_slice(bytes);
+        self.filled += bytes.len();
     }
 
     /// Not a hash: what was written counts, and [`Trace::digest`] computes it.
@@ -132,27 +141,33 @@ impl Hasher for Buffer {
         0
     }
 
+    #[inline]
     fn write_u8(&mut self, value: u8) {
-        self.bytes.push(value);
+        self.write_few([value]);
     }
 
     // Little-endian whatever the machine, so that a seed has one digest everywhere.
+    #[inline]
     fn write_u16(&mut self, value: u16) {
-        self.write(&value.to_le_bytes());
+        self.write_few(value.to_le_bytes());
     }
 
+    #[inline]
     fn write_u32(&mut self, value: u32) {
-        self.write(&value.to_le_bytes());
+        self.write_few(value.to_le_bytes());
     }
 
+    #[inline]
     fn write_u64(&mut self, value: u64) {
-        self.write(&value.to_le_bytes());
+        self.write_few(value.to_le_bytes());
     }
 
+    #[inline]
     fn write_u128(&mut self, value: u128) {
-        self.write(&value.to_le_bytes());
+        self.write_few(value.to_le_bytes());
     }
 
+    #[inline]
     fn write_usize(&mut self, value: usize) {
         self.write_u64(value as u64);
     }

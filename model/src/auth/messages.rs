@@ -12,7 +12,7 @@ use crate::api::{
 };
 
 /// A response of the Auth service.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[expect(missing_docs, reason = "each is named like its request")]
 pub enum AuthResponse {
     Enable(AuthEnableResponse),
@@ -34,21 +34,16 @@ pub enum AuthResponse {
     RoleRevokePermission(AuthRoleRevokePermissionResponse),
 }
 
-/// The same for the message in whichever variant, and the variant's number.
+/// The same for the message in whichever variant.
 macro_rules! with_message {
-    ($matched:expr, ($message:ident, $number:ident) => $result:expr) => {
-        with_message!(@ $matched, $message, $number, $result,
-            Enable 0, Disable 1, Status 2, Authenticate 3, UserAdd 4, UserDelete 5, UserGet 6,
-            UserChangePassword 7, UserGrantRole 8, UserRevokeRole 9, UserList 10, RoleAdd 11, RoleDelete 12,
-            RoleGet 13, RoleList 14, RoleGrantPermission 15, RoleRevokePermission 16)
+    ($matched:expr, $message:ident => $result:expr) => {
+        with_message!(@ $matched, $message, $result,
+            Enable, Disable, Status, Authenticate, UserAdd, UserDelete, UserGet, UserChangePassword, UserGrantRole,
+            UserRevokeRole, UserList, RoleAdd, RoleDelete, RoleGet, RoleList, RoleGrantPermission, RoleRevokePermission)
     };
-    (@ $matched:expr, $message:ident, $number:ident, $result:expr, $($variant:ident $value:literal),+) => {
+    (@ $matched:expr, $message:ident, $result:expr, $($variant:ident),+) => {
         match $matched {
-            $(AuthResponse::$variant($message) => {
-                let $number: u8 = $value;
-                let _ = $number;
-                $result
-            })+
+            $(AuthResponse::$variant($message) => $result),+
         }
     };
 }
@@ -57,22 +52,22 @@ impl AuthResponse {
     /// The header.
     #[must_use]
     pub fn header(&self) -> Option<ResponseHeader> {
-        with_message!(self, (message, number) => message.header)
+        with_message!(self, message => message.header)
     }
 
     /// The header, to be changed.
     pub fn header_mut(&mut self) -> &mut Option<ResponseHeader> {
-        with_message!(self, (message, number) => &mut message.header)
+        with_message!(self, message => &mut message.header)
     }
 
-    /// Its kind, and the message as it goes over the wire.
-    pub(crate) fn encode(&self) -> (u8, Vec<u8>) {
-        with_message!(self, (message, number) => (number, prost::Message::encode_to_vec(message)))
+    /// The message as it goes over the wire.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        with_message!(self, message => prost::Message::encode_to_vec(message))
     }
 
     /// The response as it comes out of encoding and decoding.
     pub(crate) fn pass_through_bytes(&mut self) {
-        with_message!(self, (message, number) => crate::wire::pass_through_bytes(message));
+        with_message!(self, message => crate::wire::pass_through_bytes(message));
     }
 }
 

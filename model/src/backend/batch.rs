@@ -108,7 +108,7 @@ impl BatchTx {
         sometimes!(shared.node, "a batch is committed because it is full", is_full);
         sometimes!(shared.node, "a batch is committed because something was deleted", writer.deletions > 0);
         if is_full || writer.deletions > 0 {
-            self.commit().await?;
+            Box::pin(self.commit()).await?;
         }
         Ok(())
     }

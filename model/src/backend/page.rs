@@ -117,26 +117,23 @@ pub(super) enum Decoded {
 /// Appends the pages of a node, whose children have their places, to `bytes`; returns its place with `page` left out.
 pub(super) fn encode(node: &Node, bytes: &mut Vec<u8>) -> Place {
     let start = bytes.len();
-    let put_length = |bytes: &mut Vec<u8>, length: usize| {
-        let length = u32::try_from(length).expect("keys and values are shorter than 4 GiB");
-        bytes.extend_from_slice(&length.to_le_bytes());
-    };
+    let length =
+        |length| u32::try_from(length).expect("keys and values are shorter than 4 GiB").to_le_bytes();
     match &node.entries {
         Entries::Leaf(entries) => {
             bytes.push(LEAF);
-            put_length(bytes, entries.len());
+            bytes.extend_from_slice(&length(entries.len()));
             for (key, value) in entries {
-                put_length(bytes, key.len());
-                put_length(bytes, value.len());
+                bytes.extend_from_slice([length(key.len()), length(value.len())].as_flattened());
                 bytes.extend_from_slice(key);
                 bytes.extend_from_slice(value);
             }
         }
         Entries::Branch(children) => {
             bytes.push(BRANCH);
-            put_length(bytes, children.len());
+            bytes.extend_from_slice(&length(children.len()));
             for (key, child) in children {
-                put_length(bytes, key.len());
+                bytes.extend_from_slice(&length(key.len()));
                 child.place.expect("children get their places first").put(bytes);
                 bytes.extend_from_slice(key);
             }

@@ -126,7 +126,7 @@ pub fn encode_response(response: &Response) -> Bytes {
         Response::LeaseKeepAlive(response) => response.encode_to_vec(),
         Response::LeaseTimeToLive(response) => response.encode_to_vec(),
         Response::LeaseLeases(response) => response.encode_to_vec(),
-        Response::Auth(response) => response.encode().1,
+        Response::Auth(response) => response.encode(),
         Response::Alarm(response) => response.encode_to_vec(),
     };
     bytes.into()

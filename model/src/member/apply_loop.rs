@@ -52,6 +52,8 @@ pub(super) async fn run(member: Rc<Member>, mut batches: queue::Receiver<Batch>,
     }
 }
 
+// A future has room for all that it may come to wait for, and is moved with it. What is seldom waited for is in boxes here and
+// elsewhere, so that what is done for each entry stays small.
 impl ApplyLoop {
     async fn take(&mut self, batch: Batch) -> Result<(), String> {
         match batch {
@@ -63,18 +65,18 @@ impl ApplyLoop {
                     self.apply(entry).await.map_err(|error| error.to_string())?;
                 }
             }
-            Batch::Snapshot(metadata) => self.open_snapshot(&metadata).await?,
+            Batch::Snapshot(metadata) => Box::pin(self.open_snapshot(&metadata)).await?,
             Batch::SendSnapshot(message) if !self.member.is_whole() => {
                 let _ = self.member.raft.send(Input::SnapshotSent { to: message.to, arrived: false });
                 return Ok(());
             }
             Batch::SendSnapshot(message) => {
-                return self.send_snapshot(*message).await.map_err(|error| error.to_string());
+                return Box::pin(self.send_snapshot(*message)).await.map_err(|error| error.to_string());
             }
         }
         self.member.applied_moved.notify_waiters();
         if self.member.applied.get() >= self.snapshot_index + self.member.options.snapshot_count {
-            self.snapshot().await?;
+            Box::pin(self.snapshot()).await?;
         }
         Ok(())
     }
@@ -91,7 +93,7 @@ impl ApplyLoop {
             }
         }
         if changes_configuration(entry) {
-            conf_change::apply(&member, entry, is_new).await?;
+            Box::pin(conf_change::apply(&member, entry, is_new)).await?;
         } else {
             member.node.failpoint(failpoints::BEFORE_APPLY_ONE_ENTRY_NORMAL).await;
         }
@@ -172,7 +174,7 @@ impl ApplyLoop {
     ) -> Result<Option<Result<Response, Error>>, BackendError> {
         let kv = &self.member.kv;
         if let Some(alarm) = &request.alarm {
-            let changed = kv.write(|_, tx| kv.alarms().apply(tx, alarm)).await?;
+            let changed = Box::pin(kv.write(|_, tx| kv.alarms().apply(tx, alarm))).await?;
             let id = request.header.as_ref().map_or(0, |header| header.id);
             let corrupt = alarm.alarm == AlarmType::Corrupt as i32 && alarm.action() == AlarmAction::Activate;
             if changed && corrupt && !self.member.observer.is_asked_for(id) {
@@ -191,7 +193,7 @@ impl ApplyLoop {
             }));
         }
         if let Some(auth) = &request.auth {
-            return kv.apply_auth(index, request, auth).await.map(Some);
+            return Box::pin(kv.apply_auth(index, request, auth)).await.map(Some);
         }
         // As in etcd: reads, which do not come here, are answered still.
         if let Err(error) = quota::check(request, |kind| kv.alarms().any(kind)) {
@@ -201,12 +203,12 @@ impl ApplyLoop {
             return Ok(Some(Err(error)));
         }
         if let Some(compaction) = request.compaction {
-            return kv.compact(&self.member, compaction).await.map(Some);
+            return Box::pin(kv.compact(&self.member, compaction)).await.map(Some);
         }
         if self.member.options.has(Defect::StrippedRanges)
             && let Some(stripped) = self.without_reads(request)
         {
-            return kv.apply(&stripped).await.map(Some);
+            return Box::pin(kv.apply(&stripped)).await.map(Some);
         }
         kv.apply(request).await.map(Some)
     }

@@ -115,7 +115,7 @@ pub(super) async fn apply_published(
 ) -> Result<bool, BackendError> {
     if let Some(DowngradeInfoSetRequest { enabled, ver }) = &request.downgrade_info_set {
         let version = enabled.then(|| ver.clone());
-        member.kv.write(|_, tx| member.membership.borrow_mut().set_downgrade(tx, version)).await?;
+        Box::pin(member.kv.write(|_, tx| member.membership.borrow_mut().set_downgrade(tx, version))).await?;
         record!(member.node, "cluster", "downgrade: {}", enabled);
     } else if let Some(ClusterMemberAttrSetRequest { member_id, peer_urls }) =
         &request.cluster_member_attr_set
@@ -125,7 +125,7 @@ pub(super) async fn apply_published(
         } else {
             member.membership.borrow_mut().set_peer_urls(*member_id, peer_urls);
         }
-        save(member).await?;
+        Box::pin(save(member)).await?;
         record!(member.node, "cluster", "member {} is published", Shown(*member_id));
     } else {
         return Ok(false);

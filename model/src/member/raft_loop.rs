@@ -174,8 +174,7 @@ pub(super) async fn run(
         this.advance_applied();
         this.ask_for_store();
         while this.raft.has_ready() {
-            let ready = this.raft.ready();
-            this.let_through(ready).await?;
+            this.let_ready_through().await?;
         }
         this.settle_election_timeout();
         this.publish_status();
@@ -293,7 +292,7 @@ impl RaftLoop {
                 self.raft.report_snapshot(to, status);
             }
             Input::SnapshotSaved { index, term, conf_state } => {
-                self.snapshot_saved(index, term, conf_state).await?;
+                Box::pin(self.snapshot_saved(index, term, conf_state)).await?;
             }
         }
         Ok(())
@@ -357,7 +356,7 @@ impl RaftLoop {
             }
             PeerMessage::Removed { member } => {
                 if member == self.member.id {
-                    self.member.node.finish(REMOVED).await;
+                    Box::pin(self.member.node.finish(REMOVED)).await;
                 }
             }
             PeerMessage::ReadIndexAnswer { attempt, index } => {
@@ -454,8 +453,9 @@ impl RaftLoop {
         }
     }
 
-    /// Lets one `Ready` through.
-    async fn let_through(&mut self, mut ready: Ready) -> Result<(), String> {
+    /// Lets what Raft has ready through.
+    async fn let_ready_through(&mut self) -> Result<(), String> {
+        let mut ready = self.raft.ready();
         let member = Rc::clone(&self.member);
         let (id, node) = (member.id, &member.node);
         self.confirm_reads(&mut ready);
@@ -465,7 +465,7 @@ impl RaftLoop {
         }
         let installs = !ready.snapshot().is_empty();
         if installs {
-            self.save_installed_snapshot(&ready).await?;
+            Box::pin(self.save_installed_snapshot(&ready)).await?;
             let metadata = ready.snapshot().get_metadata();
             member.observer.installed_snapshot(id, metadata);
         }
@@ -488,7 +488,7 @@ impl RaftLoop {
             self.log.set_hard_state(hard_state);
         }
         if installs {
-            self.apply_installed_snapshot(&ready).await?;
+            Box::pin(self.apply_installed_snapshot(&ready)).await?;
         }
         let synced = ready.must_sync() || installs;
         let last = raft::Storage::last_index(&self.log).unwrap_or(0);

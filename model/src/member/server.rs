@@ -114,19 +114,19 @@ pub(super) async fn execute(member: &Member, origin: &Origin, request: Request) 
             Err(error) => Err(error),
         },
         Request::Txn(txn) => member.txn(origin, txn).await,
-        Request::Compact(compaction) => member.compact(origin, compaction).await,
-        Request::LeaseGrant(grant) => member.lease_grant(origin, grant).await,
+        Request::Compact(compaction) => Box::pin(member.compact(origin, compaction)).await,
+        Request::LeaseGrant(grant) => Box::pin(member.lease_grant(origin, grant)).await,
         Request::LeaseRevoke(revoke) => {
             let lease_revoke = Some(revoke);
             let request = InternalRaftRequest { lease_revoke, ..Default::default() };
-            match member.require_caller(origin.token.as_ref()).await {
+            match Box::pin(member.require_caller(origin.token.as_ref())).await {
                 Ok(_) => member.propose(origin, request).await,
                 Err(error) => Err(error),
             }
         }
         Request::LeaseKeepAlive(keep_alive) => member.lease_keep_alive(origin, keep_alive.id).await,
-        Request::LeaseTimeToLive(question) => member.lease_time_to_live(origin, question).await,
-        Request::LeaseLeases(_) => member.lease_leases(origin).await,
+        Request::LeaseTimeToLive(question) => Box::pin(member.lease_time_to_live(origin, question)).await,
+        Request::LeaseLeases(_) => Box::pin(member.lease_leases(origin)).await,
         Request::Auth(request) => Box::pin(member.auth_service(origin, request)).await,
     };
     if let Ok(response) = &mut result {

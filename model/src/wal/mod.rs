@@ -353,7 +353,7 @@ impl Wal {
             }
             self.node.failpoint(failpoints::WAL_AFTER_SYNC).await;
         }
-        if self.file_bytes >= self.segment_bytes { self.cut().await } else { Ok(()) }
+        if self.file_bytes >= self.segment_bytes { Box::pin(self.cut()).await } else { Ok(()) }
     }
 
     /// Begins the next segment.

@@ -49,7 +49,7 @@ impl Cache {
             prev_kv: true,
             ..WatchCreateRequest::default()
         };
-        Wanted { request, next: 0, last: None }
+        Wanted { request, next: 0, progressed: false, last: None }
     }
 
     /// What it holds is of no use any more.
@@ -104,7 +104,8 @@ impl Watcher {
         let Some(revision) = cache.fill().await else { return false };
         sometimes!(self.node, "a cache is filled once more", is_again, when = of_kubernetes);
         // Where the list ends, whatever watch there was before.
-        (self.wanted[0].next, self.wanted[0].last) = (revision + 1, None);
+        let Wanted { next, progressed, last, .. } = &mut self.wanted[0];
+        (*next, *progressed, *last) = (revision + 1, false, None);
         true
     }
 

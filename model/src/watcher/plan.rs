@@ -81,7 +81,7 @@ impl Watcher {
             watch_id: i64::from(draws.chance(300_000)),
             fragment: draws.chance(500_000),
         };
-        Wanted { request, next, last: None }
+        Wanted { request, next, progressed: false, last: None }
     }
 
     /// A watch that must be refused, and whether that is for its name, which is `taken`.

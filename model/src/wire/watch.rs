@@ -4,17 +4,16 @@
 //! has not consumed: a client that reads slowly slows the member down, and nothing heaps up in between.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
 
 use prost::Message;
 use vertebra_sim::network;
 
-use super::{Token, hash_message, pass_through_bytes};
+use super::{Token, pass_through_bytes};
 use crate::api::watch_request::RequestUnion;
-use crate::api::{KeyValue, WatchRequest, WatchResponse};
+use crate::api::{WatchRequest, WatchResponse};
 
 /// What a watching client sends.
-#[derive(Clone, Debug)]
+#[derive(Clone, Hash, Debug)]
 pub enum WatchUp {
     /// Who watches; the first thing on the stream (gRPC's metadata).
     Token(Token),
@@ -34,17 +33,6 @@ impl WatchUp {
             pass_through_bytes(request);
         }
         self
-    }
-}
-
-impl Hash for WatchUp {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        match self {
-            Self::Request(request) => hash_message(1, request, state),
-            Self::Token(token) => token.hash(state),
-            Self::RequireLeader => 2.hash(state),
-            Self::Consumed(bytes) => bytes.hash(state),
-        }
     }
 }
 
@@ -82,7 +70,7 @@ impl fmt::Display for WatchUp {
 }
 
 /// What the member tells.
-#[derive(Clone, Debug)]
+#[derive(Clone, Hash, Debug)]
 pub struct WatchDown(pub WatchResponse);
 
 impl WatchDown {
@@ -97,33 +85,6 @@ impl WatchDown {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.0.encoded_len() as u64
-    }
-}
-
-impl Hash for WatchDown {
-    /// Field by field, which is much cheaper than to encode it.
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let response = &self.0;
-        if let Some(header) = &response.header {
-            (header.member_id, header.revision, header.raft_term).hash(state);
-        }
-        (response.watch_id, response.created, response.canceled, response.fragment).hash(state);
-        (response.compact_revision, &response.cancel_reason, response.events.len()).hash(state);
-        for event in &response.events {
-            event.r#type.hash(state);
-            for kv in [&event.kv, &event.prev_kv] {
-                hash_kv(kv.as_ref(), state);
-            }
-        }
-    }
-}
-
-fn hash_kv<H: Hasher>(kv: Option<&KeyValue>, state: &mut H) {
-    kv.is_some().hash(state);
-    if let Some(kv) = kv {
-        (kv.create_revision, kv.mod_revision, kv.version, kv.lease).hash(state);
-        kv.key.hash(state);
-        kv.value.hash(state);
     }
 }
 

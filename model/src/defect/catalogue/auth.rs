@@ -12,8 +12,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         versions: "to 3.6.8",
         class: Class::Auth,
         mechanism: "A put in a transaction that wants the previous value is checked for the right to write alone. A \
-                    user that may not read the key is told what it was.",
-        oracles: &["auth"],
+                    user that may not read the key is told what it was, where a refusal is due.",
+        oracles: &["auth", "linearizable log"],
     },
     Entry {
         defect: Defect::UncheckedAtApply,

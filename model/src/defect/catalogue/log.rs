@@ -46,7 +46,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         mechanism: "Segments of the log are removed whose entries are applied, though no snapshot stands for them. \
                     What the backend has not committed is in no place any more when the member crashes. It cannot \
                     start, or starts with a hole.",
-        oracles: &["raft", "durability", "liveness", "soundness"],
+        oracles: &["raft", "durability", "liveness", "soundness", "resources"],
     },
     Entry {
         defect: Defect::SnapshotWithoutRecord,

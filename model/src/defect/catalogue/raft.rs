@@ -125,8 +125,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         versions: "",
         class: Class::Raft,
         mechanism: "The term of the entry before those that arrive is not compared. A follower keeps entries that \
-                    the leader has not, in front of those that it has. Its log matches no other's.",
-        oracles: &["raft", "agreement"],
+                    the leader has not, or lacks some, in front of those that it has. Its log matches no other's.",
+        oracles: &["raft", "agreement", "process"],
     },
     Entry {
         defect: Defect::CommitByCounting,
@@ -157,8 +157,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         class: Class::Membership,
         mechanism: "The configuration that a member starts with has no learners: those that there are count among \
                     the voters. They vote, and quorums are counted with them. Members that have not restarted count \
-                    otherwise.",
-        oracles: &["raft"],
+                    otherwise, and who waits for learners that are gone gets no quorum.",
+        oracles: &["raft", "liveness"],
     },
     Entry {
         defect: Defect::ForgottenConfiguration,

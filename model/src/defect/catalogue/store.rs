@@ -64,7 +64,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         class: Class::Divergence,
         mechanism: "A compaction that was scheduled and not finished is not taken up again. Revisions that others \
                     refuse are read, and some of their records are gone already. Members compute different hashes.",
-        oracles: &["agreement", "serializable", "linearizable log", "liveness", "watch"],
+        oracles: &["agreement", "serializable", "linearizable log", "durability", "liveness", "watch"],
     },
     Entry {
         defect: Defect::PhantomEntry,

@@ -33,9 +33,9 @@ impl Kv {
         }
         self.node.failpoint(failpoints::LEASE_BEFORE_APPLY).await;
         let result = match (lease_grant, lease_revoke, lease_checkpoint) {
-            (Some(grant), _, _) => self.grant(grant).await?,
-            (_, Some(revoke), _) => self.revoke(*revoke).await?,
-            (_, _, Some(checkpoints)) => Ok(self.checkpoint(checkpoints).await?),
+            (Some(grant), _, _) => Box::pin(self.grant(grant)).await?,
+            (_, Some(revoke), _) => Box::pin(self.revoke(*revoke)).await?,
+            (_, _, Some(checkpoints)) => Ok(Box::pin(self.checkpoint(checkpoints)).await?),
             (None, None, None) => return Ok(None),
         };
         Ok(Some(result))
