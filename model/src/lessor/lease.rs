@@ -93,13 +93,17 @@ impl Lease {
         self.keys.remove(key);
     }
 
-    /// Of what is kept in the backend.
-    pub(super) fn hash(&self, id: i64) -> u64 {
-        let mut bytes = [0; 24];
-        for (part, number) in bytes.chunks_exact_mut(8).zip([id, self.ttl, self.remaining_ttl]) {
-            part.copy_from_slice(&number.to_le_bytes());
+    /// Of what it was granted for.
+    pub(super) fn granted_hash(&self, id: i64) -> u64 {
+        xxh3_64_with_seed(&self.ttl.to_le_bytes(), id as u64)
+    }
+
+    /// Of what is written down that is left of it; 0 if nothing is.
+    pub(super) fn left_hash(&self, id: i64) -> u64 {
+        match self.remaining_ttl {
+            0 => 0,
+            left => xxh3_64_with_seed(&left.to_le_bytes(), id as u64),
         }
-        xxh3_64_with_seed(&bytes, 1)
     }
 }
 

@@ -28,6 +28,7 @@ use crate::api::{LeaseCheckpoint, LeaseGrantRequest};
 use crate::defect::{Defect, Defects};
 use crate::error::Error;
 use crate::mvcc::{Leases, Read, Store, Write};
+use crate::oracle::agreement::LeaseHash;
 
 pub use lease::Lease;
 use primary::Primary;
@@ -68,8 +69,8 @@ pub struct Lessor {
     leases: BTreeMap<i64, Lease>,
     /// The lease of each key that has one.
     items: BTreeMap<Bytes, i64>,
-    /// The sum of the hashes of all leases and attachments: it does not depend on how they came about.
-    hash: u64,
+    /// Sums of the hashes of all leases and attachments: they do not depend on how these came about.
+    hash: LeaseHash,
     primary: Option<Primary>,
 }
 
@@ -77,7 +78,13 @@ impl Lessor {
     /// A lessor without leases, which is not the primary.
     #[must_use]
     pub fn new(terms: Terms) -> Self {
-        Self { terms, leases: BTreeMap::new(), items: BTreeMap::new(), hash: 0, primary: None }
+        Self {
+            terms,
+            leases: BTreeMap::new(),
+            items: BTreeMap::new(),
+            hash: LeaseHash::default(),
+            primary: None,
+        }
     }
 
     /// Whether `request` can be granted.
@@ -103,14 +110,19 @@ impl Lessor {
         let id = request.id;
         let lease = Lease::new(request.ttl.max(self.terms.ttl_min));
         let ttl = lease.ttl();
-        self.hash = self.hash.wrapping_add(lease.hash(id));
         bucket::put(tx, id, &lease);
-        self.leases.insert(id, lease);
+        self.insert(id, lease);
         if self.primary.is_some() {
             self.refresh(id, Duration::ZERO, now);
             self.schedule_checkpoint(id, now);
         }
         ttl
+    }
+
+    fn insert(&mut self, id: i64, lease: Lease) {
+        self.hash.granted = self.hash.granted.wrapping_add(lease.granted_hash(id));
+        self.hash.left = self.hash.left.wrapping_add(lease.left_hash(id));
+        self.leases.insert(id, lease);
     }
 
     /// Revokes a lease: deletes the keys that are attached to it, in their order and as one change of the store, and
@@ -123,7 +135,8 @@ impl Lessor {
         let keys: Vec<Bytes> = self.leases.get(&id).ok_or(Error::LeaseNotFound)?.keys().cloned().collect();
         store.delete_keys(tx, self, &keys);
         if let Some(lease) = self.leases.remove(&id) {
-            self.hash = self.hash.wrapping_sub(lease.hash(id));
+            self.hash.granted = self.hash.granted.wrapping_sub(lease.granted_hash(id));
+            self.hash.left = self.hash.left.wrapping_sub(lease.left_hash(id));
         }
         bucket::delete(tx, id);
         Ok(keys.len())
@@ -133,9 +146,9 @@ impl Lessor {
     pub fn checkpoint(&mut self, tx: &mut impl Write, checkpoints: &[LeaseCheckpoint], now: Instant) {
         for &LeaseCheckpoint { id, remaining_ttl } in checkpoints {
             let Some(lease) = self.leases.get_mut(&id) else { continue };
-            self.hash = self.hash.wrapping_sub(lease.hash(id));
+            self.hash.left = self.hash.left.wrapping_sub(lease.left_hash(id));
             lease.set_remaining_ttl(remaining_ttl);
-            self.hash = self.hash.wrapping_add(lease.hash(id));
+            self.hash.left = self.hash.left.wrapping_add(lease.left_hash(id));
             if !self.terms.defects.has(Defect::CheckpointNotWritten) {
                 bucket::put(tx, id, lease);
             }
@@ -168,10 +181,10 @@ impl Lessor {
         self.items.len()
     }
 
-    /// A hash of all leases, with what is kept of them in the backend, and of all attachments. Members that have
-    /// applied the same must have the same.
+    /// Hashes of all leases, of what is kept of them in the backend, and of all attachments. Members that have applied
+    /// the same must have the same.
     #[must_use]
-    pub fn hash(&self) -> u64 {
+    pub fn hash(&self) -> LeaseHash {
         self.hash
     }
 
@@ -183,8 +196,7 @@ impl Lessor {
             if id < 0 && self.terms.defects.has(Defect::NegativeLeasesForgotten) {
                 continue;
             }
-            self.hash = self.hash.wrapping_add(lease.hash(id));
-            self.leases.insert(id, lease);
+            self.insert(id, lease);
         }
         let forgotten = self.terms.defects.has(Defect::AttachmentsForgotten);
         for (key, id) in attachments.into_iter().filter(|_| !forgotten) {
@@ -208,7 +220,7 @@ impl Leases for Lessor {
         }
         if before != 0 && !self.terms.defects.has(Defect::AttachmentKept) {
             self.items.remove(key);
-            self.hash = self.hash.wrapping_sub(lease::attachment_hash(key, before));
+            self.hash.attached = self.hash.attached.wrapping_sub(lease::attachment_hash(key, before));
             if let Some(lease) = self.leases.get_mut(&before) {
                 lease.detach(key);
             }
@@ -219,7 +231,7 @@ impl Leases for Lessor {
             };
             lease.attach(key.clone());
             self.items.insert(key.clone(), id);
-            self.hash = self.hash.wrapping_add(lease::attachment_hash(key, id));
+            self.hash.attached = self.hash.attached.wrapping_add(lease::attachment_hash(key, id));
         }
     }
 }

@@ -3,7 +3,7 @@
 //! | clause | what must hold |
 //! | --- | --- |
 //! | `revision` | all members report one revision for the same applied index |
-//! | `state` | all report one state for it, by hashes of keys, leases, and users with roles |
+//! | `state` | all report one state for it, by hashes of keys, leases, what is left of these, attachments, and users with roles |
 //! | `index` | nobody reports an index that is far beyond all that were reported before |
 //!
 //! The first report of an index stands; each later one, of any member and after any restart, must equal it. So a member
@@ -22,13 +22,24 @@ use super::raft_safety::MemberId;
 /// No run applies so many entries between two reports. A store whose index has rotted may say so.
 const AHEAD_MAX: usize = 1_000_000;
 
+/// Hashes of what a member knows of leases: what differs tells bugs apart.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct LeaseHash {
+    /// Of the leases that were granted.
+    pub granted: u64,
+    /// Of what is left of them, where that is written down.
+    pub left: u64,
+    /// Of the keys that are attached to them; 0 if there are none.
+    pub attached: u64,
+}
+
 /// Hashes of the parts of a member's state.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct StateHash {
     /// Of everything that was ever written to the store.
     pub keys: u64,
-    /// Of the leases, with what is attached to them.
-    pub leases: u64,
+    /// Of the leases.
+    pub leases: LeaseHash,
     /// Of users and roles.
     pub users: u64,
 }
@@ -36,9 +47,15 @@ pub struct StateHash {
 impl StateHash {
     /// The parts in which another one differs.
     fn differs_in(self, other: Self) -> String {
+        let attached = match (self.leases.attached, other.leases.attached) {
+            (0, _) | (_, 0) => "all attachments",
+            _ => "attachments",
+        };
         let parts = [
             ("keys", self.keys != other.keys),
-            ("leases", self.leases != other.leases),
+            ("leases", self.leases.granted != other.leases.granted),
+            ("what is left of leases", self.leases.left != other.leases.left),
+            (attached, self.leases.attached != other.leases.attached),
             ("users", self.users != other.users),
         ];
         let names: Vec<_> = parts.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect();
@@ -147,10 +164,20 @@ mod tests {
             oracle.observe(3, 8, 5, hash(0xdef)).unwrap_err().signature(),
             "agreement/revision: behind"
         );
-        let users = StateHash { leases: 1, users: 2, ..hash(0xdef) };
+        let leases = LeaseHash { granted: 1, ..LeaseHash::default() };
+        let users = StateHash { leases, users: 2, ..hash(0xdef) };
         assert_eq!(
             oracle.observe(3, 8, 6, users).unwrap_err().signature(),
             "agreement/state: leases and users"
         );
+        for (attached, signature) in
+            [(1, "agreement/state: all attachments"), (2, "agreement/state: attachments")]
+        {
+            let leases = LeaseHash { attached, ..LeaseHash::default() };
+            oracle.observe(1, 9 + attached, 6, StateHash { leases, ..hash(0xdef) }).unwrap();
+            let leases = LeaseHash { attached: attached - 1, ..leases };
+            let other = oracle.observe(2, 9 + attached, 6, StateHash { leases, ..hash(0xdef) });
+            assert_eq!(other.unwrap_err().signature(), signature);
+        }
     }
 }

@@ -203,6 +203,16 @@ impl<'a> Walk<'a> {
     }
 
     fn refuse(&self, clause: &'static str, why: impl std::fmt::Display) -> Result<(), Violation> {
+        self.refuse_as(clause, "", why)
+    }
+
+    /// The same, where one clause is broken in several ways.
+    fn refuse_as(
+        &self,
+        clause: &'static str,
+        shape: &str,
+        why: impl std::fmt::Display,
+    ) -> Result<(), Violation> {
         let request = &self.watched.request;
         let detail = format!(
             "watch {} of \"{}\"..\"{}\" from {}, told of {} and progress to {}: {why}",
@@ -213,7 +223,7 @@ impl<'a> Walk<'a> {
             self.last,
             self.bookmark,
         );
-        Err(Violation::new(ORACLE, clause, "", detail))
+        Err(Violation::new(ORACLE, clause, shape, detail))
     }
 
     fn hear(&mut self, heard: &'a Heard) -> Result<(), Violation> {
@@ -311,7 +321,8 @@ impl<'a> Walk<'a> {
         let start = if self.watched.is_partial { 0 } else { self.watched.request.start_revision };
         let floor = self.bookmark.max(self.last).max(start);
         if revision < floor || !self.fragments.is_empty() {
-            return self.refuse("bookmarkable", format_args!("progress to {revision}"));
+            let shape = if revision < start { "progress before the start" } else { "progress goes back" };
+            return self.refuse_as("bookmarkable", shape, format_args!("progress to {revision}"));
         }
         if self.log.committed_at(revision).is_some_and(|committed| committed > clock) {
             return self.refuse("future", format_args!("progress to {revision}"));
@@ -381,7 +392,7 @@ impl<'a> Walk<'a> {
             return self.refuse("resumable", told);
         }
         if revision <= self.bookmark {
-            return self.refuse("bookmarkable", told);
+            return self.refuse_as("bookmarkable", "an event after its progress", told);
         }
         if revision <= before || revision < self.last {
             let again = self.watched.heard.iter().flat_map(|heard| &heard.response.events);
