@@ -185,6 +185,16 @@ impl Operation {
         }
     }
 
+    /// What it asked for, to those who do not know the answer. A lease whose number the store has chosen is still that lease.
+    pub(crate) fn unanswered(&self) -> Request {
+        match (&self.request, self.reply()) {
+            (Request::LeaseGrant(grant), Some(Response::LeaseGrant(granted))) => {
+                Request::LeaseGrant(LeaseGrantRequest { id: granted.id, ..*grant })
+            }
+            (request, _) => request.clone(),
+        }
+    }
+
     /// When the operation was certainly over; `u64::MAX` while its outcome is unknown, for it may yet take effect.
     #[must_use]
     pub fn ended(&self) -> u64 {
@@ -429,7 +439,11 @@ impl History {
         for event in self.events.iter().take(events) {
             match *event {
                 Event::Invoked(id) => {
-                    earlier.invoke(self[id].session, self[id].request.clone());
+                    let operation = &self[id];
+                    let is_answered = operation.returned.is_some_and(|returned| returned < events as u64);
+                    let request =
+                        if is_answered { operation.request.clone() } else { operation.unanswered() };
+                    earlier.invoke(operation.session, request);
                 }
                 Event::Returned(id) => earlier.returned(id, self[id].outcome.clone()),
             }

@@ -19,6 +19,7 @@
 //! | what clients saw | [`history`], [`watch_history`], [`cache_history`] |
 //! | the cluster behind a way in for outside callers | [`served`] |
 //! | what the service should do, as naive as it can be said | [`specification`] |
+//! | histories of a store that is right, for tests | [`honest`] |
 //! | the guarantees | [`oracle`] |
 //! | bugs that can be switched on | [`Defect`] |
 
@@ -35,6 +36,7 @@ mod etcd;
 pub mod failpoints;
 pub mod grpc;
 pub mod history;
+pub mod honest;
 mod inventory;
 pub mod lessor;
 mod load;

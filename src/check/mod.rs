@@ -202,7 +202,7 @@ fn verdict(path: &Path, history: &History, flags: &Flags) -> Verdict {
         }
         History::Etcd(clusters) => {
             let limits =
-                flags.budget.map_or(Limits::NONE, |steps| Limits { alternatives: steps, replays: steps });
+                flags.budget.map_or(Limits::NONE, Limits::all);
             of_etcd(path, clusters, limits)
         }
     }

@@ -38,12 +38,16 @@
 //! searched, and a failure leads back to a choice that it depends on (module `search`). A
 //! search that tries too much gives up and says so. Why a history has no order, in as few operations as possible, is told by
 //! module [`explain`].
+//!
+//! Leases, compactions and refusals have to fit into that order too, and nothing shows where: module `beside`.
 
-mod compaction;
+mod beside;
 mod evidence;
 pub mod explain;
 #[cfg(test)]
 mod fuzz;
+#[cfg(test)]
+mod general;
 mod keys;
 mod leases;
 mod replies;
@@ -60,9 +64,11 @@ use super::shape;
 use crate::api::request_op::Request as Op;
 use crate::api::response_op::Response as OpReply;
 use crate::api::{TxnRequest, TxnResponse};
+#[cfg(test)]
 use crate::error::Error;
 use crate::history::{Event, History, Operation, OperationId, Outcome, Request};
 use crate::response::Response;
+use beside::Item;
 use leases::Leases;
 pub(super) use replies::{
     each_delete, each_key, each_possible_put, each_put, each_revision, has_empty_operation,
@@ -94,11 +100,9 @@ pub enum Conclusion {
 /// # Errors
 ///
 /// The clause that no order can keep. Where choices were left, it is the one that the search came to last.
+/// [`explain::explain`] says which operations contradict each other.
 pub fn check(history: &History) -> Result<Conclusion, Violation> {
-    let leases = Leases::of(history)?;
-    let places = Places::of(history, &leases)?;
-    compaction::check(history)?;
-    Search::new(&places).run(Limits::of(history))
+    judge(history, usize::MAX, Limits::of(history), |_, conclusion| conclusion).0
 }
 
 /// The same; if there is an order, also the write that made each revision, from the second on.
@@ -107,21 +111,42 @@ pub fn check(history: &History) -> Result<Conclusion, Violation> {
 ///
 /// As above.
 pub fn find_order(history: &History, limits: Limits) -> Result<(Conclusion, Vec<Write>), Violation> {
-    compaction::check(history)?;
-    find_order_of_all(history, limits)
+    find_order_of_told(history, usize::MAX, limits)
 }
 
-/// The same, as if nothing had been compacted.
-pub(super) fn find_order_of_all(
+/// The same, where the operations from number `told` on say what others have heard of the past: no compaction hides it from
+/// them.
+pub(super) fn find_order_of_told(
     history: &History,
+    told: usize,
     limits: Limits,
 ) -> Result<(Conclusion, Vec<Write>), Violation> {
-    let leases = Leases::of(history)?;
-    let places = Places::of(history, &leases)?;
+    let with_writes = |search: &Search<'_>, conclusion: Conclusion| {
+        let is_found = conclusion == Conclusion::Linearizable;
+        (conclusion, if is_found { search.writes() } else { Vec::new() })
+    };
+    judge(history, told, limits, with_writes).0
+}
+
+/// What is to be had of the search when it has ended without a violation; and how many operations were replayed.
+fn judge<T>(
+    history: &History,
+    told: usize,
+    limits: Limits,
+    take: impl FnOnce(&Search<'_>, Conclusion) -> T,
+) -> (Result<T, Violation>, u64) {
+    let leases = match Leases::of(history) {
+        Ok(leases) => leases,
+        Err(violation) => return (Err(violation), 0),
+    };
+    let mut places = match Places::of(history, &leases) {
+        Ok(places) => places,
+        Err(violation) => return (Err(violation), 0),
+    };
+    places.items.retain(|item| !(item.is_shown() && item.operation as usize >= told));
     let mut search = Search::new(&places);
-    let conclusion = search.run(limits)?;
-    let writes = if conclusion == Conclusion::Linearizable { search.writes() } else { Vec::new() };
-    Ok((conclusion, writes))
+    let result = search.run(limits).map(|conclusion| take(&search, conclusion));
+    (result, search.replays())
 }
 
 /// After how much the search gives up.
@@ -131,16 +156,25 @@ pub struct Limits {
     pub alternatives: u64,
     /// Operations that are replayed.
     pub replays: u64,
+    /// Possibilities for leases and compactions at one revision.
+    pub configurations: u64,
 }
 
 impl Limits {
     /// After nothing.
-    pub const NONE: Self = Self { alternatives: u64::MAX, replays: u64::MAX };
+    pub const NONE: Self = Self::all(u64::MAX);
+
+    /// After so many steps of each sort.
+    #[must_use]
+    pub const fn all(steps: u64) -> Self {
+        Self { alternatives: steps, replays: steps, configurations: steps }
+    }
 
     /// What a run's history is worth: a little more than linear time.
     #[must_use]
     pub fn of(history: &History) -> Self {
-        Self { alternatives: 10_000, replays: 1_000_000 + 200 * history.operations().len() as u64 }
+        let replays = 1_000_000 + 200 * history.operations().len() as u64;
+        Self { alternatives: 10_000, replays, configurations: 2_000 }
     }
 }
 
@@ -157,22 +191,22 @@ pub struct Write {
     pub is_certain: bool,
 }
 
-/// A refusal that tells of the state, whose place is not known.
-#[derive(Clone, Copy, Debug)]
-struct Floating {
-    operation: u32,
-    error: Error,
-    /// The revisions between which it stands.
-    low: i64,
-    high: i64,
-    ended: u64,
-}
-
-impl Floating {
-    fn anywhere(number: usize, operation: &Operation, error: Error) -> Self {
-        let (low, high, ended) = (FIRST_REVISION, i64::MAX, operation.ended());
-        Self { operation: number as u32, error, low, high, ended }
-    }
+/// Whether an operation tells of the state, or may have changed it.
+#[cfg(test)]
+fn tells(operation: &Operation) -> bool {
+    !operation.request.is_serializable()
+        && match &operation.outcome {
+            Outcome::Ok(_) => true,
+            Outcome::Failed(error) => matches!(
+                error,
+                Error::KeyNotFound
+                    | Error::FutureRevision
+                    | Error::Compacted
+                    | Error::LeaseNotFound
+                    | Error::LeaseExists
+            ),
+            Outcome::Unknown => !operation.request.is_read_only(),
+        }
 }
 
 /// The operations in their places.
@@ -186,8 +220,8 @@ struct Places<'a> {
     reads_begin: Vec<u32>,
     /// Writes that may have happened, by invocation.
     unknown: Vec<u32>,
-    /// By invocation.
-    floating: Vec<Floating>,
+    /// What has to find its place beside the keys, by invocation.
+    items: Vec<Item>,
     gaps: Vec<i64>,
     /// By revision from the first on: when the first operation that must come after it was over. A write invoked
     /// later than that cannot have made it.
@@ -200,12 +234,13 @@ impl<'a> Places<'a> {
         // 2r or 2r + 1; 0 for no place.
         let mut places = vec![0_i64; operations.len()];
         let mut unknown = Vec::new();
-        let (mut floating, mut without_lease) = (Vec::new(), Vec::new());
+        let mut items = Vec::new();
         let (mut last, mut writes_count) = (FIRST_REVISION, 0_u64);
         for (number, operation) in operations.iter().enumerate() {
             if operation.request.is_serializable() {
                 continue;
             }
+            items.extend(Item::of(number, operation));
             match &operation.outcome {
                 // It has no place, for its reply bears no revision.
                 Outcome::Ok(_)
@@ -223,14 +258,6 @@ impl<'a> Places<'a> {
                 Outcome::Unknown
                     if matches!(operation.request, Request::LeaseGrant(_) | Request::LeaseRevoke(_)) => {}
                 Outcome::Unknown => unknown.push(number as u32),
-                // A server refuses these without a look at the state.
-                Outcome::Failed(Error::KeyNotFound) if has_empty_operation(&operation.request) => {}
-                Outcome::Failed(error @ (Error::KeyNotFound | Error::FutureRevision)) => {
-                    floating.push(Floating::anywhere(number, operation, *error));
-                }
-                Outcome::Failed(error @ (Error::LeaseNotFound | Error::LeaseExists)) => {
-                    without_lease.push(Floating::anywhere(number, operation, *error));
-                }
                 Outcome::Failed(_) => {}
             }
         }
@@ -243,17 +270,11 @@ impl<'a> Places<'a> {
         if gaps.len() > unknown.len() {
             return Err(unexplained(history, gaps[0]));
         }
-        in_real_time(history, &places, &mut floating)?;
-        if !without_lease.is_empty() {
-            in_real_time(history, &places, &mut without_lease)?;
-            for refused in &without_lease {
-                leases.check_refusal(&operations[refused.operation as usize], refused)?;
-            }
-        }
+        in_real_time(history, &places, &mut items)?;
         let (reads, reads_begin) = by_revision(operations, &places, revisions as usize);
         let deadlines =
             if gaps.is_empty() { Vec::new() } else { deadlines(operations, &places, revisions as usize) };
-        Ok(Self { history, leases, writes, reads, reads_begin, unknown, floating, gaps, deadlines })
+        Ok(Self { history, leases, writes, reads, reads_begin, unknown, items, gaps, deadlines })
     }
 
     fn last(&self) -> i64 {
@@ -355,10 +376,10 @@ fn slots(history: &History, places: &[i64], revisions: usize) -> Result<(Vec<u32
     Ok((writes, gaps))
 }
 
-/// No operation has a lower place than one that was over before it began. Gives the floating ones their bounds.
-fn in_real_time(history: &History, places: &[i64], floating: &mut [Floating]) -> Result<(), Violation> {
+/// No operation has a lower place than one that was over before it began. Gives the items their bounds.
+fn in_real_time(history: &History, places: &[i64], items: &mut [Item]) -> Result<(), Violation> {
     let (mut floor, mut floor_of) = (0, 0);
-    let mut next_floating = 0;
+    let mut unbounded = items.iter_mut().peekable();
     for event in history.events() {
         match *event {
             Event::Invoked(id) => {
@@ -368,11 +389,12 @@ fn in_real_time(history: &History, places: &[i64], floating: &mut [Floating]) ->
                     let detail = format!("{earlier}\nwas over before this began: {later}");
                     return Err(violation("real-time order", shape(earlier, later), detail));
                 }
-                if let Some(next) = floating.get_mut(next_floating)
-                    && next.operation as usize == id.index()
-                {
-                    next.low = FIRST_REVISION.max(floor / 2);
-                    next_floating += 1;
+                if let Some(item) = unbounded.next_if(|item| item.operation as usize == id.index()) {
+                    item.floor = floor;
+                    item.low = FIRST_REVISION.max(floor / 2);
+                    if place != 0 {
+                        (item.low, item.high) = (place / 2, place / 2);
+                    }
                 }
             }
             Event::Returned(id) => {
@@ -382,23 +404,20 @@ fn in_real_time(history: &History, places: &[i64], floating: &mut [Floating]) ->
             }
         }
     }
-    if floating.is_empty() {
+    let is_open = |item: &&mut Item| places[item.operation as usize] == 0 && item.ended < u64::MAX;
+    let mut unbounded: Vec<&mut Item> = items.iter_mut().filter(is_open).collect();
+    unbounded.sort_unstable_by_key(|item| item.ended);
+    if unbounded.is_empty() {
         return Ok(());
     }
-    let mut ceilings: Vec<(u64, usize)> =
-        (0..).zip(floating.iter()).map(|(at, next)| (next.ended, at)).collect();
-    ceilings.sort_unstable();
     let mut ceiling = i64::MAX;
     for (number, event) in history.events().iter().enumerate().rev() {
         match *event {
             Event::Invoked(id) if places[id.index()] != 0 => ceiling = ceiling.min(places[id.index()]),
             Event::Invoked(_) => {}
             Event::Returned(_) => {
-                if let Some(&(ended, at)) = ceilings.last()
-                    && ended == number as u64
-                {
-                    floating[at].high = (ceiling - 1) / 2;
-                    ceilings.pop();
+                if let Some(item) = unbounded.pop_if(|item| item.ended == number as u64) {
+                    item.high = (ceiling - 1) / 2;
                 }
             }
         }

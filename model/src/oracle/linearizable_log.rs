@@ -427,10 +427,9 @@ fn check_read(specification: &Specification, operation: &Operation) -> Result<()
             let detail = format!("{operation}: the state of revision {at} gives the error: {error}");
             violation("read reply", format!("{kind}: success instead of an error"), detail)
         }
-        (
-            Outcome::Failed(found @ (Error::FutureRevision | Error::KeyNotFound | Error::Compacted)),
-            result,
-        ) if result.as_ref().err() != Some(found) => {
+        (Outcome::Failed(found), result)
+            if tells_of_state(*found) && result.as_ref().err() != Some(found) =>
+        {
             let detail = format!("{operation}: the state of revision {at} gives {result:?}");
             violation("read reply", format!("{kind}: error without a reason"), detail)
         }

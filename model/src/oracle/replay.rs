@@ -88,9 +88,12 @@ pub(crate) struct Replay {
     versions: Vec<Vec<Version>>,
     /// Whose version was pushed, in order.
     changes: Vec<usize>,
+    /// By lease: the keys that have it now.
+    attached: BTreeMap<i64, BTreeSet<usize>>,
     /// Leases that end once and for ever; and those of them that have, in order.
     granted_once: BTreeSet<i64>,
     gone: Vec<i64>,
+    is_gone: BTreeSet<i64>,
     /// Replies leave out what [`History::partial`](crate::history::History::partial) says.
     is_partial: bool,
     /// Revision before the request that is being executed.
@@ -124,10 +127,14 @@ impl Replay {
     /// Takes back everything since `mark`.
     pub(crate) fn rewind(&mut self, mark: Mark) {
         self.revision = mark.revision;
-        self.gone.truncate(mark.gone);
+        for lease in self.gone.drain(mark.gone..) {
+            self.is_gone.remove(&lease);
+        }
         while self.changes.len() > mark.changes {
             if let Some(key) = self.changes.pop() {
+                self.attach(key, false);
                 self.versions[key].pop();
+                self.attach(key, true);
             }
         }
     }
@@ -196,16 +203,34 @@ impl Replay {
         }
     }
 
-    /// The error with which `request` is refused in this state, of those that tell of the state. Leases are not looked
-    /// at: when they end within a revision is not known.
-    pub(crate) fn refuses(&self, request: &Request) -> Option<Error> {
+    /// How many keys are attached to a lease.
+    pub(crate) fn attached(&self, lease: i64) -> usize {
+        self.attached.get(&lease).map_or(0, BTreeSet::len)
+    }
+
+    /// The error with which `request` is refused in this state, of those that tell of the state, where these leases exist
+    /// and what is before revision `compacted` cannot be read.
+    pub(crate) fn refusal(
+        &self,
+        request: &Request,
+        exists: &dyn Fn(i64) -> bool,
+        compacted: i64,
+    ) -> Option<Error> {
         match request {
-            Request::Range(read) => self.read_refused(read),
-            Request::Put(put) => self.misses(put).then_some(Error::KeyNotFound),
-            Request::Txn(txn) => self.txn_refused(txn),
+            Request::Range(read) => {
+                let is_gone = read.revision > 0 && read.revision < compacted;
+                if is_gone { Some(Error::Compacted) } else { self.read_refused(read) }
+            }
+            Request::Put(put) => {
+                lease_refused(put, exists).or_else(|| self.misses(put).then_some(Error::KeyNotFound))
+            }
+            Request::Txn(txn) => self.txn_refused(txn, exists, compacted),
+            Request::Compact(compaction) if compaction.revision <= compacted => Some(Error::Compacted),
             Request::Compact(compaction) => {
                 (compaction.revision > self.revision).then_some(Error::FutureRevision)
             }
+            Request::LeaseGrant(grant) => exists(grant.id).then_some(Error::LeaseExists),
+            Request::LeaseRevoke(revoke) => (!exists(revoke.id)).then_some(Error::LeaseNotFound),
             _ => None,
         }
     }
@@ -215,19 +240,25 @@ impl Replay {
     }
 
     /// That of the first operation to be refused.
-    fn txn_refused(&self, txn: &TxnRequest) -> Option<Error> {
+    fn txn_refused(&self, txn: &TxnRequest, exists: &dyn Fn(i64) -> bool, compacted: i64) -> Option<Error> {
         let branch = if self.holds_all(&txn.compare) { &txn.success } else { &txn.failure };
         branch.iter().find_map(|op| match &op.request {
-            Some(Op::RequestRange(read)) => self.read_refused(read),
-            Some(Op::RequestPut(put)) => self.misses(put).then_some(Error::KeyNotFound),
-            Some(Op::RequestTxn(txn)) => self.txn_refused(txn),
+            Some(Op::RequestRange(read)) => self.read_refused(read).or_else(|| {
+                // Never compacted is to etcd compacted at -1, and here it looks at negative revisions too.
+                (read.revision != 0 && read.revision < compacted).then_some(Error::Compacted)
+            }),
+            Some(Op::RequestPut(put)) => {
+                let missing = self.misses(put).then_some(Error::KeyNotFound);
+                missing.or_else(|| lease_refused(put, exists))
+            }
+            Some(Op::RequestTxn(txn)) => self.txn_refused(txn, exists, compacted),
             Some(Op::RequestDeleteRange(_)) | None => None,
         })
     }
 
     /// Whether the put has a lease that is known to be gone.
     fn lacks_lease(&self, put: &PutRequest) -> bool {
-        put.lease != 0 && self.gone.contains(&put.lease)
+        put.lease != 0 && self.is_gone.contains(&put.lease)
     }
 
     /// Whether the put needs a key that does not exist.
@@ -400,10 +431,8 @@ impl Replay {
     /// Deletes the keys that are attached to a lease, and the lease.
     fn revoke(&mut self, id: i64) {
         let modified = self.begun_at + 1;
-        for key in 0..self.versions.len() {
-            if self.versions[key].last().is_some_and(|last| last.version > 0 && last.lease == id) {
-                self.push(key, Version { modified, created: 0, version: 0, lease: 0, value: Bytes::new() });
-            }
+        for key in self.attached.get(&id).cloned().unwrap_or_default() {
+            self.push(key, Version { modified, created: 0, version: 0, lease: 0, value: Bytes::new() });
         }
         self.lose(id);
     }
@@ -411,24 +440,39 @@ impl Replay {
     /// After a revocation that was acknowledged, nothing is attached to the lease.
     fn revoked(&mut self, id: i64, reply: &LeaseRevokeResponse) -> Result<(), Refusal> {
         self.same_header(reply.header.as_ref())?;
-        let attached = |versions: &&Vec<Version>| {
-            versions.last().is_some_and(|last| last.version > 0 && last.lease == id)
-        };
-        same("number of keys attached to the lease", &self.versions.iter().filter(attached).count(), &0)?;
+        same("number of keys attached to the lease", &self.attached(id), &0)?;
         self.lose(id);
         Ok(())
     }
 
     fn lose(&mut self, id: i64) {
-        if self.granted_once.contains(&id) && !self.gone.contains(&id) {
+        if self.granted_once.contains(&id) && self.is_gone.insert(id) {
             self.gone.push(id);
         }
     }
 
     fn push(&mut self, key: usize, version: Version) {
         self.revision = version.modified;
+        self.attach(key, false);
         self.versions[key].push(version);
+        self.attach(key, true);
         self.changes.push(key);
+    }
+
+    /// Notes that the key, as it is now, is attached to its lease, or is no more.
+    fn attach(&mut self, key: usize, is_attached: bool) {
+        let Some(lease) = self.versions[key].last().map(|last| last.lease).filter(|lease| *lease != 0) else {
+            return;
+        };
+        let keys = self.attached.entry(lease).or_default();
+        if is_attached {
+            keys.insert(key);
+        } else {
+            keys.remove(&key);
+        }
+        if keys.is_empty() {
+            self.attached.remove(&lease);
+        }
     }
 
     fn txn(&mut self, txn: &TxnRequest, reply: Option<&TxnResponse>) -> Result<(), Refusal> {
@@ -541,6 +585,10 @@ impl Replay {
         }
         same("header revision", &self.revision, &header.map_or(0, |header| header.revision))
     }
+}
+
+fn lease_refused(put: &PutRequest, exists: &dyn Fn(i64) -> bool) -> Option<Error> {
+    (put.lease != 0 && !exists(put.lease)).then_some(Error::LeaseNotFound)
 }
 
 /// The place of the version that was current at the end of `revision`, if the key existed then.

@@ -195,61 +195,72 @@ fn of_a_register_it_says_what_all_orders_say() {
     assert!(illegal > SEEDS / 20, "{illegal} of {SEEDS} have no order");
 }
 
-#[test]
-fn of_a_queue_it_says_what_all_orders_say() {
-    let illegal = agrees("queue", SEEDS, |stream| {
+/// Holds the search against all orders of small histories of something that has elements.
+fn agrees_of_elements<S: Spec>(
+    name: &'static str,
+    spec: &S,
+    request: impl Fn(&mut Stream, i64) -> S::Request,
+    answer: impl Fn(&S, &S::State, &S::Request) -> S::Reply,
+    disturb: impl Fn(&mut S::Reply, i64),
+) where
+    S: Copy,
+    S::Request: Debug + Clone,
+    S::Reply: Debug + Clone,
+{
+    let element = |stream: &mut Stream| stream.below(3) as i64;
+    let illegal = agrees(name, SEEDS, |stream| {
         let (count, clients) = (stream.between(1, 8) as usize, stream.between(1, 4) as usize);
-        let operations = history(
-            &Queue,
-            stream,
-            count,
-            clients,
-            |stream| match stream.below(2) {
-                0 => queue::Request::Enqueue(stream.below(3) as i64),
-                _ => queue::Request::Dequeue,
-            },
-            |_, state, request| match request {
-                queue::Request::Enqueue(_) => queue::Reply::Done,
-                queue::Request::Dequeue => queue::Reply::First(state.front().copied()),
-            },
-            |stream, reply| {
-                if let queue::Reply::First(first) = reply {
-                    *first = Some(stream.below(3) as i64);
-                }
-            },
-        );
-        (Queue, operations)
+        let asked = |stream: &mut Stream| {
+            let element = element(stream);
+            request(stream, element)
+        };
+        let told = |stream: &mut Stream, reply: &mut S::Reply| disturb(reply, element(stream));
+        (*spec, history(spec, stream, count, clients, asked, &answer, told))
     });
     assert!(illegal > SEEDS / 50, "{illegal} of {SEEDS} have no order");
 }
 
 #[test]
+fn of_a_queue_it_says_what_all_orders_say() {
+    agrees_of_elements(
+        "queue",
+        &Queue,
+        |stream, element| match stream.below(2) {
+            0 => queue::Request::Enqueue(element),
+            _ => queue::Request::Dequeue,
+        },
+        |_, state, request| match request {
+            queue::Request::Enqueue(_) => queue::Reply::Done,
+            queue::Request::Dequeue => queue::Reply::First(state.front().copied()),
+        },
+        |reply, element| {
+            if let queue::Reply::First(first) = reply {
+                *first = Some(element);
+            }
+        },
+    );
+}
+
+#[test]
 fn of_a_set_it_says_what_all_orders_say() {
-    let illegal = agrees("set", SEEDS, |stream| {
-        let (count, clients) = (stream.between(1, 8) as usize, stream.between(1, 4) as usize);
-        let operations = history(
-            &Set,
-            stream,
-            count,
-            clients,
-            |stream| match stream.below(3) {
-                0 => set::Request::Add(stream.below(3) as i64),
-                1 => set::Request::Remove(stream.below(3) as i64),
-                _ => set::Request::Elements,
-            },
-            |_, state, request| match request {
-                set::Request::Add(element) => set::Reply::Changed(!state.contains(element)),
-                set::Request::Remove(element) => set::Reply::Changed(state.contains(element)),
-                set::Request::Elements => set::Reply::Elements(state.clone()),
-            },
-            |stream, reply| match reply {
-                set::Reply::Changed(changed) => *changed ^= true,
-                set::Reply::Elements(elements) => drop(elements.insert(stream.below(3) as i64)),
-            },
-        );
-        (Set, operations)
-    });
-    assert!(illegal > SEEDS / 50, "{illegal} of {SEEDS} have no order");
+    agrees_of_elements(
+        "set",
+        &Set,
+        |stream, element| match stream.below(3) {
+            0 => set::Request::Add(element),
+            1 => set::Request::Remove(element),
+            _ => set::Request::Elements,
+        },
+        |_, state, request| match request {
+            set::Request::Add(element) => set::Reply::Changed(!state.contains(element)),
+            set::Request::Remove(element) => set::Reply::Changed(state.contains(element)),
+            set::Request::Elements => set::Reply::Elements(state.clone()),
+        },
+        |reply, element| match reply {
+            set::Reply::Changed(changed) => *changed ^= true,
+            set::Reply::Elements(elements) => drop(elements.insert(element)),
+        },
+    );
 }
 
 /// A store of one key that keeps its text, unlike [`KeyValue`].

@@ -36,13 +36,22 @@ struct Gap<'a> {
     writers: Vec<u32>,
 }
 
+/// Who can have made a revision: some classes of which all are looked at, and others by their invocations.
+#[derive(Clone, Copy)]
+pub(super) struct Writers<'e> {
+    pub(super) always: &'e [u32],
+    pub(super) by_time: &'e [u32],
+}
+
 /// All evidence of a history.
 pub(super) struct Evidence<'a> {
     pub(super) classes: Vec<Class>,
     names: BTreeMap<&'a [u8], usize>,
     keys: Vec<Key<'a>>,
     gaps: Vec<Gap<'a>>,
-    all_classes: Vec<u32>,
+    /// Classes of several writes and the ends of leases; and all others, by their invocations.
+    always: Vec<u32>,
+    by_time: Vec<u32>,
     leases: &'a Leases,
     /// By lease: its number, which comes after those of all keys, and the keys that can ever have been attached to it.
     attached: BTreeMap<i64, (u32, Vec<u32>)>,
@@ -55,7 +64,8 @@ impl<'a> Evidence<'a> {
             names: BTreeMap::new(),
             keys: Vec::new(),
             gaps: places.gaps.iter().map(|&revision| Gap { revision, ..Gap::default() }).collect(),
-            all_classes: Vec::new(),
+            always: Vec::new(),
+            by_time: Vec::new(),
             leases: places.leases,
             attached: BTreeMap::new(),
         };
@@ -64,6 +74,7 @@ impl<'a> Evidence<'a> {
             key.conclude();
         }
         evidence.classify(places);
+        evidence.divide(places);
         evidence.attach(places);
         evidence.assign();
         for class in 0..evidence.classes.len() {
@@ -186,13 +197,21 @@ impl<'a> Evidence<'a> {
             });
             self.classes[number].members.push(write);
             if self.classes[number].members.len() == 1 {
-                self.all_classes.push(number as u32);
                 each_possible_put(&operation.request, &mut |put: &'a PutRequest| {
                     let value = (!put.ignore_value).then_some(&put.value);
                     self.key(&put.key).writers.push((value, number as u32));
                 });
             }
         }
+    }
+
+    /// Which classes are looked at for each gap, and which only until there is a candidate.
+    fn divide(&mut self, places: &Places<'a>) {
+        for (class, number) in self.classes.iter().zip(0..) {
+            let is_end = class.members[0] as usize >= places.history.operations().len();
+            if is_end || class.members.len() > 1 { &mut self.always } else { &mut self.by_time }.push(number);
+        }
+        self.by_time.sort_by_key(|&class| self.classes[class as usize].members[0]);
     }
 
     /// Equal for requests that have the same effect as far as anybody can see.
@@ -252,11 +271,16 @@ impl<'a> Evidence<'a> {
     }
 
     /// The classes that can have made `revision`, as far as its content was seen.
-    pub(super) fn writers_at(&self, revision: i64) -> &[u32] {
+    pub(super) fn writers_at(&self, revision: i64) -> Writers<'_> {
         match self.gap(revision) {
-            Some(gap) if !gap.seen.is_empty() => &gap.writers,
-            _ => &self.all_classes,
+            Some(gap) if !gap.seen.is_empty() => Writers { always: &gap.writers, by_time: &[] },
+            _ => Writers { always: &self.always, by_time: &self.by_time },
         }
+    }
+
+    /// Whether this is the number of a key, and not of a lease.
+    pub(super) fn is_key(&self, number: u32) -> bool {
+        (number as usize) < self.keys.len()
     }
 
     /// The next write of `class` after `used` of them, unless it is needed for a gap after `revision`.
@@ -267,14 +291,11 @@ impl<'a> Evidence<'a> {
         unused.first().filter(|_| unused.len() > kept).copied()
     }
 
-    /// Whether a write cannot have made `revision`, by a glance at its key or lease.
-    pub(super) fn refutes(&self, write: &Operation, revision: i64) -> bool {
+    /// Whether a write of a class cannot have made `revision`, by a glance at its keys or its lease.
+    pub(super) fn refutes(&self, class: &Class, write: &Operation, revision: i64) -> bool {
         match &write.request {
-            Request::Put(put) => {
-                self.names.get(&put.key[..]).is_some_and(|&key| self.keys[key].is_quiet(revision))
-            }
             Request::LeaseRevoke(revoke) => self.leases.refute(revoke.id, revision),
-            _ => false,
+            _ => class.writes.iter().all(|&key| self.is_quiet(key, revision)),
         }
     }
 

@@ -10,7 +10,7 @@
 
 use vertebra_sim::linearizability::least;
 
-use super::{FIRST_REVISION, Limits, Write, changes, find_order};
+use super::{FIRST_REVISION, Limits, Write, changes, find_order, judge};
 use crate::history::{Event, History, Operation, OperationId, Outcome, Request};
 
 /// Operations that may be replayed to make a contradiction small, at least; and that one trial may replay.
@@ -24,7 +24,8 @@ pub struct Explanation {
     pub refused: OperationId,
     /// So many events came before that one.
     pub before: usize,
-    /// An order of what was known then.
+    /// An order of what was known then. What has to do with leases and compactions alone stands where its revision is, in
+    /// the order of invocation.
     pub order: Vec<OperationId>,
     /// Operations that contradict each other, whatever all others were answered and whether or not these took effect; in the
     /// order of their invocations. None of them can be left out, unless the search for fewer ended early.
@@ -100,11 +101,15 @@ pub fn explain(history: &History) -> Option<Explanation> {
 /// As few operations as make sure that what `refused` ends with, at the end of `history`, has no order.
 fn contradiction(history: &History, refused: OperationId) -> Vec<OperationId> {
     let count = history.operations().len() as u64;
-    let limits = Limits { alternatives: REPLAYED_ONCE, replays: REPLAYED_ONCE + 4 * count };
+    let limits = Limits { replays: REPLAYED_ONCE + 4 * count, ..Limits::of(history) };
     let mut left = REPLAYED.max(40 * count);
     let mut contradicts = |kept: &[OperationId]| {
-        left = left.saturating_sub(count + limits.replays);
-        left > 0 && find_order(&remembered(history, kept, refused), limits).is_err()
+        if left == 0 {
+            return false;
+        }
+        let (result, replays) = judge(&remembered(history, kept, refused), usize::MAX, limits, |_, _| ());
+        left = left.saturating_sub(count + replays);
+        result.is_err()
     };
     let mut known: Vec<(u64, OperationId)> = history
         .iter()
@@ -122,7 +127,7 @@ fn contradiction(history: &History, refused: OperationId) -> Vec<OperationId> {
 }
 
 /// The history in which only these are known, and `refused`: the others may have done what they ask for at any time, or never.
-fn remembered(history: &History, kept: &[OperationId], refused: OperationId) -> History {
+pub(super) fn remembered(history: &History, kept: &[OperationId], refused: OperationId) -> History {
     let mut is_kept = vec![false; history.operations().len()];
     kept.iter().chain([&refused]).for_each(|id| is_kept[id.index()] = true);
     let mut remembered = if history.is_partial() { History::partial() } else { History::new() };
@@ -130,9 +135,11 @@ fn remembered(history: &History, kept: &[OperationId], refused: OperationId) -> 
     for event in history.events() {
         match *event {
             Event::Invoked(id) => {
-                let Operation { session, request, .. } = &history[id];
+                let operation = &history[id];
+                let request =
+                    if is_kept[id.index()] { operation.request.clone() } else { operation.unanswered() };
                 if is_kept[id.index()] || !request.is_read_only() {
-                    names[id.index()] = Some(remembered.invoke(*session, request.clone()));
+                    names[id.index()] = Some(remembered.invoke(operation.session, request));
                 }
             }
             Event::Returned(id) => {

@@ -10,17 +10,15 @@
 //! Whatever shows it alive at a revision rules its ghost out up to there, and so does its acknowledged revocation
 //! everywhere but at the revision that it saw. Once the replay has come to its end, no put with it succeeds.
 //!
-//! A lease without keys ends without a trace. So a refusal for a lease that does not exist is held only against what
-//! shows that it existed before and afterwards.
+//! A lease without keys ends without a trace: module `beside` finds out when it can have.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use vertebra_sim::verdict::Violation;
 
 use super::replies::{each_key, each_possible_put, each_put};
-use super::{Floating, shape, violation};
+use super::{shape, violation};
 use crate::api::LeaseRevokeRequest;
-use crate::error::Error;
 use crate::history::{History, Operation, Outcome, Request};
 use crate::response::Response;
 
@@ -135,6 +133,11 @@ impl Leases {
         Ok(())
     }
 
+    /// The numbers of all that may have been granted.
+    pub(super) fn granted(&self) -> impl Iterator<Item = i64> {
+        self.grants.keys().copied()
+    }
+
     pub(super) fn ghosts(&self) -> &[Operation] {
         &self.ghosts
     }
@@ -148,34 +151,5 @@ impl Leases {
     pub(super) fn refute(&self, id: i64, revision: i64) -> bool {
         let Some(once) = self.once.get(&id) else { return false };
         revision <= once.alive || once.revoked.is_some_and(|revoked| revoked != revision)
-    }
-
-    /// Whether `operation` can have been refused as it was, at some revision between those of `floating`.
-    pub(super) fn check_refusal(&self, operation: &Operation, floating: &Floating) -> Result<(), Violation> {
-        let founded = match (&operation.request, floating.error) {
-            (Request::LeaseGrant(grant), Error::LeaseExists) => {
-                let earlier = |invoked: &u64| *invoked < floating.ended;
-                self.grants.get(&grant.id).is_some_and(|grants| grants.iter().any(earlier))
-            }
-            (Request::LeaseRevoke(revoke), Error::LeaseNotFound) => self.may_be_absent(revoke.id, floating),
-            (request, Error::LeaseNotFound) => {
-                let mut founded = false;
-                each_possible_put(request, &mut |put| {
-                    founded |= put.lease != 0 && self.may_be_absent(put.lease, floating);
-                });
-                founded
-            }
-            _ => false,
-        };
-        if founded {
-            return Ok(());
-        }
-        let detail = format!("{operation}: there was no reason for it at any moment");
-        Err(violation("unfounded error", operation.request.kind(), detail))
-    }
-
-    fn may_be_absent(&self, id: i64, floating: &Floating) -> bool {
-        let Some(once) = self.once.get(&id) else { return true };
-        floating.low <= once.granted || floating.high >= once.alive
     }
 }

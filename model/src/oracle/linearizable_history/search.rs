@@ -7,14 +7,16 @@
 
 use vertebra_sim::verdict::Violation;
 
-use super::evidence::Evidence;
+use super::beside::{Act, Beside, Frontier, Item};
+use super::evidence::{Evidence, Writers};
 use super::replies::{each_settled, txn_reads_past};
-use super::{
-    Conclusion, FIRST_REVISION, Floating, Limits, Places, Write, unexplained, violation, wrong_reply,
-};
+use super::{Conclusion, FIRST_REVISION, Limits, Places, Write, unexplained, violation, wrong_reply};
 use crate::history::{Operation, OperationId, Request};
 use crate::oracle::replay::{Mark, Refusal, Replay};
 use crate::response::Response;
+
+/// So many unknown writes are looked at before one of them is taken for a gap.
+const TRIED_AT_ONCE: usize = 32;
 
 /// Why one branch of the search ended. The violation, which costs a look at the whole history, is made of the last.
 enum Failure {
@@ -25,8 +27,10 @@ enum Failure {
     /// A reply differs.
     Write(u32, Refusal),
     Read(u32, Refusal),
-    /// No reason for the refusal of this operation.
-    Unfounded(u32),
+    /// Nothing beside the keys is as this operation found it, or can become what it made of it.
+    Beside(u32, Act),
+    /// Leases and compactions do not allow this write at its revision.
+    WithoutLease(u32),
 }
 
 impl Failure {
@@ -40,10 +44,23 @@ impl Failure {
             }
             Self::Write(number, refusal) => wrong_reply("write reply", places.operation(number), &refusal),
             Self::Read(number, refusal) => wrong_reply("read reply", places.operation(number), &refusal),
-            Self::Unfounded(number) => {
+            Self::Beside(number, act) => {
                 let operation = places.operation(number);
-                let detail = format!("{operation}: there was no reason for it at any moment");
-                violation("unfounded error", operation.request.kind(), detail)
+                let (clause, reason) = match act {
+                    Act::Refused(_) => ("unfounded error", "there was no reason for it at any moment"),
+                    Act::Granted(_) | Act::Revoked(_) => {
+                        ("lease order", "the lease was not so at any moment")
+                    }
+                    Act::Compacted(_) | Act::Shown(_) => {
+                        ("compaction", "what was compacted does not allow it at any moment")
+                    }
+                };
+                violation(clause, operation.request.kind(), format!("{operation}: {reason}"))
+            }
+            Self::WithoutLease(number) => {
+                let operation = places.operation(number);
+                let detail = format!("{operation}: its lease did not exist, or what it reads was compacted");
+                violation("lease order", operation.request.kind(), detail)
             }
         }
     }
@@ -55,43 +72,48 @@ struct DeadEnd {
     because: GapSet,
 }
 
-/// A set of gaps by number, in order of their revisions.
+/// A set of gaps by number, in order of their revisions. Most have a few, of late, and some have all.
 #[derive(Clone, Default)]
-struct GapSet(Vec<u64>);
+struct GapSet {
+    /// All below this one are in it.
+    below: usize,
+    /// And these, rising.
+    more: Vec<usize>,
+}
 
 impl GapSet {
     /// All gaps below `count`.
     fn below(count: usize) -> Self {
-        let mut all = Self::default();
-        (0..count).for_each(|gap| all.insert(gap));
-        all
+        Self { below: count, more: Vec::new() }
     }
 
     fn insert(&mut self, gap: usize) {
-        if self.0.len() <= gap / 64 {
-            self.0.resize(gap / 64 + 1, 0);
-        }
-        self.0[gap / 64] |= 1 << (gap % 64);
-    }
-
-    fn remove(&mut self, gap: usize) {
-        if let Some(word) = self.0.get_mut(gap / 64) {
-            *word &= !(1 << (gap % 64));
+        if gap >= self.below
+            && let Err(place) = self.more.binary_search(&gap)
+        {
+            self.more.insert(place, gap);
         }
     }
 
     fn merge(&mut self, other: &Self) {
-        if self.0.len() < other.0.len() {
-            self.0.resize(other.0.len(), 0);
+        if other.below > self.below {
+            self.below = other.below;
+            self.more.retain(|gap| *gap >= other.below);
         }
-        for (word, more) in self.0.iter_mut().zip(&other.0) {
-            *word |= more;
-        }
+        other.more.iter().for_each(|gap| self.insert(*gap));
     }
 
-    fn last(&self) -> Option<usize> {
-        let (place, word) = self.0.iter().enumerate().rev().find(|(_, word)| **word != 0)?;
-        Some(place * 64 + word.ilog2() as usize)
+    fn clear(&mut self) {
+        self.below = 0;
+        self.more.clear();
+    }
+
+    /// Takes the last one out.
+    fn pop(&mut self) -> Option<usize> {
+        self.more.pop().or_else(|| {
+            self.below = self.below.checked_sub(1)?;
+            Some(self.below)
+        })
     }
 }
 
@@ -99,8 +121,9 @@ impl GapSet {
 struct Filled {
     revision: i64,
     class: u32,
-    /// Classes to try next, the last first.
+    /// Classes to try next, the last first; then so many more of those that are taken by their times.
     others: Vec<u32>,
+    untried: usize,
     /// Keys that some write could have changed here.
     writable: Vec<u32>,
     /// Gaps because of which all other writes are out of the question here.
@@ -113,8 +136,7 @@ struct Filled {
 struct Before {
     mark: Mark,
     causes: Vec<GapSet>,
-    waiting: Vec<u32>,
-    next_floating: usize,
+    frontier: Frontier,
 }
 
 /// What can fill a gap.
@@ -124,6 +146,8 @@ struct Options {
     candidates: Vec<(i64, u32)>,
     writable: Vec<u32>,
     because: GapSet,
+    /// So many classes have not been looked at yet, of those that are taken by their times.
+    untried: usize,
 }
 
 /// The replay, and the choices made in it.
@@ -136,9 +160,9 @@ pub(super) struct Search<'a> {
     filled: Vec<Filled>,
     /// By key: the gaps on which its state depends.
     causes: Vec<GapSet>,
-    /// Floating operations that may stand here and have no place yet, by invocation.
-    waiting: Vec<u32>,
-    next_floating: usize,
+    /// What is beside the keys, and what of it is possible now.
+    beside: Beside<'a>,
+    frontier: Frontier,
     alternatives: u64,
     replays: u64,
 }
@@ -146,10 +170,14 @@ pub(super) struct Search<'a> {
 impl<'a> Search<'a> {
     pub(super) fn new(places: &'a Places<'a>) -> Self {
         // Without a gap, only a refusal that nothing else explains can ask for an unknown write.
-        let needed = !places.gaps.is_empty() || !(places.floating.is_empty() || places.unknown.is_empty());
+        let needed = !places.gaps.is_empty()
+            || places.items.iter().any(|item| matches!(item.act, Act::Refused(_)))
+                && !places.unknown.is_empty();
         let evidence = needed.then(|| Evidence::gather(places));
         let classes = evidence.as_ref().map_or(0, |evidence| evidence.classes.len());
         let keys = evidence.as_ref().map_or(0, Evidence::keys_count);
+        let beside = Beside::new(places.history, places.leases, places.items.clone());
+        let frontier = beside.begin();
         Self {
             places,
             replay: Replay::with_leases(places.leases.granted_once()).partial(places.history.is_partial()),
@@ -157,17 +185,28 @@ impl<'a> Search<'a> {
             used: vec![Vec::new(); classes],
             filled: Vec::new(),
             causes: vec![GapSet::default(); keys],
-            waiting: Vec::new(),
-            next_floating: 0,
+            beside,
+            frontier,
             alternatives: 0,
             replays: 0,
         }
     }
 
+    /// How many operations were replayed.
+    pub(super) fn replays(&self) -> u64 {
+        self.replays
+    }
+
     pub(super) fn run(&mut self, limits: Limits) -> Result<Conclusion, Violation> {
+        self.beside.limit(limits.configurations);
         let mut deepest: Option<(i64, Failure)> = None;
-        let mut result = self.settle(FIRST_REVISION);
+        let mut result = self.settle(FIRST_REVISION, None);
         loop {
+            let too_much = self.beside.is_too_much(&self.frontier);
+            if self.alternatives > limits.alternatives || self.replays > limits.replays || too_much {
+                let gaps = self.places.gaps.clone();
+                return Ok(Conclusion::Undecided { gaps, alternatives: self.alternatives });
+            }
             let revision = self.replay.revision();
             result = match result {
                 Ok(()) if revision >= self.places.last() && self.all_settled() => {
@@ -189,10 +228,6 @@ impl<'a> Search<'a> {
                     }
                 }
             };
-            if self.alternatives > limits.alternatives || self.replays > limits.replays {
-                let gaps = self.places.gaps.clone();
-                return Ok(Conclusion::Undecided { gaps, alternatives: self.alternatives });
-            }
         }
     }
 
@@ -227,7 +262,7 @@ impl<'a> Search<'a> {
     }
 
     fn all_settled(&self) -> bool {
-        self.waiting.is_empty() && self.next_floating == self.places.floating.len()
+        self.beside.is_done(&self.frontier)
     }
 
     /// Goes from one revision to the next, `revision`.
@@ -235,34 +270,36 @@ impl<'a> Search<'a> {
         self.replays += 1;
         if let Some(number) = self.places.write(revision) {
             let write = self.places.operation(number);
+            if !self.beside.write(&mut self.frontier, &self.replay, write) {
+                let because = GapSet::below(self.filled.len());
+                return Err(DeadEnd { failure: Failure::WithoutLease(number), because });
+            }
             match self.replay.step(&write.request, write.reply()) {
                 Ok(true) => {}
                 Ok(false) => return Err(self.dead_end(Failure::Idle(number), write)),
                 Err(refusal) => return Err(self.dead_end(Failure::Write(number, refusal), write)),
             }
             self.learn(write);
-            return self.settle(revision);
+            return self.settle(revision, None);
         }
-        let Options { mut candidates, writable, because } = self.options(revision);
-        if candidates.is_empty() {
+        let options = self.options(revision, None);
+        if options.candidates.is_empty() {
+            let because = options.because;
             if revision > self.places.last() {
-                return Err(DeadEnd { failure: self.unfounded(), because: GapSet::below(self.filled.len()) });
+                let because = GapSet::below(self.filled.len());
+                return Err(DeadEnd { failure: self.unfounded(), because });
             }
             return Err(DeadEnd { failure: Failure::Gap(revision), because });
         }
-        // Try what is needed first; of what is not, the latest, since a write takes effect soon as a rule.
-        candidates.sort_by_key(|&(until, class)| {
-            (std::cmp::Reverse(until), self.next_of(class).map(|write| write.invoked))
-        });
-        let mut others: Vec<u32> = candidates.into_iter().map(|(_, class)| class).collect();
+        let Options { candidates, writable, because, untried } = options;
+        let mut others = self.sorted(candidates);
         let Some(class) = others.pop() else { return Ok(()) };
-        let before = (!others.is_empty()).then(|| Before {
+        let before = (!others.is_empty() || untried > 0).then(|| Before {
             mark: self.replay.mark(),
             causes: self.causes.clone(),
-            waiting: self.waiting.clone(),
-            next_floating: self.next_floating,
+            frontier: self.frontier.clone(),
         });
-        self.filled.push(Filled { revision, class, others, writable, because, before });
+        self.filled.push(Filled { revision, class, others, untried, writable, because, before });
         self.fill()
     }
 
@@ -273,48 +310,81 @@ impl<'a> Search<'a> {
         Some(self.places.operation(member))
     }
 
-    /// The classes of which one may stand at the gap `revision`, and why no other may.
-    fn options(&mut self, revision: i64) -> Options {
+    /// Candidates in the order in which to try them, the last first: what is needed, the sooner the better; and of what is
+    /// not, the latest, since a write takes effect soon as a rule.
+    fn sorted(&self, mut candidates: Vec<(i64, u32)>) -> Vec<u32> {
+        candidates.sort_by_key(|&(until, class)| {
+            (std::cmp::Reverse(until), self.next_of(class).map(|write| write.invoked))
+        });
+        candidates.into_iter().map(|(_, class)| class).collect()
+    }
+
+    /// The classes of which one may stand at the gap `revision`, and why no other may. Of those that are taken by their
+    /// times, the last `untried` ones have not been looked at; at first, none has.
+    fn options(&mut self, revision: i64, untried: Option<usize>) -> Options {
         let mut options = Options::default();
-        let Some(evidence) = &self.evidence else { return options };
+        let Some(evidence) = self.evidence.take() else { return options };
         let deadline = self.places.deadline(revision);
-        let waiting = self.waiting.iter().map(|&at| self.places.floating[at as usize].ended).min();
-        let mut writable = vec![false; self.causes.len()];
-        for &class in evidence.writers_at(revision) {
-            let members = &evidence.classes[class as usize];
-            let first = self.places.operation(members.members[0]);
-            if first.invoked >= deadline || evidence.refutes(first, revision) {
-                continue;
+        let Writers { always, by_time } = evidence.writers_at(revision);
+        if untried.is_none() {
+            let mut writable = vec![false; self.causes.len()];
+            for &class in always {
+                if self.try_class(&evidence, class, revision, deadline, &mut options) {
+                    let writes = &evidence.classes[class as usize].writes;
+                    writes.iter().for_each(|&key| writable[key as usize] = true);
+                }
             }
-            members.writes.iter().for_each(|&key| writable[key as usize] = true);
-            let used = &self.used[class as usize];
-            let next = evidence.available(class, used.len() as u32, revision);
-            let next =
-                next.map(|write| self.places.operation(write)).filter(|write| write.invoked < deadline);
-            let Some(write) = next else {
-                used.iter().for_each(|&gap| options.because.insert(gap));
-                continue;
+            let is_writable = |key: u32| {
+                (writable[key as usize] || !by_time.is_empty() && evidence.is_key(key))
+                    && !evidence.is_quiet(key, revision)
             };
-            if waiting.is_some_and(|waiting| write.invoked >= waiting) {
-                options.because = GapSet::below(self.filled.len());
-                continue;
-            }
-            let mark = self.replay.mark();
-            self.replays += 1;
-            let changes = self.replay.step(&write.request, None) == Ok(true);
-            if changes && evidence.allows(&self.replay, mark, revision) {
-                options.candidates.push((evidence.needed_until(&self.replay, mark, revision), class));
-            } else {
-                members.touches.iter().for_each(|&key| options.because.merge(&self.causes[key as usize]));
-            }
-            self.replay.rewind(mark);
+            options.writable = (0..self.causes.len() as u32).filter(|&key| is_writable(key)).collect();
         }
-        let writable = writable
-            .iter()
-            .zip(0..)
-            .filter(|&(&writable, key)| writable && !evidence.is_quiet(key, revision));
-        options.writable = writable.map(|(_, key)| key).collect();
+        let first_invoked = |class: &u32| {
+            self.places.operation(evidence.classes[*class as usize].members[0]).invoked < deadline
+        };
+        options.untried = untried.unwrap_or_else(|| by_time.partition_point(first_invoked));
+        let mut tried = 0;
+        while options.untried > 0 && (tried < TRIED_AT_ONCE || options.candidates.is_empty()) {
+            options.untried -= 1;
+            self.try_class(&evidence, by_time[options.untried], revision, deadline, &mut options);
+            tried += 1;
+        }
+        self.evidence = Some(evidence);
         options
+    }
+
+    /// Adds a class to the candidates for a gap, or the reason why it is none; whether it can have been one at all.
+    fn try_class(
+        &mut self,
+        evidence: &Evidence<'a>,
+        class: u32,
+        revision: i64,
+        deadline: u64,
+        options: &mut Options,
+    ) -> bool {
+        let members = &evidence.classes[class as usize];
+        let first = self.places.operation(members.members[0]);
+        if first.invoked >= deadline || evidence.refutes(members, first, revision) {
+            return false;
+        }
+        let used = &self.used[class as usize];
+        let next = evidence.available(class, used.len() as u32, revision);
+        let next = next.map(|write| self.places.operation(write)).filter(|write| write.invoked < deadline);
+        let Some(write) = next else {
+            used.iter().for_each(|&gap| options.because.insert(gap));
+            return true;
+        };
+        let mark = self.replay.mark();
+        self.replays += 1;
+        let changes = self.replay.step(&write.request, None) == Ok(true);
+        if changes && evidence.allows(&self.replay, mark, revision) {
+            options.candidates.push((evidence.needed_until(&self.replay, mark, revision), class));
+        } else {
+            members.touches.iter().for_each(|&key| options.because.merge(&self.causes[key as usize]));
+        }
+        self.replay.rewind(mark);
+        true
     }
 
     /// Puts the next write of the class chosen for the last gap there.
@@ -324,6 +394,14 @@ impl<'a> Search<'a> {
         let (Some(evidence), Some(write)) = (&self.evidence, self.next_of(class)) else { return Ok(()) };
         self.used[class as usize].push(gap);
         self.replays += 1;
+        if !self.beside.write(&mut self.frontier, &self.replay, write) {
+            let because = GapSet::below(self.filled.len());
+            return Err(DeadEnd { failure: self.unfounded(), because });
+        }
+        let ended = match &write.request {
+            Request::LeaseRevoke(revoke) => Some(revoke.id),
+            _ => None,
+        };
         // The options were tried, and found to change something.
         let _ = self.replay.step(&write.request, None);
         let class = &evidence.classes[class as usize];
@@ -334,14 +412,13 @@ impl<'a> Search<'a> {
             self.causes[key as usize].insert(gap);
         }
         class.writes.iter().for_each(|&key| self.causes[key as usize].merge(&through));
-        self.settle(revision)
+        self.settle(revision, ended)
     }
 
     /// Goes back to the last gap among `because` that can be filled in another way; `None` if there is none, which
     /// proves that nothing could have gone otherwise.
     fn retry(&mut self, mut because: GapSet) -> Option<Result<(), DeadEnd>> {
-        while let Some(gap) = because.last() {
-            because.remove(gap);
+        while let Some(gap) = because.pop() {
             while self.filled.len() > gap + 1 {
                 let class = self.filled.pop()?.class;
                 self.used[class as usize].pop();
@@ -349,22 +426,41 @@ impl<'a> Search<'a> {
             let filled = self.filled.last_mut()?;
             self.used[filled.class as usize].pop();
             filled.because.merge(&because);
-            if let (Some(class), Some(before)) = (filled.others.pop(), &filled.before) {
-                filled.class = class;
+            if let Some(before) = &filled.before {
                 self.replay.rewind(before.mark);
                 self.causes.clone_from(&before.causes);
-                self.waiting.clone_from(&before.waiting);
-                self.next_floating = before.next_floating;
-                self.alternatives += 1;
-                return Some(self.fill());
+                self.frontier.clone_from(&before.frontier);
+                let class = match filled.others.pop() {
+                    Some(class) => Some(class),
+                    None => self.next_batch(),
+                };
+                if let Some(class) = class {
+                    self.filled.last_mut()?.class = class;
+                    self.alternatives += 1;
+                    return Some(self.fill());
+                }
             }
             because = self.filled.pop()?.because;
         }
         None
     }
 
-    /// Checks what shows `revision`, at which the replay is now.
-    fn settle(&mut self, revision: i64) -> Result<(), DeadEnd> {
+    /// The next class to try at the last gap, of those that have not been looked at yet. The replay stands before the gap.
+    fn next_batch(&mut self) -> Option<u32> {
+        let gap = self.filled.last()?;
+        let (revision, untried) = (gap.revision, gap.untried);
+        let Options { candidates, because, untried, .. } = self.options(revision, Some(untried));
+        let mut others = self.sorted(candidates);
+        let gap = self.filled.last_mut()?;
+        gap.because.merge(&because);
+        gap.untried = untried;
+        let class = others.pop();
+        gap.others = others;
+        class
+    }
+
+    /// Checks what shows `revision`, at which the replay is now, and which the end of a lease has made.
+    fn settle(&mut self, revision: i64, ended: Option<i64>) -> Result<(), DeadEnd> {
         for &number in self.places.reads(revision) {
             self.replays += 1;
             let read = self.places.operation(number);
@@ -382,7 +478,15 @@ impl<'a> Search<'a> {
             }
             self.learn(read);
         }
-        if self.all_settled() { Ok(()) } else { self.settle_floating(revision) }
+        if self.beside.is_trivial(&self.frontier) {
+            return Ok(());
+        }
+        let is_last = revision >= self.places.last();
+        let settled = self.beside.settle(&mut self.frontier, &self.replay, ended, is_last);
+        settled.map_err(|late| {
+            let because = GapSet::below(self.filled.len());
+            DeadEnd { failure: self.beside.item(late).failure(), because }
+        })
     }
 
     /// The operation, which has passed, shows what some keys are beyond doubt.
@@ -393,7 +497,7 @@ impl<'a> Search<'a> {
         }
         each_settled(&operation.request, reply, &mut |(key, range_end)| {
             for key in evidence.keys_in(key, range_end) {
-                self.causes[key as usize].0.clear();
+                self.causes[key as usize].clear();
             }
         });
     }
@@ -411,43 +515,16 @@ impl<'a> Search<'a> {
         DeadEnd { failure, because }
     }
 
-    /// Gives each floating operation that may stand here its place: the first one possible is best for all others.
-    fn settle_floating(&mut self, revision: i64) -> Result<(), DeadEnd> {
-        let floating = &self.places.floating;
-        while floating.get(self.next_floating).is_some_and(|next| next.low <= revision) {
-            self.waiting.push(self.next_floating as u32);
-            self.next_floating += 1;
-        }
-        let mut first_ended = u64::MAX;
-        let mut expired = None;
-        let replay = &self.replay;
-        self.waiting.retain(|&at| {
-            let Floating { operation: number, error, high, ended, .. } = floating[at as usize];
-            let operation = self.places.operation(number);
-            // One that was over before this began comes first.
-            if operation.invoked < first_ended && replay.refuses(&operation.request) == Some(error) {
-                return false;
-            }
-            first_ended = first_ended.min(ended);
-            if high <= revision {
-                expired = expired.or(Some(number));
-            }
-            true
-        });
-        match expired {
-            Some(number) => {
-                let because = GapSet::below(self.filled.len());
-                Err(DeadEnd { failure: Failure::Unfounded(number), because })
-            }
-            None => Ok(()),
-        }
-    }
-
     fn unfounded(&self) -> Failure {
-        let first = self.waiting.first().map_or(self.next_floating, |&at| at as usize);
-        match self.places.floating.get(first) {
-            Some(floating) => Failure::Unfounded(floating.operation),
+        match self.beside.unfounded(&self.frontier) {
+            Some(item) => item.failure(),
             None => Failure::Gap(self.places.last()),
         }
+    }
+}
+
+impl Item {
+    fn failure(&self) -> Failure {
+        Failure::Beside(self.operation, self.act)
     }
 }

@@ -2,10 +2,12 @@
 
 use super::{Conclusion, check};
 use crate::api::request_op::Request as Op;
-use crate::api::{PutRequest, PutResponse, RangeRequest, RequestOp, ResponseHeader, TxnRequest};
+use crate::api::{
+    CompactionRequest, PutRequest, PutResponse, RangeRequest, RequestOp, ResponseHeader, TxnRequest,
+};
 use crate::error::Error;
 use crate::history::{History, OperationId, Outcome, Request};
-use crate::oracle::testing::{Script, delete, get, put};
+use crate::oracle::testing::{Script, delete, get, grant, put, put_with, revoke};
 use crate::response::Response;
 
 fn clause(history: &History) -> Option<&'static str> {
@@ -290,5 +292,124 @@ fn too_many_choices_are_reported_as_such() {
     match check(&script.history) {
         Ok(Conclusion::Undecided { gaps, .. }) => assert_eq!(gaps.len(), 11),
         other => panic!("{other:?}"),
+    }
+}
+
+fn compact(revision: i64) -> Request {
+    Request::Compact(CompactionRequest { revision, physical: false })
+}
+
+fn read_at(revision: i64) -> Request {
+    Request::Range(RangeRequest { key: "a".into(), revision, ..RangeRequest::default() })
+}
+
+/// Four puts, and then requests with the outcomes that a store gives that is compacted as `change` says.
+fn found(requests: &[Request], change: impl FnOnce(&mut Vec<Outcome>)) -> Option<&'static str> {
+    let mut script = Script::new();
+    for value in ["1", "2", "3", "4"] {
+        script.write(1, put("a", value));
+    }
+    let mut outcomes: Vec<_> = requests.iter().map(|request| script.outcome(request)).collect();
+    change(&mut outcomes);
+    let mut history: History = script.history;
+    for (request, outcome) in requests.iter().zip(outcomes) {
+        let id = history.invoke(1, request.clone());
+        history.returned(id, outcome);
+    }
+    check(&history).err().map(|violation| violation.clause)
+}
+
+#[test]
+fn what_an_honest_store_answers_passes() {
+    let requests = [
+        read_at(2),
+        compact(3),
+        read_at(2),
+        read_at(3),
+        compact(3),
+        compact(2),
+        compact(6),
+        compact(5),
+        read_at(4),
+    ];
+    assert_eq!(found(&requests, |_| ()), None);
+}
+
+#[test]
+fn a_compacted_revision_that_is_read_is_found() {
+    let requests = [read_at(2), compact(3), read_at(2)];
+    assert_eq!(found(&requests, |outcomes| outcomes[2] = outcomes[0].clone()), Some("compaction"));
+}
+
+#[test]
+fn a_refusal_without_a_compaction_is_found() {
+    let refused = |outcomes: &mut Vec<Outcome>| outcomes[0] = Outcome::Failed(Error::Compacted);
+    assert_eq!(found(&[read_at(2), compact(3)], refused), Some("unfounded error"));
+    assert_eq!(found(&[compact(3), compact(2)], refused), Some("unfounded error"));
+    assert_eq!(found(&[read_at(0)], refused), Some("unfounded error"));
+    let last = |outcomes: &mut Vec<Outcome>| outcomes[1] = Outcome::Failed(Error::Compacted);
+    assert_eq!(found(&[compact(3), read_at(3)], last), Some("unfounded error"));
+    assert_eq!(found(&[compact(3), read_at(2)], last), None);
+    assert_eq!(found(&[compact(3), compact(3)], last), None);
+}
+
+#[test]
+fn an_unknown_compaction_may_have_been() {
+    let unknown = |outcomes: &mut Vec<Outcome>| {
+        outcomes[0] = Outcome::Unknown;
+        outcomes[1] = Outcome::Failed(Error::Compacted);
+    };
+    assert_eq!(found(&[compact(3), read_at(2)], unknown), None);
+    assert_eq!(found(&[compact(3), read_at(3)], unknown), Some("unfounded error"));
+}
+
+#[test]
+fn compactions_that_go_back_or_come_twice_are_found() {
+    let twice = |outcomes: &mut Vec<Outcome>| outcomes[1] = outcomes[0].clone();
+    assert_eq!(found(&[compact(3), compact(3)], twice), Some("compaction"));
+    assert_eq!(found(&[compact(3), compact(2)], twice), Some("compaction"));
+    let future = |outcomes: &mut Vec<Outcome>| outcomes[1] = outcomes[0].clone();
+    assert_eq!(found(&[compact(3), compact(6)], future), Some("compaction"));
+}
+
+#[test]
+fn a_refusal_for_want_of_a_lease_needs_a_moment_without_it() {
+    // Before its grant, there is one; while a key has it, there is none.
+    for (is_early, expected) in [(true, None), (false, Some("unfounded error"))] {
+        let mut script = Script::new();
+        let early = is_early.then(|| script.invoke(1, revoke(7)));
+        script.write(2, grant(7));
+        script.write(2, put_with("a", "1", 7));
+        let id = early.unwrap_or_else(|| script.invoke(1, revoke(7)));
+        script.history.returned(id, Outcome::Failed(Error::LeaseNotFound));
+        script.write(2, read("a"));
+        assert_eq!(clause(&script.history), expected);
+    }
+}
+
+#[test]
+fn a_lease_without_keys_may_end_at_any_time_but_not_come_back() {
+    for (comes_back, expected) in [(false, None), (true, Some("lease order"))] {
+        let mut script = Script::new();
+        script.write(1, grant(7));
+        let id = script.invoke(1, revoke(7));
+        script.history.returned(id, Outcome::Failed(Error::LeaseNotFound));
+        if comes_back {
+            script.write(1, put_with("a", "1", 7));
+        }
+        assert_eq!(clause(&script.history), expected);
+    }
+}
+
+#[test]
+fn a_grant_is_refused_only_where_there_is_such_a_lease() {
+    for (was_asked_for, expected) in [(true, None), (false, Some("unfounded error"))] {
+        let mut script = Script::new();
+        if was_asked_for {
+            script.invoke(9, grant(7));
+        }
+        let id = script.invoke(1, grant(7));
+        script.history.returned(id, Outcome::Failed(Error::LeaseExists));
+        assert_eq!(clause(&script.history), expected);
     }
 }

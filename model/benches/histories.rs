@@ -1,0 +1,154 @@
+//! What it costs to judge histories of etcd by their revisions: `cargo bench -p vertebra-model --bench histories`.
+//!
+//! The histories are of an honest store with concurrent clients, some of whom lose answers: reads of now and the past,
+//! puts, deletions, transactions, compactions. In those that are illegal, one read in the middle was answered with what the
+//! store had been before its client asked. The time is the least of many, on one thread. Instructions come from
+//! `valgrind --tool=callgrind` over the same program with the beginning of a row's name as its argument.
+//!
+//! porcupine's figures are of etcd's own model on histories of the same size (v1.3.0, Go, one processor); at the larger ones it
+//! gives up after 60 s.
+
+use std::time::Duration;
+#[expect(clippy::disallowed_types, reason = "a benchmark is what the machine's clock is for")]
+use std::time::Instant as Clock;
+
+use vertebra_model::history::{History, Outcome};
+use vertebra_model::honest::{Run, Step, Traffic};
+use vertebra_model::oracle::linearizable_history::explain::explain;
+use vertebra_model::oracle::linearizable_history::{Conclusion, check};
+use vertebra_sim::random::Streams;
+
+// As in the command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+struct Case {
+    name: &'static str,
+    operations: usize,
+    clients: usize,
+    /// Of a million writes.
+    unknown: u32,
+    leases: bool,
+    target: Duration,
+    porcupine: &'static str,
+}
+
+const fn case(
+    name: &'static str,
+    operations: usize,
+    clients: usize,
+    target_us: u64,
+    porcupine: &'static str,
+) -> Case {
+    let target = Duration::from_micros(target_us);
+    Case { name, operations, clients, unknown: 50_000, leases: false, target, porcupine }
+}
+
+const CASES: [Case; 8] = [
+    case("1k", 1_000, 8, 150, "913 ms"),
+    Case { unknown: 0, ..case("1k all known", 1_000, 8, 150, "15 ms") },
+    Case { leases: true, ..case("1k with leases", 1_000, 8, 150, "") },
+    case("10k", 10_000, 50, 5_000, "> 60 s"),
+    Case { unknown: 0, ..case("10k all known", 10_000, 50, 5_000, "") },
+    Case { leases: true, ..case("10k with leases", 10_000, 50, 5_000, "") },
+    case("100k", 100_000, 50, 200_000, ""),
+    case("1M", 1_000_000, 50, 2_000_000, ""),
+];
+
+#[expect(clippy::disallowed_methods, reason = "no run depends on the command line")]
+fn main() {
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
+    println!(
+        "{:<18}{:>11}{:>9}{:>9}{:>12}{:>9}{:>12}{:>12}{:>9}{:>8}",
+        "",
+        "operations",
+        "clients",
+        "unknown",
+        "legal",
+        "each",
+        "illegal",
+        "explained",
+        "porcupine",
+        "target"
+    );
+    for case in &CASES {
+        if wanted.as_deref().is_none_or(|wanted| wanted == case.name) {
+            measure(case);
+        }
+    }
+}
+
+fn measure(case: &Case) {
+    let traffic = Traffic {
+        operations: case.operations,
+        clients: case.clients,
+        keys: 10,
+        unknown: case.unknown,
+        unique_values: true,
+        final_read: true,
+        leases: case.leases.then_some(7),
+    };
+    let mut run = Run::simulate(&mut Streams::new(1).stream("bench/histories", 0), traffic);
+    let unknown = run.operations.iter().filter(|(.., outcome)| *outcome == Outcome::Unknown).count();
+    let legal = run.clone().into_history();
+    let times = (3_000_000 / case.operations).clamp(3, 1_000);
+    let took = least(times, || assert_eq!(check(&legal), Ok(Conclusion::Linearizable), "{}", case.name));
+    drop(legal);
+    delay_a_read(&mut run);
+    let illegal = run.into_history();
+    let took_illegal = least(times, || assert!(check(&illegal).is_err(), "{}", case.name));
+    let took_explained = least(3, || explained(&illegal));
+    let target = if took <= case.target && took_illegal <= case.target { "met" } else { "MISSED" };
+    println!(
+        "{:<18}{:>11}{:>9}{:>9}{:>9.0} us{:>6.0} ns{:>9.0} us{:>9.0} us{:>9}{:>8}",
+        case.name,
+        case.operations,
+        case.clients,
+        unknown,
+        micros(took),
+        micros(took) * 1e3 / case.operations as f64,
+        micros(took_illegal),
+        micros(took_explained),
+        case.porcupine,
+        target,
+    );
+}
+
+fn explained(history: &History) {
+    let why = explain(history).expect("it is illegal");
+    assert_eq!(why.contradiction.len(), 2, "{:?}", why.contradiction);
+}
+
+/// Gives a read in the middle of the run what it saw only after those steps in which others saw more.
+fn delay_a_read(run: &mut Run) {
+    let middle = run.steps.len() / 2;
+    let is_read = |step: &&Step| {
+        let Step::Return(number) = **step else { return false };
+        let (_, request, outcome) = &run.operations[number];
+        matches!(outcome, Outcome::Ok(_)) && request.is_read_only() && !request.is_serializable()
+    };
+    let number = run.steps[middle..].iter().find(is_read).expect("a read").operation();
+    let mine: Vec<Step> = run.steps.iter().copied().filter(|step| step.operation() == number).collect();
+    let last = run.steps.iter().rposition(|step| step.operation() == number).expect("a step of the read");
+    let after = (last + 400).min(run.steps.len() - 1);
+    run.steps.splice(after..after, mine);
+    let mut place = 0;
+    run.steps.retain(|step| {
+        place += 1;
+        step.operation() != number || place > last + 1
+    });
+}
+
+fn micros(took: Duration) -> f64 {
+    took.as_secs_f64() * 1e6
+}
+
+#[expect(clippy::disallowed_types, reason = "a benchmark is what the machine's clock is for")]
+fn least(times: usize, mut work: impl FnMut()) -> Duration {
+    let took = (0..times).map(|_| {
+        let begun = Clock::now();
+        work();
+        begun.elapsed()
+    });
+    took.min().unwrap_or_default()
+}
