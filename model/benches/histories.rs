@@ -84,6 +84,7 @@ fn measure(case: &Case) {
         clients: case.clients,
         keys: 10,
         unknown: case.unknown,
+        refused: 0,
         unique_values: true,
         final_read: true,
         leases: case.leases.then_some(7),

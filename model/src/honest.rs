@@ -38,6 +38,9 @@ pub struct Traffic {
     pub keys: u64,
     /// Of a million writes, how many lose their answer.
     pub unknown: u32,
+    /// Of a million requests, how many are of those that a store often refuses: compactions at any revision, and puts that need
+    /// their key. Others are among the rest.
+    pub refused: u32,
     /// Each put has a value of its own; otherwise one of two.
     pub unique_values: bool,
     /// At the end, one more client reads everything.
@@ -222,6 +225,14 @@ fn request(stream: &mut Stream, traffic: Traffic, revision: i64, serial: usize) 
         } else {
             revocation(id)
         };
+    }
+    if traffic.refused > 0 && stream.chance(traffic.refused) {
+        if stream.chance(500_000) {
+            let revision = stream.between(0, revision as u64 + 2) as i64;
+            return Request::Compact(CompactionRequest { revision, physical: false });
+        }
+        let key = key(stream.below(traffic.keys));
+        return Request::Put(PutRequest { key, ignore_value: true, ..PutRequest::default() });
     }
     match stream.below(100) {
         0..35 => {

@@ -10,7 +10,7 @@
 //! | refusals and reads of the past | change nothing, so they come as soon as they are right |
 //! | a lease expires | at any time when no key has it, and only where somebody must find it gone |
 //! | grants and compactions of unknown outcome | happened only where somebody must find them done |
-//! | what is over at this revision | has to come now, and with it only what has to do with the same leases |
+//! | what is over at this revision, or is right at no later one for its keys | has to come now, and with it only what has to do with the same leases, or was over before |
 //!
 //! (A lease that exists and has no key can do all that one can that does not exist, for it can expire. A store that is
 //! compacted less can do all that one can that is compacted more.) With keys, a lease ends as a revision of its own, which
@@ -349,7 +349,13 @@ impl<'a> Beside<'a> {
             self.do_what_is_right(one, replay);
         }
         let item = |number: &u32| &self.items[*number as usize];
-        let has_to = |item: &Item| is_last || item.high <= revision || item.keys;
+        // A refusal that waits for another one's end, and may be wrong at the next revision.
+        let is_right_now = |item: &Item| {
+            let request = &self.history.operations()[item.operation as usize].request;
+            matches!(item.act, Act::Refused(error @ (Error::KeyNotFound | Error::FutureRevision))
+                if replay.refusal(request, &|_| true, NEVER_COMPACTED) == Some(error))
+        };
+        let has_to = |item: &Item| is_last || item.high <= revision || item.keys || is_right_now(item);
         if frontier.configurations.iter().any(|one| one.open.iter().map(item).any(has_to)) {
             self.close(frontier, replay, &Part::default(), &has_to);
         }

@@ -364,6 +364,34 @@ fn an_unknown_compaction_may_have_been() {
 }
 
 #[test]
+fn a_refusal_of_this_revision_alone_may_need_a_compaction_that_only_another_refusal_shows() {
+    let early_and_late = [
+        (touch("c"), Error::KeyNotFound, put("c", "1")),
+        (compact(3), Error::FutureRevision, put("c", "1")),
+    ];
+    for (refused, error, next) in early_and_late {
+        for was_compacted in [true, false] {
+            let mut script = Script::new();
+            let lost = script.invoke(8, next.clone());
+            script.write(1, put("a", "1"));
+            if was_compacted {
+                lose(&mut script, compact(2));
+            }
+            // Whoever sees the next revision leaves room for all refusals before and after it.
+            let long = script.invoke(3, read("a"));
+            for (request, error) in [(compact(2), Error::Compacted), (refused.clone(), error)] {
+                let id = script.invoke(1, request);
+                script.history.returned(id, Outcome::Failed(error));
+            }
+            script.apply(lost);
+            let outcome = script.apply(long);
+            script.history.returned(long, outcome);
+            assert_eq!(clause(&script.history), (!was_compacted).then_some("unfounded error"));
+        }
+    }
+}
+
+#[test]
 fn compactions_that_go_back_or_come_twice_are_found() {
     let twice = |outcomes: &mut Vec<Outcome>| outcomes[1] = outcomes[0].clone();
     assert_eq!(found(&[compact(3), compact(3)], twice), Some("compaction"));
