@@ -201,8 +201,7 @@ fn verdict(path: &Path, history: &History, flags: &Flags) -> Verdict {
             verdict
         }
         History::Etcd(clusters) => {
-            let limits =
-                flags.budget.map_or(Limits::NONE, Limits::all);
+            let limits = flags.budget.map_or(Limits::NONE, Limits::all);
             of_etcd(path, clusters, limits)
         }
     }

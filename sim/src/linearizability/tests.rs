@@ -196,14 +196,14 @@ fn of_a_register_it_says_what_all_orders_say() {
 }
 
 /// Holds the search against all orders of small histories of something that has elements.
-fn agrees_of_elements<S: Spec>(
+fn agrees_of_elements<S>(
     name: &'static str,
     spec: &S,
     request: impl Fn(&mut Stream, i64) -> S::Request,
     answer: impl Fn(&S, &S::State, &S::Request) -> S::Reply,
     disturb: impl Fn(&mut S::Reply, i64),
 ) where
-    S: Copy,
+    S: Spec + Copy,
     S::Request: Debug + Clone,
     S::Reply: Debug + Clone,
 {

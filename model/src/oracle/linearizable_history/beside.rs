@@ -10,7 +10,7 @@
 //! | refusals and reads of the past | change nothing, so they come as soon as they are right |
 //! | a lease expires | at any time when no key has it, and only where somebody must find it gone |
 //! | grants and compactions of unknown outcome | happened only where somebody must find them done |
-//! | what is over at this revision, or is right at no later one for its keys | has to come now, and with it only what has to do with the same leases, or was over before |
+//! | what is over at this revision, or may be right at no later one | has to come now, and with it only what has to do with the same leases, or was over before |
 //!
 //! (A lease that exists and has no key can do all that one can that does not exist, for it can expire. A store that is
 //! compacted less can do all that one can that is compacted more.) With keys, a lease ends as a revision of its own, which
@@ -290,7 +290,10 @@ impl<'a> Beside<'a> {
         }
         // Of a write that was answered, the bounds of the items tell what comes before it.
         let is_unknown = write.ended() == u64::MAX;
-        let waits = |one: &Configuration| is_unknown && self.first_end(one) <= write.invoked;
+        let waits = |one: &Configuration| {
+            is_unknown && self.first_end(one) <= write.invoked
+                || one.open.iter().any(|item| self.ends_with(&self.items[*item as usize], replay, write))
+        };
         if part.leases.is_empty() && !part.compaction && !frontier.configurations.iter().any(waits) {
             return true;
         }
@@ -307,7 +310,8 @@ impl<'a> Beside<'a> {
                 next.filter(|item| matches!(item.act, Act::Revoked(id) if part.leases.contains(&id)));
             // It may be one of these that made the revision.
             let invoked = revoked.map(|item| item.invoked).fold(write.invoked, u64::max);
-            let is_before = |item: &Item| is_unknown && item.ended <= invoked;
+            let is_before =
+                |item: &Item| is_unknown && item.ended <= invoked || self.ends_with(item, replay, write);
             self.close(frontier, replay, &part, &is_before);
         }
         frontier.configurations.retain_mut(|one| {
@@ -330,6 +334,26 @@ impl<'a> Beside<'a> {
         !frontier.configurations.is_empty()
     }
 
+    /// Whether a refusal is right now, so that it waits only for another one, and may be wrong when `write` was executed.
+    fn ends_with(&self, item: &Item, replay: &Replay, write: &Operation) -> bool {
+        let Act::Refused(error) = item.act else { return false };
+        let request = &self.history.operations()[item.operation as usize].request;
+        let may_end = match (error, request) {
+            (Error::FutureRevision, Request::Range(read)) => read.revision <= replay.revision() + 1,
+            (Error::FutureRevision, Request::Compact(compaction)) => {
+                compaction.revision <= replay.revision() + 1
+            }
+            (Error::KeyNotFound, Request::Put(missing)) => {
+                let mut comes = false;
+                each_possible_put(&write.request, &mut |put| comes |= put.key == missing.key);
+                comes
+            }
+            (Error::KeyNotFound | Error::FutureRevision, Request::Txn(_)) => true,
+            _ => false,
+        };
+        may_end && replay.refusal(request, &|_| true, NEVER_COMPACTED) == Some(error)
+    }
+
     /// Lets everything find its place that stands at the revision of the replay or has to; the item that cannot.
     ///
     /// `ended` is the lease whose end made this revision, if that was what did.
@@ -349,13 +373,7 @@ impl<'a> Beside<'a> {
             self.do_what_is_right(one, replay);
         }
         let item = |number: &u32| &self.items[*number as usize];
-        // A refusal that waits for another one's end, and may be wrong at the next revision.
-        let is_right_now = |item: &Item| {
-            let request = &self.history.operations()[item.operation as usize].request;
-            matches!(item.act, Act::Refused(error @ (Error::KeyNotFound | Error::FutureRevision))
-                if replay.refusal(request, &|_| true, NEVER_COMPACTED) == Some(error))
-        };
-        let has_to = |item: &Item| is_last || item.high <= revision || item.keys || is_right_now(item);
+        let has_to = |item: &Item| is_last || item.high <= revision || item.keys;
         if frontier.configurations.iter().any(|one| one.open.iter().map(item).any(has_to)) {
             self.close(frontier, replay, &Part::default(), &has_to);
         }
@@ -425,28 +443,67 @@ impl<'a> Beside<'a> {
         one.open.iter().map(|item| self.items[*item as usize].ended).min().unwrap_or(u64::MAX)
     }
 
-    /// Lets come what is right here and changes nothing.
+    /// Lets come what is right here and changes nothing, and what has to come and changes what nobody else asks for.
     fn do_what_is_right(&self, one: &mut Configuration, replay: &Replay) {
         loop {
             let (first_end, before) = (self.first_end(one), one.open.len());
             let mut open = std::mem::take(&mut one.open);
             open.retain(|number| {
                 let item = &self.items[*number as usize];
-                let is_right = match item.act {
-                    Act::Refused(error) => {
-                        let request = &self.history.operations()[item.operation as usize].request;
-                        replay.refusal(request, &|id| self.is_alive(one, id), one.compacted) == Some(error)
-                    }
-                    Act::Shown(revision) => one.compacted <= revision,
-                    Act::Granted(_) | Act::Revoked(_) | Act::Compacted(_) => false,
-                };
-                !(is_right && item.invoked < first_end)
+                !(item.invoked < first_end && self.is_right(one, item, replay))
             });
             one.open = open;
-            if one.open.len() == before {
+            let alone = one.open.iter().position(|number| {
+                let item = &self.items[*number as usize];
+                item.high <= replay.revision()
+                    && item.invoked < first_end
+                    && !one
+                        .open
+                        .iter()
+                        .any(|other| other != number && self.items[*other as usize].shares(item))
+            });
+            if let Some(place) = alone
+                && let Some(next) = self.after(one, one.open[place], replay)
+            {
+                *one = next;
+            } else if one.open.len() == before {
                 return;
             }
         }
+    }
+
+    /// Whether what an item was told, and which changes nothing, is right now.
+    fn is_right(&self, one: &Configuration, item: &Item, replay: &Replay) -> bool {
+        match item.act {
+            Act::Refused(error) => {
+                let request = &self.history.operations()[item.operation as usize].request;
+                replay.refusal(request, &|id| self.is_alive(one, id), one.compacted) == Some(error)
+            }
+            Act::Shown(revision) => one.compacted <= revision,
+            Act::Granted(_) | Act::Revoked(_) | Act::Compacted(_) => false,
+        }
+    }
+
+    /// What is when an item has come that changes something, if it can now.
+    fn after(&self, one: &Configuration, number: u32, replay: &Replay) -> Option<Configuration> {
+        let mut next = one.clone();
+        let happens = match self.items[number as usize].act {
+            Act::Granted(id) => {
+                self.set_alive(&mut next, id, true);
+                !self.is_alive(one, id)
+            }
+            Act::Revoked(id) => {
+                self.set_alive(&mut next, id, false);
+                self.is_alive(one, id) && replay.attached(id) == 0
+            }
+            Act::Compacted(at) => {
+                next.compacted = at;
+                one.compacted < at && at <= replay.revision()
+            }
+            Act::Refused(_) | Act::Shown(_) => false,
+        };
+        next.open.retain(|open| *open != number);
+        happens.then_some(next)
     }
 
     /// All that the items which `has_to` names, and whatever has to do with them or with `seed`, can come to at this
@@ -527,6 +584,17 @@ impl<'a> Beside<'a> {
         }
     }
 
+    /// Whether something waits for the end of a lease that exists.
+    fn is_in_the_way(&self, one: &Configuration, id: i64) -> bool {
+        one.open.iter().map(|item| &self.items[*item as usize]).any(|item| {
+            item.leases.contains(&id)
+                && matches!(
+                    item.act,
+                    Act::Granted(_) | Act::Refused(Error::LeaseNotFound | Error::KeyNotFound)
+                )
+        })
+    }
+
     /// What can happen next to what is in `part`.
     fn each_step(
         &self,
@@ -537,29 +605,8 @@ impl<'a> Beside<'a> {
     ) {
         let (first_end, revision) = (self.first_end(from), replay.revision());
         for number in part.items.iter().filter(|number| from.open.binary_search(number).is_ok()) {
-            let item = &self.items[*number as usize];
-            if item.invoked >= first_end {
-                continue;
-            }
-            let mut next = from.clone();
-            let happens = match item.act {
-                Act::Granted(id) => {
-                    self.set_alive(&mut next, id, true);
-                    !self.is_alive(from, id)
-                }
-                Act::Revoked(id) => {
-                    self.set_alive(&mut next, id, false);
-                    self.is_alive(from, id) && replay.attached(id) == 0
-                }
-                Act::Compacted(at) => {
-                    next.compacted = at;
-                    from.compacted < at && at <= revision
-                }
-                Act::Refused(_) | Act::Shown(_) => false,
-            };
-            if happens {
-                next.open.retain(|open| open != number);
-                sink(next);
+            if self.items[*number as usize].invoked < first_end {
+                self.after(from, *number, replay).into_iter().for_each(&mut *sink);
             }
         }
         for &id in &part.leases {
@@ -571,7 +618,7 @@ impl<'a> Beside<'a> {
                     *next.granted.entry(id).or_default() += 1;
                     sink(next);
                 }
-            } else if replay.attached(id) == 0 {
+            } else if replay.attached(id) == 0 && self.is_in_the_way(from, id) {
                 self.set_alive(&mut next, id, false);
                 sink(next);
             }
@@ -589,6 +636,11 @@ impl<'a> Beside<'a> {
 }
 
 impl Item {
+    /// Whether both have to do with the same.
+    fn shares(&self, other: &Self) -> bool {
+        self.compaction && other.compaction || self.leases.iter().any(|id| other.leases.contains(id))
+    }
+
     /// Whether it has to do with something of `part`.
     fn is_of(&self, part: &Part) -> bool {
         self.compaction && part.compaction || self.leases.iter().any(|id| part.leases.contains(id))

@@ -10,7 +10,7 @@ use prost::Message;
 
 use super::keys::Key;
 use super::leases::Leases;
-use super::replies::{each_key, each_possible_put, each_put, each_touch, reads_values};
+use super::replies::{each_key, each_key_within, each_possible_put, each_put, each_touch, reads_values};
 use super::{FIRST_REVISION, Places};
 use crate::api::PutRequest;
 use crate::history::{Operation, Request};
@@ -178,6 +178,9 @@ impl<'a> Evidence<'a> {
                 let operation = places.operation(number);
                 let Some(reply) = operation.reply() else { continue };
                 each_key(&operation.request, reply, &mut |sight| self.key(&sight.kv.key).see(sight));
+                each_key_within(&operation.request, reply, &mut |kv| {
+                    self.key(&kv.key).within.push(&kv.value)
+                });
                 each_put(&operation.request, reply, &mut |put| self.key(&put.key).puts.push(revision));
             }
         }
@@ -219,9 +222,7 @@ impl<'a> Evidence<'a> {
         match request {
             Request::Range(read) => (0, read.encode_to_vec()),
             Request::Put(put) => {
-                let seen = self.names.get(&put.key[..]).is_some_and(|&key| {
-                    self.keys[key].records.iter().any(|record| record.value == Some(&put.value))
-                });
+                let seen = self.names.get(&put.key[..]).is_some_and(|&key| self.keys[key].had(&put.value));
                 let mut effect = PutRequest { prev_kv: false, ..put.clone() };
                 if !(values_matter || seen || put.ignore_value || put.ignore_lease) {
                     effect.value = Bytes::new();

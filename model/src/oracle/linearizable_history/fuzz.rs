@@ -193,8 +193,9 @@ fn three_ways_to_judge_a_history_agree() {
     let asked = |name: &str, usual: u64| std::env::var(name).map_or(usual, |number| number.parse().unwrap());
     let histories = asked("VERTEBRA_FUZZ_HISTORIES", 20_000);
     let streams = Streams::new(asked("VERTEBRA_FUZZ_SEED", 1));
+    let first = asked("VERTEBRA_FUZZ_FIRST", 0);
     let mut counted = Counted::default();
-    for number in 0..histories {
+    for number in first..first + histories {
         let mut stream = streams.stream("oracle/fuzz", number);
         let traffic = Traffic {
             operations: stream.between(2, 8) as usize,
@@ -266,7 +267,8 @@ fn of_what_contradicts_each_other_nothing_can_be_left_out() {
         assert!(linearizable_by_force(&history.until(why.before)), "{}", told());
         let known = history.until(why.before + 1);
         assert!(!linearizable_by_force(&known), "{}", told());
-        let is_legal_with = |kept: &[OperationId]| linearizable_by_force(&remembered(&known, kept, why.refused));
+        let is_legal_with =
+            |kept: &[OperationId]| linearizable_by_force(&remembered(&known, kept, why.refused));
         assert!(why.contradiction.contains(&why.refused), "{}", told());
         let others: Vec<_> = why.contradiction.iter().copied().filter(|id| *id != why.refused).collect();
         assert!(!is_legal_with(&others), "{}", told());

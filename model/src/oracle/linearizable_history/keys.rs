@@ -19,6 +19,8 @@ pub(super) struct Record<'a> {
 pub(super) struct Key<'a> {
     /// By revision.
     pub(super) records: Vec<Record<'a>>,
+    /// Values that transactions showed, of their own changes as well: a put may keep the value that it finds.
+    pub(super) within: Vec<&'a Bytes>,
     /// Revisions of acknowledged puts, rising.
     pub(super) puts: Vec<i64>,
     /// Revisions, after the first and up to the second, in which no gap writes the key.
@@ -126,6 +128,15 @@ impl<'a> Key<'a> {
             }
         }
         (self.quiet, self.generations) = (merged, generations);
+    }
+
+    /// Whether somebody saw the key with this value.
+    pub(super) fn had(&self, value: &Bytes) -> bool {
+        self.records
+            .iter()
+            .filter_map(|record| record.value)
+            .chain(self.within.iter().copied())
+            .any(|had| had == value)
     }
 
     pub(super) fn needed_until(&self, revision: i64, version: i64, created: i64) -> Option<i64> {

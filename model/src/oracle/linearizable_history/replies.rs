@@ -71,6 +71,21 @@ fn in_txn<'a>(txn: &'a TxnRequest, reply: &'a TxnResponse, until: i64, sink: &mu
     in_branch(txn, reply, until, &mut sink);
 }
 
+/// Each key as a transaction that changed something showed it, by then or by itself.
+pub(super) fn each_key_within<'a>(
+    request: &'a Request,
+    reply: &'a Response,
+    sink: &mut impl FnMut(&'a KeyValue),
+) {
+    if let (Request::Txn(txn), Response::Txn(reply)) = (request, reply) {
+        in_branch(txn, reply, i64::MAX, &mut |sight: Sight<'a>| {
+            if !sight.keys_only {
+                sink(sight.kv);
+            }
+        });
+    }
+}
+
 fn in_branch<'a>(txn: &'a TxnRequest, reply: &'a TxnResponse, until: i64, sink: &mut impl FnMut(Sight<'a>)) {
     let branch = if reply.succeeded { &txn.success } else { &txn.failure };
     for (op, reply) in branch.iter().zip(&reply.responses) {

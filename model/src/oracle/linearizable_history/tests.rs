@@ -232,6 +232,27 @@ fn what_readers_saw_decides_between_unknown_writes() {
 }
 
 #[test]
+fn a_transaction_that_keeps_a_value_shows_who_wrote_it() {
+    let Request::Put(keep) = touch("a") else { panic!("a put is a put") };
+    let request = Request::Txn(TxnRequest {
+        success: vec![
+            RequestOp { request: Some(Op::RequestPut(keep)) },
+            RequestOp { request: Some(Op::RequestRange(get("a"))) },
+        ],
+        ..Default::default()
+    });
+    for values in [["1", "2"], ["2", "1"]] {
+        let mut script = Script::new();
+        let lost = values.map(|value| script.invoke(9, put("a", value)));
+        script.apply(lost[0]);
+        script.write(1, request.clone());
+        script.apply(lost[1]);
+        script.write(1, read("b"));
+        assert_eq!(clause(&script.history), None, "{values:?}");
+    }
+}
+
+#[test]
 fn comparisons_of_a_nested_transaction_look_at_the_state_before_it() {
     let nested = TxnRequest {
         compare: vec![crate::api::Compare {
@@ -365,10 +386,8 @@ fn an_unknown_compaction_may_have_been() {
 
 #[test]
 fn a_refusal_of_this_revision_alone_may_need_a_compaction_that_only_another_refusal_shows() {
-    let early_and_late = [
-        (touch("c"), Error::KeyNotFound, put("c", "1")),
-        (compact(3), Error::FutureRevision, put("c", "1")),
-    ];
+    let early_and_late =
+        [(touch("c"), Error::KeyNotFound, put("c", "1")), (compact(3), Error::FutureRevision, put("c", "1"))];
     for (refused, error, next) in early_and_late {
         for was_compacted in [true, false] {
             let mut script = Script::new();
