@@ -173,8 +173,9 @@ impl Limits {
     /// What a run's history is worth: a little more than linear time.
     #[must_use]
     pub fn of(history: &History) -> Self {
-        let replays = 1_000_000 + 200 * history.operations().len() as u64;
-        Self { alternatives: 10_000, replays, configurations: 2_000 }
+        let operations = history.operations().len() as u64;
+        let replays = 1_000_000 + 200 * operations;
+        Self { alternatives: operations.max(10_000), replays, configurations: 2_000 }
     }
 }
 

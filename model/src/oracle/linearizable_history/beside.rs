@@ -354,7 +354,8 @@ impl<'a> Beside<'a> {
         may_end && replay.refusal(request, &|_| true, NEVER_COMPACTED) == Some(error)
     }
 
-    /// Lets everything find its place that stands at the revision of the replay or has to; the item that cannot.
+    /// Lets everything find its place that stands at the revision of the replay or has to; the items that cannot, if nothing else
+    /// is possible.
     ///
     /// `ended` is the lease whose end made this revision, if that was what did.
     pub(super) fn settle(
@@ -363,11 +364,11 @@ impl<'a> Beside<'a> {
         replay: &Replay,
         ended: Option<i64>,
         is_last: bool,
-    ) -> Result<(), u32> {
+    ) -> Vec<u32> {
         let revision = replay.revision();
         self.activate(frontier, revision, ended);
         if frontier.configurations.iter().all(|one| one.open.is_empty()) {
-            return Ok(());
+            return Vec::new();
         }
         for one in &mut frontier.configurations {
             self.do_what_is_right(one, replay);
@@ -377,14 +378,29 @@ impl<'a> Beside<'a> {
         if frontier.configurations.iter().any(|one| one.open.iter().map(item).any(has_to)) {
             self.close(frontier, replay, &Part::default(), &has_to);
         }
-        let late =
-            |one: &Configuration| one.open.iter().copied().find(|number| item(number).high <= revision);
-        let first_late = frontier.configurations.iter().find_map(late);
-        frontier.configurations.retain(|one| late(one).is_none());
-        match first_late.filter(|_| frontier.configurations.is_empty()) {
-            Some(late) => Err(late),
-            None => Ok(()),
-        }
+        let is_late = |number: &u32| item(number).high <= revision;
+        let first_late = frontier
+            .configurations
+            .first()
+            .map_or(Vec::new(), |one| one.open.iter().copied().filter(is_late).collect());
+        frontier.configurations.retain(|one| !one.open.iter().any(is_late));
+        if frontier.configurations.is_empty() { first_late } else { Vec::new() }
+    }
+
+    /// The items that are still to come, in one configuration.
+    pub(super) fn open(&self, frontier: &Frontier) -> impl Iterator<Item = u32> {
+        frontier.configurations.first().into_iter().flat_map(|one| one.open.iter().copied())
+    }
+
+    /// The request of an item that can come as soon as keys are as it needs them, if they are not now; and whether it could have
+    /// come at an earlier revision.
+    pub(super) fn waits_for_keys(&self, number: u32, replay: &Replay) -> Option<(&'a Request, bool)> {
+        let item = self.item(number);
+        let Act::Refused(error @ Error::KeyNotFound) = item.act else { return None };
+        let request = &self.history.operations()[item.operation as usize].request;
+        let is_right = replay.refusal(request, &|_| true, NEVER_COMPACTED) == Some(error);
+        let is_alone = item.leases.is_empty() && !item.compaction && !is_right;
+        is_alone.then_some((request, item.low < replay.revision()))
     }
 
     fn activate(&self, frontier: &mut Frontier, revision: i64, ended: Option<i64>) {

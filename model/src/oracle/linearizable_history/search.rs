@@ -3,7 +3,10 @@
 //! Depth first, with jumps: where the replay cannot go on, the gaps that this depends on are known, and the search
 //! goes back to the last of them that has another candidate, past all choices that have nothing to do with it
 //! (conflict-directed backjumping). For that, each key carries the gaps that its present state depends on, and loses
-//! them as soon as a reply has shown the key: any other way to that point would have to lead to the same state.
+//! them as soon as a reply has shown the key: any other way to that point would have to lead to the same state. A refusal for
+//! which only keys can be the reason, and which was right at no revision yet, carries those of all of these.
+
+use std::collections::BTreeMap;
 
 use vertebra_sim::verdict::Violation;
 
@@ -137,6 +140,7 @@ struct Before {
     mark: Mark,
     causes: Vec<GapSet>,
     frontier: Frontier,
+    waiting: BTreeMap<u32, GapSet>,
 }
 
 /// What can fill a gap.
@@ -163,6 +167,8 @@ pub(super) struct Search<'a> {
     /// What is beside the keys, and what of it is possible now.
     beside: Beside<'a>,
     frontier: Frontier,
+    /// By item that was never right yet, for want of a key or of its absence: the gaps because of which it was not.
+    waiting: BTreeMap<u32, GapSet>,
     alternatives: u64,
     replays: u64,
 }
@@ -187,6 +193,7 @@ impl<'a> Search<'a> {
             causes: vec![GapSet::default(); keys],
             beside,
             frontier,
+            waiting: BTreeMap::new(),
             alternatives: 0,
             replays: 0,
         }
@@ -298,6 +305,7 @@ impl<'a> Search<'a> {
             mark: self.replay.mark(),
             causes: self.causes.clone(),
             frontier: self.frontier.clone(),
+            waiting: self.waiting.clone(),
         });
         self.filled.push(Filled { revision, class, others, untried, writable, because, before });
         self.fill()
@@ -394,8 +402,16 @@ impl<'a> Search<'a> {
         let (Some(evidence), Some(write)) = (&self.evidence, self.next_of(class)) else { return Ok(()) };
         self.used[class as usize].push(gap);
         self.replays += 1;
+        // Of those that were over before it was asked for, one may have waited in vain.
+        let is_over = |item: &u32| self.beside.item(*item).ended <= write.invoked;
+        let in_vain =
+            self.beside.open(&self.frontier).filter(is_over).find_map(|item| self.waiting.get(&item));
+        let because = in_vain.cloned().map(|mut because| {
+            self.used[class as usize].iter().for_each(|gap| because.insert(*gap));
+            because
+        });
         if !self.beside.write(&mut self.frontier, &self.replay, write) {
-            let because = GapSet::below(self.filled.len());
+            let because = because.unwrap_or_else(|| GapSet::below(self.filled.len()));
             return Err(DeadEnd { failure: self.unfounded(), because });
         }
         let ended = match &write.request {
@@ -430,6 +446,7 @@ impl<'a> Search<'a> {
                 self.replay.rewind(before.mark);
                 self.causes.clone_from(&before.causes);
                 self.frontier.clone_from(&before.frontier);
+                self.waiting.clone_from(&before.waiting);
                 let class = match filled.others.pop() {
                     Some(class) => Some(class),
                     None => self.next_batch(),
@@ -482,11 +499,39 @@ impl<'a> Search<'a> {
             return Ok(());
         }
         let is_last = revision >= self.places.last();
-        let settled = self.beside.settle(&mut self.frontier, &self.replay, ended, is_last);
-        settled.map_err(|late| {
-            let because = GapSet::below(self.filled.len());
-            DeadEnd { failure: self.beside.item(late).failure(), because }
-        })
+        let late = self.beside.settle(&mut self.frontier, &self.replay, ended, is_last);
+        let Some(&first) = late.first() else {
+            self.wait();
+            return Ok(());
+        };
+        let in_vain = late.iter().find_map(|item| Some((*item, self.causes_of_wait(*item)?)));
+        let (item, because) = in_vain.unwrap_or_else(|| (first, GapSet::below(self.filled.len())));
+        Err(DeadEnd { failure: self.beside.item(item).failure(), because })
+    }
+
+    /// Notes why refusals still wait.
+    fn wait(&mut self) {
+        if self.filled.is_empty() && self.waiting.is_empty() {
+            return;
+        }
+        let open: Vec<u32> = self.beside.open(&self.frontier).collect();
+        let waiting = open.into_iter().filter_map(|item| Some((item, self.causes_of_wait(item)?)));
+        self.waiting = waiting.collect();
+    }
+
+    /// The gaps because of which an item has not been right up to this revision; nothing if it has, or if keys are not all that it
+    /// depends on.
+    fn causes_of_wait(&self, item: u32) -> Option<GapSet> {
+        let evidence = self.evidence.as_ref()?;
+        let (request, has_waited) = self.beside.waits_for_keys(item, &self.replay)?;
+        let mut because = match self.waiting.get(&item) {
+            Some(because) => because.clone(),
+            None if has_waited && !self.filled.is_empty() => return None,
+            None => GapSet::default(),
+        };
+        let (touches, _) = evidence.touched(request);
+        touches.into_iter().for_each(|key| because.merge(&self.causes[key as usize]));
+        Some(because)
     }
 
     /// The operation, which has passed, shows what some keys are beyond doubt.
