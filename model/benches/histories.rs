@@ -5,6 +5,8 @@
 //! store had been before its client asked. The time is the least of many, on one thread. Instructions come from
 //! `valgrind --tool=callgrind` over the same program with the beginning of a row's name as its argument.
 //!
+//! Of a million operations, 50 clients lose so many answers at once, here and there, that the search for who wrote what gives up.
+//!
 //! porcupine's figures are of etcd's own model on histories of the same size (v1.3.0, Go, one processor); at the larger ones it
 //! gives up after 60 s.
 
@@ -44,7 +46,7 @@ const fn case(
     Case { name, operations, clients, unknown: 50_000, leases: false, target, porcupine }
 }
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 9] = [
     case("1k", 1_000, 8, 150, "913 ms"),
     Case { unknown: 0, ..case("1k all known", 1_000, 8, 150, "15 ms") },
     Case { leases: true, ..case("1k with leases", 1_000, 8, 150, "") },
@@ -53,13 +55,14 @@ const CASES: [Case; 8] = [
     Case { leases: true, ..case("10k with leases", 10_000, 50, 5_000, "") },
     case("100k", 100_000, 50, 200_000, ""),
     case("1M", 1_000_000, 50, 2_000_000, ""),
+    Case { unknown: 0, ..case("1M all known", 1_000_000, 50, 2_000_000, "") },
 ];
 
 #[expect(clippy::disallowed_methods, reason = "no run depends on the command line")]
 fn main() {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
     println!(
-        "{:<18}{:>11}{:>9}{:>9}{:>12}{:>9}{:>12}{:>12}{:>9}{:>8}",
+        "{:<18}{:>11}{:>9}{:>9}{:>12}{:>9}{:>12}{:>12}{:>9}{:>9}",
         "",
         "operations",
         "clients",
@@ -93,15 +96,21 @@ fn measure(case: &Case) {
     let unknown = run.operations.iter().filter(|(.., outcome)| *outcome == Outcome::Unknown).count();
     let legal = run.clone().into_history();
     let times = (3_000_000 / case.operations).clamp(3, 1_000);
-    let took = least(times, || assert_eq!(check(&legal), Ok(Conclusion::Linearizable), "{}", case.name));
+    let conclusion = check(&legal).unwrap_or_else(|violation| panic!("{}: {violation}", case.name));
+    let took = least(times, || assert_eq!(check(&legal).as_ref(), Ok(&conclusion), "{}", case.name));
     drop(legal);
     delay_a_read(&mut run);
     let illegal = run.into_history();
     let took_illegal = least(times, || assert!(check(&illegal).is_err(), "{}", case.name));
     let took_explained = least(3, || explained(&illegal));
-    let target = if took <= case.target && took_illegal <= case.target { "met" } else { "MISSED" };
+    let is_met = took <= case.target && took_illegal <= case.target;
+    let target = match conclusion {
+        Conclusion::Undecided { .. } => "GAVE UP",
+        Conclusion::Linearizable if is_met => "met",
+        Conclusion::Linearizable => "MISSED",
+    };
     println!(
-        "{:<18}{:>11}{:>9}{:>9}{:>9.0} us{:>6.0} ns{:>9.0} us{:>9.0} us{:>9}{:>8}",
+        "{:<18}{:>11}{:>9}{:>9}{:>9.0} us{:>6.0} ns{:>9.0} us{:>9.0} us{:>9}{:>9}",
         case.name,
         case.operations,
         case.clients,
@@ -117,7 +126,7 @@ fn measure(case: &Case) {
 
 fn explained(history: &History) {
     let why = explain(history).expect("it is illegal");
-    assert_eq!(why.contradiction.len(), 2, "{:?}", why.contradiction);
+    assert!(why.contradiction.len() >= 2, "{:?}", why.contradiction);
 }
 
 /// Gives a read in the middle of the run what it saw only after those steps in which others saw more.
