@@ -15,7 +15,7 @@ use std::time::Duration;
 use std::time::Instant as Clock;
 
 use vertebra_model::history::{History, Outcome};
-use vertebra_model::honest::{Run, Step, Traffic};
+use vertebra_model::honest::{Run, Traffic};
 use vertebra_model::oracle::linearizable_history::explain::explain;
 use vertebra_model::oracle::linearizable_history::{Conclusion, check};
 use vertebra_sim::random::Streams;
@@ -99,7 +99,8 @@ fn measure(case: &Case) {
     let conclusion = check(&legal).unwrap_or_else(|violation| panic!("{}: {violation}", case.name));
     let took = least(times, || assert_eq!(check(&legal).as_ref(), Ok(&conclusion), "{}", case.name));
     drop(legal);
-    delay_a_read(&mut run);
+    let middle = run.steps.len() / 2;
+    run.delay_a_read(middle, 400);
     let illegal = run.into_history();
     let took_illegal = least(times, || assert!(check(&illegal).is_err(), "{}", case.name));
     let took_explained = least(3, || explained(&illegal));
@@ -127,26 +128,6 @@ fn measure(case: &Case) {
 fn explained(history: &History) {
     let why = explain(history).expect("it is illegal");
     assert!(why.contradiction.len() >= 2, "{:?}", why.contradiction);
-}
-
-/// Gives a read in the middle of the run what it saw only after those steps in which others saw more.
-fn delay_a_read(run: &mut Run) {
-    let middle = run.steps.len() / 2;
-    let is_read = |step: &&Step| {
-        let Step::Return(number) = **step else { return false };
-        let (_, request, outcome) = &run.operations[number];
-        matches!(outcome, Outcome::Ok(_)) && request.is_read_only() && !request.is_serializable()
-    };
-    let number = run.steps[middle..].iter().find(is_read).expect("a read").operation();
-    let mine: Vec<Step> = run.steps.iter().copied().filter(|step| step.operation() == number).collect();
-    let last = run.steps.iter().rposition(|step| step.operation() == number).expect("a step of the read");
-    let after = (last + 400).min(run.steps.len() - 1);
-    run.steps.splice(after..after, mine);
-    let mut place = 0;
-    run.steps.retain(|step| {
-        place += 1;
-        step.operation() != number || place > last + 1
-    });
 }
 
 fn micros(took: Duration) -> f64 {

@@ -176,6 +176,28 @@ impl Run {
         run
     }
 
+    /// Lets the first read that is answered after `begin` steps come `by` steps after that answer, which stays as it was: as a
+    /// rule, others have seen more by then.
+    ///
+    /// # Panics
+    ///
+    /// If no read is answered there.
+    pub fn delay_a_read(&mut self, begin: usize, by: usize) {
+        let is_answer = |step: &&Step| {
+            let Step::Return(number) = **step else { return false };
+            let (_, request, outcome) = &self.operations[number];
+            matches!(outcome, Outcome::Ok(_)) && request.is_read_only() && !request.is_serializable()
+        };
+        let answer = self.steps.iter().skip(begin).position(|step| is_answer(&step)).expect("a read");
+        let read = self.steps[begin + answer].operation();
+        let later = self.steps.split_off((begin + answer + by + 1).min(self.steps.len()));
+        let (late, mut steps): (Vec<Step>, Vec<Step>) =
+            std::mem::take(&mut self.steps).into_iter().partition(|step| step.operation() == read);
+        steps.extend(late);
+        steps.extend(later);
+        self.steps = steps;
+    }
+
     /// What the clients saw.
     #[must_use]
     pub fn into_history(self) -> History {

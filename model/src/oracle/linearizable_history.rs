@@ -15,7 +15,7 @@
 //! | `real-time order` | an operation does not see one that was over before it began |
 //! | `write reply`, `read reply` | a reply other than the store gives at that revision |
 //! | `unfounded error` | a refusal for which there was no reason at any moment of the operation |
-//! | `lease order` | a key has a lease that was not granted yet, or was revoked |
+//! | `lease order` | a lease is seen, granted or revoked where it cannot have been, or cannot have ended |
 //! | `compaction` | a compaction out of order, or a revision that was read after it was compacted |
 //!
 //! Does NOT verify: serializable reads (see `serializable`) or which member answered; errors that tell of other
@@ -48,6 +48,7 @@ pub mod explain;
 mod fuzz;
 #[cfg(test)]
 mod general;
+mod items;
 mod keys;
 mod leases;
 mod replies;
@@ -64,14 +65,14 @@ use super::shape;
 use crate::api::request_op::Request as Op;
 use crate::api::response_op::Response as OpReply;
 use crate::api::{TxnRequest, TxnResponse};
-#[cfg(test)]
-use crate::error::Error;
 use crate::history::{Event, History, Operation, OperationId, Outcome, Request};
 use crate::response::Response;
-use beside::Item;
+use beside::Beside;
+use evidence::Evidence;
+use items::Item;
 use leases::Leases;
 pub(super) use replies::{
-    each_delete, each_key, each_possible_put, each_put, each_revision, has_empty_operation,
+    each_delete, each_key, each_possible_put, each_put, each_revision, has_empty_operation, tells_of_state,
 };
 use search::Search;
 
@@ -86,7 +87,7 @@ const NONE: u32 = u32::MAX;
 pub enum Conclusion {
     /// There is an order.
     Linearizable,
-    /// There may be one or not: unknown writes left too many choices.
+    /// There may be one or not: unknown outcomes left too many choices.
     Undecided {
         /// Revisions that no acknowledged write claims.
         gaps: Vec<i64>,
@@ -102,7 +103,7 @@ pub enum Conclusion {
 /// The clause that no order can keep. Where choices were left, it is the one that the search came to last.
 /// [`explain::explain`] says which operations contradict each other.
 pub fn check(history: &History) -> Result<Conclusion, Violation> {
-    judge(history, usize::MAX, Limits::of(history), |_, conclusion| conclusion).0
+    judge(history, usize::MAX, Limits::of(history), |_, result| result)
 }
 
 /// The same; if there is an order, also the write that made each revision, from the second on.
@@ -121,32 +122,31 @@ pub(super) fn find_order_of_told(
     told: usize,
     limits: Limits,
 ) -> Result<(Conclusion, Vec<Write>), Violation> {
-    let with_writes = |search: &Search<'_>, conclusion: Conclusion| {
+    judge(history, told, limits, |search, result| {
+        let conclusion = result?;
         let is_found = conclusion == Conclusion::Linearizable;
-        (conclusion, if is_found { search.writes() } else { Vec::new() })
-    };
-    judge(history, told, limits, with_writes).0
+        Ok((conclusion, if is_found { search.writes() } else { Vec::new() }))
+    })
 }
 
-/// What is to be had of the search when it has ended without a violation; and how many operations were replayed.
+/// What `take` makes of the search when it has ended, unless there is a violation that needs none.
 fn judge<T>(
     history: &History,
     told: usize,
     limits: Limits,
-    take: impl FnOnce(&Search<'_>, Conclusion) -> T,
-) -> (Result<T, Violation>, u64) {
-    let leases = match Leases::of(history) {
-        Ok(leases) => leases,
-        Err(violation) => return (Err(violation), 0),
-    };
-    let mut places = match Places::of(history, &leases) {
-        Ok(places) => places,
-        Err(violation) => return (Err(violation), 0),
-    };
-    places.items.retain(|item| !(item.is_shown() && item.operation as usize >= told));
-    let mut search = Search::new(&places);
-    let result = search.run(limits).map(|conclusion| take(&search, conclusion));
-    (result, search.replays())
+    take: impl FnOnce(&Search<'_>, Result<Conclusion, Violation>) -> Result<T, Violation>,
+) -> Result<T, Violation> {
+    let leases = Leases::of(history)?;
+    let (places, mut items) = Places::of(history, &leases)?;
+    items.retain(|item| !(item.is_shown() && item.operation as usize >= told));
+    // Without a gap, only a refusal that nothing else explains can ask for an unknown write.
+    let needs_evidence =
+        !places.gaps.is_empty() || !places.unknown.is_empty() && items.iter().any(Item::is_refused);
+    let evidence = needs_evidence.then(|| Evidence::gather(&places));
+    let beside = Beside::new(history, &leases, items, limits.configurations);
+    let mut search = Search::new(&places, evidence.as_ref(), beside);
+    let result = search.run(limits);
+    take(&search, result)
 }
 
 /// After how much the search gives up.
@@ -192,24 +192,6 @@ pub struct Write {
     pub is_certain: bool,
 }
 
-/// Whether an operation tells of the state, or may have changed it.
-#[cfg(test)]
-fn tells(operation: &Operation) -> bool {
-    !operation.request.is_serializable()
-        && match &operation.outcome {
-            Outcome::Ok(_) => true,
-            Outcome::Failed(error) => matches!(
-                error,
-                Error::KeyNotFound
-                    | Error::FutureRevision
-                    | Error::Compacted
-                    | Error::LeaseNotFound
-                    | Error::LeaseExists
-            ),
-            Outcome::Unknown => !operation.request.is_read_only(),
-        }
-}
-
 /// The operations in their places.
 struct Places<'a> {
     history: &'a History,
@@ -221,8 +203,6 @@ struct Places<'a> {
     reads_begin: Vec<u32>,
     /// Writes that may have happened, by invocation.
     unknown: Vec<u32>,
-    /// What has to find its place beside the keys, by invocation.
-    items: Vec<Item>,
     gaps: Vec<i64>,
     /// By revision from the first on: when the first operation that must come after it was over. A write invoked
     /// later than that cannot have made it.
@@ -230,7 +210,8 @@ struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    fn of(history: &'a History, leases: &'a Leases) -> Result<Self, Violation> {
+    /// Also what has to find its place beside the keys, by invocation.
+    fn of(history: &'a History, leases: &'a Leases) -> Result<(Self, Vec<Item>), Violation> {
         let operations = history.operations();
         // 2r or 2r + 1; 0 for no place.
         let mut places = vec![0_i64; operations.len()];
@@ -275,7 +256,7 @@ impl<'a> Places<'a> {
         let (reads, reads_begin) = by_revision(operations, &places, revisions as usize);
         let deadlines =
             if gaps.is_empty() { Vec::new() } else { deadlines(operations, &places, revisions as usize) };
-        Ok(Self { history, leases, writes, reads, reads_begin, unknown, items, gaps, deadlines })
+        Ok((Self { history, leases, writes, reads, reads_begin, unknown, gaps, deadlines }, items))
     }
 
     fn last(&self) -> i64 {

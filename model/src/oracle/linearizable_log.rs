@@ -35,7 +35,7 @@ mod freshness;
 use prost::Message;
 use vertebra_sim::verdict::Violation;
 
-use super::linearizable_history::has_empty_operation;
+use super::linearizable_history::{has_empty_operation, tells_of_state};
 use super::raft_safety::MemberId;
 use super::replayed::Replayed;
 use super::shape;
@@ -316,18 +316,6 @@ fn served_reads(
     }
     reads.sort_unstable();
     Ok(reads)
-}
-
-/// Whether a refusal depends on the state in which the request was executed.
-fn tells_of_state(error: Error) -> bool {
-    matches!(
-        error,
-        Error::KeyNotFound
-            | Error::FutureRevision
-            | Error::Compacted
-            | Error::LeaseNotFound
-            | Error::LeaseExists
-    )
 }
 
 /// Whether a member may propose it again for one operation: it changes nothing.

@@ -18,130 +18,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::NONE;
+use super::items::{Act, Item};
 use super::leases::Leases;
-use super::replies::{each_possible_put, each_revision};
-use super::{FIRST_REVISION, NONE};
+use super::replies::{each_possible_put, reads_past};
 use crate::error::Error;
 use crate::history::{History, Operation, Outcome, Request};
 use crate::oracle::replay::Replay;
-use crate::response::Response;
 
 /// What is compacted before the first compaction.
 const NEVER_COMPACTED: i64 = -1;
 /// So many configurations are held against each other, to leave out those that are needless.
 const COMPARED_MAX: usize = 2_000;
-
-/// What an operation found or did beside the keys.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Act {
-    /// It was refused, and this says something of the state.
-    Refused(Error),
-    /// It granted a lease, or revoked one that had no keys.
-    Granted(i64),
-    Revoked(i64),
-    /// It compacted.
-    Compacted(i64),
-    /// It was shown this revision.
-    Shown(i64),
-}
-
-/// An operation that has to find its place beside the keys.
-#[derive(Clone, Debug)]
-pub(super) struct Item {
-    pub(super) operation: u32,
-    pub(super) act: Act,
-    invoked: u64,
-    /// `MAX`: its outcome is unknown.
-    pub(super) ended: u64,
-    /// The highest place of an operation that was over before it began.
-    pub(super) floor: i64,
-    /// The revisions between which it stands.
-    pub(super) low: i64,
-    pub(super) high: i64,
-    /// What it depends on.
-    leases: Vec<i64>,
-    compaction: bool,
-    /// It depends on keys as well, which are others at the next revision.
-    keys: bool,
-}
-
-impl Item {
-    /// What `operation` has to do with leases, compactions or refusals, if anything.
-    pub(super) fn of(number: usize, operation: &Operation) -> Option<Self> {
-        let (request, mut leases) = (&operation.request, Vec::new());
-        let act = match (request, &operation.outcome) {
-            (_, Outcome::Failed(error)) => match error {
-                // A server refuses these without a look at the state.
-                Error::KeyNotFound if super::has_empty_operation(request) => return None,
-                Error::KeyNotFound
-                | Error::FutureRevision
-                | Error::Compacted
-                | Error::LeaseNotFound
-                | Error::LeaseExists => Act::Refused(*error),
-                _ => return None,
-            },
-            (Request::LeaseGrant(_), Outcome::Ok(Response::LeaseGrant(granted))) => Act::Granted(granted.id),
-            (Request::LeaseGrant(grant), Outcome::Unknown) if grant.id != 0 => Act::Granted(grant.id),
-            (Request::LeaseRevoke(revoke), Outcome::Ok(_)) => Act::Revoked(revoke.id),
-            (Request::Compact(compaction), Outcome::Ok(_) | Outcome::Unknown) => {
-                Act::Compacted(compaction.revision)
-            }
-            (Request::Range(_) | Request::Txn(_), Outcome::Ok(reply)) => {
-                let mut oldest = i64::MAX;
-                each_revision(request, Some(reply), &mut |revision| oldest = oldest.min(revision));
-                // A write of the past is looked at when it is replayed.
-                if oldest == i64::MAX || super::changes(request, reply) != Some(false) {
-                    return None;
-                }
-                Act::Shown(oldest)
-            }
-            _ => return None,
-        };
-        match (&act, request) {
-            (Act::Granted(id) | Act::Revoked(id), _) => leases.push(*id),
-            (_, Request::LeaseGrant(grant)) => leases.push(grant.id),
-            (_, Request::LeaseRevoke(revoke)) => leases.push(revoke.id),
-            (_, request) => each_possible_put(request, &mut |put| {
-                if put.lease != 0 && !leases.contains(&put.lease) {
-                    leases.push(put.lease);
-                }
-            }),
-        }
-        let compaction = match &act {
-            Act::Compacted(_) | Act::Shown(_) => true,
-            Act::Refused(error) => {
-                *error == Error::Compacted || matches!(request, Request::Txn(_)) && reads_past(request)
-            }
-            _ => false,
-        };
-        let keys = match request {
-            Request::Txn(_) => !leases.is_empty() || compaction,
-            Request::Put(put) => put.lease != 0 && act == Act::Refused(Error::KeyNotFound),
-            _ => false,
-        };
-        Some(Self {
-            operation: number as u32,
-            act,
-            invoked: operation.invoked,
-            ended: operation.ended(),
-            floor: 0,
-            low: FIRST_REVISION,
-            high: i64::MAX,
-            leases,
-            compaction,
-            keys,
-        })
-    }
-
-    /// Whether it was shown a revision, and did nothing else.
-    pub(super) fn is_shown(&self) -> bool {
-        matches!(self.act, Act::Shown(_))
-    }
-
-    fn is_unknown(&self) -> bool {
-        self.ended == u64::MAX
-    }
-}
 
 /// What a store may have beside its keys.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -183,6 +71,13 @@ struct Part {
     compaction: bool,
 }
 
+impl Part {
+    /// Whether an item has to do with the same.
+    fn concerns(&self, item: &Item) -> bool {
+        self.compaction && item.compaction || self.leases.iter().any(|id| item.leases.contains(id))
+    }
+}
+
 /// All that is to be ordered beside the keys.
 pub(super) struct Beside<'a> {
     history: &'a History,
@@ -200,7 +95,12 @@ pub(super) struct Beside<'a> {
 
 impl<'a> Beside<'a> {
     /// `items` in the order of their invocation.
-    pub(super) fn new(history: &'a History, leases: &Leases, items: Vec<Item>) -> Self {
+    pub(super) fn new(
+        history: &'a History,
+        leases: &Leases,
+        items: Vec<Item>,
+        configurations_max: u64,
+    ) -> Self {
         let (mut known, mut grants, mut compactions) = (Vec::new(), BTreeMap::new(), Vec::new());
         for item in items {
             match item.act {
@@ -219,7 +119,8 @@ impl<'a> Beside<'a> {
             }
         };
         known.iter().for_each(|item| item.leases.iter().for_each(|id| asks(*id, item.high)));
-        for operation in history.operations() {
+        let operations = if numbers.is_empty() { &[] } else { history.operations() };
+        for operation in operations {
             let revision = match &operation.outcome {
                 Outcome::Ok(reply) => reply.revision(),
                 Outcome::Unknown => i64::MAX,
@@ -227,13 +128,8 @@ impl<'a> Beside<'a> {
             };
             each_possible_put(&operation.request, &mut |put| asks(put.lease, revision));
         }
-        let configurations_max = usize::MAX;
+        let configurations_max = usize::try_from(configurations_max).unwrap_or(usize::MAX);
         Self { history, items: known, grants, compactions, numbers, last_asked, configurations_max }
-    }
-
-    /// The search gives up where there are more configurations than these.
-    pub(super) fn limit(&mut self, configurations: u64) {
-        self.configurations_max = usize::try_from(configurations).unwrap_or(usize::MAX);
     }
 
     pub(super) fn item(&self, number: u32) -> &Item {
@@ -301,7 +197,7 @@ impl<'a> Beside<'a> {
             waits(one)
                 || is_unknown && matches!(write.request, Request::LeaseRevoke(_)) && !one.open.is_empty()
                 || part.leases.iter().any(|id| !self.is_alive(one, *id))
-                || one.open.iter().any(|item| self.items[*item as usize].is_of(&part))
+                || one.open.iter().any(|item| part.concerns(&self.items[*item as usize]))
         };
         if frontier.configurations.iter().any(concerns) {
             let next =
@@ -585,7 +481,7 @@ impl<'a> Beside<'a> {
                 let item = &self.items[number as usize];
                 // Somebody of the part comes after it.
                 let is_needed = item.ended < last_invoked;
-                if !part.items.contains(&number) && (has_to(item) || item.is_of(&part) || is_needed) {
+                if !part.items.contains(&number) && (has_to(item) || part.concerns(item) || is_needed) {
                     part.items.push(number);
                     part.leases.extend(&item.leases);
                     part.compaction |= item.compaction;
@@ -649,23 +545,4 @@ impl<'a> Beside<'a> {
             }
         }
     }
-}
-
-impl Item {
-    /// Whether both have to do with the same.
-    fn shares(&self, other: &Self) -> bool {
-        self.compaction && other.compaction || self.leases.iter().any(|id| other.leases.contains(id))
-    }
-
-    /// Whether it has to do with something of `part`.
-    fn is_of(&self, part: &Part) -> bool {
-        self.compaction && part.compaction || self.leases.iter().any(|id| part.leases.contains(id))
-    }
-}
-
-/// Whether a request asks for a revision by its number, in one branch or the other.
-fn reads_past(request: &Request) -> bool {
-    let mut past = false;
-    each_revision(request, None, &mut |_| past = true);
-    past
 }

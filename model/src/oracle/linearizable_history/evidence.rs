@@ -173,14 +173,16 @@ impl<'a> Evidence<'a> {
     /// Collects sights and puts in order of the revisions.
     fn look(&mut self, places: &Places<'a>) {
         for revision in FIRST_REVISION..=places.last() {
-            let reads = places.reads(revision).iter().copied();
-            for number in places.write(revision).into_iter().chain(reads) {
+            let (write, reads) = (places.write(revision), places.reads(revision).iter().copied());
+            for number in write.into_iter().chain(reads) {
                 let operation = places.operation(number);
                 let Some(reply) = operation.reply() else { continue };
                 each_key(&operation.request, reply, &mut |sight| self.key(&sight.kv.key).see(sight));
-                each_key_within(&operation.request, reply, &mut |kv| {
-                    self.key(&kv.key).within.push(&kv.value)
-                });
+                if write == Some(number) {
+                    each_key_within(&operation.request, reply, &mut |kv| {
+                        self.key(&kv.key).within.push(&kv.value)
+                    });
+                }
                 each_put(&operation.request, reply, &mut |put| self.key(&put.key).puts.push(revision));
             }
         }

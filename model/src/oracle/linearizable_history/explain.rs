@@ -107,9 +107,12 @@ fn contradiction(history: &History, refused: OperationId) -> Vec<OperationId> {
         if left == 0 {
             return false;
         }
-        let (result, replays) = judge(&remembered(history, kept, refused), usize::MAX, limits, |_, _| ());
+        let trial = remembered(history, kept, refused);
+        let searched =
+            judge(&trial, usize::MAX, limits, |search, result| Ok((result.is_err(), search.replays())));
+        let (is_refused, replays) = searched.unwrap_or((true, 0));
         left = left.saturating_sub(count + replays);
-        result.is_err()
+        is_refused
     };
     let mut known: Vec<(u64, OperationId)> = history
         .iter()

@@ -3,7 +3,8 @@
 use vertebra_sim::random::{Stream, Streams};
 
 use super::explain::{explain, remembered};
-use super::{Conclusion, check, general, tells};
+use super::general::{self, tells};
+use super::{Conclusion, check};
 use crate::api::response_op::Response as OpReply;
 use crate::api::{KeyValue, RangeResponse, TxnResponse};
 use crate::error::Error;
@@ -377,22 +378,8 @@ fn one_stale_read_in_a_long_run_is_found() {
         leases: None,
     };
     let mut run = Run::simulate(&mut Streams::new(5).stream("oracle/stale", 0), traffic);
-    // A read that tells what it saw, a few dozen steps after the writes that followed have been acknowledged.
-    let is_read = |step: &Step| {
-        let (_, request, outcome) = &run.operations[step.operation()];
-        *step == Step::Return(step.operation())
-            && matches!(outcome, Outcome::Ok(_))
-            && request.is_read_only()
-            && !request.is_serializable()
-    };
-    let read = run.steps.iter().skip(3_000).find(|step| is_read(step)).expect("a read").operation();
-    let mine = |step: &Step| step.operation() == read;
-    let late: Vec<Step> = run.steps.iter().copied().filter(mine).collect();
-    let last = run.steps.iter().rposition(mine).expect("a step of the read");
-    run.steps.retain(|step| step.operation() != read);
-    for (number, step) in late.into_iter().enumerate() {
-        run.steps.insert(last + 60 + number, step);
-    }
+    // By then, the writes that followed have been acknowledged.
+    run.delay_a_read(3_000, 60);
     let (history, witness) = run.record();
     assert_eq!(check(&history).unwrap_err().clause, "real-time order");
     assert!(linearizable_log::check(&history, &witness).is_err());

@@ -5,9 +5,9 @@ use std::hash::{Hash, Hasher};
 
 use vertebra_sim::linearizability::{self, Budget, Operation, Spec};
 
-use super::tells;
+use super::tells_of_state;
 use crate::api::LeaseRevokeRequest;
-use crate::history::{History, Outcome, Request};
+use crate::history::{self, History, Outcome, Request};
 use crate::honest::execute;
 use crate::oracle::linearizable_log;
 use crate::specification::Specification;
@@ -67,6 +67,16 @@ impl Spec for Etcd {
     fn is_read_only(&self, Asked(request): &Asked, reply: Option<&Outcome>) -> bool {
         request.is_read_only() || matches!(reply, Some(Outcome::Failed(_)))
     }
+}
+
+/// Whether an operation tells of the state, or may have changed it.
+pub(super) fn tells(operation: &history::Operation) -> bool {
+    !operation.request.is_serializable()
+        && match &operation.outcome {
+            Outcome::Ok(_) => true,
+            Outcome::Failed(error) => tells_of_state(*error),
+            Outcome::Unknown => !operation.request.is_read_only(),
+        }
 }
 
 /// What the general search says of a history. That a lease expires is an operation of unknown outcome, invoked with its

@@ -9,6 +9,7 @@ use crate::api::{
     DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest, RangeRequest, RangeResponse, RequestOp,
     ResponseHeader, TxnRequest, TxnResponse, is_in_range,
 };
+use crate::error::Error;
 use crate::history::Request;
 use crate::response::Response;
 
@@ -234,6 +235,18 @@ pub(in crate::oracle) fn has_empty_operation(request: &Request) -> bool {
     empty
 }
 
+/// Whether a refusal depends on the state in which the request was executed.
+pub(in crate::oracle) fn tells_of_state(error: Error) -> bool {
+    matches!(
+        error,
+        Error::KeyNotFound
+            | Error::FutureRevision
+            | Error::Compacted
+            | Error::LeaseNotFound
+            | Error::LeaseExists
+    )
+}
+
 /// Each revision that a request asks for by its number, in one branch or the other; with a reply, in the branch that
 /// was executed. (A plain read of revision 0 or less is one of the present, and so is one of 0 in a transaction.)
 pub(in crate::oracle) fn each_revision(
@@ -266,14 +279,10 @@ fn revisions_of(txn: &TxnRequest, reply: &TxnResponse, sink: &mut impl FnMut(i64
     }
 }
 
-/// Whether a transaction asks for a revision of the past.
-pub(super) fn txn_reads_past(request: &Request) -> bool {
+/// Whether a request asks for a revision by its number, in one branch or the other.
+pub(super) fn reads_past(request: &Request) -> bool {
     let mut past = false;
-    if let Request::Txn(txn) = request {
-        each_op(txn, &mut |op| {
-            past |= matches!(&op.request, Some(Op::RequestRange(read)) if read.revision > 0)
-        });
-    }
+    each_revision(request, None, &mut |_| past = true);
     past
 }
 

@@ -10,9 +10,10 @@ use std::collections::BTreeMap;
 
 use vertebra_sim::verdict::Violation;
 
-use super::beside::{Act, Beside, Frontier, Item};
+use super::beside::{Beside, Frontier};
 use super::evidence::{Evidence, Writers};
-use super::replies::{each_settled, txn_reads_past};
+use super::items::{Act, Item};
+use super::replies::{each_possible_put, each_settled, reads_past};
 use super::{Conclusion, FIRST_REVISION, Limits, Places, Write, unexplained, violation, wrong_reply};
 use crate::history::{Operation, OperationId, Request};
 use crate::oracle::replay::{Mark, Refusal, Replay};
@@ -33,7 +34,7 @@ enum Failure {
     /// Nothing beside the keys is as this operation found it, or can become what it made of it.
     Beside(u32, Act),
     /// Leases and compactions do not allow this write at its revision.
-    WithoutLease(u32),
+    Denied(u32),
 }
 
 impl Failure {
@@ -60,10 +61,15 @@ impl Failure {
                 };
                 violation(clause, operation.request.kind(), format!("{operation}: {reason}"))
             }
-            Self::WithoutLease(number) => {
+            Self::Denied(number) => {
                 let operation = places.operation(number);
-                let detail = format!("{operation}: its lease did not exist, or what it reads was compacted");
-                violation("lease order", operation.request.kind(), detail)
+                let mut has_lease = false;
+                each_possible_put(&operation.request, &mut |put| has_lease |= put.lease != 0);
+                let (clause, reason) = match has_lease {
+                    true => ("lease order", "its lease did not exist, or what it reads was compacted"),
+                    false => ("compaction", "what it reads was compacted"),
+                };
+                violation(clause, operation.request.kind(), format!("{operation}: {reason}"))
             }
         }
     }
@@ -158,7 +164,7 @@ struct Options {
 pub(super) struct Search<'a> {
     places: &'a Places<'a>,
     replay: Replay,
-    evidence: Option<Evidence<'a>>,
+    evidence: Option<&'a Evidence<'a>>,
     /// By class: the gaps that it fills.
     used: Vec<Vec<usize>>,
     filled: Vec<Filled>,
@@ -174,15 +180,13 @@ pub(super) struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new(places: &'a Places<'a>) -> Self {
-        // Without a gap, only a refusal that nothing else explains can ask for an unknown write.
-        let needed = !places.gaps.is_empty()
-            || places.items.iter().any(|item| matches!(item.act, Act::Refused(_)))
-                && !places.unknown.is_empty();
-        let evidence = needed.then(|| Evidence::gather(places));
-        let classes = evidence.as_ref().map_or(0, |evidence| evidence.classes.len());
-        let keys = evidence.as_ref().map_or(0, Evidence::keys_count);
-        let beside = Beside::new(places.history, places.leases, places.items.clone());
+    pub(super) fn new(
+        places: &'a Places<'a>,
+        evidence: Option<&'a Evidence<'a>>,
+        beside: Beside<'a>,
+    ) -> Self {
+        let classes = evidence.map_or(0, |evidence| evidence.classes.len());
+        let keys = evidence.map_or(0, Evidence::keys_count);
         let frontier = beside.begin();
         Self {
             places,
@@ -205,7 +209,6 @@ impl<'a> Search<'a> {
     }
 
     pub(super) fn run(&mut self, limits: Limits) -> Result<Conclusion, Violation> {
-        self.beside.limit(limits.configurations);
         let mut deepest: Option<(i64, Failure)> = None;
         let mut result = self.settle(FIRST_REVISION, None);
         loop {
@@ -249,7 +252,7 @@ impl<'a> Search<'a> {
             let (gap, filled) = filled.next_if(|(_, filled)| filled.revision == revision)?;
             // What comes after a choice may be so because of it.
             only_way &= filled.before.is_none();
-            let class = &self.evidence.as_ref()?.classes[filled.class as usize];
+            let class = &self.evidence?.classes[filled.class as usize];
             let place = self.used[filled.class as usize].iter().position(|used| *used == gap)?;
             Some((class.members[place], only_way))
         });
@@ -279,7 +282,7 @@ impl<'a> Search<'a> {
             let write = self.places.operation(number);
             if !self.beside.write(&mut self.frontier, &self.replay, write) {
                 let because = GapSet::below(self.filled.len());
-                return Err(DeadEnd { failure: Failure::WithoutLease(number), because });
+                return Err(DeadEnd { failure: Failure::Denied(number), because });
             }
             match self.replay.step(&write.request, write.reply()) {
                 Ok(true) => {}
@@ -314,7 +317,7 @@ impl<'a> Search<'a> {
     /// The next write of `class` without a place.
     fn next_of(&self, class: u32) -> Option<&'a Operation> {
         let class = class as usize;
-        let member = *self.evidence.as_ref()?.classes[class].members.get(self.used[class].len())?;
+        let member = *self.evidence?.classes[class].members.get(self.used[class].len())?;
         Some(self.places.operation(member))
     }
 
@@ -331,13 +334,13 @@ impl<'a> Search<'a> {
     /// times, the last `untried` ones have not been looked at; at first, none has.
     fn options(&mut self, revision: i64, untried: Option<usize>) -> Options {
         let mut options = Options::default();
-        let Some(evidence) = self.evidence.take() else { return options };
+        let Some(evidence) = self.evidence else { return options };
         let deadline = self.places.deadline(revision);
         let Writers { always, by_time } = evidence.writers_at(revision);
         if untried.is_none() {
             let mut writable = vec![false; self.causes.len()];
             for &class in always {
-                if self.try_class(&evidence, class, revision, deadline, &mut options) {
+                if self.try_class(evidence, class, revision, deadline, &mut options) {
                     let writes = &evidence.classes[class as usize].writes;
                     writes.iter().for_each(|&key| writable[key as usize] = true);
                 }
@@ -355,10 +358,9 @@ impl<'a> Search<'a> {
         let mut tried = 0;
         while options.untried > 0 && (tried < TRIED_AT_ONCE || options.candidates.is_empty()) {
             options.untried -= 1;
-            self.try_class(&evidence, by_time[options.untried], revision, deadline, &mut options);
+            self.try_class(evidence, by_time[options.untried], revision, deadline, &mut options);
             tried += 1;
         }
-        self.evidence = Some(evidence);
         options
     }
 
@@ -399,7 +401,7 @@ impl<'a> Search<'a> {
     fn fill(&mut self) -> Result<(), DeadEnd> {
         let gap = self.filled.len() - 1;
         let Filled { revision, class, .. } = self.filled[gap];
-        let (Some(evidence), Some(write)) = (&self.evidence, self.next_of(class)) else { return Ok(()) };
+        let (Some(evidence), Some(write)) = (self.evidence, self.next_of(class)) else { return Ok(()) };
         self.used[class as usize].push(gap);
         self.replays += 1;
         // Of those that were over before it was asked for, one may have waited in vain.
@@ -522,7 +524,7 @@ impl<'a> Search<'a> {
     /// The gaps because of which an item has not been right up to this revision; nothing if it has, or if keys are not all that it
     /// depends on.
     fn causes_of_wait(&self, item: u32) -> Option<GapSet> {
-        let evidence = self.evidence.as_ref()?;
+        let evidence = self.evidence?;
         let (request, has_waited) = self.beside.waits_for_keys(item, &self.replay)?;
         let mut because = match self.waiting.get(&item) {
             Some(because) => because.clone(),
@@ -536,7 +538,7 @@ impl<'a> Search<'a> {
 
     /// The operation, which has passed, shows what some keys are beyond doubt.
     fn learn(&mut self, operation: &Operation) {
-        let (Some(evidence), Some(reply)) = (&self.evidence, operation.reply()) else { return };
+        let (Some(evidence), Some(reply)) = (self.evidence, operation.reply()) else { return };
         if self.filled.is_empty() {
             return;
         }
@@ -550,8 +552,11 @@ impl<'a> Search<'a> {
     /// The failure of an acknowledged operation, with the gaps on which the keys that it touches depend.
     fn dead_end(&self, failure: Failure, operation: &Operation) -> DeadEnd {
         let mut because = GapSet::default();
-        match &self.evidence {
-            Some(evidence) if !txn_reads_past(&operation.request) => {
+        match self.evidence {
+            // A plain read of the past was compared when the replay was there.
+            Some(evidence)
+                if !(matches!(operation.request, Request::Txn(_)) && reads_past(&operation.request)) =>
+            {
                 let (touches, _) = evidence.touched(&operation.request);
                 touches.into_iter().for_each(|key| because.merge(&self.causes[key as usize]));
             }
