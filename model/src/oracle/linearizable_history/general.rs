@@ -3,10 +3,11 @@
 
 use std::hash::{Hash, Hasher};
 
+use prost::Message;
 use vertebra_sim::linearizability::{self, Budget, Operation, Spec};
 
 use super::tells_of_state;
-use crate::api::LeaseRevokeRequest;
+use crate::api::{LeaseRevokeRequest, RangeRequest};
 use crate::history::{self, History, Outcome, Request};
 use crate::honest::execute;
 use crate::oracle::linearizable_log;
@@ -35,6 +36,10 @@ impl Hash for State {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         (self.0.revision(), self.0.compacted()).hash(hasher);
         self.0.leases().for_each(|id| id.hash(hasher));
+        // Many orders of unknown writes have all of that in common, and differ in the keys.
+        let all = RangeRequest { key: "\0".into(), range_end: "\0".into(), ..RangeRequest::default() };
+        let kvs = self.0.read(&all).map(|reply| reply.kvs).unwrap_or_default();
+        kvs.iter().for_each(|kv| kv.encode_to_vec().hash(hasher));
     }
 }
 
