@@ -123,9 +123,12 @@ impl System for Etcd {
     }
 
     fn settle_max(options: &Options) -> Duration {
-        let watch = &options.watch;
+        let (watch, leases) = (&options.watch, &options.leases);
         // Over a slow link, each window of a stream takes as long as a turn of it.
-        if watch.streams > 0 && watch.window_bytes < 1 << 10 { 4 * SETTLE_MAX } else { SETTLE_MAX }
+        let has_small_windows = watch.streams > 0 && watch.window_bytes < 1 << 10;
+        // A hundred leases of which a few may expire in a second.
+        let expires_slowly = leases.wait_for_expiry && leases.revoke_rate < 100;
+        if has_small_windows || expires_slowly { 4 * SETTLE_MAX } else { SETTLE_MAX }
     }
 
     fn new(world: &World, options: Options) -> Self {
