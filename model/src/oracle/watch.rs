@@ -248,7 +248,8 @@ impl<'a> Walk<'a> {
             return self.refuse("unknown", format_args!("a response at revision {revision}"));
         }
         if response.events.is_empty() {
-            return self.hear_progress(revision, heard.clock);
+            // What a client asks for comes to all watches of its stream, and names none.
+            return self.hear_progress(revision, response.watch_id == -1, heard.clock);
         }
         self.fragments.extend(&response.events);
         if response.fragment {
@@ -315,13 +316,17 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn hear_progress(&mut self, revision: i64, clock: u64) -> Result<(), Violation> {
+    fn hear_progress(&mut self, revision: i64, asked: bool, clock: u64) -> Result<(), Violation> {
         // Progress with a fragment outstanding would be between its parts.
         // (Before that for which a watch waits, etcd tells of progress in some versions.)
         let start = if self.watched.is_partial { 0 } else { self.watched.request.start_revision };
         let floor = self.bookmark.max(self.last).max(start);
         if revision < floor || !self.fragments.is_empty() {
-            let shape = if revision < start { "progress before the start" } else { "progress goes back" };
+            let shape = match (revision < start, asked) {
+                (true, true) => "progress that was asked for before the start",
+                (true, false) => "progress before the start",
+                (false, _) => "progress goes back",
+            };
             return self.refuse_as("bookmarkable", shape, format_args!("progress to {revision}"));
         }
         if self.log.committed_at(revision).is_some_and(|committed| committed > clock) {
@@ -329,8 +334,9 @@ impl<'a> Walk<'a> {
         }
         let from = self.from.or(self.created.map(|created| created + 1)).unwrap_or_default();
         if let Some(change) = self.expected(from).find(|change| change.revision <= revision) {
-            return self.refuse(
+            return self.refuse_as(
                 "reliable",
+                "before progress",
                 format_args!("progress to {revision}, and nothing of {}", change.revision),
             );
         }

@@ -12,11 +12,13 @@ pub(super) const ENTRIES: &[Entry] = &[
         versions: "all",
         class: Class::Damage,
         mechanism: "The checksums of the database's pages are not looked at; bbolt's have none. What has rotted in a \
-                    page is served. Only a comparison of the members' hashes finds it.",
+                    page is served, or ends the member that cannot read it. Only a comparison of the members' hashes finds the \
+                    rest.",
         oracles: &[
             "soundness",
             "durability",
             "agreement",
+            "process",
             "linearizable log",
             "linearizable history",
             "snapshot",
