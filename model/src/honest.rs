@@ -50,6 +50,13 @@ pub struct Traffic {
     pub leases: Option<i64>,
 }
 
+impl Traffic {
+    /// In a short run, all that can happen is to happen soon.
+    fn is_short(&self) -> bool {
+        self.operations <= 20
+    }
+}
+
 /// A step of a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
@@ -131,7 +138,7 @@ impl Run {
                     let operation = run.operations.len();
                     let live: Vec<_> = specification.leases().collect();
                     let leases = traffic.leases.map(|first| match live[..] {
-                        [.., last] if traffic.operations > 20 => *stream.pick(&[live[live.len() / 2], last]),
+                        [.., last] if !traffic.is_short() => *stream.pick(&[live[live.len() / 2], last]),
                         _ => first,
                     });
                     let traffic = Traffic { leases, ..traffic };
@@ -239,9 +246,8 @@ fn request(stream: &mut Stream, traffic: Traffic, revision: i64, serial: usize) 
     if let Some(first) = traffic.leases
         && stream.chance(200_000)
     {
-        let is_long = traffic.operations > 20;
         let id = *stream.pick(&[first, first, first + 1]);
-        let granted = if is_long { 1_000 + 10 * serial as i64 } else { id };
+        let granted = if traffic.is_short() { id } else { 1_000 + 10 * serial as i64 };
         return if stream.chance(700_000) {
             Request::LeaseGrant(LeaseGrantRequest { id: granted, ttl: 5 })
         } else {
@@ -267,8 +273,8 @@ fn request(stream: &mut Stream, traffic: Traffic, revision: i64, serial: usize) 
         }
         48..70 => Request::Range(range_of(stream, traffic, revision)),
         // A few of many, and in a short run at least some.
-        70..80 if traffic.operations <= 20 || stream.chance(200_000) => {
-            let oldest = if traffic.operations <= 20 { 0 } else { (revision - 9).max(0) };
+        70..80 if traffic.is_short() || stream.chance(200_000) => {
+            let oldest = if traffic.is_short() { 0 } else { (revision - 9).max(0) };
             let revision = stream.between(oldest as u64, revision as u64 + 2) as i64;
             Request::Compact(CompactionRequest { revision, physical: false })
         }

@@ -13,10 +13,10 @@
 //!
 //! **The bounds.** `settle_max` is 30 s of virtual time (120 s where watches go through small windows, or few leases may
 //! expire in a second and all are waited for), in which elections may fail several times and a supervisor waits before it
-//! starts a process anew. A compaction has moved when it has removed a
-//! batch: [`COMMITS_MAX`] commits of its backend and [`STILL_MAX`] may pass until it has again. A snapshot is made in the
-//! step in which it is due, so that [`ENTRIES_MAX`] entries and [`STILL_MAX`] are many. What a member does by itself is
-//! measured by what else it does, so that a pause or a disk that stands still excuses it.
+//! starts a process anew. A compaction has moved when it has removed a batch: [`COMMITS_MAX`] commits of its backend and
+//! [`STILL_MAX`] may pass until it has again. A snapshot is made in the step in which it is due, so that [`ENTRIES_MAX`]
+//! entries and [`STILL_MAX`] are many. What a member does by itself is measured by what else it does, so that a pause or a
+//! disk that stands still excuses it.
 //!
 //! Stated in etcd's documentation (failures: a cluster with a quorum recovers by itself); bounds in time are our own.
 //!

@@ -3,7 +3,6 @@
 
 use std::hash::{Hash, Hasher};
 
-use prost::Message;
 use vertebra_sim::linearizability::{self, Budget, Operation, Spec};
 
 use super::tells_of_state;
@@ -14,18 +13,6 @@ use crate::oracle::linearizable_log;
 use crate::specification::Specification;
 
 struct Etcd;
-
-/// What was asked. Of the hash it is enough that equal requests have the same.
-#[derive(Clone, PartialEq, Debug)]
-struct Asked(Request);
-
-impl Eq for Asked {}
-
-impl Hash for Asked {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        self.0.kind().hash(hasher);
-    }
-}
 
 #[derive(Clone, PartialEq, Debug)]
 struct State(Specification);
@@ -39,12 +26,12 @@ impl Hash for State {
         // Many orders of unknown writes have all of that in common, and differ in the keys.
         let all = RangeRequest { key: "\0".into(), range_end: "\0".into(), ..RangeRequest::default() };
         let kvs = self.0.read(&all).map(|reply| reply.kvs).unwrap_or_default();
-        kvs.iter().for_each(|kv| kv.encode_to_vec().hash(hasher));
+        kvs.hash(hasher);
     }
 }
 
 impl Spec for Etcd {
-    type Request = Asked;
+    type Request = Request;
     type Reply = Outcome;
     type State = State;
     type Part = ();
@@ -53,9 +40,9 @@ impl Spec for Etcd {
         State(Specification::with_leases(0))
     }
 
-    fn part(&self, _request: &Asked) {}
+    fn part(&self, _request: &Request) {}
 
-    fn step(&self, state: &State, Asked(request): &Asked, reply: Option<&Outcome>) -> Option<State> {
+    fn step(&self, state: &State, request: &Request, reply: Option<&Outcome>) -> Option<State> {
         let mut after = state.clone();
         let result = execute(&mut after.0, request);
         let is_right = match (reply, &result) {
@@ -69,7 +56,7 @@ impl Spec for Etcd {
         is_right.then_some(after)
     }
 
-    fn is_read_only(&self, Asked(request): &Asked, reply: Option<&Outcome>) -> bool {
+    fn is_read_only(&self, request: &Request, reply: Option<&Outcome>) -> bool {
         request.is_read_only() || matches!(reply, Some(Outcome::Failed(_)))
     }
 }
@@ -89,8 +76,7 @@ pub(super) fn tells(operation: &history::Operation) -> bool {
 pub(super) fn is_linearizable(history: &History) -> bool {
     let mut operations = Vec::new();
     for operation in history.operations().iter().filter(|operation| tells(operation)) {
-        let asked =
-            |request, returned| Operation { request: Asked(request), invoked: operation.invoked, returned };
+        let asked = |request, returned| Operation { request, invoked: operation.invoked, returned };
         let returned = match (&operation.outcome, operation.returned) {
             (Outcome::Unknown, _) | (_, None) => None,
             (outcome, Some(returned)) => Some((returned, outcome.clone())),
