@@ -54,6 +54,7 @@ defects! {
     VoteTwice = "vote-twice",
     VoteForShorterLog = "vote-for-shorter-log",
     StaleTerm = "stale-term",
+    NextBehindMatch = "next-behind-match",
     AppendWithoutCheck = "append-without-check",
     CommitByCounting = "commit-by-counting",
     ApplyUncommitted = "apply-uncommitted",

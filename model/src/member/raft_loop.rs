@@ -379,8 +379,16 @@ impl RaftLoop {
         if !self.member.options.defects.is_empty() {
             self.misread(&mut message);
         }
+        let refuses = message.msg_type == MessageType::MsgAppendResponse && message.reject;
+        let from = message.from;
+        if refuses {
+            self.weigh_refusal(&mut message);
+        }
         // Raft refuses what is not for it, such as a response from an unknown member.
         let _ = self.raft.step(message);
+        if let Some(progress) = self.raft.raft.prs().get(from).filter(|_| refuses) {
+            self.member.observer.refused(self.member.id, from, progress.matched, progress.next_idx);
+        }
         self.commit_by_counting();
         self.role_may_have_changed();
     }

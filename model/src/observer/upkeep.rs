@@ -21,8 +21,9 @@ pub(super) struct Upkeep {
     storage: Storage,
     liveness: Liveness,
     hashes: soundness::Hashes,
-    /// When entries were first applied: about one for each second, the last of those that began in it.
-    applied: Vec<(Duration, u64)>,
+    /// When each member applied entries: about one for each second, the last of those that it applied in it. Before them, the
+    /// snapshot that it began with.
+    applied: BTreeMap<MemberId, Vec<(Duration, u64)>>,
     /// How many snapshots each member is sending, and up to where entries were applied when that last changed. Meanwhile its
     /// log is not cut.
     sending: BTreeMap<MemberId, (u32, u64)>,
@@ -49,7 +50,7 @@ impl Upkeep {
             storage: Storage::new(),
             liveness: Liveness::new(),
             hashes: soundness::Hashes::default(),
-            applied: Vec::new(),
+            applied: BTreeMap::new(),
             sending: BTreeMap::new(),
             logged: BTreeMap::new(),
             left: BTreeMap::new(),
@@ -70,6 +71,7 @@ impl Observer {
         let due = snapshot_index + upkeep.snapshot_count;
         upkeep.liveness.started(member, kv.compactions_left(), due, self.world.now());
         upkeep.sending.remove(&member);
+        upkeep.applied.insert(member, vec![(Duration::ZERO, snapshot_index)]);
         if self.asks("storage") {
             self.check(upkeep.storage.opened(
                 member,
@@ -101,10 +103,10 @@ impl Observer {
         }
         let (now, upkeep) = (self.world.now(), &mut *self.upkeep.borrow_mut());
         let since_start = now.since_start();
-        match upkeep.applied.last_mut() {
-            Some((_, last)) if index <= *last => {}
+        let applied = upkeep.applied.entry(member).or_default();
+        match applied.last_mut() {
             Some((at, last)) if at.as_secs() == since_start.as_secs() => *last = index,
-            _ => upkeep.applied.push((since_start, index)),
+            _ => applied.push((since_start, index)),
         }
         self.check(upkeep.liveness.applied(member, index, now));
     }
@@ -112,8 +114,9 @@ impl Observer {
     /// The store that came with a snapshot has taken the place of a member's own.
     pub(super) fn upkeep_installed(&self, member: MemberId, index: u64, kv: &Kv) {
         self.snapshot_made(member, index);
-        let result = self.upkeep.borrow_mut().storage.installed(member, kv.visible_index(), index);
-        self.check(result);
+        let upkeep = &mut *self.upkeep.borrow_mut();
+        upkeep.applied.insert(member, vec![(Duration::ZERO, index)]);
+        self.check(upkeep.storage.installed(member, kv.visible_index(), index));
     }
 
     /// What a member has written to its backend is durable, up to the changes of the entry at `index`.
@@ -181,6 +184,11 @@ impl Observer {
         }
     }
 
+    /// A leader has made what it makes of a follower's refusal: it knows that so much matches, and sends `next` next.
+    pub(crate) fn refused(&self, member: MemberId, follower: MemberId, matched: u64, next: u64) {
+        self.raft(|raft| raft.refused(member, follower, matched, next));
+    }
+
     /// A member tells who asked for it the index for a read.
     pub(crate) fn read_confirmed(&self, member: MemberId, context: u64) {
         self.raft(|raft| raft.read_confirmed(member, context));
@@ -202,12 +210,13 @@ impl Observer {
         let upkeep = &*self.upkeep.borrow();
         let last = self.applied.get();
         let recent = self.world.now().since_start().saturating_sub(RECENT);
-        let before = upkeep.applied.partition_point(|(at, _)| *at < recent);
-        let before = before.checked_sub(1).map_or(0, |place| upkeep.applied[place].1);
+        let applied = upkeep.applied.get(&member).map_or(&[][..], Vec::as_slice);
         let before = match upkeep.sending.get(&member) {
             // It is cut when the next snapshot is due.
             Some((count, since)) if *count > 0 || since + upkeep.snapshot_count >= last => 0,
-            _ => before,
+            _ => applied[..applied.partition_point(|(at, _)| *at < recent)]
+                .last()
+                .map_or(0, |(_, index)| *index),
         };
         let (disk, backend) = kv.bytes();
         let held = Held {

@@ -25,6 +25,7 @@
 //! | `state went back` | term, vote, commit and log after a restart are no older than what was durable |
 //! | `sent before durable` | no vote and no acknowledgement leaves before what it promises is on the disk |
 //! | `snapshot` | a snapshot stands for entries that are committed |
+//! | `next behind match` | what a leader sends a follower next comes after all that is known to match |
 //! | `read without quorum` | a leader confirms a read when a quorum has answered since it came |
 //!
 //! Stated in the dissertation on Raft (Ongaro 2014, sections 3 to 6), and in the TLA+ specification of etcd-io/raft.
@@ -393,6 +394,23 @@ impl RaftSafety {
             "not a voter",
             format!("member {member} stands in term {term}, but votes are {configuration}"),
         )
+    }
+
+    /// `member`, which leads, has heard a refusal of `follower`, whose log matches up to `matched`, and will send it `next`.
+    ///
+    /// # Errors
+    ///
+    /// A broken clause.
+    pub fn refused(
+        &self,
+        member: MemberId,
+        follower: MemberId,
+        matched: u64,
+        next: u64,
+    ) -> Result<(), Violation> {
+        let detail =
+            || format!("member {member} goes back to {next} for {follower}, which has all up to {matched}");
+        if next > matched { Ok(()) } else { violation("next behind match", detail()) }
     }
 
     /// `member` leads no more.

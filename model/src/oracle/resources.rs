@@ -103,7 +103,7 @@ pub struct Held {
     pub snapshot_count: u64,
     /// So many are kept behind a snapshot.
     pub catchup: u64,
-    /// So many were applied in the last seconds, when a snapshot may have been on its way to somebody.
+    /// So many the member applied in the last seconds. The snapshot that is due may not be made, or one be on its way to somebody.
     pub recent: u64,
     /// Watchers.
     pub watchers: usize,

@@ -119,6 +119,17 @@ pub(super) const ENTRIES: &[Entry] = &[
         oracles: &["raft", "durability", "linearizable log", "linearizable history"],
     },
     Entry {
+        defect: Defect::NextBehindMatch,
+        title: "a late refusal takes a leader back behind what a follower has",
+        references: &["tikv/raft-rs#555"],
+        versions: "raft 0.7",
+        class: Class::Raft,
+        mechanism: "Who refuses entries says up to where its log may match. A refusal that is late, or comes twice, \
+                    reaches a leader that knows of more. It goes back to what the refusal names, and sends again what \
+                    the follower has, or a snapshot in its place.",
+        oracles: &["raft"],
+    },
+    Entry {
         defect: Defect::AppendWithoutCheck,
         title: "a follower appends without a look at the entry before",
         references: &["Raft dissertation, 3.5"],

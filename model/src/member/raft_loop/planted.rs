@@ -1,7 +1,7 @@
 //! What planted bugs make of the raft loop. With all of them off, each function here is what the loop should do.
 
 use raft::eraftpb::{Entry, HardState, Message, MessageType};
-use raft::{ReadOnlyOption, Ready, StateRole};
+use raft::{INVALID_INDEX, ProgressState, ReadOnlyOption, Ready, StateRole};
 
 use super::RaftLoop;
 use crate::defect::{Defect, Defects};
@@ -38,6 +38,36 @@ impl RaftLoop {
             && raft.state == StateRole::Follower
         {
             raft.vote = 0;
+        }
+    }
+
+    /// Keeps a refusal of entries from taking the leader back behind what the follower is known to have: it is a late one. Raft
+    /// 0.7 does not look for that (tikv/raft-rs#557, of a later version, does).
+    pub(super) fn weigh_refusal(&mut self, message: &mut Message) {
+        let raft = &mut self.raft.raft;
+        let is_taken = raft.state == StateRole::Leader && message.term == raft.term;
+        if self.member.options.has(Defect::NextBehindMatch)
+            || !is_taken
+            || message.request_snapshot != INVALID_INDEX
+        {
+            return;
+        }
+        let hint = match message.log_term {
+            0 => message.reject_hint,
+            term => raft.raft_log.find_conflict_by_term(message.reject_hint, term).0,
+        };
+        let Some(progress) = raft.mut_prs().get_mut(message.from) else { return };
+        let (matched, refused) = (progress.matched, message.index);
+        // Others answer nothing that Raft has asked last, or leave it where it is.
+        if progress.state != ProgressState::Replicate
+            && progress.next_idx == refused + 1
+            && refused.min(hint + 1) <= matched
+        {
+            // As if the follower had all that matches, and had been asked for one entry more.
+            progress.next_idx = matched + 2;
+            message.index = matched + 1;
+            message.reject_hint = matched;
+            message.log_term = 0;
         }
     }
 

@@ -109,6 +109,13 @@ fn a_log_has_no_holes_and_its_terms_do_not_fall() {
 }
 
 #[test]
+fn a_leader_goes_back_no_further_than_to_what_matches() {
+    let raft = cluster();
+    raft.refused(1, 2, 4, 5).unwrap();
+    assert_eq!(clause(raft.refused(1, 2, 4, 4)), "next behind match");
+}
+
+#[test]
 fn what_is_committed_stays() {
     let mut raft = settled();
     assert_eq!(clause(raft.appended(2, [entry(2, 2, "other")])), "committed entry dropped");
