@@ -15,6 +15,8 @@ pub struct Destination {
     path: PathBuf,
     export: Option<Export>,
     file: Option<BufWriter<File>>,
+    /// Whether the folder was not there before.
+    is_new: bool,
     /// Where the histories of clusters are that were restored, after the first one.
     others: Vec<PathBuf>,
     written: usize,
@@ -27,7 +29,8 @@ impl Destination {
     ///
     /// When it cannot; or when it is a folder in which there is something already.
     pub fn new(path: &Path, export: Option<Export>) -> io::Result<Self> {
-        let mut new = Self { path: path.to_owned(), export, file: None, others: Vec::new(), written: 0 };
+        let mut new =
+            Self { path: path.to_owned(), export, file: None, is_new: false, others: Vec::new(), written: 0 };
         new.make(path)?;
         Ok(new)
     }
@@ -37,6 +40,7 @@ impl Destination {
             self.file = Some(BufWriter::new(File::create(path)?));
             return Ok(());
         }
+        self.is_new = !path.exists();
         fs::create_dir_all(path)?;
         match fs::read_dir(path)?.next() {
             None => Ok(()),
@@ -62,7 +66,14 @@ impl Destination {
             self.others.push(next);
         }
         let folder = self.others.last().unwrap_or(&self.path);
-        let Some(file) = &mut self.file else { return robustness::write(folder, history, watches) };
+        let Some(file) = &mut self.file else {
+            let written = robustness::write(folder, history, watches);
+            if written.is_err() && self.is_new {
+                // What cannot be said is known before anything is written. A folder with something in it stays.
+                let _ = fs::remove_dir(folder);
+            }
+            return written;
+        };
         match self.export {
             None | Some(Export::EtcdRobustness) => lines::write(file, history, watches),
             Some(Export::Jepsen) => jepsen::write(file, history, watches),

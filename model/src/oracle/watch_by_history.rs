@@ -159,8 +159,14 @@ fn evidence(watches: &WatchHistory, history: &History, writes: &[Write]) -> Vec<
         let deleted = event.r#type == EventType::Delete as i32;
         let creates = !deleted && kv.create_revision == revision;
         if !acknowledged.contains(&revision) {
-            let version = if creates { 1 } else { kv.version };
-            evidence.key(key, revision, (!deleted).then(|| KeyValue { version, ..kv.clone() }));
+            // Who does not tell how often a key was put tells nothing of its lease either: told with when it was created, it would be
+            // taken for the whole of it.
+            let (create_revision, version) = match kv.version {
+                0 => (0, i64::from(creates)),
+                version => (kv.create_revision, version),
+            };
+            let put = || KeyValue { create_revision, version, ..kv.clone() };
+            evidence.key(key, revision, (!deleted).then(put));
         }
         if revision > first_gap {
             match &event.prev_kv {
@@ -208,7 +214,7 @@ impl Evidence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{WatchCreateRequest, WatchResponse};
+    use crate::api::{PutRequest, WatchCreateRequest, WatchResponse};
     use crate::oracle::testing::put;
     use crate::watch_history::Watched;
 
@@ -293,5 +299,23 @@ mod tests {
         let all = [a1.clone(), third("2"), c4.clone(), fifth.clone()];
         assert_eq!(judge(vec![watched("a", "z", &all, 5)]), None);
         assert_eq!(judge(vec![watched("a", "z", &[a1, c4, fifth], 5)]), Some("reliable"));
+    }
+
+    #[test]
+    fn who_does_not_tell_of_leases_tells_of_none() {
+        let mut history = History::partial();
+        let (id, ttl) = (7, 5);
+        let grant = history.invoke(1, Request::LeaseGrant(LeaseGrantRequest { id, ttl }));
+        let header = Some(ResponseHeader { revision: 1, ..ResponseHeader::default() });
+        let granted = LeaseGrantResponse { header, id, ttl, ..LeaseGrantResponse::default() };
+        history.returned(grant, Outcome::Ok(Response::LeaseGrant(granted)));
+        let Request::Put(put) = put("b", "3") else { panic!("it puts") };
+        history.invoke(2, Request::Put(PutRequest { lease: id, ..put }));
+        // As a report of etcd's has it: created by this event, and no more.
+        let told = KeyValue { version: 0, ..kv("b", "3", 2, 2) };
+        let mut watches = WatchHistory::default();
+        watches.push(watched("b", "", &[told], 2));
+        let (_, writes) = linearizable_history::find_order(&history, Limits::NONE).unwrap();
+        check(&watches, &history, &writes, Limits::NONE).unwrap();
     }
 }

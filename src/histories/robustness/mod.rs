@@ -161,7 +161,9 @@ impl<'a> Report<'a> {
             }
             (_, Outcome::Ok(_)) if request.is_serializable() => {}
             (Request::Put(_) | Request::DeleteRange(_) | Request::Txn(_), Outcome::Ok(reply)) => {
-                let (txn, answer) = words.done(operation, reply)?;
+                let Some((txn, answer)) = words.done(operation, reply)? else {
+                    return self.in_some_way(operation, words);
+                };
                 let header = headed(reply.header());
                 let answer = match answer {
                     Some(txn) => Output { txn: Some(txn), ..header },
@@ -174,15 +176,21 @@ impl<'a> Report<'a> {
             // Without an answer, a read tells nothing.
             (request, Outcome::Unknown) if request.is_read_only() => {}
             (Request::Put(_) | Request::DeleteRange(_) | Request::Txn(_), Outcome::Unknown) => {
-                let mut ways = words.possible(operation)?.into_iter();
-                if let Some(txn) = ways.next() {
-                    self.asked(operation, Input { txn: Some(txn), ..input("txn") }, unheard());
-                }
-                for txn in ways {
-                    self.by_nobody(operation.invoked, Input { txn: Some(txn), ..input("txn") });
-                }
+                self.in_some_way(operation, words)?;
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// A write that was done in one of several ways, or not at all.
+    fn in_some_way(&mut self, operation: &Operation, words: &Words<'_>) -> io::Result<()> {
+        let mut ways = words.possible(operation)?.into_iter();
+        if let Some(txn) = ways.next() {
+            self.asked(operation, Input { txn: Some(txn), ..input("txn") }, unheard());
+        }
+        for txn in ways {
+            self.by_nobody(operation.invoked, Input { txn: Some(txn), ..input("txn") });
         }
         Ok(())
     }

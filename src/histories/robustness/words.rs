@@ -8,7 +8,7 @@
 //! | a transaction that this form cannot ask | what it did, under those of its conditions that the form has; where not all answers can be told, it is *persisted*, at its revision |
 //! | a deletion of a range | one of each key in it that somebody ever put |
 //! | a put that keeps value or lease | with those that were seen at its revision, or that it must have kept |
-//! | the same, of which nobody heard | each way in which it can have been done, as a transaction of which nobody heard |
+//! | the same, where nobody knows what it kept, or heard what came of it | each way in which it can have been done, as a transaction of which nobody heard |
 //! | all keys from one on | those up to the last one that text can name |
 
 use std::collections::BTreeSet;
@@ -61,8 +61,13 @@ impl<'a> Words<'a> {
         Ok(Some((Range { span, revision: read.revision.max(0) }, RangeOutput { kvs, count })))
     }
 
-    /// A write that was done, as a transaction, with its answer; without one where the form cannot tell all of it.
-    pub fn done(&self, operation: &Operation, reply: &Response) -> io::Result<(Txn, Option<TxnOutput>)> {
+    /// A write that was done, as a transaction, with its answer; without one where the form cannot tell all of it. Nothing where
+    /// nobody knows what a put of it kept.
+    pub fn done(
+        &self,
+        operation: &Operation,
+        reply: &Response,
+    ) -> io::Result<Option<(Txn, Option<TxnOutput>)>> {
         let (request, answer) = as_txn(&operation.request, reply);
         if let Some(txn) = parts::literal(&request)? {
             let branch = if answer.succeeded { &request.success } else { &request.failure };
@@ -70,7 +75,8 @@ impl<'a> Words<'a> {
             for (op, reply) in branch.iter().zip(&answer.responses) {
                 results.push(parts::result(op, reply)?);
             }
-            return Ok((txn, Some(TxnOutput { failure: !answer.succeeded, results: Some(results) })));
+            let answer = TxnOutput { failure: !answer.succeeded, results: Some(results) };
+            return Ok(Some((txn, Some(answer))));
         }
         let (asked, answered) = (Request::Txn(request), Response::Txn(answer));
         let Done { held, did } = Done::of(&asked, &answered);
@@ -86,7 +92,8 @@ impl<'a> Words<'a> {
                     }
                 }
                 Did::Put(put, _) => {
-                    steps.push(self.put(operation, put, reply.revision())?);
+                    let Some(put) = self.put(operation, put, reply.revision())? else { return Ok(None) };
+                    steps.push(put);
                     results.push(StepOutput::default());
                 }
                 Did::Delete(delete, reply) => {
@@ -105,7 +112,7 @@ impl<'a> Words<'a> {
             steps.retain(|step| step.r#type != "range-operation");
         }
         let txn = parts::transaction(conditions, steps);
-        Ok((txn, is_whole.then_some(TxnOutput { failure: false, results: Some(results) })))
+        Ok(Some((txn, is_whole.then_some(TxnOutput { failure: false, results: Some(results) }))))
     }
 
     /// Each way in which a write can have been done of which nobody heard. Where its conditions cannot be told, they are left
@@ -139,8 +146,8 @@ impl<'a> Words<'a> {
         self.seen.within(&delete.key, &delete.range_end).map(|(key, _)| key).collect()
     }
 
-    /// A put that made a revision, with value and lease.
-    fn put(&self, operation: &Operation, put: &PutRequest, revision: i64) -> io::Result<Step> {
+    /// A put that made a revision, with value and lease; nothing where nobody knows them.
+    fn put(&self, operation: &Operation, put: &PutRequest, revision: i64) -> io::Result<Option<Step>> {
         let (key, versions) = (&put.key, &self.seen.versions);
         let version = |revision| versions.get(&(key.clone(), revision));
         let before = || versions.range((key.clone(), i64::MIN)..(key.clone(), revision)).rev();
@@ -151,7 +158,6 @@ impl<'a> Words<'a> {
                 .and_then(|version| version.value.clone())
                 .or_else(|| before().find_map(|(_, version)| version.value.clone())),
         };
-        let value = value.ok_or_else(|| cannot(operation, "nobody knows the value that it keeps"))?;
         let lease = match put.ignore_lease {
             false => Some(put.lease),
             true => version(revision).and_then(|version| version.lease).or_else(|| {
@@ -164,8 +170,8 @@ impl<'a> Words<'a> {
                 before().find_map(|(_, version)| version.lease).filter(|_| is_sure)
             }),
         };
-        let lease = lease.ok_or_else(|| cannot(operation, "nobody knows the lease that it keeps"))?;
-        parts::put(key, &value, lease)
+        let (Some(value), Some(lease)) = (value, lease) else { return Ok(None) };
+        parts::put(key, &value, lease).map(Some)
     }
 
     /// All leases with which somebody put a key.
