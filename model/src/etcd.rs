@@ -199,6 +199,7 @@ impl System for Etcd {
             || !self.leases_have_expired()
             || !self.observer().members_agree()
             || !self.observer().watches_caught_up()
+            || !self.observer().members_have_compacted()
         {
             world.sleep(LOOK).await;
         }
@@ -210,8 +211,10 @@ impl System for Etcd {
             Unsettled::Clients
         } else if !self.operator.is_content() || !self.observer().members_agree() {
             Unsettled::Members
-        } else {
+        } else if !self.observer().watches_caught_up() {
             Unsettled::Watches
+        } else {
+            Unsettled::Compactions
         };
         let rest = answered == clients && self.operator.is_content() && self.observer().members_agree();
         if rest && !self.leases_have_expired() {

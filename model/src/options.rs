@@ -39,6 +39,9 @@ const FILES: &[FileClass] = &[
     FileClass { name: BACKEND_FILES, prefix: "snap/db", finds_lost_writes: true },
 ];
 
+/// More than any run comes to, and few enough to be added up.
+const ENTRIES_MAX: u64 = 1 << 48;
+
 /// What a member adds to two election timeouts when it waits for a result. etcd: 5 s.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -376,6 +379,15 @@ impl Options {
         }
         if self.snapshot_count == 0 {
             return refuse("snapshot_count: it must be at least 1");
+        }
+        for (name, count) in [
+            ("snapshot_count", self.snapshot_count),
+            ("snapshot_catchup_entries", self.snapshot_catchup_entries),
+            ("backlog_max", self.backlog_max),
+        ] {
+            if count > ENTRIES_MAX {
+                return Err(format!("{name}: no log has more than {ENTRIES_MAX} entries"));
+            }
         }
         if self.backend_batch_interval < Duration::from_millis(1) {
             return refuse("backend_batch_interval: it must be at least 1ms");

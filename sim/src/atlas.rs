@@ -40,10 +40,14 @@ pub struct Damage {
     pub since: Instant,
 }
 
-/// How to find out whether a fault that waits for what a member does has damaged anything: by the number that the disk
-/// gave.
+/// How to find out whether a fault that waits for what a member does has damaged anything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Doubt(pub(crate) usize);
+pub(crate) struct Doubt {
+    /// The number that the disk gave.
+    pub(crate) fault: usize,
+    /// How often it had damaged something when that was last looked at.
+    pub(crate) struck: u32,
+}
 
 /// Why nobody can be blamed that a cluster makes no progress. As text: `no quorum of voters runs`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -201,11 +205,21 @@ impl World {
         }
     }
 
-    /// Forgets the damage that the system has made good. What is in doubt stays: more may be damaged yet.
+    /// Notes what was in doubt and has come about, and forgets the damage that the system has made good. What is in doubt stays:
+    /// more may be damaged yet.
     fn review_damages(&self) {
         let atlas = self.atlas();
         if atlas.damages.borrow().is_empty() {
             return;
+        }
+        for (damage, doubt) in &mut *atlas.damages.borrow_mut() {
+            if let Some(doubt) = doubt
+                && let struck @ 1.. = self.struck(damage.member, *doubt)
+                && doubt.struck != struck
+            {
+                // At some time since the last look.
+                (doubt.struck, damage.since) = (struck, self.now());
+            }
         }
         let cluster = atlas.cluster.borrow();
         let sound = |damage: &Damage| cluster.as_ref().is_some_and(|cluster| cluster.is_sound(damage));
@@ -214,21 +228,25 @@ impl World {
 
     /// Decides on faults that waited for what their members would do, and will not any more.
     pub(crate) fn resolve_doubts(&self) {
+        self.review_damages();
         self.atlas().damages.borrow_mut().retain_mut(|(damage, doubt)| match doubt.take() {
             Some(doubt) => {
-                // It happened at some time until now.
-                damage.since = self.now();
-                self.came_about(damage.member, doubt)
+                if self.lands_late(damage.member, doubt) {
+                    damage.since = self.now();
+                }
+                doubt.struck > 0
             }
             None => true,
         });
     }
 
-    /// All data that is damaged now.
+    /// All data that is damaged now. What a fault still waits for is not damaged.
     #[must_use]
     pub fn damages(&self) -> Vec<Damage> {
         self.review_damages();
-        self.atlas().damages.borrow().iter().map(|(damage, _)| *damage).collect()
+        let damages = self.atlas().damages.borrow();
+        let has_come = |doubt: &Option<Doubt>| doubt.is_none_or(|doubt| doubt.struck > 0);
+        damages.iter().filter(|(_, doubt)| has_come(doubt)).map(|(damage, _)| *damage).collect()
     }
 
     /// Whether the damaged voters would be a minority still if `member` were one of them. Who is damaged already can

@@ -60,6 +60,8 @@ pub(crate) struct Process {
     pub(crate) status: Cell<Status>,
     /// Whether it is down because it shall be, and not because of a fault.
     stopped: Cell<bool>,
+    /// Whether a fault has met its disk: it may end itself over what comes of that.
+    disk_fails: Cell<bool>,
     /// Faults that keep it down, and how often these were all lifted at once.
     down: Holds,
     paused: Holds,
@@ -114,6 +116,7 @@ impl Process {
             jumps: RefCell::default(),
             status: Cell::new(Status::Down),
             stopped: Cell::new(false),
+            disk_fails: Cell::new(false),
             down: Holds::default(),
             paused: Holds::default(),
             drawn: RefCell::default(),
@@ -291,6 +294,11 @@ impl World {
         self.assess();
     }
 
+    /// A fault other than a delay has met the disk of a process.
+    pub(crate) fn disk_fails(&self, id: NodeId) {
+        self.process(self.index(id)).disk_fails.set(true);
+    }
+
     /// Runs a task of a process; a panic in it is a violation. One that is dead by now has no tasks any more.
     pub(crate) fn spawn(&self, node: &Node, task: impl Future<Output = ()> + 'static) {
         if node.is_current() && self.process(node.index()).status.get() == Status::Running {
@@ -300,10 +308,10 @@ impl World {
 
     /// A process ends by itself, and its supervisor will start it again.
     ///
-    /// It has to have a reason: where no fault has met a disk, it is a violation. Its shape is the reason without names and
+    /// It has to have a reason: where no fault has met its disk, it is a violation. Its shape is the reason without names and
     /// numbers.
     pub(crate) fn process_exits(&self, node: &Node, reason: &str) {
-        if node.is_current() && !self.has_failing_disk() {
+        if node.is_current() && !self.process(node.index()).disk_fails.get() {
             let shape = reason.split(|sign: char| sign == '`' || sign.is_ascii_digit()).next();
             let detail = format!("{} ended itself: {reason}", node.id());
             self.fail(Violation::new("process", "exit", shape.unwrap_or_default().trim_end(), detail));

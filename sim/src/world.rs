@@ -66,8 +66,6 @@ struct Inner {
     healed: Cell<bool>,
     settled: Cell<bool>,
     ended: Cell<bool>,
-    /// Whether a fault has met a disk: a process may end itself over what comes of that.
-    disks_fail: Cell<bool>,
     violation: RefCell<Option<(Violation, Instant)>>,
 }
 
@@ -122,7 +120,6 @@ impl World {
             healed: Cell::new(false),
             settled: Cell::new(false),
             ended: Cell::new(false),
-            disks_fail: Cell::new(false),
             violation: RefCell::default(),
         }))
     }
@@ -192,16 +189,6 @@ impl World {
     #[must_use]
     pub fn is_healed(&self) -> bool {
         self.0.healed.get()
-    }
-
-    /// A fault other than a delay has met a disk.
-    pub(crate) fn disk_fails(&self) {
-        self.0.disks_fail.set(true);
-    }
-
-    /// Whether one has.
-    pub(crate) fn has_failing_disk(&self) -> bool {
-        self.0.disks_fail.get()
     }
 
     pub(crate) fn set_healed(&self) {

@@ -14,9 +14,34 @@ pub(super) type Write = (Bytes, Option<Bytes>);
 #[derive(Default)]
 pub(super) struct WriteBuffer {
     buckets: [Vec<Write>; Bucket::COUNT],
+    /// For a planted bug: whether a buffer of keys that is used again may count a record from before.
+    miscounts: bool,
+    /// The first record of the keys' buffer, where that is used again: it was merged into what is read, and is still in there.
+    recycled: Option<Write>,
 }
 
 impl WriteBuffer {
+    pub(super) fn new(miscounts: bool) -> Self {
+        Self { miscounts, ..Self::default() }
+    }
+
+    /// The record that the keys' buffer has too many, now that it is written back to `read`. A buffer is given away to who has
+    /// none, and otherwise merged and used again; an empty one that is given away counts its first record (etcd's `dedupe`).
+    fn miscounted(&mut self, read: &[Write]) -> Option<Write> {
+        let first = self.buckets[Bucket::Key.number()].first();
+        match (first, read.is_empty()) {
+            (None, true) => self.recycled.take(),
+            (Some(first), false) => {
+                self.recycled = Some(first.clone());
+                None
+            }
+            (None, false) | (Some(_), true) => {
+                self.recycled = None;
+                None
+            }
+        }
+    }
+
     /// Adds a write.
     ///
     /// # Panics
@@ -46,18 +71,25 @@ pub(super) struct ReadBuffer {
 }
 
 impl ReadBuffer {
-    /// Takes over what `writes` holds, and leaves it empty (etcd's `writeback`).
-    pub(super) fn write_back(&mut self, writes: &mut WriteBuffer) {
+    /// Takes over what `writes` holds, and leaves it empty (etcd's `writeback`). Whether a planted bug added a record of a key.
+    pub(super) fn write_back(&mut self, writes: &mut WriteBuffer) -> bool {
+        if writes.miscounts
+            && let Some(write) = writes.miscounted(self.bucket(Bucket::Key))
+        {
+            self.buckets[Bucket::Key.number()].push(write);
+            self.take_over(writes);
+            return true;
+        }
+        self.take_over(writes);
+        false
+    }
+
+    fn take_over(&mut self, writes: &mut WriteBuffer) {
         for (read, written) in self.buckets.iter_mut().zip(&mut writes.buckets) {
             if !written.is_empty() {
                 merge(read, written);
             }
         }
-    }
-
-    /// Has a record of a key again.
-    pub(super) fn put_back(&mut self, write: Write) {
-        self.buckets[Bucket::Key.number()].push(write);
     }
 
     pub(super) fn clear(&mut self) {

@@ -125,7 +125,7 @@ impl Shared {
     fn show(&self, writer: &mut Writer) {
         // Only the hook's writes are in there: they came after those of the transaction were shown.
         writer.buffer.clear();
-        self.view.borrow_mut().reset(writer.database.trees(), self.limits.defects.has(Defect::PhantomEntry));
+        self.view.borrow_mut().reset(writer.database.trees());
         self.bytes.set(writer.database.bytes());
         self.bytes_in_use.set(writer.database.bytes_in_use());
     }
@@ -163,7 +163,7 @@ impl Backend {
         let database = Database::open(node, path, limits.has_unchecked_pages(), skipped).await?;
         let view = ReadTx::new(database.trees());
         let (bytes, bytes_in_use) = (database.bytes(), database.bytes_in_use());
-        let buffer = WriteBuffer::default();
+        let buffer = WriteBuffer::new(limits.defects.has(Defect::PhantomEntry));
         let writer = Writer { database, buffer, pending: 0, deletions: 0, failed: None };
         Ok(Self(Rc::new(Shared {
             node: node.clone(),

@@ -38,6 +38,8 @@ pub(super) struct Job {
 #[derive(Default)]
 pub(super) struct Compactions {
     jobs: RefCell<VecDeque<Job>>,
+    /// How many are not over: those that wait, and the one that is under way.
+    left: Cell<u32>,
     scheduled: Notify,
     finished: Cell<i64>,
     moved: Notify,
@@ -48,6 +50,7 @@ pub(super) struct Compactions {
 impl Compactions {
     pub(super) fn push(&self, job: Job) {
         self.jobs.borrow_mut().push_back(job);
+        self.left.set(self.left.get() + 1);
         self.scheduled.notify_one();
     }
 
@@ -68,7 +71,7 @@ impl Compactions {
 
     /// How many are still to be carried out.
     pub(super) fn left(&self) -> u32 {
-        self.jobs.borrow().len() as u32
+        self.left.get()
     }
 
     fn keep(&self, hash: KvHash) {
@@ -126,6 +129,7 @@ pub(super) async fn run(member: Rc<Member>) {
         if let Err(error) = carry_out(&member, &job).await {
             member.node.exit(&error.to_string()).await;
         }
+        compactions.left.set(compactions.left.get() - 1);
         member.observer.compaction_moved(member.id, true);
     }
 }

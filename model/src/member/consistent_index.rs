@@ -37,6 +37,11 @@ impl ConsistentIndex {
         self.applied.get().0
     }
 
+    /// Index and term of the last entry whose changes the backend has.
+    pub(super) fn place(&self) -> (u64, u64) {
+        self.applied.get()
+    }
+
     /// What the backend was last given to write down.
     pub(super) fn saved(&self) -> u64 {
         self.saved.get().0

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use futures_util::future::{Either, select};
 use thiserror::Error;
 use tokio::sync::{Notify, oneshot};
-use vertebra_sim::{Node, record, sometimes};
+use vertebra_sim::{Node, NodeDisk, record, sometimes};
 
 use super::alarms::Alarms;
 use super::compaction::{Compactions, Job};
@@ -119,8 +119,10 @@ impl Kv {
         let _held = self.watches.lock().await;
         let told = self.revision();
         if self.defects.has(Defect::IndexOfOldBackend) {
+            // Leases were recovered first, and what they were given was committed, by the hook that writes the index.
+            let (index, term) = self.state.index.place();
             let mut tx = backend.lock().await;
-            consistent_index::force(&mut tx, self.state.index.get(), 0);
+            consistent_index::force(&mut tx, index, term);
             tx.unlock().await?;
             backend.force_commit().await?;
         }
@@ -346,9 +348,13 @@ impl Kv {
         self.state.store.borrow().revision()
     }
 
+    pub(crate) fn disk(&self) -> NodeDisk {
+        self.node.disk()
+    }
+
     /// What the member has on its disk, and what of it is the backend, in bytes.
     pub(crate) fn bytes(&self) -> (u64, u64) {
-        (self.node.disk().bytes_used(), self.backend().size())
+        (self.disk().bytes_used(), self.backend().size())
     }
 
     /// How many compactions are still to be carried out.

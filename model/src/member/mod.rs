@@ -48,7 +48,7 @@ mod read_loop;
 mod recovery;
 mod restore;
 mod server;
-mod snapshots;
+pub(crate) mod snapshots;
 mod watch_server;
 mod watches;
 mod window;

@@ -106,8 +106,28 @@ pub(super) async fn listen(member: Rc<Member>) {
     }
 }
 
+/// A snapshot that is coming, and its backend.
+type Coming = (Box<Message>, Receiving);
+
 async fn receive(member: &Member, connection: Incoming) {
-    let mut snapshot: Option<(Box<Message>, Receiving)> = None;
+    let mut snapshot = None;
+    receive_all(member, &connection, &mut snapshot).await;
+    abandon(member, snapshot).await;
+}
+
+/// Lets go of a snapshot of which no more will come.
+async fn abandon(member: &Member, snapshot: Option<Coming>) {
+    // Where the disk refuses that, too, the file is there until the next start.
+    if let Some((_, receiving)) = snapshot
+        && receiving.abandon(&member.node.disk()).await.is_ok()
+    {
+        member.observer.receives_snapshot(member.id, false);
+    }
+}
+
+/// Takes what comes over a connection, until it ends or there is no use in more. A snapshot that is not whole is left in
+/// `snapshot`.
+async fn receive_all(member: &Member, connection: &Incoming, snapshot: &mut Option<Coming>) {
     while let Ok(message) = connection.receive().await {
         match message {
             PeerStream::Hello { member: from } => {
@@ -135,33 +155,36 @@ async fn receive(member: &Member, connection: Incoming) {
             PeerStream::Snapshot { message, length, checksum } => match Message::parse_from_bytes(&message) {
                 Ok(message) if message.to != member.id => return,
                 Ok(message) if length <= SNAPSHOT_BYTES_MAX => {
+                    abandon(member, snapshot.take()).await;
                     let number = member.received_snapshots.get() + 1;
                     member.received_snapshots.set(number);
                     let index = message.get_snapshot().get_metadata().index;
                     let disk = member.node.disk();
+                    member.observer.receives_snapshot(member.id, true);
                     match Receiving::begin(&disk, number, index, length, checksum).await {
-                        Ok(receiving) => snapshot = Some((Box::new(message), receiving)),
+                        Ok(receiving) => *snapshot = Some((Box::new(message), receiving)),
                         Err(error) => return refused(member, &error),
                     }
                 }
                 _ => return,
             },
             PeerStream::Chunk(bytes) => {
-                let Some((message, mut receiving)) = snapshot.take() else { return };
+                let Some((_, receiving)) = snapshot else { return };
                 match receiving.chunk(&bytes).await {
-                    Ok(false) => snapshot = Some((message, receiving)),
-                    Ok(true) => {
-                        let skipped = member.options.skipped_syncs();
-                        if let Err(error) = receiving.finish(&member.node.disk(), skipped).await {
-                            return refused(member, &error);
-                        }
-                        let index = message.get_snapshot().get_metadata().index;
-                        record!(member.node, "member", "received a snapshot of {}", index);
-                        let _ = member.raft.send(Input::SnapshotArrived(message));
-                        let _ = connection.send(SnapshotReceived);
-                    }
+                    Ok(false) => continue,
+                    Ok(true) => {}
                     Err(error) => return refused(member, &error),
                 }
+                let skipped = member.options.skipped_syncs();
+                if let Err(error) = receiving.finish(&member.node.disk(), skipped).await {
+                    return refused(member, &error);
+                }
+                let Some((message, _)) = snapshot.take() else { return };
+                member.observer.receives_snapshot(member.id, false);
+                let index = message.get_snapshot().get_metadata().index;
+                record!(member.node, "member", "received a snapshot of {}", index);
+                let _ = member.raft.send(Input::SnapshotArrived(message));
+                let _ = connection.send(SnapshotReceived);
             }
         }
     }

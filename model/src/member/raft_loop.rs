@@ -395,9 +395,6 @@ impl RaftLoop {
 
     /// Asks Raft, or the leader, for an index from which a read is up to date.
     fn seek_read_index(&mut self, context: Option<u64>, reader: Reader) {
-        if let Some(index) = self.hasty_read_index() {
-            return self.answer_reader(reader, index);
-        }
         let is_leader = self.raft.raft.state == StateRole::Leader;
         let reused = self.member.options.has(Defect::ReuseReadContext);
         // A fresh context for each attempt: an acknowledgement of an earlier one must not confirm this one.
@@ -413,7 +410,10 @@ impl RaftLoop {
             if is_leader {
                 self.member.observer.read_begun(self.member.id, self.raft.raft.term, context);
             }
-            self.raft.read_index(context.to_be_bytes().to_vec());
+            let context = context.to_be_bytes();
+            if !self.read_early(&context) {
+                self.raft.read_index(context.to_vec());
+            }
         } else if let (Reader::Here(_), leader @ 1..) = (&reader, self.raft.raft.leader_id) {
             self.send(leader, PeerMessage::ReadIndex { member: self.member.id, attempt: context });
         } else {

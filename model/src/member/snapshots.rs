@@ -230,9 +230,8 @@ impl Receiving {
 
     /// Makes what was received durable, and gives it the name by which the apply loop will find it. That is synced with the
     /// name of the snapshot itself, which nobody uses before the log has a record of it.
-    pub(super) async fn finish(self, disk: &NodeDisk, skipped: SkippedSyncs) -> Result<(), ReceiveError> {
+    pub(super) async fn finish(&self, disk: &NodeDisk, skipped: SkippedSyncs) -> Result<(), ReceiveError> {
         if self.received != (self.length, self.checksum) {
-            disk.remove(&self.temporary).await?;
             return Err(ReceiveError::Content);
         }
         if !skipped.contains(Sync::SnapshotDatabaseFile) {
@@ -241,4 +240,19 @@ impl Receiving {
         disk.rename(&self.temporary, &database_path(self.index)).await?;
         Ok(())
     }
+
+    /// Removes what was received, if it was not finished.
+    pub(super) async fn abandon(self, disk: &NodeDisk) -> Result<(), DiskError> {
+        disk.remove(&self.temporary).await
+    }
+}
+
+/// How many files there are that were received in part.
+pub(crate) fn unfinished(disk: &NodeDisk) -> usize {
+    let is_number = |name: &str| name.len() == 16 && u64::from_str_radix(name, 16).is_ok();
+    disk.names(DIRECTORY)
+        .iter()
+        .filter_map(|name| name.strip_suffix(".tmp"))
+        .filter(|name| is_number(name))
+        .count()
 }

@@ -8,7 +8,7 @@ use vertebra_sim::{NodeDisk, Violation};
 
 use super::Observer;
 use crate::cluster::MemberId;
-use crate::member::{Kv, member_id};
+use crate::member::{Kv, member_id, snapshots};
 use crate::mvcc::KvHash;
 use crate::options::Options;
 use crate::oracle::liveness::{self, Liveness};
@@ -27,6 +27,8 @@ pub(super) struct Upkeep {
     /// How many snapshots each member is sending, and up to where entries were applied when that last changed. Meanwhile its
     /// log is not cut.
     sending: BTreeMap<MemberId, (u32, u64)>,
+    /// How many snapshots each member is receiving.
+    receiving: BTreeMap<MemberId, usize>,
     /// Bytes that each member has written to its log, at most.
     logged: BTreeMap<MemberId, u64>,
     /// Databases of snapshots that members left when they removed files.
@@ -52,6 +54,7 @@ impl Upkeep {
             hashes: soundness::Hashes::default(),
             applied: BTreeMap::new(),
             sending: BTreeMap::new(),
+            receiving: BTreeMap::new(),
             logged: BTreeMap::new(),
             left: BTreeMap::new(),
             snapshot_count: options.snapshot_count,
@@ -59,6 +62,10 @@ impl Upkeep {
             segment: options.wal_segment_bytes,
             watches: usize::from(options.watch.streams) * crate::watcher::WATCHES_MAX,
         }
+    }
+
+    pub(super) fn has_compacted(&self, member: MemberId) -> bool {
+        self.liveness.has_compacted(member)
     }
 }
 
@@ -71,6 +78,7 @@ impl Observer {
         let due = snapshot_index + upkeep.snapshot_count;
         upkeep.liveness.started(member, kv.compactions_left(), due, self.world.now());
         upkeep.sending.remove(&member);
+        upkeep.receiving.remove(&member);
         upkeep.applied.insert(member, vec![(Duration::ZERO, snapshot_index)]);
         if self.asks("storage") {
             self.check(upkeep.storage.opened(
@@ -88,6 +96,13 @@ impl Observer {
         let (count, since) = upkeep.sending.entry(member).or_default();
         *count = if begins { *count + 1 } else { count.saturating_sub(1) };
         *since = applied;
+    }
+
+    /// A member begins to receive a snapshot, or has ended to.
+    pub(crate) fn receives_snapshot(&self, member: MemberId, begins: bool) {
+        let count = &mut *self.upkeep.borrow_mut();
+        let count = count.receiving.entry(member).or_default();
+        *count = if begins { *count + 1 } else { count.saturating_sub(1) };
     }
 
     /// A member writes entries to its log.
@@ -116,6 +131,7 @@ impl Observer {
         self.snapshot_made(member, index);
         let upkeep = &mut *self.upkeep.borrow_mut();
         upkeep.applied.insert(member, vec![(Duration::ZERO, index)]);
+        upkeep.liveness.replaced(member, kv.compactions_left(), self.world.now());
         self.check(upkeep.storage.installed(member, kv.visible_index(), index));
     }
 
@@ -224,6 +240,8 @@ impl Observer {
             snapshot_count: upkeep.snapshot_count,
             catchup: upkeep.catchup,
             recent: last - before.min(last),
+            unfinished: snapshots::unfinished(&kv.disk()),
+            receiving: upkeep.receiving.get(&member).copied().unwrap_or_default(),
             watchers: kv.watchers(),
             wanted: upkeep.watches,
             disk,

@@ -7,7 +7,8 @@
 //! | `index` | nobody reports an index that is far beyond all that were reported before |
 //!
 //! The first report of an index stands; each later one, of any member and after any restart, must equal it. So a member
-//! that recovers has the state before or after an entry, and nothing in between. Stated in the dissertation on Raft as
+//! that recovers has the state before or after an entry, and nothing in between; of keys that is computed from the records as
+//! long as nothing was compacted, and is afterwards what the backend says beside its index. Stated in the dissertation on Raft as
 //! state machine safety, and by etcd's corruption checks.
 //!
 //! Does NOT verify: that the state is right (all members may be wrong alike: see `linearizable_log`), nor anything

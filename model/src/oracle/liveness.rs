@@ -51,6 +51,8 @@ pub enum Unsettled {
     Members,
     /// Watches were not told of everything.
     Watches,
+    /// A compaction is not over.
+    Compactions,
 }
 
 impl Unsettled {
@@ -61,6 +63,7 @@ impl Unsettled {
             Self::Clients => "answers after healing",
             Self::Members => "converges after healing",
             Self::Watches => "watches catch up after healing",
+            Self::Compactions => "compactions go on",
         };
         Violation::new(NAME, clause, "", detail)
     }
@@ -96,6 +99,18 @@ impl Liveness {
     pub fn started(&mut self, member: MemberId, compactions: u32, due: u64, now: Instant) {
         let state = Member { compactions, moved: now, commits: 0, due, due_since: None };
         self.members.insert(member, state);
+    }
+
+    /// The store of `member` is another one, with so many compactions that are to be carried on with.
+    pub fn replaced(&mut self, member: MemberId, compactions: u32, now: Instant) {
+        let state = self.members.entry(member).or_default();
+        (state.compactions, state.moved, state.commits) = (compactions, now, 0);
+    }
+
+    /// Whether `member` has no compaction under way.
+    #[must_use]
+    pub fn has_compacted(&self, member: MemberId) -> bool {
+        self.members.get(&member).is_none_or(|state| state.compactions == 0)
     }
 
     /// A compaction was scheduled.
@@ -176,6 +191,7 @@ mod tests {
         assert_eq!(clause(Unsettled::Clients), "answers after healing");
         assert_eq!(clause(Unsettled::Members), "converges after healing");
         assert_eq!(clause(Unsettled::Watches), "watches catch up after healing");
+        assert_eq!(clause(Unsettled::Compactions), "compactions go on");
     }
 
     /// A compaction is scheduled at 1 s, and there are `commits`, the last one at `end`.

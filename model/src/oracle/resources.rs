@@ -6,6 +6,7 @@
 //! | `snapshots` | when old files are removed, more than two snapshots are left, or one that is damaged for each of those |
 //! | `segments` | when old files are removed, the first segment of the log is left, and all of it comes before the older of the two snapshots |
 //! | `databases` | when old files are removed for the second time, the database of a snapshot is left that was applied before the first |
+//! | `unfinished` | when all is quiet, a member has more files that were received in part than snapshots that are coming to it |
 //! | `watchers` | when all is quiet, a member has more watchers than clients that can be connected with it want, on their connections and some that are gone |
 //! | `disk` | when all is quiet, there is more on a disk than is explained by what is kept there |
 //!
@@ -105,6 +106,10 @@ pub struct Held {
     pub catchup: u64,
     /// So many the member applied in the last seconds. The snapshot that is due may not be made, or one be on its way to somebody.
     pub recent: u64,
+    /// Files of snapshots that were received in part.
+    pub unfinished: usize,
+    /// Snapshots that are being received.
+    pub receiving: usize,
     /// Watchers.
     pub watchers: usize,
     /// So many watches are wanted by clients.
@@ -129,6 +134,9 @@ pub fn quiet(member: MemberId, held: &Held) -> Result<(), Violation> {
     let log_max = 2 * held.snapshot_count + held.catchup + held.recent;
     if held.log > log_max {
         return violation("log", format!("member {member} keeps more than {log_max} entries: {held:?}"));
+    }
+    if held.unfinished > held.receiving {
+        return violation("unfinished", format!("member {member}: {held:?}"));
     }
     if held.watchers > CONNECTIONS_MAX * held.wanted {
         return violation("watchers", format!("member {member}: {held:?}"));
@@ -199,6 +207,8 @@ mod tests {
             snapshot_count: 10,
             catchup: 5,
             recent: 1,
+            unfinished: 1,
+            receiving: 1,
             watchers: 12,
             wanted: 3,
             disk: 1_000,
@@ -208,6 +218,7 @@ mod tests {
         };
         assert_eq!(quiet(1, &held), Ok(()));
         assert_eq!(clause(quiet(1, &Held { log: 27, ..held })), Some("log"));
+        assert_eq!(clause(quiet(1, &Held { receiving: 0, ..held })), Some("unfinished"));
         assert_eq!(clause(quiet(1, &Held { watchers: 13, ..held })), Some("watchers"));
         assert_eq!(clause(quiet(1, &Held { disk: 1_001, ..held })), Some("disk"));
     }

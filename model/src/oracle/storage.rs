@@ -12,8 +12,7 @@
 //! Stated in etcd's server/etcdserver/cindex (the index is written with exactly the changes that it stands for), and by its
 //! corruption checks, which take a member of another index for a corrupt one (etcd-io/etcd#13766, etcd-io/etcd#14685).
 //!
-//! Does NOT verify: that the changes of an index are those of the log up to there (`agreement` compares a hash of the state
-//! at each index, also after a restart: so what is recovered is the state before or after a step, and nothing in between);
+//! Does NOT verify: that the changes of an index are those of the log up to there (see `agreement`);
 //! that a start brings back the last commit (before the first snapshot, and after a defragmentation, a power failure can
 //! take away the name of the file, and the log has what is missing); the log (see `raft_safety`).
 

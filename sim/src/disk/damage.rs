@@ -369,6 +369,12 @@ impl Disk {
         self.faults.struck(number)
     }
 
+    /// Whether what the fault with this number leads astray lands anywhere.
+    #[must_use]
+    pub fn lands(&self, number: usize) -> bool {
+        self.faults.lands(number)
+    }
+
     /// The process ends, and the disk is as [`Disk::new`] made it. What is armed stays armed.
     pub fn wipe(&mut self) {
         self.process_crash();

@@ -17,8 +17,8 @@ use crate::world::World;
 enum Harm {
     /// It damaged it.
     Done,
-    /// That depends on what the member does.
-    Doubtful(Doubt),
+    /// That depends on what the member does: by the number that the disk gave.
+    Doubtful(usize),
 }
 
 impl Inner {
@@ -51,11 +51,12 @@ impl Inner {
             let stream = world.streams().stream(timed.fault.kind(), place);
             if let Some(harm) = world.harm(*node, &timed.fault, class, stream) {
                 met = true;
+                world.disk_fails(*node);
                 let damage =
                     Damage { member: *node, files: class.map(|class| class.name), since: world.now() };
                 let doubt = match harm {
                     Harm::Done => None,
-                    Harm::Doubtful(doubt) => Some(doubt),
+                    Harm::Doubtful(fault) => Some(Doubt { fault, struck: 0 }),
                 };
                 world.atlas().add_damage(damage, doubt);
             }
@@ -71,9 +72,8 @@ impl World {
         let index = self.index(id);
         let disk = || self.drive_of(index).disk.borrow_mut();
         let node = self.node_by_index(index);
-        let stray = |stray, count, stream| {
-            Some(Harm::Doubtful(Doubt(disk().lead_astray(prefix, stray, count, stream))))
-        };
+        let stray =
+            |stray, count, stream| Some(Harm::Doubtful(disk().lead_astray(prefix, stray, count, stream)));
         match fault {
             Fault::BitRot { bits, .. } => {
                 let flipped = disk().rot(prefix, *bits, &mut stream);
@@ -87,7 +87,7 @@ impl World {
             }
             Fault::MisdirectedWrite { count, .. } => stray(Stray::Misdirected, *count, stream),
             Fault::PhantomWrite { count, .. } => stray(Stray::Phantom, *count, stream),
-            Fault::SyncLie { count, .. } => Some(Harm::Doubtful(Doubt(disk().forget_syncs(prefix, *count)))),
+            Fault::SyncLie { count, .. } => Some(Harm::Doubtful(disk().forget_syncs(prefix, *count))),
             Fault::Wipe { down, .. } => {
                 self.crash_for(id, Crash::Process, *down);
                 disk().wipe();
@@ -98,9 +98,14 @@ impl World {
         }
     }
 
-    /// Whether what was doubtful has happened.
-    pub(crate) fn came_about(&self, id: NodeId, doubt: Doubt) -> bool {
-        self.drive_of(self.index(id)).disk.borrow().struck(doubt.0) > 0
+    /// How often what was doubtful has happened.
+    pub(crate) fn struck(&self, id: NodeId, doubt: Doubt) -> u32 {
+        self.drive_of(self.index(id)).disk.borrow().struck(doubt.fault)
+    }
+
+    /// Whether it may do more damage after it has happened: what went astray lands somewhere.
+    pub(crate) fn lands_late(&self, id: NodeId, doubt: Doubt) -> bool {
+        self.drive_of(self.index(id)).disk.borrow().lands(doubt.fault)
     }
 
     pub(super) fn stall_disk(&self, id: NodeId, extra_latency: Duration, lasts: Duration) {

@@ -125,10 +125,10 @@ impl Inner {
         let fault = &self.faults[number].fault;
         let (nodes, others) = self.struck(fault);
         record!(world, "fault", "{}: {}{}", number + 1, Shown(fault), Struck(fault.aim(), &nodes, &others));
-        if fault.fails_disk() {
-            world.disk_fails();
-        }
         let met = self.happen(world, number, &nodes, &others);
+        if fault.refuses_disk() {
+            nodes.iter().for_each(|node| world.disk_fails(*node));
+        }
         self.met.borrow_mut()[number] = met;
         sometimes!(world, "a fault meets nobody", !met, when = |run| run.members > 1);
         world.assess();

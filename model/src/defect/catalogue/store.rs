@@ -74,9 +74,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         references: &["etcd-io/etcd#17247"],
         versions: "main of February 2024",
         class: Class::Watch,
-        mechanism: "A buffer of writes that is used again counts one entry too many: one from before the last \
-                    commit. Readers see a revision twice. A watch that is being synced is told of an event a second \
-                    time.",
+        mechanism: "A buffer of writes that is used again, and in which nothing was written since, counts one entry all \
+                    the same: one from before the last commit. Readers see a revision twice. A watch that is being \
+                    synced is told of an event a second time.",
         oracles: &["watch", "soundness", "process"],
     },
     Entry {

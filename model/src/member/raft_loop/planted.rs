@@ -83,13 +83,23 @@ impl RaftLoop {
         }
     }
 
-    /// The index that a leader gives to a read without asking anybody.
-    pub(super) fn hasty_read_index(&self) -> Option<u64> {
-        let raft = &self.raft.raft;
-        let hasty = self.member.options.has(Defect::ReadBeforeOwnTerm)
-            && raft.state == StateRole::Leader
-            && !raft.commit_to_current_term();
-        hasty.then_some(raft.raft_log.committed)
+    /// Looks for an index for a read as Raft does, whether or not what is committed is known to be all that is. Whether it did.
+    pub(super) fn read_early(&mut self, context: &[u8]) -> bool {
+        let raft = &mut self.raft.raft;
+        if !self.member.options.has(Defect::ReadBeforeOwnTerm)
+            || raft.state != StateRole::Leader
+            || raft.commit_to_current_term()
+            || raft.prs().is_singleton()
+        {
+            return false;
+        }
+        let entry = Entry { data: context.to_vec().into(), ..Entry::default() };
+        let mut request = Message { entries: vec![entry].into(), ..Message::default() };
+        request.set_msg_type(MessageType::MsgReadIndex);
+        let (id, committed) = (raft.id, raft.raft_log.committed);
+        raft.read_only.add_request(committed, request, id);
+        raft.bcast_heartbeat();
+        true
     }
 
     /// Gives entries to the apply loop that Raft does not say are committed.

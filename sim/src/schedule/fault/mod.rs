@@ -513,10 +513,10 @@ impl Fault {
         )
     }
 
-    /// Whether it makes a disk refuse what is asked of it, or damages data.
+    /// Whether it makes a disk refuse what is asked of it, with all data as it is.
     #[must_use]
-    pub fn fails_disk(&self) -> bool {
-        self.damages_data() || matches!(self, Self::DiskError { .. } | Self::DiskFull { .. })
+    pub fn refuses_disk(&self) -> bool {
+        matches!(self, Self::DiskError { .. } | Self::DiskFull { .. })
     }
 
     /// Whom it meets.
