@@ -1,8 +1,6 @@
 //! A violation, as it is told and as it is kept.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anstyle::{AnsiColor, Style};
 use clap::{Args, ValueHint};
@@ -13,6 +11,7 @@ use vertebra_sim::{Instant, Violation};
 
 use crate::changes::Changes;
 use crate::output::{Line, Output};
+use crate::written::write_atomically;
 
 /// In which folder failing schedules are kept, unless a flag says otherwise.
 const FOLDER: &str = "vertebra-failures";
@@ -117,21 +116,4 @@ impl Failure {
         };
         out.line(format_args!("schedule   {}", Line(&kept)));
     }
-}
-
-/// Writes `text` to `path` so that no reader ever sees half of it.
-pub fn write_atomically(path: &Path, text: &str) -> std::io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    // The process is part of the name, for two of them may write the same file at the same time.
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(format!(".{}.tmp", std::process::id()));
-    let written = File::create(&draft)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .and_then(|()| fs::rename(&draft, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&draft);
-    }
-    written
 }

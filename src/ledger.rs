@@ -22,7 +22,8 @@ pub struct Place {
 
 impl Place {
     /// Its file.
-    fn path(&self) -> Result<PathBuf, Refusal> {
+    /// Its file.
+    pub fn path(&self) -> Result<PathBuf, Refusal> {
         self.ledger.clone().map_or_else(default_path, Ok)
     }
 

@@ -50,6 +50,7 @@ mod subject;
 mod sweep;
 mod version;
 mod words;
+mod written;
 
 pub use subject::{Planted, Subject};
 

@@ -44,6 +44,9 @@ pub fn parser() -> impl TypedValueParser<Value = Source> {
 
 impl Source {
     fn parse(text: OsString) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("it is empty; name a seed, a file or a failure".to_owned());
+        }
         let digits =
             text.to_str().filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
         match digits.map(str::parse) {

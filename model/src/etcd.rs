@@ -30,6 +30,9 @@ const SETTLE_MAX: Duration = Duration::from_secs(30);
 /// A lease of so many seconds is not waited for.
 const LONG_LEASE: i64 = 8;
 
+/// A member that can remove so many records in a second has come to the end of its compactions when a run ends.
+const COMPACTED_PER_SECOND: f64 = 500.0;
+
 /// How often it is looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -95,6 +98,14 @@ impl Etcd {
     /// Whether leases that may expire have expired, where a run waits for that.
     fn leases_have_expired(&self) -> bool {
         !self.options.leases.wait_for_expiry || self.observer().leases_have_expired(LONG_LEASE)
+    }
+
+    /// Whether members are compacted, where that takes them no more than seconds.
+    fn are_compacted(&self) -> bool {
+        let Options { compaction_batch_limit: batch, compaction_sleep_interval: interval, .. } =
+            &*self.options;
+        let is_slow = interval.as_secs_f64() * COMPACTED_PER_SECOND > *batch as f64;
+        is_slow || self.observer().members_have_compacted()
     }
 }
 
@@ -199,7 +210,7 @@ impl System for Etcd {
             || !self.leases_have_expired()
             || !self.observer().members_agree()
             || !self.observer().watches_caught_up()
-            || !self.observer().members_have_compacted()
+            || !self.are_compacted()
         {
             world.sleep(LOOK).await;
         }

@@ -10,8 +10,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::judgement::Judgement;
 use crate::exit::Refusal;
-use crate::failure::write_atomically;
 use crate::git::{Git, name_of};
+use crate::written::write_atomically;
 
 /// The file with what was found of each commit.
 const KNOWN: &str = "known.json";

@@ -28,9 +28,9 @@ use self::reduce::Limits;
 use self::sequence::Sequence;
 use self::tell::{Finding, Summary};
 use crate::exit::{Outcome, Refusal};
-use crate::failure::write_atomically;
 use crate::interrupt::stop_on_interrupt;
 use crate::output::Output;
+use crate::written::write_atomically;
 
 mod by_hand;
 mod compare;

@@ -9,7 +9,7 @@ use vertebra_sim::schedule::Schedule;
 use super::{Entry, PASS, Standing, expected, head_line};
 use crate::Subject;
 use crate::exit::Refusal;
-use crate::failure::write_atomically;
+use crate::written::write_atomically;
 
 /// Writes the schedule of `entry` anew where that changes anything and the verdict allows it, and says how it stands
 /// then. Gives the lines that changed, with `-` and `+` before them.

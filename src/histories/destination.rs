@@ -8,6 +8,7 @@ use vertebra_model::history::History;
 use vertebra_model::watch_history::WatchHistory;
 
 use super::{Export, jepsen, lines, porcupine, robustness};
+use crate::written;
 
 /// A file or a folder that is there, and empty at first.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ impl Destination {
 
     fn make(&mut self, path: &Path) -> io::Result<()> {
         if self.export != Some(Export::EtcdRobustness) {
-            self.file = Some(BufWriter::new(File::create(path)?));
+            self.file = Some(BufWriter::new(written::create(path)?));
             return Ok(());
         }
         self.is_new = !path.exists();

@@ -25,11 +25,11 @@ use self::tally::Tally;
 use self::trial::Trial;
 use crate::drawn::Drawn;
 use crate::exit::{Outcome, Refusal};
-use crate::failure::write_atomically;
 use crate::interrupt::stop_on_interrupt;
 use crate::jobs::Jobs;
 use crate::output::{Output, complain};
 use crate::words::{Count, counted, parse_span};
+use crate::written::{keep_apart, try_to_write, write_atomically};
 use crate::{Planted, Subject};
 
 mod chart;
@@ -128,6 +128,14 @@ pub fn hunt<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
         true => known.iter().map(|planted| Quarry::of(planted.name, &known)).collect::<Result<_, _>>()?,
         false => flags.defects.iter().map(|name| Quarry::of(name, &known)).collect::<Result<_, _>>()?,
     };
+    let outputs = [
+        ("--record", flags.record.as_deref()),
+        ("--chart", flags.chart.as_deref()),
+        ("--markdown", flags.markdown.as_deref()),
+    ];
+    keep_apart(outputs)?;
+    // A hunt may take hours.
+    outputs[1..].iter().filter_map(|(_, path)| *path).try_for_each(try_to_write)?;
     let head = Head { system: S::NAME.to_owned(), build: S::version().build, seeds: flags.seeds };
     let mut record = Record::open(flags.record.as_deref(), head)?;
     let stop = stop_on_interrupt()?;

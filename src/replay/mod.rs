@@ -21,6 +21,7 @@ use crate::histories::Export;
 use crate::output::{Output, complain};
 use crate::serve::recorded::Session;
 use crate::source::{self, Context, Source};
+use crate::written::keep_apart;
 
 mod ending;
 mod filter;
@@ -96,6 +97,9 @@ pub fn replay<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
     if let Some(path) = flags.source.session().filter(|_| S::serves()) {
         return replay_session(flags, path);
     }
+    let source = flags.source.argument();
+    let read = matches!(flags.source, Source::File(_)).then(|| Path::new(&source));
+    keep_apart([("what is replayed", read), ("--history", flags.history.as_deref())])?;
     let schedule = flags.source.schedule::<S>(&flags.context)?;
     tell(flags, &schedule, |reader| match &flags.history {
         Some(path) => kept::run_and_write::<S>(&schedule, reader, path, flags.export),
@@ -206,8 +210,12 @@ fn end<O: Serialize>(
     if let Some(failure) = &mut ending.failure {
         match &flags.source {
             Source::File(path) => failure.schedule = Some(path.display().to_string()),
-            Source::Seed(_) | Source::Failure(_) => {
-                let name = flags.context.changes.file_name(schedule.seed);
+            source @ (Source::Seed(_) | Source::Failure(_)) => {
+                let name = match source {
+                    // Which changes it was found with stands in the ledger.
+                    Source::Failure(id) => format!("{}-{id}.toml", schedule.seed),
+                    _ => flags.context.changes.file_name(schedule.seed),
+                };
                 failure.keep(schedule, &flags.keeping, &name);
                 if let Some(reason) = &failure.not_kept {
                     complain(format_args!("error: the schedule is not kept: {reason}"));

@@ -29,6 +29,7 @@ use vertebra_sim::schedule::{Schedule, TimedFault};
 use vertebra_sim::{Instant, Report};
 
 use crate::version;
+use crate::written;
 
 /// The form in which sessions are written.
 pub const FORMAT: u32 = 1;
@@ -174,7 +175,7 @@ impl Recorder {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         }
-        let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let file = written::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
         let mut frame = schedule.clone();
         let mut faults = std::mem::take(&mut frame.faults);
         faults.reverse();

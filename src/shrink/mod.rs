@@ -22,12 +22,12 @@ use self::tell::{Shrunk, Size};
 use self::trials::{Stop, Trials};
 use crate::Subject;
 use crate::exit::{Outcome, Refusal};
-use crate::failure::write_atomically;
 use crate::interrupt::stop_on_interrupt;
 use crate::jobs::Jobs;
 use crate::output::{Output, complain};
 use crate::source::{self, Context, Source};
 use crate::words::{parse_span, shell_quoted};
+use crate::written::write_atomically;
 
 mod ddmin;
 mod options;
@@ -45,12 +45,12 @@ pub use self::story::Story;
 #[command(
     after_help = "\
 Examples:
-  vertebra shrink 4711 --defect reuse-read-context
+  vertebra shrink 10 --defect acknowledge-before-sync
   vertebra shrink vertebra-failures/4711.toml --time 60s
   vertebra shrink F3a9c2d1 --save seeds/stale-read.toml",
     after_long_help = "\
 Examples:
-  vertebra shrink 4711 --defect reuse-read-context
+  vertebra shrink 10 --defect acknowledge-before-sync
   vertebra shrink vertebra-failures/4711.toml --time 60s
   vertebra shrink F3a9c2d1 --save seeds/stale-read.toml
 
@@ -135,7 +135,7 @@ pub fn shrink<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
         format!("vertebra replay {shown}"),
     )?;
     let origin = flags.source.argument().to_string_lossy().into_owned() + &flags.origin_flags();
-    save(&path, &best, &result, &origin)?;
+    save(&path, &best, &result, &origin, flags.json)?;
     tell(flags, result, &path)?;
     if let Some(text) = differs {
         let path = path.with_extension("differs.toml");
@@ -197,12 +197,19 @@ fn save<O: serde::Serialize>(
     schedule: &Schedule<O>,
     result: &Shrunk,
     origin: &str,
+    is_json: bool,
 ) -> Result<(), Refusal> {
     let text = result.head(origin) + "\n" + &schedule.write()?;
     write_atomically(path, &text).map_err(|error| {
-        let mut out = Output::stdout();
-        out.line(format_args!("{text}"));
-        let _ = out.finish();
+        match is_json {
+            // What reads that would not understand it.
+            true => complain(format_args!("{text}")),
+            false => {
+                let mut out = Output::stdout();
+                out.line(format_args!("{text}"));
+                let _ = out.finish();
+            }
+        }
         Refusal::new(format!("{}: {error}; the schedule was printed instead", path.display()))
     })
 }

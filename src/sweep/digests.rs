@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use vertebra_sim::Report;
 
 use crate::exit::Refusal;
+use crate::written;
 
 pub struct Digests {
     path: PathBuf,
@@ -16,7 +17,7 @@ pub struct Digests {
 
 impl Digests {
     pub fn create(path: &Path) -> Result<Self, Refusal> {
-        let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let file = written::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(Self { path: path.to_owned(), file: BufWriter::new(file), failed: None })
     }
 

@@ -31,6 +31,7 @@ use crate::interrupt::stop_on_interrupt;
 use crate::jobs::Jobs;
 use crate::ledger::Place;
 use crate::output::{Output, complain};
+use crate::written::keep_apart;
 
 mod annotations;
 mod digests;
@@ -104,7 +105,8 @@ pub struct Flags {
     #[command(flatten)]
     keeping: Keeping,
     /// Write each seed and the digest of its run to this file, in the order of the seeds
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
+    // One that is gone on with has the digests of its rest alone.
+    #[arg(long, value_name = "FILE", conflicts_with = "resume", value_hint = ValueHint::FilePath, help_heading = "Output")]
     digests: Option<PathBuf>,
     /// Write a report for a CI server to this file, in JUnit's format
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
@@ -129,11 +131,14 @@ pub fn sweep<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
         changes.schedule::<S>(seed).map(|_| ()).map_err(|reason| format!("seed {seed}: {reason}"))
     };
     check(&flags.changes, flags.which.first())?;
+    let kept = (!flags.no_ledger).then(|| flags.place.path()).transpose()?;
+    let (digests, junit) = (flags.digests.as_deref(), flags.junit.as_deref());
+    keep_apart([("the ledger", kept.as_deref()), ("--digests", digests), ("--junit", junit)])?;
     let ledger = (!flags.no_ledger).then(|| flags.place.write::<S>()).transpose()?;
     let (plan, changes) = plan::plan(&flags.which, &flags.changes, &version, ledger.as_ref())?;
     check(&changes, plan.seeds.first)?;
-    let digests = flags.digests.as_deref().map(Digests::create).transpose()?;
-    let junit = flags.junit.as_deref().map(Junit::create).transpose()?;
+    let digests = digests.map(Digests::create).transpose()?;
+    let junit = junit.map(Junit::create).transpose()?;
     let stop = stop_on_interrupt()?;
 
     let mut summary = Summary::default();

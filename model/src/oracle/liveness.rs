@@ -5,7 +5,7 @@
 //! | `answers after healing` | within `settle_max` after the end of all faults, some client was not answered |
 //! | `converges after healing` | within that time, some member that can be counted on has not applied what others have, or the operator has not put right what it is to |
 //! | `watches catch up after healing` | within that time, some stream of watches was not told of everything, though its client asks for progress again and again |
-//! | `compactions go on` | the commits of a member go on, and a compaction that was scheduled does not |
+//! | `compactions go on` | the commits of a member go on, and a compaction that was scheduled does not; within that time, one is not over that takes seconds |
 //! | `snapshots are made` | a member goes on to apply entries, and makes no snapshot, though it has enough of them for one |
 //!
 //! That elections end is a part of the first two: without a leader nobody is answered. That leases expire is asked for by

@@ -363,8 +363,10 @@ impl<'a> Walk<'a> {
         for event in events {
             let (revision, key) = (revision_of(event), key_of(event));
             let Some(change) = expected.next_if(|change| change.revision <= revision) else {
-                return self
-                    .refuse("unknown", format_args!("an event of {} at {revision}", key.escape_ascii()));
+                let told = format_args!("an event of {} at {revision}", key.escape_ascii());
+                let same =
+                    events.iter().filter(|other| (revision_of(other), key_of(other)) == (revision, key));
+                return self.refuse(if same.count() > 1 { "unique" } else { "unknown" }, told);
             };
             if change.revision < revision {
                 let nothing_yet = before == 0 && self.bookmark == 0;

@@ -19,6 +19,7 @@ use super::history::History;
 use super::tell::Verdict;
 use crate::exit::Refusal;
 use crate::words::{Count, counted};
+use crate::written;
 
 mod drawing;
 mod layout;
@@ -47,7 +48,7 @@ impl Page {
             let reason = "this file is there, and is no page; name another one for the page";
             return Err(Refusal::new(format!("{}: {reason}", path.display())));
         }
-        let file = File::create(path).map_err(|error| cannot(path, &error))?;
+        let file = written::create(path).map_err(|error| cannot(path, &error))?;
         Ok(Self { path: path.to_owned(), file, sections: String::new(), count: 0 })
     }
 
