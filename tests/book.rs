@@ -21,7 +21,10 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const CARGO_RUN: &str = concat!(
     "'",
     env!("CARGO"),
-    "' run --quiet --manifest-path '",
+    "' --config '",
+    env!("CARGO_MANIFEST_DIR"),
+    // Where cargo looks for it by itself lies above the folder in which a page's commands run, if the target folder does.
+    "/.cargo/config.toml' run --quiet --manifest-path '",
     env!("CARGO_MANIFEST_DIR"),
     "/Cargo.toml'"
 );

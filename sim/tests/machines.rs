@@ -134,8 +134,13 @@ fn a_process_ends_itself_only_where_a_fault_has_met_a_disk_or_others_do_not_answ
     let goes_on = Some("starts/log");
     assert_eq!(signature(&[], "gives up").as_deref(), goes_on);
     assert_eq!(signature(&[down(50, 1, 10)], "exits").as_deref(), Some("process/exit: cannot read"));
-    let full = Fault::DiskFull { target: Target::Node(NodeId::Member(1)), lasts: Duration::from_millis(10) };
-    assert_eq!(signature(&[(50, full)], "exits").as_deref(), goes_on);
+    let full = |number| {
+        let target = Target::Node(NodeId::Member(number));
+        (50, Fault::DiskFull { target, lasts: Duration::from_millis(10) })
+    };
+    assert_eq!(signature(&[full(2)], "exits").as_deref(), goes_on);
+    // What meets another's disk is no reason.
+    assert_eq!(signature(&[full(1)], "exits").as_deref(), Some("process/exit: cannot read"));
 }
 
 fn down(at: u64, number: u16, millis: u64) -> (u64, Fault) {

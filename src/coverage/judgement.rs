@@ -133,8 +133,8 @@ impl Judgement {
         }
         let (missing, seeds) = (counted(self.unreached.len() as u64, "place"), counted(self.seeds, "seed"));
         Some(format!(
-            "{missing} that a sweep must reach were not reached in {seeds}: {}. What is behind them is not tested. Let \
-             schedules lead there again; or, where that takes what no run has, say so at the mark with `when = ...`; or \
+            "{missing} that a sweep must reach were not reached in {seeds}, the first of them: {}. What is behind them is not \
+             tested. Let schedules lead there again; or, where that takes what no run has, say so at the mark with `when = ...`; or \
              take the mark or failpoint out. `vertebra coverage` has the table",
             self.unreached.first().map_or("", String::as_str),
         ))

@@ -11,6 +11,7 @@
 //!
 //! A trial knows the bug only as the schedule's option that switches it on: seeds draw what they draw without it.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -124,10 +125,13 @@ enum End {
 /// Hunts.
 pub fn hunt<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
     let known = S::defects();
-    let wanted: Vec<Quarry> = match flags.all {
+    let mut wanted: Vec<Quarry> = match flags.all {
         true => known.iter().map(|planted| Quarry::of(planted.name, &known)).collect::<Result<_, _>>()?,
         false => flags.defects.iter().map(|name| Quarry::of(name, &known)).collect::<Result<_, _>>()?,
     };
+    // Whoever names one twice means it once.
+    let mut names = BTreeSet::new();
+    wanted.retain(|quarry| names.insert(quarry.name.clone()));
     let outputs = [
         ("--record", flags.record.as_deref()),
         ("--chart", flags.chart.as_deref()),

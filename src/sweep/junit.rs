@@ -1,6 +1,7 @@
 //! `--junit`: a report that CI servers read. One test case for the sweep, which passes when nothing was found, and a
 //! failed one for each kind of failure: thousands of cases that passed would tell nobody more.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use vertebra_sim::seeds::Seeds;
 use super::summary::Summary;
 use crate::exit::Refusal;
 use crate::words::counted;
-use crate::written::write_atomically;
+use crate::written;
 
 const SUITE: &str = "vertebra sweep";
 
@@ -66,8 +67,11 @@ impl Junit {
         let mut report = Report::new("vertebra");
         report.add_test_suite(suite);
         let text = report.to_string().map_err(|error| error.to_string());
-        let written =
-            text.and_then(|text| write_atomically(&self.path, &text).map_err(|error| error.to_string()));
+        let written = text.and_then(|text| {
+            written::create(&self.path)
+                .and_then(|mut file| file.write_all(text.as_bytes()))
+                .map_err(|error| error.to_string())
+        });
         Ok(written.map_err(|reason| format!("{}: {reason}", self.path.display()))?)
     }
 }

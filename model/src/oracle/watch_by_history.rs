@@ -314,7 +314,7 @@ mod tests {
         // As a report of etcd's has it: created by this event, and no more.
         let told = KeyValue { version: 0, ..kv("b", "3", 2, 2) };
         let mut watches = WatchHistory::default();
-        watches.push(watched("b", "", &[told], 2));
+        watches.push(Watched { is_partial: true, ..watched("b", "", &[told], 2) });
         let (_, writes) = linearizable_history::find_order(&history, Limits::NONE).unwrap();
         check(&watches, &history, &writes, Limits::NONE).unwrap();
     }
