@@ -74,6 +74,8 @@ struct RaftLoop {
     ticker: Ticker,
     apply: queue::Sender<Batch>,
     readers: BTreeMap<u64, Reader>,
+    /// By follower: up to where its log matched when it refused entries from there on, and how often it has since.
+    refusals: BTreeMap<MemberId, (u64, u32)>,
     next_read: u64,
     /// What the observer was last told.
     role: (u64, StateRole),
@@ -124,6 +126,7 @@ pub(super) async fn run(
         ticker,
         apply,
         readers,
+        refusals: BTreeMap::new(),
         next_read,
         role,
         // Of no term.
@@ -381,8 +384,8 @@ impl RaftLoop {
         }
         let refuses = message.msg_type == MessageType::MsgAppendResponse && message.reject;
         let from = message.from;
-        if refuses {
-            self.weigh_refusal(&mut message);
+        if refuses && !self.weigh_refusal(&mut message) {
+            return;
         }
         // Raft refuses what is not for it, such as a response from an unknown member.
         let _ = self.raft.step(message);

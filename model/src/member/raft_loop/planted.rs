@@ -6,6 +6,9 @@ use raft::{INVALID_INDEX, ProgressState, ReadOnlyOption, Ready, StateRole};
 use super::RaftLoop;
 use crate::defect::{Defect, Defects};
 
+/// So often a follower may refuse at once what it is known to have: more late refusals are never under way.
+const REFUSALS_MAX: u32 = 1_000;
+
 /// How reads are made sure of.
 pub(super) fn read_only_option(defects: Defects) -> ReadOnlyOption {
     if defects.has(Defect::LeaseBasedReads) { ReadOnlyOption::LeaseBased } else { ReadOnlyOption::Safe }
@@ -42,33 +45,42 @@ impl RaftLoop {
     }
 
     /// Keeps a refusal of entries from taking the leader back behind what the follower is known to have: it is a late one. Raft
-    /// 0.7 does not look for that (tikv/raft-rs#557, of a later version, does).
-    pub(super) fn weigh_refusal(&mut self, message: &mut Message) {
+    /// 0.7 does not look for that (tikv/raft-rs#557, of a later version, does). Whether Raft is to be given the refusal.
+    pub(super) fn weigh_refusal(&mut self, message: &mut Message) -> bool {
         let raft = &mut self.raft.raft;
         let is_taken = raft.state == StateRole::Leader && message.term == raft.term;
         if self.member.options.has(Defect::NextBehindMatch)
             || !is_taken
             || message.request_snapshot != INVALID_INDEX
         {
-            return;
+            return true;
         }
         let hint = match message.log_term {
             0 => message.reject_hint,
             term => raft.raft_log.find_conflict_by_term(message.reject_hint, term).0,
         };
-        let Some(progress) = raft.mut_prs().get_mut(message.from) else { return };
+        let Some(progress) = raft.mut_prs().get_mut(message.from) else { return true };
         let (matched, refused) = (progress.matched, message.index);
         // Others answer nothing that Raft has asked last, or leave it where it is.
         if progress.state != ProgressState::Replicate
             && progress.next_idx == refused + 1
             && refused.min(hint + 1) <= matched
         {
+            // Who refuses again and again what it is known to have has lost that. Sent at once each time, the two messages
+            // would go round for ever; heartbeats bring it up often enough.
+            let known = self.refusals.entry(message.from).or_default();
+            known.1 = if known.0 == matched { known.1 + 1 } else { 0 };
+            known.0 = matched;
+            if known.1 > REFUSALS_MAX {
+                return false;
+            }
             // As if the follower had all that matches, and had been asked for one entry more.
             progress.next_idx = matched + 2;
             message.index = matched + 1;
             message.reject_hint = matched;
             message.log_term = 0;
         }
+        true
     }
 
     /// Lets the leader commit whatever a quorum has.
