@@ -20,8 +20,8 @@ pub fn write_atomically(path: &Path, text: &str) -> io::Result<()> {
     }
     let path = &followed(path);
     spare_ledger(path)?;
-    if path.metadata().is_ok_and(|there| !there.is_file() && !there.is_dir()) {
-        // A device or a pipe: another file in its place would be none.
+    if is_device(path) {
+        // Another file in its place would be none.
         return OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes());
     }
     // The process is part of the name, for two of them may write the same file at the same time.
@@ -68,7 +68,7 @@ pub fn keep_apart<'a>(files: impl IntoIterator<Item = (&'a str, Option<&'a Path>
         let Some(path) = path else { continue };
         let followed = followed(path);
         // Whatever is written there is gone.
-        let is_nowhere = followed.metadata().is_ok_and(|there| !there.is_file() && !there.is_dir());
+        let is_nowhere = is_device(&followed);
         if let Some((other, _)) = known.iter().find(|(_, known)| *known == followed && !is_nowhere) {
             let path = path.display();
             return Err(Refusal::new(format!("{path} is both {other} and {name}; name two files")));
@@ -80,12 +80,16 @@ pub fn keep_apart<'a>(files: impl IntoIterator<Item = (&'a str, Option<&'a Path>
 
 fn spare_ledger(path: &Path) -> io::Result<()> {
     let mut head = [0; SQLITE.len()];
-    let is_file = path.metadata().is_ok_and(|there| there.is_file());
-    let read = || File::open(path)?.read_exact(&mut head);
-    if is_file && { read }().is_ok() && head == *SQLITE {
+    let read = |mut file: File| file.read_exact(&mut head);
+    if path.is_file() && File::open(path).and_then(read).is_ok() && head == *SQLITE {
         return Err(io::Error::other("this is a ledger, and would be lost; name another file"));
     }
     Ok(())
+}
+
+/// Whether there is something that is neither a file nor a folder: a device or a pipe.
+fn is_device(path: &Path) -> bool {
+    path.metadata().is_ok_and(|there| !there.is_file() && !there.is_dir())
 }
 
 /// Where links lead, also those of the folders of a file that is not there yet.

@@ -626,13 +626,6 @@ impl Observer {
             })
     }
 
-    /// Whether no member that can be counted on has anything left to compact.
-    pub(crate) fn members_have_compacted(&self) -> bool {
-        let (_, configuration) = &*self.configuration.borrow();
-        let upkeep = self.upkeep.borrow();
-        configuration.members().filter(|id| self.expects(*id)).all(|id| upkeep.has_compacted(id))
-    }
-
     /// The machines of those without a quorum of whom nothing is decided: of the sets that must each have a quorum, one
     /// that has none left, if there is such a one.
     ///

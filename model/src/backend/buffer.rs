@@ -73,23 +73,15 @@ pub(super) struct ReadBuffer {
 impl ReadBuffer {
     /// Takes over what `writes` holds, and leaves it empty (etcd's `writeback`). Whether a planted bug added a record of a key.
     pub(super) fn write_back(&mut self, writes: &mut WriteBuffer) -> bool {
-        if writes.miscounts
-            && let Some(write) = writes.miscounted(self.bucket(Bucket::Key))
-        {
-            self.buckets[Bucket::Key.number()].push(write);
-            self.take_over(writes);
-            return true;
-        }
-        self.take_over(writes);
-        false
-    }
-
-    fn take_over(&mut self, writes: &mut WriteBuffer) {
+        let surplus = if writes.miscounts { writes.miscounted(self.bucket(Bucket::Key)) } else { None };
+        let is_miscounted = surplus.is_some();
+        self.buckets[Bucket::Key.number()].extend(surplus);
         for (read, written) in self.buckets.iter_mut().zip(&mut writes.buckets) {
             if !written.is_empty() {
                 merge(read, written);
             }
         }
+        is_miscounted
     }
 
     pub(super) fn clear(&mut self) {

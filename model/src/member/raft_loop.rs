@@ -389,7 +389,7 @@ impl RaftLoop {
         }
         // Raft refuses what is not for it, such as a response from an unknown member.
         let _ = self.raft.step(message);
-        if let Some(progress) = self.raft.raft.prs().get(from).filter(|_| refuses) {
+        if refuses && let Some(progress) = self.raft.raft.prs().get(from) {
             self.member.observer.refused(self.member.id, from, progress.matched, progress.next_idx);
         }
         self.commit_by_counting();

@@ -63,10 +63,6 @@ impl Upkeep {
             watches: usize::from(options.watch.streams) * crate::watcher::WATCHES_MAX,
         }
     }
-
-    pub(super) fn has_compacted(&self, member: MemberId) -> bool {
-        self.liveness.has_compacted(member)
-    }
 }
 
 impl Observer {
@@ -100,8 +96,8 @@ impl Observer {
 
     /// A member begins to receive a snapshot, or has ended to.
     pub(crate) fn receives_snapshot(&self, member: MemberId, begins: bool) {
-        let count = &mut *self.upkeep.borrow_mut();
-        let count = count.receiving.entry(member).or_default();
+        let upkeep = &mut *self.upkeep.borrow_mut();
+        let count = upkeep.receiving.entry(member).or_default();
         *count = if begins { *count + 1 } else { count.saturating_sub(1) };
     }
 
@@ -150,6 +146,13 @@ impl Observer {
     /// A compaction has removed a batch of records, or there is nothing left of it to be done.
     pub(crate) fn compaction_moved(&self, member: MemberId, over: bool) {
         self.upkeep.borrow_mut().liveness.compaction_moved(member, over, self.world.now());
+    }
+
+    /// Whether no member that can be counted on has anything left to compact.
+    pub(crate) fn members_have_compacted(&self) -> bool {
+        let (_, configuration) = &*self.configuration.borrow();
+        let liveness = &self.upkeep.borrow().liveness;
+        configuration.members().filter(|id| self.expects(*id)).all(|id| liveness.has_compacted(id))
     }
 
     /// A member has kept the hash of what a compaction has left.
