@@ -57,7 +57,8 @@ pub fn build(workspace: &Workspace, library: &str, files: &[File], kept: &Path) 
 }
 
 /// The mutants that an error is of: those whose own code it points at; else those of the smallest place around what it
-/// points at; else those that leave something out within it.
+/// points at; else those that leave something out within it; else the one that leaves out a jump soon after: what is moved or
+/// borrowed before that is used behind it.
 fn blame(files: &BTreeMap<String, Spliced>, error: &Diagnostic) -> BTreeSet<u32> {
     let all = || error.spans.iter().chain(error.children.iter().flat_map(|child| &child.spans));
     let of = |span: &Span| files.get(span.file_name.strip_prefix("model/src/")?);
@@ -87,8 +88,24 @@ fn blame(files: &BTreeMap<String, Spliced>, error: &Diagnostic) -> BTreeSet<u32>
             places.next_back()
         })
     };
-    let place = around.or_else(within);
+    let jump = || {
+        let after = |span: &Span| {
+            let file = of(span)?;
+            let mut behind = file.places.iter().filter(|place| place.range.start >= span.byte_start);
+            let jump = behind.find(|place| leaves_out_a_jump(&file.text[place.range.clone()]))?;
+            Some((jump.range.start - span.byte_start, jump))
+        };
+        let nearest = spans().filter_map(after).min_by_key(|(distance, _)| *distance);
+        nearest.map(|(_, jump)| jump)
+    };
+    let place = around.or_else(within).or_else(jump);
     place.into_iter().flat_map(|place| &place.mutants).map(|(number, _)| *number).collect()
+}
+
+fn leaves_out_a_jump(text: &str) -> bool {
+    let left_out =
+        text.strip_prefix("if !").and_then(|text| text.split_once('{')).map(|(_, text)| text.trim_start());
+    left_out.is_some_and(|text| ["return", "continue", "break"].iter().any(|jump| text.starts_with(jump)))
 }
 
 fn contains(outer: &Range<usize>, inner: &Range<usize>) -> bool {
@@ -126,6 +143,11 @@ mod tests {
     fn else_it_is_of_the_smallest_place_around() {
         assert_eq!(blamed("fn f() -> u8 { x(a + b) }", &["a + b"]), [3, 4]);
         assert_eq!(blamed("fn f() { if x { y(); } }", &["y"]), [3]);
+    }
+
+    #[test]
+    fn else_it_is_of_the_jump_that_is_left_out_behind() {
+        assert_eq!(blamed("fn f() -> u8 { let y = x; b(); return 1; x }", &["x }", "let y"]), [4]);
     }
 
     #[test]
