@@ -51,10 +51,12 @@ mod general;
 mod items;
 mod keys;
 mod leases;
+mod names;
 mod replies;
 mod search;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::collections::BTreeSet;
 
@@ -71,6 +73,7 @@ use beside::Beside;
 use evidence::Evidence;
 use items::Item;
 use leases::Leases;
+pub(super) use names::Names;
 pub(super) use replies::{
     each_delete, each_key, each_possible_put, each_put, each_revision, has_empty_operation, tells_of_state,
 };
@@ -137,14 +140,22 @@ fn judge<T>(
     take: impl FnOnce(&Search<'_>, Result<Conclusion, Violation>) -> Result<T, Violation>,
 ) -> Result<T, Violation> {
     let leases = Leases::of(history)?;
-    let (places, mut items) = Places::of(history, &leases)?;
+    let names = Names::of(history);
+    let (places, mut items) = Places::of(history, &leases, &names)?;
     items.retain(|item| !(item.is_shown() && item.operation as usize >= told));
     // Without a gap, only a refusal that nothing else explains can ask for an unknown write.
     let needs_evidence =
         !places.gaps.is_empty() || !places.unknown.is_empty() && items.iter().any(Item::is_refused);
-    let evidence = needs_evidence.then(|| Evidence::gather(&places));
+    let evidence = needs_evidence.then(|| Evidence::gather(&places, false));
     let beside = Beside::new(history, &leases, items, limits.configurations);
-    let mut search = Search::new(&places, evidence.as_ref(), beside);
+    let mut search = Search::new(&places, evidence.as_ref(), &beside);
+    let result = search.run(limits);
+    if result == Ok(Conclusion::Linearizable) || !evidence.as_ref().is_some_and(|evidence| evidence.is_coarse)
+    {
+        return take(&search, result);
+    }
+    let evidence = Evidence::gather(&places, true);
+    let mut search = Search::new(&places, Some(&evidence), &beside);
     let result = search.run(limits);
     take(&search, result)
 }
@@ -196,6 +207,7 @@ pub struct Write {
 struct Places<'a> {
     history: &'a History,
     leases: &'a Leases,
+    names: &'a Names<'a>,
     /// By revision from the second on: the write that made it, or `NONE`.
     writes: Vec<u32>,
     /// Operations that changed nothing, by the revision that they show; and where in it each revision begins.
@@ -211,7 +223,11 @@ struct Places<'a> {
 
 impl<'a> Places<'a> {
     /// Also what has to find its place beside the keys, by invocation.
-    fn of(history: &'a History, leases: &'a Leases) -> Result<(Self, Vec<Item>), Violation> {
+    fn of(
+        history: &'a History,
+        leases: &'a Leases,
+        names: &'a Names<'a>,
+    ) -> Result<(Self, Vec<Item>), Violation> {
         let operations = history.operations();
         // 2r or 2r + 1; 0 for no place.
         let mut places = vec![0_i64; operations.len()];
@@ -256,7 +272,7 @@ impl<'a> Places<'a> {
         let (reads, reads_begin) = by_revision(operations, &places, revisions as usize);
         let deadlines =
             if gaps.is_empty() { Vec::new() } else { deadlines(operations, &places, revisions as usize) };
-        Ok((Self { history, leases, writes, reads, reads_begin, unknown, gaps, deadlines }, items))
+        Ok((Self { history, leases, names, writes, reads, reads_begin, unknown, gaps, deadlines }, items))
     }
 
     fn last(&self) -> i64 {

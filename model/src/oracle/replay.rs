@@ -8,10 +8,10 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
-use std::ops::Bound;
 
 use bytes::Bytes;
 
+use super::linearizable_history::Names;
 use crate::api::range_request::{SortOrder, SortTarget};
 use crate::api::request_op::Request as Op;
 use crate::api::response_op::Response as OpReply;
@@ -60,15 +60,18 @@ impl std::fmt::Display for Refusal {
     }
 }
 
+/// What a key has that does not exist.
+static NO_VALUE: Bytes = Bytes::new();
+
 /// What a key was from a revision on.
-#[derive(Clone, Debug)]
-pub(crate) struct Version {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Version<'a> {
     pub(crate) modified: i64,
     pub(crate) created: i64,
     /// 0: the key does not exist.
     pub(crate) version: i64,
     pub(crate) lease: i64,
-    pub(crate) value: Bytes,
+    pub(crate) value: &'a Bytes,
 }
 
 /// A moment that [`Replay::rewind`] can go back to.
@@ -80,16 +83,16 @@ pub(crate) struct Mark {
 }
 
 /// The store: each key with all its versions, and the current revision.
-#[derive(Debug, Default)]
-pub(crate) struct Replay {
+#[derive(Debug)]
+pub(crate) struct Replay<'a> {
     revision: i64,
-    keys: BTreeMap<Bytes, usize>,
-    names: Vec<Bytes>,
-    versions: Vec<Vec<Version>>,
+    names: &'a Names<'a>,
+    /// By number of the key.
+    versions: Vec<Vec<Version<'a>>>,
     /// Whose version was pushed, in order.
-    changes: Vec<usize>,
+    changes: Vec<u32>,
     /// By lease: the keys that have it now.
-    attached: BTreeMap<i64, BTreeSet<usize>>,
+    attached: BTreeMap<i64, BTreeSet<u32>>,
     /// Leases that end once and for ever; and those of them that have, in order.
     granted_once: BTreeSet<i64>,
     gone: Vec<i64>,
@@ -99,21 +102,29 @@ pub(crate) struct Replay {
     /// Revision before the request that is being executed.
     begun_at: i64,
     /// Space for one read: places in `versions`.
-    found: Vec<(usize, usize)>,
+    found: Vec<(u32, usize)>,
 }
 
 /// The revision of an empty store.
 pub(crate) const FIRST_REVISION: i64 = 1;
 
-impl Replay {
-    /// An empty store, and leases that end once and for ever; others may come and go as they like.
-    pub(crate) fn with_leases(granted_once: BTreeSet<i64>) -> Self {
-        Self { revision: FIRST_REVISION, granted_once, ..Self::default() }
-    }
-
-    /// The store whose replies leave out what those of a partial history do.
-    pub(crate) fn partial(self, is_partial: bool) -> Self {
-        Self { is_partial, ..self }
+impl<'a> Replay<'a> {
+    /// An empty store with keys of these names, and leases that end once and for ever; others may come and go as they like.
+    /// The replies may be those of a partial history.
+    pub(crate) fn new(names: &'a Names<'a>, granted_once: BTreeSet<i64>, is_partial: bool) -> Self {
+        Self {
+            revision: FIRST_REVISION,
+            names,
+            versions: vec![Vec::new(); names.count()],
+            changes: Vec::new(),
+            attached: BTreeMap::new(),
+            granted_once,
+            gone: Vec::new(),
+            is_gone: BTreeSet::new(),
+            is_partial,
+            begun_at: FIRST_REVISION,
+            found: Vec::new(),
+        }
     }
 
     pub(crate) fn revision(&self) -> i64 {
@@ -133,28 +144,31 @@ impl Replay {
         while self.changes.len() > mark.changes {
             if let Some(key) = self.changes.pop() {
                 self.attach(key, false);
-                self.versions[key].pop();
+                self.versions[key as usize].pop();
                 self.attach(key, true);
             }
         }
     }
 
     /// The keys written since `mark`, with what they are now.
-    pub(crate) fn written_since(&self, mark: Mark) -> impl Iterator<Item = (&Bytes, &Version)> {
-        self.changes[mark.changes..]
-            .iter()
-            .filter_map(|&key| Some((&self.names[key], self.versions[key].last()?)))
+    pub(crate) fn written_since(&self, mark: Mark) -> impl Iterator<Item = (u32, &Version<'a>)> {
+        self.changes[mark.changes..].iter().filter_map(|&key| Some((key, self.latest(key)?)))
     }
 
     /// The key as it is now, if it ever existed.
-    pub(crate) fn latest(&self, key: &[u8]) -> Option<&Version> {
-        self.versions[*self.keys.get(key)?].last()
+    pub(crate) fn latest(&self, key: u32) -> Option<&Version<'a>> {
+        self.versions[key as usize].last()
+    }
+
+    /// The key as it is now, if it exists.
+    fn present(&self, key: u32) -> Option<&Version<'a>> {
+        self.latest(key).filter(|last| last.version > 0)
     }
 
     /// Executes `request`; where a reply is given, it must be the one that this gives.
     ///
     /// Says whether anything changed. After a refusal the store is as before.
-    pub(crate) fn step(&mut self, request: &Request, reply: Option<&Response>) -> Result<bool, Refusal> {
+    pub(crate) fn step(&mut self, request: &'a Request, reply: Option<&Response>) -> Result<bool, Refusal> {
         let mark = self.mark();
         self.begun_at = self.revision;
         let result = match (request, reply) {
@@ -263,24 +277,16 @@ impl Replay {
 
     /// Whether the put needs a key that does not exist.
     fn misses(&self, put: &PutRequest) -> bool {
-        (put.ignore_value || put.ignore_lease) && self.latest(&put.key).is_none_or(|last| last.version == 0)
+        (put.ignore_value || put.ignore_lease)
+            && self.names.number(&put.key).and_then(|key| self.present(key)).is_none()
     }
 
     /// Fills `found` with the keys of the range that existed at the end of `revision`.
     fn find(&mut self, key: &[u8], range_end: &[u8], revision: i64) {
         self.found.clear();
-        if range_end.is_empty() {
-            if let Some(&key) = self.keys.get(key) {
-                self.found.extend(existing(&self.versions[key], revision).map(|version| (key, version)));
-            }
-            return;
-        }
-        let end = if range_end == b"\0" { Bound::Unbounded } else { Bound::Excluded(range_end) };
-        if matches!(end, Bound::Excluded(end) if end <= key) {
-            return;
-        }
-        for &key in self.keys.range::<[u8], _>((Bound::Included(key), end)).map(|(_, key)| key) {
-            self.found.extend(existing(&self.versions[key], revision).map(|version| (key, version)));
+        for key in self.names.within(key, range_end) {
+            let version = existing(&self.versions[key as usize], revision);
+            self.found.extend(version.map(|version| (key, version)));
         }
     }
 
@@ -308,11 +314,11 @@ impl Replay {
     }
 
     /// Leaves of the keys found what the options of the read let through, in its order; whether the limit cut some.
-    fn narrow(&self, read: &RangeRequest, found: &mut Vec<(usize, usize)>) -> bool {
+    fn narrow(&self, read: &RangeRequest, found: &mut Vec<(u32, usize)>) -> bool {
         if read.count_only {
             found.clear();
         }
-        let of = |&(key, version): &(usize, usize)| &self.versions[key][version];
+        let of = |&(key, version): &(u32, usize)| &self.versions[key as usize][version];
         let within = |revision: i64, min: i64, max: i64| {
             (min == 0 || revision >= min) && (max == 0 || revision <= max)
         };
@@ -337,11 +343,11 @@ impl Replay {
         if order != SortOrder::None || target != SortTarget::Key {
             found.sort_by(|one, other| {
                 let ordering = match target {
-                    SortTarget::Key => self.names[one.0].cmp(&self.names[other.0]),
+                    SortTarget::Key => one.0.cmp(&other.0),
                     SortTarget::Version => of(one).version.cmp(&of(other).version),
                     SortTarget::Create => of(one).created.cmp(&of(other).created),
                     SortTarget::Mod => of(one).modified.cmp(&of(other).modified),
-                    SortTarget::Value => of(one).value.cmp(&of(other).value),
+                    SortTarget::Value => of(one).value.cmp(of(other).value),
                 };
                 if order == SortOrder::Descend { ordering.reverse() } else { ordering }
             });
@@ -353,32 +359,24 @@ impl Replay {
         more
     }
 
-    fn same_keys(&self, found: &[(usize, usize)], kvs: &[KeyValue], keys_only: bool) -> Result<(), Refusal> {
+    fn same_keys(&self, found: &[(u32, usize)], kvs: &[KeyValue], keys_only: bool) -> Result<(), Refusal> {
         same("number of keys", &found.len(), &kvs.len())?;
         for (&(key, version), kv) in found.iter().zip(kvs) {
-            self.same_key(&self.names[key], &self.versions[key][version], kv, keys_only)?;
+            self.same_key(self.names.name(key), &self.versions[key as usize][version], kv, keys_only)?;
         }
         Ok(())
     }
 
-    fn put(&mut self, put: &PutRequest, reply: Option<&PutResponse>) -> Result<(), Refusal> {
+    fn put(&mut self, put: &'a PutRequest, reply: Option<&PutResponse>) -> Result<(), Refusal> {
         if self.lacks_lease(put) {
             return Err(Refusal::Error(Error::LeaseNotFound));
         }
-        if self.misses(put) {
+        let key = self.names.number(&put.key);
+        let previous = key.and_then(|key| self.present(key));
+        if (put.ignore_value || put.ignore_lease) && previous.is_none() {
             return Err(Refusal::Error(Error::KeyNotFound));
         }
-        let key = match self.keys.get(&put.key) {
-            Some(&key) => key,
-            None => {
-                self.names.push(put.key.clone());
-                self.versions.push(Vec::new());
-                self.keys.insert(put.key.clone(), self.names.len() - 1);
-                self.names.len() - 1
-            }
-        };
         let next = self.begun_at + 1;
-        let previous = self.versions[key].last().filter(|last| last.version > 0);
         if let Some(reply) = reply {
             match (previous.filter(|_| put.prev_kv), &reply.prev_kv) {
                 (None, None) => {}
@@ -387,18 +385,20 @@ impl Replay {
             }
         }
         let created =
-            Version { modified: next, created: next, version: 1, lease: put.lease, value: put.value.clone() };
+            Version { modified: next, created: next, version: 1, lease: put.lease, value: &put.value };
         let version = match previous {
             None => created,
             Some(previous) => Version {
                 created: previous.created,
                 version: previous.version + 1,
                 lease: if put.ignore_lease { previous.lease } else { put.lease },
-                value: if put.ignore_value { previous.value.clone() } else { put.value.clone() },
+                value: if put.ignore_value { previous.value } else { &put.value },
                 ..created
             },
         };
-        self.push(key, version);
+        if let Some(key) = key {
+            self.push(key, version);
+        }
         match reply {
             Some(reply) => self.same_header(reply.header.as_ref()),
             None => Ok(()),
@@ -419,7 +419,7 @@ impl Replay {
         }
         let modified = self.begun_at + 1;
         for &(key, _) in &found {
-            self.push(key, Version { modified, created: 0, version: 0, lease: 0, value: Bytes::new() });
+            self.push(key, gone(modified));
         }
         self.found = found;
         match reply {
@@ -432,7 +432,7 @@ impl Replay {
     fn revoke(&mut self, id: i64) {
         let modified = self.begun_at + 1;
         for key in self.attached.get(&id).cloned().unwrap_or_default() {
-            self.push(key, Version { modified, created: 0, version: 0, lease: 0, value: Bytes::new() });
+            self.push(key, gone(modified));
         }
         self.lose(id);
     }
@@ -451,17 +451,17 @@ impl Replay {
         }
     }
 
-    fn push(&mut self, key: usize, version: Version) {
+    fn push(&mut self, key: u32, version: Version<'a>) {
         self.revision = version.modified;
         self.attach(key, false);
-        self.versions[key].push(version);
+        self.versions[key as usize].push(version);
         self.attach(key, true);
         self.changes.push(key);
     }
 
     /// Notes that the key, as it is now, is attached to its lease, or is no more.
-    fn attach(&mut self, key: usize, is_attached: bool) {
-        let Some(lease) = self.versions[key].last().map(|last| last.lease).filter(|lease| *lease != 0) else {
+    fn attach(&mut self, key: u32, is_attached: bool) {
+        let Some(lease) = self.latest(key).map(|last| last.lease).filter(|lease| *lease != 0) else {
             return;
         };
         let keys = self.attached.entry(lease).or_default();
@@ -475,7 +475,7 @@ impl Replay {
         }
     }
 
-    fn txn(&mut self, txn: &TxnRequest, reply: Option<&TxnResponse>) -> Result<(), Refusal> {
+    fn txn(&mut self, txn: &'a TxnRequest, reply: Option<&TxnResponse>) -> Result<(), Refusal> {
         // All comparisons, those of nested transactions too, look at the state before the first operation.
         let mut branches = Vec::new();
         self.choose_branches(txn, &mut branches);
@@ -498,7 +498,7 @@ impl Replay {
 
     fn execute(
         &mut self,
-        txn: &TxnRequest,
+        txn: &'a TxnRequest,
         branches: &mut std::vec::IntoIter<bool>,
         reply: Option<&TxnResponse>,
     ) -> Result<(), Refusal> {
@@ -541,32 +541,26 @@ impl Replay {
 
     /// Whether every key of the range passes; where there is none, whether a key of zeros would, which has no value.
     fn holds(&self, compare: &Compare) -> bool {
-        let exists = |&&key: &&usize| self.versions[key].last().is_some_and(|last| last.version > 0);
-        let passes = |key: &usize| self.versions[*key].last().is_some_and(|last| passes(compare, Some(last)));
-        if compare.range_end.is_empty() {
-            return match self.keys.get(&compare.key).filter(|key| exists(key)) {
-                Some(key) => passes(key),
-                None => self::passes(compare, None),
-            };
+        let mut present = self
+            .names
+            .within(&compare.key, &compare.range_end)
+            .filter_map(|key| self.present(key))
+            .peekable();
+        if present.peek().is_none() {
+            passes(compare, None)
+        } else {
+            present.all(|last| passes(compare, Some(last)))
         }
-        let end = match &compare.range_end[..] {
-            b"\0" => Bound::Unbounded,
-            end if end <= &compare.key[..] => return self::passes(compare, None),
-            end => Bound::Excluded(end),
-        };
-        let range = self.keys.range::<[u8], _>((Bound::Included(&compare.key[..]), end));
-        let mut keys = range.map(|(_, key)| key).filter(exists).peekable();
-        if keys.peek().is_none() { self::passes(compare, None) } else { keys.all(passes) }
     }
 
     fn same_key(
         &self,
-        name: &Bytes,
-        version: &Version,
+        name: &[u8],
+        version: &Version<'_>,
         kv: &KeyValue,
         keys_only: bool,
     ) -> Result<(), Refusal> {
-        same("key", name, &kv.key)?;
+        same("key", &name, &&kv.key[..])?;
         same("mod revision", &version.modified, &kv.mod_revision)?;
         if !self.is_partial {
             same("create revision", &version.created, &kv.create_revision)?;
@@ -575,7 +569,7 @@ impl Replay {
         if !(self.is_partial && kv.version == 0) {
             same("version", &version.version, &kv.version)?;
         }
-        let value = if keys_only { &Bytes::new() } else { &version.value };
+        let value = if keys_only { &NO_VALUE } else { version.value };
         same("value", value, &kv.value)
     }
 
@@ -591,8 +585,13 @@ fn lease_refused(put: &PutRequest, exists: &dyn Fn(i64) -> bool) -> Option<Error
     (put.lease != 0 && !exists(put.lease)).then_some(Error::LeaseNotFound)
 }
 
+/// What a key is when it has been deleted.
+fn gone(modified: i64) -> Version<'static> {
+    Version { modified, created: 0, version: 0, lease: 0, value: &NO_VALUE }
+}
+
 /// The place of the version that was current at the end of `revision`, if the key existed then.
-fn existing(versions: &[Version], revision: i64) -> Option<usize> {
+fn existing(versions: &[Version<'_>], revision: i64) -> Option<usize> {
     let last = versions.len().checked_sub(1)?;
     let place = if versions[last].modified <= revision {
         last
@@ -602,10 +601,10 @@ fn existing(versions: &[Version], revision: i64) -> Option<usize> {
     (versions[place].version > 0).then_some(place)
 }
 
-fn passes(compare: &Compare, last: Option<&Version>) -> bool {
+fn passes(compare: &Compare, last: Option<&Version<'_>>) -> bool {
     use compare::{CompareResult, CompareTarget, TargetUnion};
     let number =
-        |of: fn(&Version) -> i64, operand: Option<i64>| last.map_or(0, of).cmp(&operand.unwrap_or(0));
+        |of: fn(&Version<'_>) -> i64, operand: Option<i64>| last.map_or(0, of).cmp(&operand.unwrap_or(0));
     let operand = &compare.target_union;
     let ordering = match CompareTarget::try_from(compare.target) {
         Ok(CompareTarget::Version) => number(

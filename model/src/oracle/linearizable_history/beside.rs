@@ -170,11 +170,12 @@ impl<'a> Beside<'a> {
     }
 
     /// The next revision is made by `write`, which the replay has not executed yet; whether that is possible.
-    pub(super) fn write(&self, frontier: &mut Frontier, replay: &Replay, write: &Operation) -> bool {
+    pub(super) fn write(&self, frontier: &mut Frontier, replay: &Replay<'_>, write: &Operation) -> bool {
         let mut part = Part::default();
         match &write.request {
             Request::LeaseRevoke(revoke) => part.leases.push(revoke.id),
             Request::Put(put) if put.lease == 0 => {}
+            Request::DeleteRange(_) => {}
             request => {
                 each_possible_put(request, &mut |put| {
                     if put.lease != 0 {
@@ -231,7 +232,7 @@ impl<'a> Beside<'a> {
     }
 
     /// Whether a refusal is right now, so that it waits only for another one, and may be wrong when `write` was executed.
-    fn ends_with(&self, item: &Item, replay: &Replay, write: &Operation) -> bool {
+    fn ends_with(&self, item: &Item, replay: &Replay<'_>, write: &Operation) -> bool {
         let Act::Refused(error) = item.act else { return false };
         let request = &self.history.operations()[item.operation as usize].request;
         let may_end = match (error, request) {
@@ -257,7 +258,7 @@ impl<'a> Beside<'a> {
     pub(super) fn settle(
         &self,
         frontier: &mut Frontier,
-        replay: &Replay,
+        replay: &Replay<'_>,
         ended: Option<i64>,
         is_last: bool,
     ) -> Vec<u32> {
@@ -290,7 +291,7 @@ impl<'a> Beside<'a> {
 
     /// The request of an item that can come as soon as keys are as it needs them, if they are not now; and whether it could have
     /// come at an earlier revision.
-    pub(super) fn waits_for_keys(&self, number: u32, replay: &Replay) -> Option<(&'a Request, bool)> {
+    pub(super) fn waits_for_keys(&self, number: u32, replay: &Replay<'_>) -> Option<(&'a Request, bool)> {
         let item = self.item(number);
         let Act::Refused(error @ Error::KeyNotFound) = item.act else { return None };
         let request = &self.history.operations()[item.operation as usize].request;
@@ -356,7 +357,7 @@ impl<'a> Beside<'a> {
     }
 
     /// Lets come what is right here and changes nothing, and what has to come and changes what nobody else asks for.
-    fn do_what_is_right(&self, one: &mut Configuration, replay: &Replay) {
+    fn do_what_is_right(&self, one: &mut Configuration, replay: &Replay<'_>) {
         loop {
             let (first_end, before) = (self.first_end(one), one.open.len());
             let mut open = std::mem::take(&mut one.open);
@@ -385,7 +386,7 @@ impl<'a> Beside<'a> {
     }
 
     /// Whether what an item was told, and which changes nothing, is right now.
-    fn is_right(&self, one: &Configuration, item: &Item, replay: &Replay) -> bool {
+    fn is_right(&self, one: &Configuration, item: &Item, replay: &Replay<'_>) -> bool {
         match item.act {
             Act::Refused(error) => {
                 let request = &self.history.operations()[item.operation as usize].request;
@@ -397,7 +398,7 @@ impl<'a> Beside<'a> {
     }
 
     /// What is when an item has come that changes something, if it can now.
-    fn after(&self, one: &Configuration, number: u32, replay: &Replay) -> Option<Configuration> {
+    fn after(&self, one: &Configuration, number: u32, replay: &Replay<'_>) -> Option<Configuration> {
         let mut next = one.clone();
         let happens = match self.items[number as usize].act {
             Act::Granted(id) => {
@@ -420,7 +421,13 @@ impl<'a> Beside<'a> {
 
     /// All that the items which `has_to` names, and whatever has to do with them or with `seed`, can come to at this
     /// revision.
-    fn close(&self, frontier: &mut Frontier, replay: &Replay, seed: &Part, has_to: &dyn Fn(&Item) -> bool) {
+    fn close(
+        &self,
+        frontier: &mut Frontier,
+        replay: &Replay<'_>,
+        seed: &Part,
+        has_to: &dyn Fn(&Item) -> bool,
+    ) {
         let mut all = Vec::with_capacity(frontier.configurations.len());
         for one in frontier.configurations.drain(..) {
             let part = self.part(&one, replay.revision(), seed, has_to);
@@ -454,7 +461,7 @@ impl<'a> Beside<'a> {
     }
 
     /// Lets leases end for which nobody will ask, so that they make no difference.
-    fn forget(&self, one: &mut Configuration, replay: &Replay) {
+    fn forget(&self, one: &mut Configuration, replay: &Replay<'_>) {
         for (place, word) in one.alive.iter_mut().enumerate() {
             let mut rest = *word;
             while rest != 0 {
@@ -512,7 +519,7 @@ impl<'a> Beside<'a> {
         &self,
         from: &Configuration,
         part: &Part,
-        replay: &Replay,
+        replay: &Replay<'_>,
         sink: &mut dyn FnMut(Configuration),
     ) {
         let (first_end, revision) = (self.first_end(from), replay.revision());

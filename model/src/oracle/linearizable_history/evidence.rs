@@ -3,14 +3,15 @@
 //! Every rule here only refuses what the replay would refuse later: the evidence makes the search short, not right.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::Range;
 
 use bytes::Bytes;
-use prost::Message;
 
 use super::keys::Key;
 use super::leases::Leases;
-use super::replies::{each_key, each_key_within, each_possible_put, each_put, each_touch, reads_values};
+use super::names::Names;
+use super::replies::{each_key, each_key_within, each_possible_put, each_put, each_touch};
+use super::values::Values;
 use super::{FIRST_REVISION, Places};
 use crate::api::PutRequest;
 use crate::history::{Operation, Request};
@@ -29,10 +30,10 @@ pub(super) struct Class {
 }
 
 #[derive(Default)]
-struct Gap<'a> {
+struct Gap {
     revision: i64,
     /// Keys that somebody saw as this revision left them: number, and place in its records.
-    seen: Vec<(&'a [u8], usize, usize)>,
+    seen: Vec<(u32, usize)>,
     writers: Vec<u32>,
 }
 
@@ -46,34 +47,39 @@ pub(super) struct Writers<'e> {
 /// All evidence of a history.
 pub(super) struct Evidence<'a> {
     pub(super) classes: Vec<Class>,
-    names: BTreeMap<&'a [u8], usize>,
+    names: &'a Names<'a>,
+    /// By number.
     keys: Vec<Key<'a>>,
-    gaps: Vec<Gap<'a>>,
+    gaps: Vec<Gap>,
     /// Classes of several writes and the ends of leases; and all others, by their invocations.
     always: Vec<u32>,
     by_time: Vec<u32>,
     leases: &'a Leases,
     /// By lease: its number, which comes after those of all keys, and the keys that can ever have been attached to it.
     attached: BTreeMap<i64, (u32, Vec<u32>)>,
+    /// Writes are taken for one that somebody may have told apart.
+    pub(super) is_coarse: bool,
 }
 
 impl<'a> Evidence<'a> {
-    pub(super) fn gather(places: &Places<'a>) -> Self {
+    /// With `all_values`, unknown writes with different values are never taken for one.
+    pub(super) fn gather(places: &Places<'a>, all_values: bool) -> Self {
         let mut evidence = Self {
             classes: Vec::new(),
-            names: BTreeMap::new(),
-            keys: Vec::new(),
+            names: places.names,
+            keys: (0..places.names.count()).map(|_| Key::default()).collect(),
             gaps: places.gaps.iter().map(|&revision| Gap { revision, ..Gap::default() }).collect(),
             always: Vec::new(),
             by_time: Vec::new(),
             leases: places.leases,
             attached: BTreeMap::new(),
+            is_coarse: false,
         };
         evidence.look(places);
         for key in &mut evidence.keys {
             key.conclude();
         }
-        evidence.classify(places);
+        evidence.classify(places, all_values);
         evidence.divide(places);
         evidence.attach(places);
         evidence.assign();
@@ -98,9 +104,9 @@ impl<'a> Evidence<'a> {
         for operation in places.history.operations() {
             each_possible_put(&operation.request, &mut |put| {
                 if put.lease != 0
-                    && let Some(&key) = self.names.get(&put.key[..])
+                    && let Some(key) = self.names.number(&put.key)
                 {
-                    self.attached.entry(put.lease).or_default().1.push(key as u32);
+                    self.attached.entry(put.lease).or_default().1.push(key);
                 }
             });
         }
@@ -143,18 +149,9 @@ impl<'a> Evidence<'a> {
         (touches, writes)
     }
 
-    /// The keys of a range that ever existed.
-    pub(super) fn keys_in(&self, key: &[u8], range_end: &[u8]) -> impl Iterator<Item = u32> {
-        let end = match range_end {
-            b"" => Bound::Included(key),
-            b"\0" => Bound::Unbounded,
-            end if end <= key => Bound::Excluded(key),
-            end => Bound::Excluded(end),
-        };
-        // A range that excludes its own begin must not include it, or the map panics.
-        let begin = if end == Bound::Excluded(key) { Bound::Unbounded } else { Bound::Included(key) };
-        let none = begin == Bound::Unbounded;
-        self.names.range::<[u8], _>((begin, end)).filter(move |_| !none).map(|(_, &number)| number as u32)
+    /// The keys of a range.
+    pub(super) fn keys_in(&self, key: &[u8], range_end: &[u8]) -> Range<u32> {
+        self.names.within(key, range_end)
     }
 
     /// Whether no gap at `revision` can have written the key.
@@ -162,12 +159,9 @@ impl<'a> Evidence<'a> {
         self.keys.get(key as usize).is_some_and(|key| key.is_quiet(revision))
     }
 
-    fn key(&mut self, name: &'a [u8]) -> &mut Key<'a> {
-        let number = *self.names.entry(name).or_insert_with(|| {
-            self.keys.push(Key::default());
-            self.keys.len() - 1
-        });
-        &mut self.keys[number]
+    /// What a key that nobody can have put is like is for the replay to refuse.
+    fn key(&mut self, name: &[u8]) -> Option<&mut Key<'a>> {
+        Some(&mut self.keys[self.names.number(name)? as usize])
     }
 
     /// Collects sights and puts in order of the revisions.
@@ -177,37 +171,50 @@ impl<'a> Evidence<'a> {
             for number in write.into_iter().chain(reads) {
                 let operation = places.operation(number);
                 let Some(reply) = operation.reply() else { continue };
-                each_key(&operation.request, reply, &mut |sight| self.key(&sight.kv.key).see(sight));
+                each_key(&operation.request, reply, &mut |sight| {
+                    if let Some(key) = self.key(&sight.kv.key) {
+                        key.see(sight);
+                    }
+                });
                 if write == Some(number) {
                     each_key_within(&operation.request, reply, &mut |kv| {
-                        self.key(&kv.key).within.push(&kv.value)
+                        if let Some(key) = self.key(&kv.key) {
+                            key.within.push(&kv.value);
+                        }
                     });
                 }
-                each_put(&operation.request, reply, &mut |put| self.key(&put.key).puts.push(revision));
+                each_put(&operation.request, reply, &mut |put| {
+                    if let Some(key) = self.key(&put.key) {
+                        key.puts.push(revision);
+                    }
+                });
             }
         }
     }
 
     /// Sorts the unknown writes into classes.
-    fn classify(&mut self, places: &Places<'a>) {
-        let operations = places.history.operations();
-        let values_matter = operations.iter().any(|operation| reads_values(&operation.request));
+    fn classify(&mut self, places: &Places<'a>, all_values: bool) {
+        let values = Values::of(places, &self.keys);
+        self.is_coarse = values.has_hidden_order && !all_values;
         let mut numbers = BTreeMap::new();
         for &write in &places.unknown {
             let operation = places.operation(write);
-            let alike = self.alike(&operation.request, values_matter);
-            let number = *numbers.entry(alike).or_insert_with(|| {
-                self.classes.push(Class::default());
-                self.classes.len() - 1
-            });
+            let number =
+                *numbers.entry(values.effect(places, &operation.request, all_values)).or_insert_with(|| {
+                    self.classes.push(Class::default());
+                    self.classes.len() - 1
+                });
             self.classes[number].members.push(write);
             if self.classes[number].members.len() == 1 {
                 each_possible_put(&operation.request, &mut |put: &'a PutRequest| {
                     let value = (!put.ignore_value).then_some(&put.value);
-                    self.key(&put.key).writers.push((value, number as u32));
+                    if let Some(key) = self.key(&put.key) {
+                        key.writers.push((value, number as u32));
+                    }
                 });
             }
         }
+        self.keys.iter_mut().for_each(|key| key.writers.sort_unstable());
     }
 
     /// Which classes are looked at for each gap, and which only until there is a candidate.
@@ -219,47 +226,27 @@ impl<'a> Evidence<'a> {
         self.by_time.sort_by_key(|&class| self.classes[class as usize].members[0]);
     }
 
-    /// Equal for requests that have the same effect as far as anybody can see.
-    fn alike(&self, request: &Request, values_matter: bool) -> (u8, Vec<u8>) {
-        match request {
-            Request::Range(read) => (0, read.encode_to_vec()),
-            Request::Put(put) => {
-                let seen = self.names.get(&put.key[..]).is_some_and(|&key| self.keys[key].had(&put.value));
-                let mut effect = PutRequest { prev_kv: false, ..put.clone() };
-                if !(values_matter || seen || put.ignore_value || put.ignore_lease) {
-                    effect.value = Bytes::new();
-                    return (1, effect.encode_to_vec());
-                }
-                (2, effect.encode_to_vec())
-            }
-            Request::DeleteRange(delete) => (3, delete.encode_to_vec()),
-            Request::Txn(txn) => (4, txn.encode_to_vec()),
-            Request::Compact(compaction) => (5, compaction.encode_to_vec()),
-            Request::LeaseGrant(grant) => (16, grant.encode_to_vec()),
-            Request::LeaseRevoke(revoke) => (17, revoke.encode_to_vec()),
-            Request::LeaseKeepAlive(keep_alive) => (18, keep_alive.encode_to_vec()),
-            Request::LeaseTimeToLive(question) => (19, question.encode_to_vec()),
-            Request::LeaseLeases(question) => (21, question.encode_to_vec()),
-            // It has none.
-            Request::Auth(_) => (22, Vec::new()),
-        }
-    }
-
     /// Finds for each gap what was seen there, and so who can have written it.
     fn assign(&mut self) {
-        for (&name, &number) in &self.names {
-            for (place, record) in self.keys[number].records.iter().enumerate() {
+        for (key, number) in self.keys.iter().zip(0..) {
+            for (place, record) in key.records.iter().enumerate() {
                 if let Ok(gap) = self.gaps.binary_search_by_key(&record.modified, |gap| gap.revision) {
-                    self.gaps[gap].seen.push((name, number, place));
+                    self.gaps[gap].seen.push((number, place));
                 }
             }
         }
         for gap in &mut self.gaps {
-            let Some(&(_, number, place)) = gap.seen.first() else { continue };
-            let key = &self.keys[number];
+            let Some(&(number, place)) = gap.seen.first() else { continue };
+            let key = &self.keys[number as usize];
             let value = key.records[place].value;
-            let fits = |writes: Option<&Bytes>| writes.is_none() || value.is_none() || writes == value;
-            gap.writers = key.writers.iter().filter(|writer| fits(writer.0)).map(|writer| writer.1).collect();
+            // Those come first who keep the value that they find.
+            let with = |bound: Option<&Bytes>| key.writers.partition_point(|writer| writer.0 < bound);
+            let upto = |bound: Option<&Bytes>| key.writers.partition_point(|writer| writer.0 <= bound);
+            let fitting = match value {
+                None => [&key.writers[..], &[]],
+                Some(_) => [&key.writers[..upto(None)], &key.writers[with(value)..upto(value)]],
+            };
+            gap.writers = fitting.concat().into_iter().map(|writer| writer.1).collect();
             gap.writers.sort_unstable();
             gap.writers.dedup();
             if let [only] = gap.writers[..] {
@@ -268,7 +255,7 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    fn gap(&self, revision: i64) -> Option<&Gap<'a>> {
+    fn gap(&self, revision: i64) -> Option<&Gap> {
         let place = self.gaps.binary_search_by_key(&revision, |gap| gap.revision).ok()?;
         Some(&self.gaps[place])
     }
@@ -303,30 +290,29 @@ impl<'a> Evidence<'a> {
     }
 
     /// Whether what was written since `mark` can have made `revision`.
-    pub(super) fn allows(&self, replay: &Replay, mark: Mark, revision: i64) -> bool {
-        let possible = replay.written_since(mark).all(|(name, written)| {
-            let Some(&key) = self.names.get(&name[..]) else { return true };
-            self.keys[key].allows(revision, written.version, written.created)
-        });
+    pub(super) fn allows(&self, replay: &Replay<'_>, mark: Mark, revision: i64) -> bool {
+        let possible = replay
+            .written_since(mark)
+            .all(|(key, written)| self.keys[key as usize].allows(revision, written.version, written.created));
         let Some(gap) = self.gap(revision) else { return possible };
         possible
-            && gap.seen.iter().all(|&(name, number, place)| {
-                let seen = &self.keys[number].records[place];
-                replay.latest(name).is_some_and(|written| {
+            && gap.seen.iter().all(|&(number, place)| {
+                let seen = &self.keys[number as usize].records[place];
+                replay.latest(number).is_some_and(|written| {
                     written.modified == seen.modified
                         && (seen.created == 0 || written.created == seen.created)
                         && (seen.version == 0 || written.version == seen.version)
                         && seen.lease.is_none_or(|lease| lease == written.lease)
-                        && seen.value.is_none_or(|value| *value == written.value)
+                        && seen.value.is_none_or(|value| value == written.value)
                 })
             })
     }
 
     /// Until when somebody must have made a change like that since `mark`, to explain what was seen later; `MAX` if
     /// nobody needs to. Of several writes that can fill a gap, the one that is needed first is the likely one.
-    pub(super) fn needed_until(&self, replay: &Replay, mark: Mark, revision: i64) -> i64 {
-        let needed = replay.written_since(mark).filter_map(|(name, written)| {
-            self.keys[*self.names.get(&name[..])?].needed_until(revision, written.version, written.created)
+    pub(super) fn needed_until(&self, replay: &Replay<'_>, mark: Mark, revision: i64) -> i64 {
+        let needed = replay.written_since(mark).filter_map(|(key, written)| {
+            self.keys[key as usize].needed_until(revision, written.version, written.created)
         });
         needed.min().unwrap_or(i64::MAX)
     }

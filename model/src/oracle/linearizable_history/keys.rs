@@ -130,15 +130,6 @@ impl<'a> Key<'a> {
         (self.quiet, self.generations) = (merged, generations);
     }
 
-    /// Whether somebody saw the key with this value.
-    pub(super) fn had(&self, value: &Bytes) -> bool {
-        self.records
-            .iter()
-            .filter_map(|record| record.value)
-            .chain(self.within.iter().copied())
-            .any(|had| had == value)
-    }
-
     pub(super) fn needed_until(&self, revision: i64, version: i64, created: i64) -> Option<i64> {
         let next = self.records.get(self.records.partition_point(|record| record.modified < revision))?;
         if version == 0 || next.created == created { Some(next.modified) } else { None }

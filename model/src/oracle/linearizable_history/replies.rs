@@ -6,8 +6,8 @@ use crate::api::range_request::SortTarget;
 use crate::api::request_op::Request as Op;
 use crate::api::response_op::Response as OpReply;
 use crate::api::{
-    DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest, RangeRequest, RangeResponse, RequestOp,
-    ResponseHeader, TxnRequest, TxnResponse, is_in_range,
+    Compare, DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest, RangeRequest, RangeResponse,
+    RequestOp, ResponseHeader, TxnRequest, TxnResponse, is_in_range,
 };
 use crate::error::Error;
 use crate::history::Request;
@@ -120,15 +120,15 @@ impl Change<'_> {
 }
 
 /// What an acknowledged transaction did, in order.
-fn changes_of<'a>(txn: &'a TxnRequest, reply: &'a TxnResponse, changes: &mut Vec<Change<'a>>) {
+fn changes_of<'a>(txn: &'a TxnRequest, reply: &'a TxnResponse, sink: &mut dyn FnMut(Change<'a>)) {
     let branch = if reply.succeeded { &txn.success } else { &txn.failure };
     for (op, reply) in branch.iter().zip(&reply.responses) {
         match (&op.request, &reply.response) {
-            (Some(Op::RequestPut(put)), _) => changes.push(Change::Put(put)),
+            (Some(Op::RequestPut(put)), _) => sink(Change::Put(put)),
             (Some(Op::RequestDeleteRange(delete)), Some(OpReply::ResponseDeleteRange(reply))) => {
-                changes.push(Change::Delete(delete, reply));
+                sink(Change::Delete(delete, reply));
             }
-            (Some(Op::RequestTxn(txn)), Some(OpReply::ResponseTxn(reply))) => changes_of(txn, reply, changes),
+            (Some(Op::RequestTxn(txn)), Some(OpReply::ResponseTxn(reply))) => changes_of(txn, reply, sink),
             _ => {}
         }
     }
@@ -141,13 +141,19 @@ fn each_change<'a>(
     reply: &'a TxnResponse,
     each: &mut impl FnMut(&Change<'a>, &dyn Fn(&[u8]) -> bool),
 ) {
+    let (mut puts, mut deletes) = (false, false);
+    changes_of(txn, reply, &mut |change| match change {
+        Change::Put(_) => puts = true,
+        Change::Delete(..) => deletes = true,
+    });
+    if !(puts && deletes) {
+        return changes_of(txn, reply, &mut |change| each(&change, &|_| true));
+    }
     let mut changes = Vec::new();
-    changes_of(txn, reply, &mut changes);
-    let deletes = changes.iter().filter(|change| matches!(change, Change::Delete(..))).count();
-    let puts_and_deletes = (1..changes.len()).contains(&deletes);
+    changes_of(txn, reply, &mut |change| changes.push(change));
     for (number, change) in changes.iter().enumerate() {
         let later = &changes[number + 1..];
-        each(change, &|key| !puts_and_deletes || !later.iter().any(|change| change.is_of(key)));
+        each(change, &|key| !later.iter().any(|change| change.is_of(key)));
     }
 }
 
@@ -366,21 +372,36 @@ fn txn_settles<'a>(txn: &'a TxnRequest, reply: &'a TxnResponse, sink: &mut impl 
     }
 }
 
-/// Whether values decide what the request does or in which order it shows keys.
-pub(super) fn reads_values(request: &Request) -> bool {
-    let sorts = |read: &RangeRequest| read.sort_target == SortTarget::Value as i32;
-    match request {
-        Request::Range(read) => sorts(read),
-        Request::Txn(txn) => txn_reads_values(txn, &sorts),
-        _ => false,
+/// Each comparison of a value, in nested transactions too.
+pub(super) fn each_compared<'a>(request: &'a Request, sink: &mut impl FnMut(&'a Compare)) {
+    if let Request::Txn(txn) = request {
+        compared_in(txn, sink);
     }
 }
 
-fn txn_reads_values(txn: &TxnRequest, sorts: &impl Fn(&RangeRequest) -> bool) -> bool {
-    txn.compare.iter().any(|compare| compare.target == CompareTarget::Value as i32)
-        || txn.success.iter().chain(&txn.failure).any(|op| match &op.request {
-            Some(Op::RequestRange(read)) => sorts(read),
-            Some(Op::RequestTxn(nested)) => txn_reads_values(nested, sorts),
-            _ => false,
-        })
+fn compared_in<'a>(txn: &'a TxnRequest, sink: &mut impl FnMut(&'a Compare)) {
+    txn.compare.iter().filter(|compare| compare.target == CompareTarget::Value as i32).for_each(&mut *sink);
+    for op in txn.success.iter().chain(&txn.failure) {
+        if let Some(Op::RequestTxn(nested)) = &op.request {
+            compared_in(nested, sink);
+        }
+    }
+}
+
+/// Whether a reply may show keys in the order of values, or only the first of them, and leave values out.
+pub(super) fn hides_order(request: &Request) -> bool {
+    let hides = |read: &RangeRequest| {
+        read.sort_target == SortTarget::Value as i32 && (read.keys_only || read.limit > 0)
+    };
+    match request {
+        Request::Range(read) => hides(read),
+        Request::Txn(txn) => {
+            let mut hidden = false;
+            each_op(txn, &mut |op| {
+                hidden |= matches!(&op.request, Some(Op::RequestRange(read)) if hides(read));
+            });
+            hidden
+        }
+        _ => false,
+    }
 }

@@ -117,6 +117,10 @@ impl GapSet {
         self.more.clear();
     }
 
+    fn is_empty(&self) -> bool {
+        self.below == 0 && self.more.is_empty()
+    }
+
     /// Takes the last one out.
     fn pop(&mut self) -> Option<usize> {
         self.more.pop().or_else(|| {
@@ -163,15 +167,17 @@ struct Options {
 /// The replay, and the choices made in it.
 pub(super) struct Search<'a> {
     places: &'a Places<'a>,
-    replay: Replay,
+    replay: Replay<'a>,
     evidence: Option<&'a Evidence<'a>>,
     /// By class: the gaps that it fills.
     used: Vec<Vec<usize>>,
     filled: Vec<Filled>,
     /// By key: the gaps on which its state depends.
     causes: Vec<GapSet>,
+    /// So many keys depend on any.
+    uncertain: usize,
     /// What is beside the keys, and what of it is possible now.
-    beside: Beside<'a>,
+    beside: &'a Beside<'a>,
     frontier: Frontier,
     /// By item that was never right yet, for want of a key or of its absence: the gaps because of which it was not.
     waiting: BTreeMap<u32, GapSet>,
@@ -183,18 +189,19 @@ impl<'a> Search<'a> {
     pub(super) fn new(
         places: &'a Places<'a>,
         evidence: Option<&'a Evidence<'a>>,
-        beside: Beside<'a>,
+        beside: &'a Beside<'a>,
     ) -> Self {
         let classes = evidence.map_or(0, |evidence| evidence.classes.len());
         let keys = evidence.map_or(0, Evidence::keys_count);
         let frontier = beside.begin();
         Self {
             places,
-            replay: Replay::with_leases(places.leases.granted_once()).partial(places.history.is_partial()),
+            replay: Replay::new(places.names, places.leases.granted_once(), places.history.is_partial()),
             evidence,
             used: vec![Vec::new(); classes],
             filled: Vec::new(),
             causes: vec![GapSet::default(); keys],
+            uncertain: 0,
             beside,
             frontier,
             waiting: BTreeMap::new(),
@@ -430,6 +437,7 @@ impl<'a> Search<'a> {
             self.causes[key as usize].insert(gap);
         }
         class.writes.iter().for_each(|&key| self.causes[key as usize].merge(&through));
+        self.uncertain = self.causes.iter().filter(|causes| !causes.is_empty()).count();
         self.settle(revision, ended)
     }
 
@@ -516,6 +524,11 @@ impl<'a> Search<'a> {
         if self.filled.is_empty() && self.waiting.is_empty() {
             return;
         }
+        // Nearly always.
+        if self.beside.open(&self.frontier).next().is_none() {
+            self.waiting.clear();
+            return;
+        }
         let open: Vec<u32> = self.beside.open(&self.frontier).collect();
         let waiting = open.into_iter().filter_map(|item| Some((item, self.causes_of_wait(item)?)));
         self.waiting = waiting.collect();
@@ -539,12 +552,14 @@ impl<'a> Search<'a> {
     /// The operation, which has passed, shows what some keys are beyond doubt.
     fn learn(&mut self, operation: &Operation) {
         let (Some(evidence), Some(reply)) = (self.evidence, operation.reply()) else { return };
-        if self.filled.is_empty() {
+        if self.uncertain == 0 {
             return;
         }
         each_settled(&operation.request, reply, &mut |(key, range_end)| {
             for key in evidence.keys_in(key, range_end) {
-                self.causes[key as usize].clear();
+                let causes = &mut self.causes[key as usize];
+                self.uncertain -= usize::from(!causes.is_empty());
+                causes.clear();
             }
         });
     }
