@@ -42,6 +42,7 @@
 //! Leases, compactions and refusals have to fit into that order too, and nothing shows where: module `beside`.
 
 mod beside;
+mod conflicts;
 mod evidence;
 pub mod explain;
 #[cfg(test)]

@@ -8,6 +8,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -36,6 +37,8 @@ pub(crate) enum Refusal {
         expected: String,
         /// What the reply has.
         found: String,
+        /// The keys that are not as the reply has them, if it is not all that the request looks at.
+        keys: Option<Range<u32>>,
     },
 }
 
@@ -47,13 +50,31 @@ impl Refusal {
             Self::Differs { field, .. } => field,
         }
     }
+
+    /// The keys that are not as the reply has them, if these are known.
+    pub(crate) fn keys(&self) -> Option<Range<u32>> {
+        match self {
+            Self::Error(_) => None,
+            Self::Differs { keys, .. } => keys.clone(),
+        }
+    }
+
+    /// It is because of these keys, unless it is known better.
+    fn because_of(self, of: Range<u32>) -> Self {
+        match self {
+            Self::Differs { field, expected, found, keys: None } => {
+                Self::Differs { field, expected, found, keys: Some(of) }
+            }
+            known => known,
+        }
+    }
 }
 
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Error(error) => write!(f, "it succeeded and should be refused: {error}"),
-            Self::Differs { field, expected, found } => {
+            Self::Differs { field, expected, found, .. } => {
                 write!(f, "{field} is {found} and should be {expected}")
             }
         }
@@ -362,7 +383,10 @@ impl<'a> Replay<'a> {
     fn same_keys(&self, found: &[(u32, usize)], kvs: &[KeyValue], keys_only: bool) -> Result<(), Refusal> {
         same("number of keys", &found.len(), &kvs.len())?;
         for (&(key, version), kv) in found.iter().zip(kvs) {
-            self.same_key(self.names.name(key), &self.versions[key as usize][version], kv, keys_only)?;
+            let name = self.names.name(key);
+            same("key", &name, &&kv.key[..])?;
+            self.same_key(&self.versions[key as usize][version], kv, keys_only)
+                .map_err(|refusal| refusal.because_of(key..key + 1))?;
         }
         Ok(())
     }
@@ -380,7 +404,10 @@ impl<'a> Replay<'a> {
         if let Some(reply) = reply {
             match (previous.filter(|_| put.prev_kv), &reply.prev_kv) {
                 (None, None) => {}
-                (Some(previous), Some(found)) => self.same_key(&put.key, previous, found, false)?,
+                (Some(previous), Some(found)) => {
+                    same("key", &put.key, &found.key)?;
+                    self.same_key(previous, found, false)?;
+                }
                 (previous, found) => return Err(different("previous key", &previous, found)),
             }
         }
@@ -513,15 +540,18 @@ impl<'a> Replay<'a> {
             match (&op.request, reply) {
                 (Some(Op::RequestRange(read)), None) => self.range(read, None)?,
                 (Some(Op::RequestRange(read)), Some(Some(OpReply::ResponseRange(reply)))) => {
-                    self.range(read, Some(reply))?;
+                    let keys = self.names.within(&read.key, &read.range_end);
+                    self.range(read, Some(reply)).map_err(|refusal| refusal.because_of(keys))?;
                 }
                 (Some(Op::RequestPut(put)), None) => self.put(put, None)?,
                 (Some(Op::RequestPut(put)), Some(Some(OpReply::ResponsePut(reply)))) => {
-                    self.put(put, Some(reply))?;
+                    let keys = self.names.within(&put.key, b"");
+                    self.put(put, Some(reply)).map_err(|refusal| refusal.because_of(keys))?;
                 }
                 (Some(Op::RequestDeleteRange(delete)), None) => self.delete(delete, None)?,
                 (Some(Op::RequestDeleteRange(delete)), Some(Some(OpReply::ResponseDeleteRange(reply)))) => {
-                    self.delete(delete, Some(reply))?;
+                    let keys = self.names.within(&delete.key, &delete.range_end);
+                    self.delete(delete, Some(reply)).map_err(|refusal| refusal.because_of(keys))?;
                 }
                 (Some(Op::RequestTxn(nested)), None) => self.execute(nested, branches, None)?,
                 (Some(Op::RequestTxn(nested)), Some(Some(OpReply::ResponseTxn(reply)))) => {
@@ -553,14 +583,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn same_key(
-        &self,
-        name: &[u8],
-        version: &Version<'_>,
-        kv: &KeyValue,
-        keys_only: bool,
-    ) -> Result<(), Refusal> {
-        same("key", &name, &&kv.key[..])?;
+    fn same_key(&self, version: &Version<'_>, kv: &KeyValue, keys_only: bool) -> Result<(), Refusal> {
         same("mod revision", &version.modified, &kv.mod_revision)?;
         if !self.is_partial {
             same("create revision", &version.created, &kv.create_revision)?;
@@ -644,5 +667,5 @@ fn same<T: PartialEq + Debug>(field: &'static str, expected: &T, found: &T) -> R
 
 #[cold]
 fn different(field: &'static str, expected: &dyn Debug, found: &dyn Debug) -> Refusal {
-    Refusal::Differs { field, expected: format!("{expected:?}"), found: format!("{found:?}") }
+    Refusal::Differs { field, expected: format!("{expected:?}"), found: format!("{found:?}"), keys: None }
 }

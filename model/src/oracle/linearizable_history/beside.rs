@@ -63,6 +63,13 @@ pub(super) struct Frontier {
     is_cut: bool,
 }
 
+impl Frontier {
+    /// The first item that cannot have come yet.
+    pub(super) fn next(&self) -> u32 {
+        self.next as u32
+    }
+}
+
 /// What some operations have to do with, so that it has to be tried.
 #[derive(Default)]
 struct Part {
@@ -78,6 +85,17 @@ impl Part {
     }
 }
 
+/// On what it depends what is possible at a revision.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Dependence {
+    /// On nothing that came before: everything has its place, and nothing better is possible.
+    Nothing,
+    /// On the order of what is under way and the writes of late.
+    Order,
+    /// On keys as well, and so on any write.
+    Keys,
+}
+
 /// All that is to be ordered beside the keys.
 pub(super) struct Beside<'a> {
     history: &'a History,
@@ -89,6 +107,8 @@ pub(super) struct Beside<'a> {
     /// The leases that were ever granted, and the revision after which nobody asks for each of them.
     numbers: BTreeMap<i64, u32>,
     last_asked: Vec<(i64, i64)>,
+    /// By item: up to where it and those before it have compacted.
+    compacted_upto: Vec<i64>,
     /// So many configurations at a time, and the search gives up.
     configurations_max: usize,
 }
@@ -129,7 +149,21 @@ impl<'a> Beside<'a> {
             each_possible_put(&operation.request, &mut |put| asks(put.lease, revision));
         }
         let configurations_max = usize::try_from(configurations_max).unwrap_or(usize::MAX);
-        Self { history, items: known, grants, compactions, numbers, last_asked, configurations_max }
+        let mut compacted_upto = Vec::with_capacity(known.len());
+        for item in &known {
+            let before = compacted_upto.last().copied().unwrap_or(NEVER_COMPACTED);
+            compacted_upto.push(if let Act::Compacted(at) = item.act { at.max(before) } else { before });
+        }
+        Self {
+            history,
+            items: known,
+            grants,
+            compactions,
+            numbers,
+            last_asked,
+            compacted_upto,
+            configurations_max,
+        }
     }
 
     pub(super) fn item(&self, number: u32) -> &Item {
@@ -156,6 +190,42 @@ impl<'a> Beside<'a> {
     pub(super) fn is_trivial(&self, frontier: &Frontier) -> bool {
         frontier.next == self.items.len()
             && matches!(&frontier.configurations[..], [one] if one.open.is_empty())
+    }
+
+    /// On which writes it depends what is possible.
+    pub(super) fn dependence(&self, frontier: &Frontier) -> Dependence {
+        match &frontier.configurations[..] {
+            _ if !self.numbers.is_empty() => Dependence::Keys,
+            // Only what was acknowledged has been compacted, and all of that. Less is not possible.
+            [one] if one.open.is_empty() && one.compacted == self.acknowledged(frontier.next) => {
+                Dependence::Nothing
+            }
+            all if all.iter().flat_map(|one| &one.open).any(|item| self.depends_on_keys(*item)) => {
+                Dependence::Keys
+            }
+            _ => Dependence::Order,
+        }
+    }
+
+    /// Whether it may depend on the next write, what is possible after it: it ends a lease or uses one, or comes before what is
+    /// under way or after it.
+    pub(super) fn may_depend(&self, frontier: &Frontier) -> bool {
+        !self.numbers.is_empty() || frontier.configurations.iter().any(|one| !one.open.is_empty())
+    }
+
+    /// Whether it depends on keys, when an item can come.
+    pub(super) fn depends_on_keys(&self, number: u32) -> bool {
+        let item = self.item(number);
+        let request = &self.history.operations()[item.operation as usize].request;
+        !item.leases.is_empty()
+            || item.keys
+            || item.act == Act::Refused(Error::KeyNotFound)
+            || matches!(request, Request::Txn(_))
+    }
+
+    /// The last compaction among the first items.
+    fn acknowledged(&self, items: usize) -> i64 {
+        items.checked_sub(1).map_or(NEVER_COMPACTED, |last| self.compacted_upto[last])
     }
 
     /// Whether there are too many possibilities.

@@ -7,10 +7,11 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::conflicts::{KeySet, key_set};
 use super::keys::Key;
 use super::leases::Leases;
 use super::names::Names;
-use super::replies::{each_key, each_key_within, each_possible_put, each_put, each_touch};
+use super::replies::{each_key, each_key_within, each_possible_put, each_put, each_touch, puts_and_deletes};
 use super::values::Values;
 use super::{FIRST_REVISION, Places};
 use crate::api::PutRequest;
@@ -27,6 +28,11 @@ pub(super) struct Class {
     /// Keys that the writes look at or change, and among them those that they may change.
     pub(super) touches: Vec<u32>,
     pub(super) writes: Vec<u32>,
+    pub(super) write_set: KeySet,
+    /// Somebody has seen a value that they put.
+    is_seen: bool,
+    /// They may put a key that they delete.
+    pub(super) may_recreate: bool,
 }
 
 #[derive(Default)]
@@ -86,7 +92,9 @@ impl<'a> Evidence<'a> {
         for class in 0..evidence.classes.len() {
             let request = &places.operation(evidence.classes[class].members[0]).request;
             let (touches, writes) = evidence.touched(request);
-            (evidence.classes[class].touches, evidence.classes[class].writes) = (touches, writes);
+            let class = &mut evidence.classes[class];
+            class.write_set = writes.iter().fold(0, |set, &key| set | key_set(key));
+            (class.touches, class.writes) = (touches, writes);
         }
         evidence
     }
@@ -180,6 +188,9 @@ impl<'a> Evidence<'a> {
                     each_key_within(&operation.request, reply, &mut |kv| {
                         if let Some(key) = self.key(&kv.key) {
                             key.within.push(&kv.value);
+                            if kv.mod_revision == revision && (1..revision).contains(&kv.create_revision) {
+                                key.lived.push((kv.create_revision, revision - 1));
+                            }
                         }
                     });
                 }
@@ -206,6 +217,11 @@ impl<'a> Evidence<'a> {
                 });
             self.classes[number].members.push(write);
             if self.classes[number].members.len() == 1 {
+                let class = &mut self.classes[number];
+                class.may_recreate = puts_and_deletes(&operation.request);
+                each_possible_put(&operation.request, &mut |put| {
+                    class.is_seen |= values.is_seen(places, put)
+                });
                 each_possible_put(&operation.request, &mut |put: &'a PutRequest| {
                     let value = (!put.ignore_value).then_some(&put.value);
                     if let Some(key) = self.key(&put.key) {
@@ -306,6 +322,28 @@ impl<'a> Evidence<'a> {
                         && seen.value.is_none_or(|value| value == written.value)
                 })
             })
+    }
+
+    /// A key because of which no write can have made `revision` that leaves no key deleted and put again: it is not, before that,
+    /// as what was seen there needs it.
+    pub(super) fn unmet(&self, replay: &Replay<'_>, revision: i64) -> Option<u32> {
+        let is_met = |&(number, place): &(u32, usize)| {
+            let seen = &self.keys[number as usize].records[place];
+            if seen.created == 0 || seen.version == 0 {
+                return true;
+            }
+            match replay.latest(number).filter(|last| last.version > 0) {
+                None => seen.version == 1,
+                Some(last) => last.created == seen.created && last.version + 1 == seen.version,
+            }
+        };
+        self.gap(revision)?.seen.iter().find(|seen| !is_met(seen)).map(|(number, _)| *number)
+    }
+
+    /// Whether a class is better left for another gap than `revision`.
+    pub(super) fn is_spoken_for(&self, class: u32, revision: i64) -> bool {
+        let is_seen = self.gap(revision).is_some_and(|gap| !gap.seen.is_empty());
+        self.classes[class as usize].is_seen != is_seen
     }
 
     /// Until when somebody must have made a change like that since `mark`, to explain what was seen later; `MAX` if

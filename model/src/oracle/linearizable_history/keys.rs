@@ -21,6 +21,8 @@ pub(super) struct Key<'a> {
     pub(super) records: Vec<Record<'a>>,
     /// Values that transactions showed, of their own changes as well: a put may keep the value that it finds.
     pub(super) within: Vec<&'a Bytes>,
+    /// From the first to the second revision the key existed, created at the first: so said who changed it after that.
+    pub(super) lived: Vec<(i64, i64)>,
     /// Revisions of acknowledged puts, rising.
     pub(super) puts: Vec<i64>,
     /// Revisions, after the first and up to the second, in which no gap writes the key.
@@ -74,9 +76,22 @@ impl<'a> Key<'a> {
                 });
             }
         }
+        for &(created, _) in &self.lived {
+            if self.records.binary_search_by_key(&created, |record| record.modified).is_err() {
+                births.push(Record {
+                    modified: created,
+                    created,
+                    version: 1,
+                    lease: None,
+                    value: None,
+                    until: created,
+                });
+            }
+        }
         if !births.is_empty() {
             self.records.append(&mut births);
             self.records.sort_by_key(|record| record.modified);
+            self.records.dedup_by_key(|record| record.modified);
         }
     }
 
@@ -118,6 +133,11 @@ impl<'a> Key<'a> {
                 None => generations.push((record.created, record.modified.max(record.until))),
             }
             before = Some(record);
+        }
+        for &(created, until) in &self.lived {
+            if let Ok(place) = generations.binary_search_by_key(&created, |(begin, _)| *begin) {
+                generations[place].1 = generations[place].1.max(until);
+            }
         }
         quiet.sort_unstable();
         let mut merged: Vec<(i64, i64)> = Vec::with_capacity(quiet.len());

@@ -232,6 +232,18 @@ fn each_op<'a>(txn: &'a TxnRequest, sink: &mut dyn FnMut(&'a RequestOp)) {
     }
 }
 
+/// Whether a transaction puts something and deletes something.
+pub(super) fn puts_and_deletes(request: &Request) -> bool {
+    let (mut puts, mut deletes) = (false, false);
+    if let Request::Txn(txn) = request {
+        each_op(txn, &mut |op| {
+            puts |= matches!(op.request, Some(Op::RequestPut(_)));
+            deletes |= matches!(op.request, Some(Op::RequestDeleteRange(_)));
+        });
+    }
+    puts && deletes
+}
+
 /// Whether some operation of a transaction is none at all.
 pub(in crate::oracle) fn has_empty_operation(request: &Request) -> bool {
     let mut empty = false;

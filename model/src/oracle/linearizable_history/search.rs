@@ -3,15 +3,17 @@
 //! Depth first, with jumps: where the replay cannot go on, the gaps that this depends on are known, and the search
 //! goes back to the last of them that has another candidate, past all choices that have nothing to do with it
 //! (conflict-directed backjumping). For that, each key carries the gaps that its present state depends on, and loses
-//! them as soon as a reply has shown the key: any other way to that point would have to lead to the same state. A refusal for
+//! them as soon as a reply has shown the key: any other way to that point would have to lead to the same state. With a gap goes
+//! which keys matter there, and of its other candidates only those are tried that do something else to these. A refusal for
 //! which only keys can be the reason, and which was right at no revision yet, carries those of all of these.
 
 use std::collections::BTreeMap;
 
 use vertebra_sim::verdict::Violation;
 
-use super::beside::{Beside, Frontier};
-use super::evidence::{Evidence, Writers};
+use super::beside::{Beside, Dependence, Frontier};
+use super::conflicts::{ANYTHING, GapSet, KeySet, key_set};
+use super::evidence::{Class, Evidence, Writers};
 use super::items::{Act, Item};
 use super::replies::{each_possible_put, each_settled, reads_past};
 use super::{Conclusion, FIRST_REVISION, Limits, Places, Write, unexplained, violation, wrong_reply};
@@ -81,55 +83,6 @@ struct DeadEnd {
     because: GapSet,
 }
 
-/// A set of gaps by number, in order of their revisions. Most have a few, of late, and some have all.
-#[derive(Clone, Default)]
-struct GapSet {
-    /// All below this one are in it.
-    below: usize,
-    /// And these, rising.
-    more: Vec<usize>,
-}
-
-impl GapSet {
-    /// All gaps below `count`.
-    fn below(count: usize) -> Self {
-        Self { below: count, more: Vec::new() }
-    }
-
-    fn insert(&mut self, gap: usize) {
-        if gap >= self.below
-            && let Err(place) = self.more.binary_search(&gap)
-        {
-            self.more.insert(place, gap);
-        }
-    }
-
-    fn merge(&mut self, other: &Self) {
-        if other.below > self.below {
-            self.below = other.below;
-            self.more.retain(|gap| *gap >= other.below);
-        }
-        other.more.iter().for_each(|gap| self.insert(*gap));
-    }
-
-    fn clear(&mut self) {
-        self.below = 0;
-        self.more.clear();
-    }
-
-    fn is_empty(&self) -> bool {
-        self.below == 0 && self.more.is_empty()
-    }
-
-    /// Takes the last one out.
-    fn pop(&mut self) -> Option<usize> {
-        self.more.pop().or_else(|| {
-            self.below = self.below.checked_sub(1)?;
-            Some(self.below)
-        })
-    }
-}
-
 /// A gap with the write that the search has put there.
 struct Filled {
     revision: i64,
@@ -141,6 +94,8 @@ struct Filled {
     writable: Vec<u32>,
     /// Gaps because of which all other writes are out of the question here.
     because: GapSet,
+    /// A write that leaves all keys of one of these alone leads to a failure that has been seen.
+    doomed: Vec<KeySet>,
     /// What to go back to; nothing where there is no other class to try.
     before: Option<Before>,
 }
@@ -151,6 +106,7 @@ struct Before {
     causes: Vec<GapSet>,
     frontier: Frontier,
     waiting: BTreeMap<u32, GapSet>,
+    ordered_by: GapSet,
 }
 
 /// What can fill a gap.
@@ -181,6 +137,8 @@ pub(super) struct Search<'a> {
     frontier: Frontier,
     /// By item that was never right yet, for want of a key or of its absence: the gaps because of which it was not.
     waiting: BTreeMap<u32, GapSet>,
+    /// The gaps on which it depends what is possible beside the keys.
+    ordered_by: GapSet,
     alternatives: u64,
     replays: u64,
 }
@@ -205,6 +163,7 @@ impl<'a> Search<'a> {
             beside,
             frontier,
             waiting: BTreeMap::new(),
+            ordered_by: GapSet::default(),
             alternatives: 0,
             replays: 0,
         }
@@ -288,8 +247,10 @@ impl<'a> Search<'a> {
         if let Some(number) = self.places.write(revision) {
             let write = self.places.operation(number);
             if !self.beside.write(&mut self.frontier, &self.replay, write) {
-                let because = GapSet::below(self.filled.len());
-                return Err(DeadEnd { failure: Failure::Denied(number), because });
+                // Which branch a transaction takes, its keys say.
+                let mut dead_end = self.dead_end(Failure::Denied(number), write);
+                dead_end.because.merge(&self.ordered_by);
+                return Err(dead_end);
             }
             match self.replay.step(&write.request, write.reply()) {
                 Ok(true) => {}
@@ -309,15 +270,17 @@ impl<'a> Search<'a> {
             return Err(DeadEnd { failure: Failure::Gap(revision), because });
         }
         let Options { candidates, writable, because, untried } = options;
-        let mut others = self.sorted(candidates);
+        let mut others = self.sorted(candidates, revision);
         let Some(class) = others.pop() else { return Ok(()) };
         let before = (!others.is_empty() || untried > 0).then(|| Before {
             mark: self.replay.mark(),
             causes: self.causes.clone(),
             frontier: self.frontier.clone(),
             waiting: self.waiting.clone(),
+            ordered_by: self.ordered_by.clone(),
         });
-        self.filled.push(Filled { revision, class, others, untried, writable, because, before });
+        let doomed = Vec::new();
+        self.filled.push(Filled { revision, class, others, untried, writable, because, doomed, before });
         self.fill()
     }
 
@@ -328,11 +291,12 @@ impl<'a> Search<'a> {
         Some(self.places.operation(member))
     }
 
-    /// Candidates in the order in which to try them, the last first: what is needed, the sooner the better; and of what is
-    /// not, the latest, since a write takes effect soon as a rule.
-    fn sorted(&self, mut candidates: Vec<(i64, u32)>) -> Vec<u32> {
-        candidates.sort_by_key(|&(until, class)| {
-            (std::cmp::Reverse(until), self.next_of(class).map(|write| write.invoked))
+    /// Candidates for `revision` in the order in which to try them, the last first: what is not needed elsewhere; what is needed,
+    /// the sooner the better; and of what is not, the latest, since a write takes effect soon as a rule.
+    fn sorted(&self, mut candidates: Vec<(i64, u32)>, revision: i64) -> Vec<u32> {
+        candidates.sort_by_cached_key(|&(until, class)| {
+            let is_free = self.evidence.is_some_and(|evidence| !evidence.is_spoken_for(class, revision));
+            (is_free, std::cmp::Reverse(until), self.next_of(class).map(|write| write.invoked))
         });
         candidates.into_iter().map(|(_, class)| class).collect()
     }
@@ -346,10 +310,18 @@ impl<'a> Search<'a> {
         let Writers { always, by_time } = evidence.writers_at(revision);
         if untried.is_none() {
             let mut writable = vec![false; self.causes.len()];
-            for &class in always {
-                if self.try_class(evidence, class, revision, deadline, &mut options) {
-                    let writes = &evidence.classes[class as usize].writes;
-                    writes.iter().for_each(|&key| writable[key as usize] = true);
+            let unmet = evidence.unmet(&self.replay, revision);
+            if let Some(key) = unmet {
+                options.because.merge(&self.causes[key as usize]);
+            }
+            for &number in always {
+                let class = &evidence.classes[number as usize];
+                let is_possible = match unmet.filter(|_| !class.may_recreate) {
+                    Some(_) => self.is_possible(evidence, class, revision, deadline),
+                    None => self.try_class(evidence, number, revision, deadline, &mut options),
+                };
+                if is_possible {
+                    class.writes.iter().for_each(|&key| writable[key as usize] = true);
                 }
             }
             let is_writable = |key: u32| {
@@ -363,12 +335,24 @@ impl<'a> Search<'a> {
         };
         options.untried = untried.unwrap_or_else(|| by_time.partition_point(first_invoked));
         let mut tried = 0;
+        let is_first = untried.is_none();
         while options.untried > 0 && (tried < TRIED_AT_ONCE || options.candidates.is_empty()) {
             options.untried -= 1;
-            self.try_class(evidence, by_time[options.untried], revision, deadline, &mut options);
+            let class = by_time[options.untried];
+            let gap = self.filled.last().filter(|_| !is_first);
+            if gap.is_some_and(|gap| is_doomed(&gap.doomed, &evidence.classes[class as usize])) {
+                continue;
+            }
+            self.try_class(evidence, class, revision, deadline, &mut options);
             tried += 1;
         }
         options
+    }
+
+    /// Whether a class can have made `revision`, whatever happened before.
+    fn is_possible(&self, evidence: &Evidence<'a>, class: &Class, revision: i64, deadline: u64) -> bool {
+        let first = self.places.operation(class.members[0]);
+        first.invoked < deadline && !evidence.refutes(class, first, revision)
     }
 
     /// Adds a class to the candidates for a gap, or the reason why it is none; whether it can have been one at all.
@@ -381,15 +365,14 @@ impl<'a> Search<'a> {
         options: &mut Options,
     ) -> bool {
         let members = &evidence.classes[class as usize];
-        let first = self.places.operation(members.members[0]);
-        if first.invoked >= deadline || evidence.refutes(members, first, revision) {
+        if !self.is_possible(evidence, members, revision, deadline) {
             return false;
         }
         let used = &self.used[class as usize];
         let next = evidence.available(class, used.len() as u32, revision);
         let next = next.map(|write| self.places.operation(write)).filter(|write| write.invoked < deadline);
         let Some(write) = next else {
-            used.iter().for_each(|&gap| options.because.insert(gap));
+            used.iter().for_each(|&gap| options.because.insert(gap, ANYTHING));
             return true;
         };
         let mark = self.replay.mark();
@@ -416,11 +399,20 @@ impl<'a> Search<'a> {
         let in_vain =
             self.beside.open(&self.frontier).filter(is_over).find_map(|item| self.waiting.get(&item));
         let because = in_vain.cloned().map(|mut because| {
-            self.used[class as usize].iter().for_each(|gap| because.insert(*gap));
+            self.used[class as usize].iter().for_each(|gap| because.insert(*gap, ANYTHING));
             because
         });
+        if self.beside.may_depend(&self.frontier) {
+            self.ordered_by.insert(gap, ANYTHING);
+        }
         if !self.beside.write(&mut self.frontier, &self.replay, write) {
-            let because = because.unwrap_or_else(|| GapSet::below(self.filled.len()));
+            let because = because.unwrap_or_else(|| {
+                let mut because = self.ordered_by.clone();
+                let touches = &evidence.classes[class as usize].touches;
+                touches.iter().for_each(|&key| because.merge(&self.causes[key as usize]));
+                because.insert(gap, ANYTHING);
+                because
+            });
             return Err(DeadEnd { failure: self.unfounded(), because });
         }
         let ended = match &write.request {
@@ -431,10 +423,9 @@ impl<'a> Search<'a> {
         let _ = self.replay.step(&write.request, None);
         let class = &evidence.classes[class as usize];
         let mut through = GapSet::default();
-        through.insert(gap);
         class.touches.iter().for_each(|&key| through.merge(&self.causes[key as usize]));
-        for &key in &self.filled[gap].writable {
-            self.causes[key as usize].insert(gap);
+        for &key in class.writes.iter().chain(&self.filled[gap].writable) {
+            self.causes[key as usize].insert(gap, key_set(key));
         }
         class.writes.iter().for_each(|&key| self.causes[key as usize].merge(&through));
         self.uncertain = self.causes.iter().filter(|causes| !causes.is_empty()).count();
@@ -444,7 +435,7 @@ impl<'a> Search<'a> {
     /// Goes back to the last gap among `because` that can be filled in another way; `None` if there is none, which
     /// proves that nothing could have gone otherwise.
     fn retry(&mut self, mut because: GapSet) -> Option<Result<(), DeadEnd>> {
-        while let Some(gap) = because.pop() {
+        while let Some((gap, keys)) = because.pop() {
             while self.filled.len() > gap + 1 {
                 let class = self.filled.pop()?.class;
                 self.used[class as usize].pop();
@@ -452,16 +443,17 @@ impl<'a> Search<'a> {
             let filled = self.filled.last_mut()?;
             self.used[filled.class as usize].pop();
             filled.because.merge(&because);
+            let class = &self.evidence?.classes[filled.class as usize];
+            if class.write_set & keys == 0 {
+                filled.doomed.push(keys);
+            }
             if let Some(before) = &filled.before {
                 self.replay.rewind(before.mark);
                 self.causes.clone_from(&before.causes);
                 self.frontier.clone_from(&before.frontier);
                 self.waiting.clone_from(&before.waiting);
-                let class = match filled.others.pop() {
-                    Some(class) => Some(class),
-                    None => self.next_batch(),
-                };
-                if let Some(class) = class {
+                self.ordered_by.clone_from(&before.ordered_by);
+                if let Some(class) = self.next_class() {
                     self.filled.last_mut()?.class = class;
                     self.alternatives += 1;
                     return Some(self.fill());
@@ -472,18 +464,27 @@ impl<'a> Search<'a> {
         None
     }
 
-    /// The next class to try at the last gap, of those that have not been looked at yet. The replay stands before the gap.
-    fn next_batch(&mut self) -> Option<u32> {
-        let gap = self.filled.last()?;
-        let (revision, untried) = (gap.revision, gap.untried);
-        let Options { candidates, because, untried, .. } = self.options(revision, Some(untried));
-        let mut others = self.sorted(candidates);
-        let gap = self.filled.last_mut()?;
-        gap.because.merge(&because);
-        gap.untried = untried;
-        let class = others.pop();
-        gap.others = others;
-        class
+    /// The next class to try at the last gap. The replay stands before that.
+    fn next_class(&mut self) -> Option<u32> {
+        let classes = &self.evidence?.classes;
+        loop {
+            let gap = self.filled.last_mut()?;
+            while let Some(class) = gap.others.pop() {
+                if !is_doomed(&gap.doomed, &classes[class as usize]) {
+                    return Some(class);
+                }
+            }
+            if gap.untried == 0 {
+                return None;
+            }
+            let (revision, untried) = (gap.revision, gap.untried);
+            let Options { candidates, because, untried, .. } = self.options(revision, Some(untried));
+            let others = self.sorted(candidates, revision);
+            let gap = self.filled.last_mut()?;
+            gap.because.merge(&because);
+            gap.untried = untried;
+            gap.others = others;
+        }
     }
 
     /// Checks what shows `revision`, at which the replay is now, and which the end of a lease has made.
@@ -506,17 +507,33 @@ impl<'a> Search<'a> {
             self.learn(read);
         }
         if self.beside.is_trivial(&self.frontier) {
+            self.order();
             return Ok(());
         }
-        let is_last = revision >= self.places.last();
+        let (is_last, before) = (revision >= self.places.last(), self.frontier.next());
         let late = self.beside.settle(&mut self.frontier, &self.replay, ended, is_last);
         let Some(&first) = late.first() else {
             self.wait();
+            self.order();
             return Ok(());
         };
         let in_vain = late.iter().find_map(|item| Some((*item, self.causes_of_wait(*item)?)));
-        let (item, because) = in_vain.unwrap_or_else(|| (first, GapSet::below(self.filled.len())));
+        let (item, because) = in_vain.unwrap_or_else(|| {
+            let depends_on_keys =
+                (before..self.frontier.next()).any(|item| self.beside.depends_on_keys(item));
+            let all = depends_on_keys.then(|| GapSet::below(self.filled.len()));
+            (first, all.unwrap_or_else(|| self.ordered_by.clone()))
+        });
         Err(DeadEnd { failure: self.beside.item(item).failure(), because })
+    }
+
+    /// Notes on what it depends what is possible beside the keys.
+    fn order(&mut self) {
+        match self.beside.dependence(&self.frontier) {
+            Dependence::Nothing => self.ordered_by.clear(),
+            Dependence::Order => {}
+            Dependence::Keys => self.ordered_by = GapSet::below(self.filled.len()),
+        }
     }
 
     /// Notes why refusals still wait.
@@ -564,14 +581,19 @@ impl<'a> Search<'a> {
         });
     }
 
-    /// The failure of an acknowledged operation, with the gaps on which the keys that it touches depend.
+    /// The failure of an acknowledged operation, with the gaps on which the keys depend that are not as it needs them.
     fn dead_end(&self, failure: Failure, operation: &Operation) -> DeadEnd {
         let mut because = GapSet::default();
+        let reads_past = matches!(operation.request, Request::Txn(_)) && reads_past(&operation.request);
+        if let Failure::Write(_, refusal) | Failure::Read(_, refusal) = &failure
+            && let Some(keys) = refusal.keys().filter(|_| !reads_past && self.evidence.is_some())
+        {
+            keys.for_each(|key| because.merge(&self.causes[key as usize]));
+            return DeadEnd { failure, because };
+        }
         match self.evidence {
             // A plain read of the past was compared when the replay was there.
-            Some(evidence)
-                if !(matches!(operation.request, Request::Txn(_)) && reads_past(&operation.request)) =>
-            {
+            Some(evidence) if !reads_past => {
                 let (touches, _) = evidence.touched(&operation.request);
                 touches.into_iter().for_each(|key| because.merge(&self.causes[key as usize]));
             }
@@ -586,6 +608,11 @@ impl<'a> Search<'a> {
             None => Failure::Gap(self.places.last()),
         }
     }
+}
+
+/// Whether a failure that has been seen at a gap comes with this class, too.
+fn is_doomed(doomed: &[KeySet], class: &Class) -> bool {
+    doomed.iter().any(|keys| class.write_set & keys == 0)
 }
 
 impl Item {

@@ -287,12 +287,16 @@ fn too_many_choices_are_reported_as_such() {
             Request::Put(PutRequest { key: "b".into(), value: value.into(), ..Default::default() }),
         );
     }
-    let compare = crate::api::Compare {
+    let compare = |value: String| crate::api::Compare {
         key: "b".into(),
         target: crate::api::compare::CompareTarget::Value as i32,
-        target_union: Some(crate::api::compare::TargetUnion::Value("none of them".into())),
+        target_union: Some(crate::api::compare::TargetUnion::Value(value.into())),
         ..Default::default()
     };
+    // Who may ask for each value tells them all apart.
+    let compares = (0..14).map(|number| compare(format!("{number}"))).collect();
+    script.invoke(9, Request::Txn(TxnRequest { compare: compares, ..TxnRequest::default() }));
+    let compare = compare("none of them".into());
     let request = Request::Txn(TxnRequest {
         compare: vec![compare],
         success: vec![RequestOp { request: Some(Op::RequestRange(get("a"))) }],

@@ -65,17 +65,19 @@ impl<'a> Values<'a> {
         values
     }
 
+    /// Whether somebody saw the key with the value that is put.
+    pub(super) fn is_seen(&self, places: &Places<'a>, put: &PutRequest) -> bool {
+        let key = places.names.number(&put.key).filter(|_| !put.ignore_value);
+        key.is_some_and(|key| self.seen.get(&(key, &put.value[..])) == Some(&true))
+    }
+
     /// A value, or what all values have in common that nobody can tell from it. With `all`, each is told from all others.
     fn mark(&self, places: &Places<'a>, put: &PutRequest, all: bool) -> Bytes {
         let value = &put.value[..];
         if put.ignore_value {
             return Bytes::new();
         }
-        let is_seen = || {
-            let key = places.names.number(&put.key);
-            key.is_some_and(|key| self.seen.get(&(key, value)) == Some(&true))
-        };
-        if all || self.equal.contains_key(value) || is_seen() {
+        if all || self.equal.contains_key(value) || self.is_seen(places, put) {
             return [b"1", value].concat().into();
         }
         // Of values that nobody sees, the place among those that they are compared with is all there is to know.
