@@ -103,7 +103,7 @@ fn measure(case: &Case) {
     run.delay_a_read(middle, 400);
     let illegal = run.into_history();
     let took_illegal = least(times, || assert!(check(&illegal).is_err(), "{}", case.name));
-    let took_explained = least(3, || explained(&illegal));
+    let took_explained = least((30_000 / case.operations).clamp(1, 3), || explained(&illegal));
     let is_met = took <= case.target && took_illegal <= case.target;
     let target = match conclusion {
         Conclusion::Undecided { .. } => "GAVE UP",

@@ -15,7 +15,7 @@ use super::replies::{each_key, each_key_within, each_possible_put, each_put, eac
 use super::values::Values;
 use super::{FIRST_REVISION, Places};
 use crate::api::PutRequest;
-use crate::history::{Operation, Request};
+use crate::history::Request;
 use crate::oracle::replay::{Mark, Replay};
 
 /// Unknown writes that nobody could tell apart: whichever is possible will do.
@@ -23,6 +23,10 @@ use crate::oracle::replay::{Mark, Replay};
 pub(super) struct Class {
     /// By invocation. The first is possible wherever any other is.
     pub(super) members: Vec<u32>,
+    /// When the first was invoked.
+    pub(super) invoked: u64,
+    /// The lease that they end, if they do.
+    lease: Option<i64>,
     /// Gaps that no other class can fill, in order.
     reserved: Vec<i64>,
     /// Keys that the writes look at or change, and among them those that they may change.
@@ -218,6 +222,10 @@ impl<'a> Evidence<'a> {
             self.classes[number].members.push(write);
             if self.classes[number].members.len() == 1 {
                 let class = &mut self.classes[number];
+                class.invoked = operation.invoked;
+                if let Request::LeaseRevoke(revoke) = &operation.request {
+                    class.lease = Some(revoke.id);
+                }
                 class.may_recreate = puts_and_deletes(&operation.request);
                 each_possible_put(&operation.request, &mut |put| {
                     class.is_seen |= values.is_seen(places, put)
@@ -239,7 +247,7 @@ impl<'a> Evidence<'a> {
             let is_end = class.members[0] as usize >= places.history.operations().len();
             if is_end || class.members.len() > 1 { &mut self.always } else { &mut self.by_time }.push(number);
         }
-        self.by_time.sort_by_key(|&class| self.classes[class as usize].members[0]);
+        self.by_time.sort_by_key(|&class| self.classes[class as usize].invoked);
     }
 
     /// Finds for each gap what was seen there, and so who can have written it.
@@ -297,11 +305,11 @@ impl<'a> Evidence<'a> {
         unused.first().filter(|_| unused.len() > kept).copied()
     }
 
-    /// Whether a write of a class cannot have made `revision`, by a glance at its keys or its lease.
-    pub(super) fn refutes(&self, class: &Class, write: &Operation, revision: i64) -> bool {
-        match &write.request {
-            Request::LeaseRevoke(revoke) => self.leases.refute(revoke.id, revision),
-            _ => class.writes.iter().all(|&key| self.is_quiet(key, revision)),
+    /// Whether no write of a class can have made `revision`, by a glance at its keys or its lease.
+    pub(super) fn refutes(&self, class: &Class, revision: i64) -> bool {
+        match class.lease {
+            Some(lease) => self.leases.refute(lease, revision),
+            None => class.writes.iter().all(|&key| self.is_quiet(key, revision)),
         }
     }
 

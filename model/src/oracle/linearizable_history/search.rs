@@ -316,11 +316,11 @@ impl<'a> Search<'a> {
             }
             for &number in always {
                 let class = &evidence.classes[number as usize];
-                let is_possible = match unmet.filter(|_| !class.may_recreate) {
-                    Some(_) => self.is_possible(evidence, class, revision, deadline),
+                let may_write = match unmet.filter(|_| !class.may_recreate) {
+                    Some(_) => is_possible(evidence, class, revision, deadline),
                     None => self.try_class(evidence, number, revision, deadline, &mut options),
                 };
-                if is_possible {
+                if may_write {
                     class.writes.iter().for_each(|&key| writable[key as usize] = true);
                 }
             }
@@ -330,10 +330,8 @@ impl<'a> Search<'a> {
             };
             options.writable = (0..self.causes.len() as u32).filter(|&key| is_writable(key)).collect();
         }
-        let first_invoked = |class: &u32| {
-            self.places.operation(evidence.classes[*class as usize].members[0]).invoked < deadline
-        };
-        options.untried = untried.unwrap_or_else(|| by_time.partition_point(first_invoked));
+        let is_early = |class: &u32| evidence.classes[*class as usize].invoked < deadline;
+        options.untried = untried.unwrap_or_else(|| by_time.partition_point(is_early));
         let mut tried = 0;
         let is_first = untried.is_none();
         while options.untried > 0 && (tried < TRIED_AT_ONCE || options.candidates.is_empty()) {
@@ -349,12 +347,6 @@ impl<'a> Search<'a> {
         options
     }
 
-    /// Whether a class can have made `revision`, whatever happened before.
-    fn is_possible(&self, evidence: &Evidence<'a>, class: &Class, revision: i64, deadline: u64) -> bool {
-        let first = self.places.operation(class.members[0]);
-        first.invoked < deadline && !evidence.refutes(class, first, revision)
-    }
-
     /// Adds a class to the candidates for a gap, or the reason why it is none; whether it can have been one at all.
     fn try_class(
         &mut self,
@@ -365,7 +357,7 @@ impl<'a> Search<'a> {
         options: &mut Options,
     ) -> bool {
         let members = &evidence.classes[class as usize];
-        if !self.is_possible(evidence, members, revision, deadline) {
+        if !is_possible(evidence, members, revision, deadline) {
             return false;
         }
         let used = &self.used[class as usize];
@@ -608,6 +600,11 @@ impl<'a> Search<'a> {
             None => Failure::Gap(self.places.last()),
         }
     }
+}
+
+/// Whether a class can have made `revision`, whatever happened before.
+fn is_possible(evidence: &Evidence<'_>, class: &Class, revision: i64, deadline: u64) -> bool {
+    class.invoked < deadline && !evidence.refutes(class, revision)
 }
 
 /// Whether a failure that has been seen at a gap comes with this class, too.
