@@ -34,10 +34,11 @@
 //! A revision that no known write claims is a gap, and an unknown write must stand there. Which one may be a choice.
 //! Most gaps leave none: what some reader saw at that revision names the write, the versions that readers saw count
 //! the writes of a key (module `evidence`), and requests that nobody could tell apart are one class of which any
-//! will do. Leases add to these: that one has expired is a write that no client made (module `leases`). What is left is
-//! searched, and a failure leads back to a choice that it depends on (module `search`). A
-//! search that tries too much gives up and says so. Why a history has no order, in as few operations as possible, is told by
-//! module [`explain`].
+//! will do: their values count only where somebody sees or compares them (module `values`). Leases add to these: that one has
+//! expired is a write that no client made (module `leases`). What is left is searched, and a failure leads back to a choice that
+//! it depends on, and there to writes that do something else to the keys that it depends on (modules `search` and
+//! `conflicts`). A search that tries too much gives up and says so. Why a history has no order, in as few operations as
+//! possible, is told by module [`explain`].
 //!
 //! Leases, compactions and refusals have to fit into that order too, and nothing shows where: module `beside`.
 
