@@ -22,12 +22,14 @@ impl Subject for Etcd {
             versions: entry.versions,
             mechanism: entry.mechanism,
             oracles: entry.oracles,
+            by_name: false,
         });
         let syncs = Sync::ALL.iter().map(|sync| Planted {
             class: Class::Durability.name(),
             references: &["Raft dissertation, 3.8"],
             mechanism: "The sync is left out, and nothing else. What it is for counts as durable and is in the page \
                         cache alone. A power failure takes it back.",
+            by_name: true,
             ..Planted::plain(sync.defect(), sync.summary())
         });
         defects.chain(syncs).collect()

@@ -27,13 +27,16 @@ pub struct Planted {
     pub mechanism: &'static str,
     /// The oracles that see it for what it is.
     pub oracles: &'static [&'static str],
+    /// Whether it is hunted by its name only, and not with all others: sweeps find it that have the faults it is about.
+    pub by_name: bool,
 }
 
 impl Planted {
     /// One of which no more is known than its name and what it is.
     #[must_use]
     pub fn plain(name: &'static str, title: &'static str) -> Self {
-        Self { name, title, class: "", references: &[], versions: "", mechanism: "", oracles: &[] }
+        let (class, versions, mechanism) = ("", "", "");
+        Self { name, title, class, references: &[], versions, mechanism, oracles: &[], by_name: false }
     }
 }
 

@@ -71,7 +71,7 @@ fn unknown(name: &str, all: &[Planted]) -> Refusal {
 }
 
 fn tell(out: &mut Output, planted: &Planted, path: &Path, timeline: &[String]) {
-    let Planted { name, title, class, references, versions, mechanism, oracles } = planted;
+    let Planted { name, title, class, references, versions, mechanism, oracles, .. } = planted;
     out.line(format_args!("{}", out.paint(Style::new().bold(), name)));
     out.line(format_args!("  {title}"));
     for (head, text) in [

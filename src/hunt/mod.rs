@@ -85,7 +85,7 @@ pub struct Flags {
     /// The bugs to hunt; NAME+NAME is two at once
     #[arg(value_name = "DEFECT", required_unless_present = "all")]
     defects: Vec<String>,
-    /// All that `vertebra defects` lists
+    /// All that `vertebra defects` lists, but for syncs that are left out: the faults that these are for are not in each sweep
     #[arg(long, conflicts_with = "defects")]
     all: bool,
     /// How many trials of each
@@ -126,7 +126,10 @@ enum End {
 pub fn hunt<S: Subject>(flags: &Flags) -> Result<Outcome, Refusal> {
     let known = S::defects();
     let mut wanted: Vec<Quarry> = match flags.all {
-        true => known.iter().map(|planted| Quarry::of(planted.name, &known)).collect::<Result<_, _>>()?,
+        true => {
+            let all = known.iter().filter(|planted| !planted.by_name);
+            all.map(|planted| Quarry::of(planted.name, &known)).collect::<Result<_, _>>()?
+        }
         false => flags.defects.iter().map(|name| Quarry::of(name, &known)).collect::<Result<_, _>>()?,
     };
     // Whoever names one twice means it once.
