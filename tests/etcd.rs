@@ -131,6 +131,11 @@ fn every_defect_and_every_sync_is_listed_and_explained() {
     let refused = |arguments: &[&str]| vertebra(&folder, arguments).expect(2).stderr;
     let unknown = refused(&["defects", "show", "cursor"]);
     assert_eq!(unknown, "error: there is no defect `cursor`; is it one of these: stale-cursor\n");
+    let hunt =
+        vertebra(&folder, &["hunt", "--all", "--time", "1s", "--seeds", "1", "--trials", "1", "--json"]);
+    // What one seed finds is not the question.
+    let summary: Value = serde_json::from_str(hunt.stdout.lines().last().expect("a summary")).expect("JSON");
+    assert_eq!(summary["defects"], Defect::ALL.len(), "syncs are hunted by their names");
     assert!(refused(&["defects", "--class", "no"]).starts_with("error: there is no class `no`; there are: "));
 }
 
