@@ -5,8 +5,6 @@
 //! store had been before its client asked. The time is the least of many, on one thread. Instructions come from
 //! `valgrind --tool=callgrind` over the same program with the beginning of a row's name as its argument.
 //!
-//! Of a million operations, 50 clients lose so many answers at once, here and there, that the search for who wrote what gives up.
-//!
 //! porcupine's figures are of etcd's own model on histories of the same size (v1.3.0, Go, one processor); at the larger ones it
 //! gives up after 60 s.
 

@@ -121,12 +121,33 @@ fn contradiction(history: &History, refused: OperationId) -> Vec<OperationId> {
         .collect();
     known.sort_unstable();
     let known: Vec<OperationId> = known.into_iter().map(|(_, id)| id).collect();
-    let sizes = (0..).map(|power| 4_usize.pow(power)).take_while(|size| *size < known.len());
-    let latest = sizes.map(|size| &known[known.len() - size..]).find(|latest| contradicts(latest));
-    let mut contradiction = least(latest.unwrap_or(&known).to_vec(), contradicts);
+    let furthest = furthest_before(history, refused).filter(|furthest| contradicts(&[*furthest]));
+    let mut contradiction = match furthest {
+        Some(furthest) => least(vec![furthest], contradicts),
+        None => {
+            let sizes = (0..).map(|power| 4_usize.pow(power)).take_while(|size| *size < known.len());
+            let latest = sizes.map(|size| &known[known.len() - size..]).find(|latest| contradicts(latest));
+            least(latest.unwrap_or(&known).to_vec(), contradicts)
+        }
+    };
     contradiction.push(refused);
     contradiction.sort_unstable();
     contradiction
+}
+
+/// Of the operations that were over before `refused` began, the one that saw most: what is old is so because of it, if of any.
+fn furthest_before(history: &History, refused: OperationId) -> Option<OperationId> {
+    let place = |id: OperationId| {
+        let operation = &history[id];
+        let reply = operation.reply().filter(|_| !operation.request.is_serializable())?;
+        Some((reply.revision(), changes(&operation.request, reply) == Some(false)))
+    };
+    let before = history.events().iter().take_while(|event| **event != Event::Invoked(refused));
+    let over = before.filter_map(|event| match *event {
+        Event::Returned(id) => Some((place(id)?, id)),
+        Event::Invoked(_) => None,
+    });
+    over.max_by_key(|(place, _)| *place).map(|(_, id)| id)
 }
 
 /// The history in which only these are known, and `refused`: the others may have done what they ask for at any time, or never.
