@@ -36,6 +36,14 @@ impl Tally {
         } += 1;
     }
 
+    /// The same without those that change nothing, of which no sweep can tell. How many of them there are among those that
+    /// were not tried is taken to be as many.
+    fn of_those_that_differ(&self) -> Self {
+        let tried = self.tried - self.unaltered;
+        let viable = (self.viable * tried).checked_div(self.tried).unwrap_or(0).max(tried);
+        Self { viable, tried, unaltered: 0, ..*self }
+    }
+
     fn noticed(&self) -> u64 {
         self.killed + self.out_of_time + self.crashed
     }
@@ -60,7 +68,8 @@ impl Tally {
 /// The table by area, in Markdown. `viable` has how many compile in each area.
 pub fn by_area(viable: &BTreeMap<String, u64>, verdicts: &[&Verdict]) -> String {
     let mut text = String::from(
-        "| area | viable | tried | killed | out of time | crashed | survived: altered | unaltered | not reached | noticed | of all |\n\
+        "| area | viable | tried | killed | out of time | crashed | survived: altered | unaltered | not reached | noticed of all \
+         | of those that differ |\n\
          | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
     let mut all = Tally::default();
@@ -81,14 +90,15 @@ pub fn by_area(viable: &BTreeMap<String, u64>, verdicts: &[&Verdict]) -> String 
 
 fn row(text: &mut String, name: &str, tally: &Tally) {
     let Tally { viable, tried, killed, out_of_time, crashed, altered, unaltered, not_reached } = tally;
-    let (share, interval) = match tally.share() {
-        Some((share, low, high)) => (format!("{share:.1} %"), format!("{low:.1} to {high:.1} %")),
-        None => ("-".to_owned(), "-".to_owned()),
+    let told = |share: Option<(f64, f64, f64)>| match share {
+        Some((share, low, high)) => format!("{share:.1} % ({low:.1} to {high:.1})"),
+        None => "-".to_owned(),
     };
+    let (of_all, of_those_that_differ) = (told(tally.share()), told(tally.of_those_that_differ().share()));
     let _ = writeln!(
         text,
         "| {name} | {viable} | {tried} | {killed} | {out_of_time} | {crashed} | {altered} | {unaltered} | {not_reached} | \
-         {share} | {interval} |"
+         {of_all} | {of_those_that_differ} |"
     );
 }
 
@@ -156,5 +166,22 @@ mod tests {
         let (share, low, high) = Tally { viable: 100, ..tally }.share().unwrap();
         assert_eq!(format!("{share:.1} {low:.1} {high:.1}"), "85.0 85.0 85.0");
         assert_eq!(Tally::default().share(), None);
+        assert_eq!(Tally::default().of_those_that_differ().share(), None);
+    }
+
+    #[test]
+    fn those_that_change_nothing_are_left_out_of_the_second_share() {
+        let tally = Tally {
+            viable: 1_000,
+            tried: 100,
+            killed: 68,
+            altered: 10,
+            unaltered: 20,
+            not_reached: 2,
+            ..Tally::default()
+        };
+        let differ = tally.of_those_that_differ();
+        assert_eq!((differ.viable, differ.tried), (800, 80));
+        assert_eq!(differ.share().map(|(share, ..)| share), Some(85.0));
     }
 }

@@ -119,12 +119,14 @@ mod tests {
         let mut results = Results::open(&path, "a", (0, 9)).unwrap();
         results.add(verdict("a", 1)).unwrap();
         results.add(verdict("b", 2)).unwrap();
+        let outcome = Outcome::OutOfTime { seeds: 3..5 };
+        results.add(Verdict { outcome, ..verdict("a", 3) }).unwrap();
         drop(results);
         let whole = fs::read(&path).unwrap();
         fs::write(&path, [&whole[..], b"{\"code\": \"a"].concat()).unwrap();
 
         let results = Results::open(&path, "a", (0, 9)).unwrap();
-        assert_eq!(results.verdicts.keys().copied().collect::<Vec<_>>(), [1]);
+        assert_eq!(results.verdicts.keys().copied().collect::<Vec<_>>(), [1, 3]);
         assert_eq!(results.verdicts[&1].outcome, verdict("a", 1).outcome);
         assert_eq!(fs::read(&path).unwrap(), whole);
         assert!(Results::open(&path, "a", (0, 8)).unwrap().verdicts.is_empty());

@@ -37,9 +37,17 @@ pub enum Outcome {
     /// An oracle told a violation.
     Killed { seed: u64, signature: String },
     /// It computes without end.
-    OutOfTime { seeds: Range<u64> },
+    OutOfTime {
+        // A verdict has the seeds of the sweep beside it.
+        #[serde(rename = "within")]
+        seeds: Range<u64>,
+    },
     /// The process ended itself: no memory, or no stack.
-    Crashed { seeds: Range<u64>, status: String },
+    Crashed {
+        #[serde(rename = "within")]
+        seeds: Range<u64>,
+        status: String,
+    },
     /// All seeds that reach it passed.
     Survived {
         /// How many they are. If none, no run needs to be made.

@@ -247,7 +247,7 @@ impl Receiving {
     }
 }
 
-/// How many files there are that were received in part.
+/// For oracles: how many files there are that were received in part.
 pub(crate) fn unfinished(disk: &NodeDisk) -> usize {
     let is_number = |name: &str| name.len() == 16 && u64::from_str_radix(name, 16).is_ok();
     disk.names(DIRECTORY)

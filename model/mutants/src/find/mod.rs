@@ -2,9 +2,10 @@
 //!
 //! Not looked into: constants and statics, patterns, attributes, macros' arguments, tests, and what formats for people. A macro
 //! is code of another place, and its arguments are tokens. Nor is a call left out that belongs to the harness: where a fault is
-//! injected, and where an oracle is told something.
+//! injected, and where an oracle is told something; nor is anything of planted bugs mutated, or what only oracles ask for.
 
 mod operators;
+mod planted;
 mod values;
 
 use std::ops::Range;
@@ -12,6 +13,8 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
+
+use self::planted::{Planted, is_for_oracles};
 
 /// A place, as a range of bytes of its file, around which mutants are spliced. Places of one file are disjoint or nested; of two
 /// that are one range, the first is the outer one.
@@ -104,7 +107,13 @@ pub enum Kind {
 /// Of a file that is not Rust.
 pub fn places(source: &str) -> syn::Result<Vec<Place>> {
     let file = syn::parse_file(source)?;
-    let mut finder = Finder { source, places: Vec::new(), scope: Vec::new(), may_fall_through: false };
+    let mut finder = Finder {
+        source,
+        places: Vec::new(),
+        scope: Vec::new(),
+        planted: Planted::default(),
+        may_fall_through: false,
+    };
     finder.visit_file(&file);
     finder.places.sort_by_key(|place| (place.range.start, std::cmp::Reverse(place.range.end)));
     Ok(finder.places)
@@ -115,6 +124,8 @@ struct Finder<'s> {
     places: Vec<Place>,
     /// Names of the types, modules and functions around.
     scope: Vec<String>,
+    /// In the function around.
+    planted: Planted,
     /// Whether the block that comes next may end without leaving: it is of an `if` without `else`.
     may_fall_through: bool,
 }
@@ -153,12 +164,16 @@ impl Finder<'_> {
     }
 
     fn function(&mut self, attributes: &[syn::Attribute], signature: &syn::Signature, block: &syn::Block) {
-        if is_of_tests(attributes) || signature.constness.is_some() {
+        if is_of_tests(attributes) || is_for_oracles(attributes) || signature.constness.is_some() {
             return;
         }
         self.scope.push(signature.ident.to_string());
+        let planted = std::mem::take(&mut self.planted);
+        let is_planted =
+            matches!(&block.stmts[..], [syn::Stmt::Expr(value, None)] if self.planted.is_fixed(value));
         let body = self.source[block.brace_token.span.join().byte_range()].trim_matches(['{', '}']).trim();
-        let values = if block.stmts.is_empty() { Vec::new() } else { values::of(&signature.output) };
+        let values =
+            if block.stmts.is_empty() || is_planted { Vec::new() } else { values::of(&signature.output) };
         let values = values.into_iter().filter(|value| value != body);
         let alternatives = values.map(|text| {
             let what = match text.as_str() {
@@ -171,12 +186,14 @@ impl Finder<'_> {
         let start = block.brace_token.span.open().byte_range().end;
         self.place(&signature.ident, start..start, Form::Body(alternatives));
         self.visit_block(block);
+        self.planted = planted;
         self.scope.pop();
     }
 
     /// Negates what decides, unless operators in it are mutated anyway.
     fn condition(&mut self, condition: &syn::Expr) {
         match condition {
+            condition if self.planted.is_fixed(condition) => {}
             syn::Expr::Binary(binary) if operators::binds(condition) => {
                 self.condition(&binary.left);
                 self.condition(&binary.right);
@@ -246,12 +263,23 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     fn visit_pat(&mut self, _: &'ast syn::Pat) {}
     fn visit_attribute(&mut self, _: &'ast syn::Attribute) {}
 
+    fn visit_expr(&mut self, expression: &'ast syn::Expr) {
+        if !self.planted.is_fixed(expression) {
+            visit::visit_expr(self, expression);
+        }
+    }
+
+    fn visit_local(&mut self, local: &'ast syn::Local) {
+        visit::visit_local(self, local);
+        self.planted.learn(local);
+    }
+
     fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
         let of = item.trait_.as_ref().and_then(|(_, path, _)| path.segments.last());
         let is_for_people = of.is_some_and(|of| of.ident == "Debug" || of.ident == "Display");
         // A default that is the default has no end.
         let is_default = of.is_some_and(|of| of.ident == "Default");
-        if is_of_tests(&item.attrs) || is_for_people || is_default {
+        if is_of_tests(&item.attrs) || is_for_oracles(&item.attrs) || is_for_people || is_default {
             return;
         }
         let name = match &*item.self_ty {
@@ -286,6 +314,9 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     fn visit_block(&mut self, block: &'ast syn::Block) {
         let may_fall_through = std::mem::take(&mut self.may_fall_through);
         for (index, statement) in block.stmts.iter().enumerate() {
+            if self.planted.ends(statement) {
+                break;
+            }
             self.statement(statement, index + 1 == block.stmts.len(), may_fall_through);
             self.visit_stmt(statement);
         }
@@ -295,8 +326,14 @@ impl<'ast> Visit<'ast> for Finder<'_> {
         self.condition(&expression.cond);
         self.visit_expr(&expression.cond);
         self.may_fall_through = expression.else_branch.is_none();
-        self.visit_block(&expression.then_branch);
-        if let Some((_, branch)) = &expression.else_branch {
+        if self.planted.is_off(&expression.cond) {
+            self.may_fall_through = false;
+        } else {
+            self.visit_block(&expression.then_branch);
+        }
+        if let Some((_, branch)) = &expression.else_branch
+            && !self.planted.is_on(&expression.cond)
+        {
             self.visit_expr(branch);
         }
     }
@@ -309,7 +346,11 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     fn visit_expr_match(&mut self, expression: &'ast syn::ExprMatch) {
         let rest = expression.arms.last();
         let has_rest = rest.is_some_and(|arm| matches!(arm.pat, syn::Pat::Wild(_)) && arm.guard.is_none());
+        self.visit_expr(&expression.expr);
         for arm in &expression.arms {
+            if self.planted.is_arm_off(&expression.expr, arm) {
+                continue;
+            }
             let guard = arm.guard.as_ref().map(|(_, guard)| guard);
             if has_rest && !std::ptr::eq(arm, expression.arms.last().expect("it has a rest")) {
                 let what = format!("the arm `{}` is never taken", self.short(&arm.pat));
@@ -317,7 +358,9 @@ impl<'ast> Visit<'ast> for Finder<'_> {
                 let range = guard.map_or(end..end, |guard| guard.span().byte_range());
                 self.place(&arm.pat, range, Form::Arm(what));
             }
-            if let Some(guard) = guard.filter(|guard| !operators::binds(guard)) {
+            if let Some(guard) =
+                guard.filter(|guard| !operators::binds(guard) && !self.planted.is_fixed(guard))
+            {
                 let constant = |value: bool| Alternative {
                     kind: Kind::Guard,
                     text: value.to_string(),
@@ -326,13 +369,13 @@ impl<'ast> Visit<'ast> for Finder<'_> {
                 let alternatives = vec![constant(true), constant(false)];
                 self.replace(guard, alternatives);
             }
+            self.visit_arm(arm);
         }
-        visit::visit_expr_match(self, expression);
     }
 
     fn visit_expr_binary(&mut self, expression: &'ast syn::ExprBinary) {
-        let binds = operators::binds(&expression.left) || operators::binds(&expression.right);
-        if !binds {
+        let stays = |side: &syn::Expr| operators::binds(side) || self.planted.is_fixed(side);
+        if !stays(&expression.left) && !stays(&expression.right) {
             let alternatives = operators::others(&expression.op).iter().map(|new| {
                 let old = self.text(&expression.op);
                 let what = format!("`{old}` is `{new}` in `{}`", self.short(expression));

@@ -43,6 +43,28 @@ fn names_that_a_condition_binds_stay_bound() {
 }
 
 #[test]
+fn planted_bugs_are_left_as_they_are() {
+    let keeps = |body: &str| {
+        let source = format!("fn f() {{ {body} }}");
+        let expected = source.replacen("{ ", "{ if on(1) { return; } ", 1);
+        becomes(&source, &expected);
+    };
+    keeps("if x.has(Defect::A) && a < b { g(); }");
+    keeps("let z = g(x.has(Defect::A) && a < b);");
+    keeps("let y = x.has(Defect::A); if y { g(); }");
+    keeps("match x { y if z.has(Defect::A) => g(!y), y => y }");
+    keeps("match x.has(Defect::A) { true => g(!y), false => y }");
+    keeps("if !x.has(Defect::A) || a { return; } g();");
+    becomes(
+        "fn f() { if !x.has(Defect::A) && a { g(); } else { h(!b); } }",
+        "fn f() { if on(1) { return; } if !x.has(Defect::A) && a { if !on(2) { g(); } } else { \
+         if !on(3) { h((if on(4) { b } else { !b })); } } }",
+    );
+    becomes("fn f(x: X) -> bool { x.has(Defect::A) }", "fn f(x: X) -> bool { x.has(Defect::A) }");
+    becomes("/// For oracles: how many.\nfn f() { g(!x); }", "/// For oracles: how many.\nfn f() { g(!x); }");
+}
+
+#[test]
 fn arms_and_guards_go_where_another_arm_takes_the_rest() {
     becomes(
         "fn f(x: u8) { match x { 1 => g, n if n > 2 => h, _ => i } }",

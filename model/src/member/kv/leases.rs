@@ -168,7 +168,7 @@ impl Kv {
     }
 }
 
-// For oracles.
+/// For oracles.
 impl Kv {
     /// Whether no lease of less than `ttl` seconds is left.
     pub(crate) fn leases_have_expired(&self, ttl: i64) -> bool {

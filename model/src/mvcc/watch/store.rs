@@ -69,7 +69,7 @@ impl Watchers {
         self.all.iter().filter(move |(_, watcher)| watcher.place == place).map(|(number, it)| (*number, it))
     }
 
-    /// How many there are.
+    /// For oracles: how many there are.
     #[must_use]
     pub fn count(&self) -> usize {
         self.all.len()
