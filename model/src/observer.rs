@@ -74,6 +74,7 @@ pub(crate) struct Observer {
     senders: RefCell<Senders>,
     has_api_servers: bool,
     election_timeout: Duration,
+    checkpoint_interval: Option<Duration>,
     request_timeout: Duration,
     /// When the faults were over.
     healed: Cell<Option<Instant>>,
@@ -147,6 +148,7 @@ impl Observer {
             senders: RefCell::default(),
             has_api_servers: options.traffic.kubernetes.any(),
             election_timeout: options.election_timeout(),
+            checkpoint_interval: options.leases.checkpoint_interval,
             request_timeout: options.request_timeout(),
             healed: Cell::new(None),
             members: RefCell::new(world.machines().map(view).collect()),

@@ -49,6 +49,7 @@ impl Observer {
         let bounds = Bounds {
             drift_ppm: self.world.drift_range(),
             election_timeout: self.election_timeout,
+            checkpoint_interval: self.checkpoint_interval,
             retry_interval: self.request_timeout,
             healed: self.healed.get().filter(|_| self.world.has_settled()),
             ended: self.world.now(),

@@ -9,6 +9,8 @@
 //! | `TTL` | an answer with another TTL than was granted, or with more time left than can be |
 //! | `deposed` | a lease was revoked as expired in a term in which the member that found so did not lead |
 //! | `outlived` | long after the end of all faults, a lease is there that should have expired |
+//! | `checkpoint` | long after the end of all faults, the log does not say how long a lease has left, though a leader was to write it down since |
+//! | `cleared again` | a leader writes down again and again that a lease has all of its time left, and does not keep it alive |
 //! | `attachment` | a member's lessor and its store differ about the lease of a key |
 //!
 //! **What time is.** A member counts by a clock of its own, which drifts. The bounds are those of the fastest and the
@@ -38,7 +40,7 @@ use vertebra_sim::verdict::Violation;
 
 use super::linearizable_log::Witness;
 use super::raft_safety::MemberId;
-use crate::api::{InternalRaftRequest, KeyValue};
+use crate::api::{InternalRaftRequest, KeyValue, LeaseCheckpoint};
 use crate::history::{History, Operation, OperationId, Request};
 use crate::lessor::TTL_MAX;
 use crate::response::Response;
@@ -49,6 +51,9 @@ const ORACLE: &str = "leases";
 /// slow.
 pub const GRACE: Duration = Duration::from_secs(5);
 
+/// So often a checkpoint may be cleared before the lease is kept alive: many callers may ask at once, and ask again.
+const CLEARED_MAX: u32 = 100;
+
 const MILLION: u64 = 1_000_000;
 
 /// What a run is judged by.
@@ -58,6 +63,8 @@ pub struct Bounds {
     pub drift_ppm: (i32, i32),
     /// What a new leader gives each lease on top of its TTL.
     pub election_timeout: Duration,
+    /// After what time a leader writes down how long a lease has left, if it does.
+    pub checkpoint_interval: Option<Duration>,
     /// After what time a leader tries again to revoke a lease that has expired.
     pub retry_interval: Duration,
     /// When the faults were over; nothing if the run did not recover from them.
@@ -85,6 +92,12 @@ pub struct Leases {
     entries: BTreeMap<u64, (u64, Instant)>,
     /// By lease: when it was last kept alive.
     refreshed: BTreeMap<i64, Instant>,
+    /// By lease: how many seconds it has left by the last checkpoint, and when the first member applied that.
+    checkpoints: BTreeMap<i64, (i64, Instant)>,
+    /// By lease: how often a checkpoint said that it has all of its time left, in one term and since it was kept alive last.
+    cleared: BTreeMap<i64, (u64, u32)>,
+    /// The lease for which that was too often.
+    cleared_again: Option<i64>,
     /// When a member last became the primary.
     promoted: Option<Instant>,
     /// Answers which leases there are, and what the member that gave it had applied.
@@ -154,11 +167,22 @@ impl Leases {
         if request.lease_grant.is_some() || request.lease_revoke.is_some() {
             self.entries.insert(index, (term, now));
         }
+        let checkpoints = request.lease_checkpoint.iter().flat_map(|request| &request.checkpoints);
+        for &LeaseCheckpoint { id, remaining_ttl } in checkpoints {
+            self.checkpoints.insert(id, (remaining_ttl, now));
+            let (of, count) = self.cleared.entry(id).or_insert((term, 0));
+            *count = if *of == term { *count } else { 0 } + u32::from(remaining_ttl == 0);
+            *of = term;
+            if *count > CLEARED_MAX {
+                self.cleared_again = Some(id);
+            }
+        }
     }
 
     /// The primary has kept a lease alive.
     pub fn refreshed(&mut self, id: i64, now: Instant) {
         self.refreshed.insert(id, now);
+        self.cleared.remove(&id);
     }
 
     /// A member has become the primary.
@@ -244,10 +268,16 @@ pub fn check(
                 return violation("deposed", "", detail);
             }
             Some(_) => {}
-            None => check_death(*id, life, leases, count, bounds)?,
+            None => {
+                check_death(*id, life, leases, count, bounds)?;
+                check_checkpoint(*id, life, leases, count, bounds)?;
+            }
         }
     }
-    Ok(())
+    match leases.cleared_again {
+        Some(id) => violation("cleared again", "", format!("lease {id}, in one term")),
+        None => Ok(()),
+    }
 }
 
 /// Holds what a client was told against what became of the lease.
@@ -371,6 +401,41 @@ fn check_death(
         return violation("outlived", "", detail);
     }
     Ok(())
+}
+
+/// Of a lease that is there at the end, the log must say how long it has left where the leader had to write that down.
+///
+/// When it is due, a lease that was kept alive, or that a new leader gave more, may have all of its TTL left. Then nothing is
+/// written, and nothing is due any more.
+fn check_checkpoint(
+    id: i64,
+    life: &Life,
+    leases: &Leases,
+    count: usize,
+    bounds: &Bounds,
+) -> Result<(), Violation> {
+    let (Some(interval), Some(healed)) = (bounds.checkpoint_interval, bounds.healed) else { return Ok(()) };
+    let promoted = leases.promoted.filter(|promoted| *promoted >= life.applied);
+    let begun = promoted.unwrap_or(life.applied);
+    if leases.refreshed.get(&id).is_some_and(|refreshed| *refreshed >= life.applied) {
+        return Ok(());
+    }
+    let last = leases.checkpoints.get(&id).copied().filter(|(_, at)| *at >= life.applied);
+    let left = last.map(|(left, _)| left).filter(|left| *left > 0).unwrap_or(life.ttl);
+    let since = last.map_or(begun, |(_, at)| at.max(begun));
+    // A new leader gives an election timeout on top, and a second for each of many.
+    let extra = bounds.election_timeout.as_secs() as i64 + 1 + count as i64;
+    let is_extended = promoted == Some(since) && left + extra >= life.ttl;
+    let due = since + slow(interval, bounds.drift_ppm.0);
+    let outlives_that = left > (interval + 2 * GRACE).as_secs() as i64;
+    if is_extended || !outlives_that || due < healed || bounds.ended <= due + GRACE {
+        return Ok(());
+    }
+    let detail = format!(
+        "lease {id} of {} s had {left} s left at {since}, and at {} the log does not say how many are left since",
+        life.ttl, bounds.ended
+    );
+    violation("checkpoint", "", detail)
 }
 
 /// Holds a member's lessor against its store: `keys` are all keys that exist, `lease_of` says which lease the lessor

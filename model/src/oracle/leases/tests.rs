@@ -3,10 +3,11 @@ use std::time::Duration;
 use vertebra_sim::time::Instant;
 use vertebra_sim::verdict::Violation;
 
-use super::{Bounds, Leases, check, check_attachments};
+use super::{Bounds, CLEARED_MAX, Leases, check, check_attachments};
 use crate::api::{
-    KeyValue, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest, LeaseLeasesResponse,
-    LeaseStatus, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
+    InternalRaftRequest, KeyValue, LeaseCheckpoint, LeaseCheckpointRequest, LeaseGrantRequest,
+    LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest, LeaseLeasesResponse, LeaseStatus,
+    LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
 };
 use crate::history::{OperationId, Outcome, Request};
 use crate::oracle::testing::{Script, grant, put_with, revoke};
@@ -95,10 +96,19 @@ impl Run {
         self.applied(self.term);
     }
 
+    /// A leader writes down that lease 7 has so many seconds left; 0 for all of its time.
+    fn checkpoint(&mut self, remaining_ttl: i64) {
+        let checkpoints = vec![LeaseCheckpoint { id: 7, remaining_ttl }];
+        let lease_checkpoint = Some(LeaseCheckpointRequest { checkpoints });
+        let request = InternalRaftRequest { lease_checkpoint, ..Default::default() };
+        self.leases.applied(self.entries, self.term, &request, self.now);
+    }
+
     fn judge(&self, drift_ppm: (i32, i32)) -> Result<(), Violation> {
         let bounds = Bounds {
             drift_ppm,
             election_timeout: Duration::from_secs(1),
+            checkpoint_interval: Some(Duration::from_secs(1)),
             retry_interval: Duration::from_secs(7),
             healed: Some(Instant::START + Duration::from_secs(10)),
             ended: self.now,
@@ -282,4 +292,59 @@ fn a_list_of_leases_is_that_of_what_the_member_had_applied() {
     assert_eq!((told(1, &[8, 9]), told(1, &[8, 9, 10])), (None, None));
     assert_eq!((told(2, &[8]), told(2, &[8, 9]), told(2, &[8, 9, 10])), (None, None, Some("list")));
     assert_eq!((told(3, &[7, 8]), told(3, &[8]), told(3, &[7])), (None, None, Some("list")));
+}
+
+#[test]
+fn what_is_left_of_a_lease_is_written_down_while_it_is_not_kept_alive() {
+    let found = |granted: i64, seconds: f64, prepare: &dyn Fn(&mut Run)| {
+        let mut run = Run::new();
+        run.wait(12.0);
+        run.call(&Request::LeaseGrant(LeaseGrantRequest { id: 7, ttl: granted }));
+        prepare(&mut run);
+        run.wait(seconds);
+        run.found()
+    };
+    assert_eq!(found(30, 7.0, &|_| ()), Some("checkpoint"));
+    assert_eq!(found(30, 7.0, &|run| run.checkpoint(29)), Some("checkpoint"));
+    // It is not due for long, or what is left is little.
+    assert_eq!(found(30, 5.0, &|_| ()), None);
+    assert_eq!(found(10, 7.0, &|_| ()), None);
+    assert_eq!(found(30, 7.0, &|run| run.checkpoint(10)), None);
+    let twice = |run: &mut Run| {
+        run.checkpoint(29);
+        run.wait(4.0);
+        run.checkpoint(25);
+    };
+    assert_eq!(found(30, 5.0, &twice), None);
+    assert_eq!(found(30, 7.0, &twice), Some("checkpoint"));
+    // It had all of its time left when it was due.
+    assert_eq!(found(30, 7.0, &|run| run.leases.refreshed(7, run.now)), None);
+    assert_eq!(found(30, 7.0, &|run| run.leases.promoted(run.now)), None);
+    let promoted_at = |left: i64| {
+        move |run: &mut Run| {
+            run.checkpoint(left);
+            run.wait(0.1);
+            run.leases.promoted(run.now);
+        }
+    };
+    assert_eq!(found(30, 7.0, &promoted_at(29)), None);
+    assert_eq!(found(30, 7.0, &promoted_at(20)), Some("checkpoint"));
+}
+
+#[test]
+fn a_checkpoint_is_not_cleared_again_and_again_in_vain() {
+    let found = |kept_alive: bool, terms: u64| {
+        let mut run = Run::new();
+        run.call(&grant(7));
+        for number in 0..u64::from(CLEARED_MAX) + 1 {
+            run.term = 3 + number % terms;
+            run.checkpoint(0);
+            if kept_alive {
+                run.leases.refreshed(7, run.now);
+            }
+        }
+        run.found()
+    };
+    assert_eq!(found(false, 1), Some("cleared again"));
+    assert_eq!((found(true, 1), found(false, 2)), (None, None));
 }
