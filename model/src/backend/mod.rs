@@ -42,6 +42,7 @@ mod database;
 mod defragment;
 mod error;
 mod free_pages;
+mod layout;
 mod page;
 mod read;
 mod tree;
@@ -62,6 +63,7 @@ use buffer::WriteBuffer;
 use database::Database;
 pub use defragment::DefragmentError;
 pub use error::BackendError;
+pub use layout::Layout;
 pub use read::ReadTx;
 
 use crate::defect::{Defect, Defects};

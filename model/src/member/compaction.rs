@@ -69,9 +69,19 @@ impl Compactions {
         self.hashes.borrow().iter().rev().copied().collect()
     }
 
-    /// How many are still to be carried out.
+    /// For oracles: how many are still to be carried out.
     pub(super) fn left(&self) -> u32 {
         self.left.get()
+    }
+
+    /// For oracles: the revision of the last one that waits.
+    pub(super) fn waiting(&self) -> Option<i64> {
+        self.jobs.borrow().back().map(|job| job.main)
+    }
+
+    /// The revision of the last one that is finished.
+    pub(super) fn finished(&self) -> i64 {
+        self.finished.get()
     }
 
     fn keep(&self, hash: KvHash) {
@@ -109,7 +119,7 @@ impl Kv {
     pub(super) async fn wait_compacted(&self, main: i64) {
         loop {
             let moved = self.compactions().moved.notified();
-            if self.compactions().finished.get() >= main {
+            if self.compactions().finished() >= main {
                 return;
             }
             moved.await;
@@ -170,7 +180,7 @@ async fn carry_out(member: &Member, job: &Job) -> Result<(), BackendError> {
         member.observer.compaction_left(member.id, job.main, compaction.left());
         if job.hashes {
             let hash = compaction.hash();
-            member.observer.compaction_hashed(member.id, hash);
+            member.observer.hashed(member.id, hash);
             kv.compactions().keep(hash);
         }
     }

@@ -17,7 +17,7 @@ use super::consistent_index::{self, ConsistentIndex};
 use super::watches::{Held, Watches};
 use crate::api::{Event, InternalRaftRequest, KeyValue};
 use crate::auth::{AuthStore, Tokens};
-use crate::backend::{Backend, BackendError, BatchTx, Limits, ReadTx};
+use crate::backend::{Backend, BackendError, BatchTx, Layout, Limits, ReadTx};
 use crate::defect::{Defect, Defects};
 use crate::error::Error;
 use crate::failpoints;
@@ -352,14 +352,30 @@ impl Kv {
         self.node.disk()
     }
 
-    /// What the member has on its disk, and what of it is the backend, in bytes.
-    pub(crate) fn bytes(&self) -> (u64, u64) {
-        (self.disk().bytes_used(), self.backend().size())
+    /// What is in use of the backend's file, and the whole of it, in bytes.
+    pub(crate) fn backend_bytes(&self) -> (u64, u64) {
+        let backend = self.backend();
+        (backend.size_in_use(), backend.size())
+    }
+
+    /// How the backend lies in its file.
+    pub(crate) fn layout(&self) -> Layout {
+        self.backend().layout()
     }
 
     /// How many compactions are still to be carried out.
     pub(crate) fn compactions_left(&self) -> u32 {
         self.compactions.left()
+    }
+
+    /// The revision of the last compaction that is still to be carried out, if no task has begun with it.
+    pub(crate) fn waiting_compaction(&self) -> Option<i64> {
+        self.compactions.waiting()
+    }
+
+    /// The revision at which the store is compacted, and that of which those who wait for a compaction are told.
+    pub(crate) fn compacted_and_told(&self) -> (i64, i64) {
+        (self.state.store.borrow().compact_revision(), self.compactions.finished())
     }
 
     /// How many watchers there are.

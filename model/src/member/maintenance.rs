@@ -54,10 +54,12 @@ impl Member {
     /// was carried out.
     pub(super) fn hash_kv(&self, revision: i64) -> Result<(KvHash, i64), Error> {
         // A compaction at 0 leaves a hash as well; etcd takes that for the current one.
-        match self.kv.compactions().hash(revision).filter(|_| revision > 0) {
-            Some(hash) => Ok((hash, self.kv.revision())),
-            None => self.kv.read(|store, tx| store.hash_by_revision(tx, revision)),
-        }
+        let (hash, current) = match self.kv.compactions().hash(revision).filter(|_| revision > 0) {
+            Some(hash) => (hash, self.kv.revision()),
+            None => self.kv.read(|store, tx| store.hash_by_revision(tx, revision))?,
+        };
+        self.observer.hashed(self.id, hash);
+        Ok((hash, current))
     }
 
     /// The backend as it is, which nobody may put another file in the place of meanwhile.

@@ -71,6 +71,7 @@ impl Observer {
                 self.ask("durability", || durability::check(history, number, &**kv))?;
                 self.ask("leases", || kv.check_attachments(number))?;
                 self.ask("resources", || self.check_held(view.id, kv))?;
+                self.ask("liveness", || self.check_rest(view.id, kv))?;
                 if self.asks("soundness") {
                     hashes.extend(kv.hash().map(|hash| (number, hash)));
                 }

@@ -7,7 +7,7 @@ use raft::eraftpb::{Entry, Message, MessageType};
 use vertebra_sim::{NodeDisk, Violation};
 
 use super::Observer;
-use crate::cluster::MemberId;
+use crate::cluster::{MemberId, machine};
 use crate::member::{Kv, member_id, snapshots};
 use crate::mvcc::KvHash;
 use crate::options::Options;
@@ -31,6 +31,8 @@ pub(super) struct Upkeep {
     receiving: BTreeMap<MemberId, usize>,
     /// Bytes that each member has written to its log, at most.
     logged: BTreeMap<MemberId, u64>,
+    /// Bytes of what any member's backend had in use at most. A backend can be another member's.
+    fullest: u64,
     /// Databases of snapshots that members left when they removed files.
     left: BTreeMap<MemberId, Vec<u64>>,
     snapshot_count: u64,
@@ -56,6 +58,7 @@ impl Upkeep {
             sending: BTreeMap::new(),
             receiving: BTreeMap::new(),
             logged: BTreeMap::new(),
+            fullest: 0,
             left: BTreeMap::new(),
             snapshot_count: options.snapshot_count,
             catchup: options.snapshot_catchup_entries,
@@ -76,13 +79,15 @@ impl Observer {
         upkeep.sending.remove(&member);
         upkeep.receiving.remove(&member);
         upkeep.applied.insert(member, vec![(Duration::ZERO, snapshot_index)]);
+        let (in_use, file) = kv.backend_bytes();
+        // What a cluster begins with may have been larger before.
+        upkeep.fullest = upkeep.fullest.max(if upkeep.fullest == 0 { file } else { in_use });
         if self.asks("storage") {
-            self.check(upkeep.storage.opened(
-                member,
-                (kv.visible_index(), snapshot_index),
-                committed,
-                damaged,
-            ));
+            let index = kv.visible_index();
+            self.check(upkeep.storage.opened(member, (index, snapshot_index), committed, damaged));
+            if let Some(revision) = kv.waiting_compaction().filter(|_| !damaged) {
+                self.check(upkeep.storage.resumed(member, revision, index));
+            }
         }
     }
 
@@ -126,6 +131,7 @@ impl Observer {
     pub(super) fn upkeep_installed(&self, member: MemberId, index: u64, kv: &Kv) {
         self.snapshot_made(member, index);
         let upkeep = &mut *self.upkeep.borrow_mut();
+        upkeep.fullest = upkeep.fullest.max(kv.backend_bytes().0);
         upkeep.applied.insert(member, vec![(Duration::ZERO, index)]);
         upkeep.liveness.replaced(member, kv.compactions_left(), self.world.now());
         self.check(upkeep.storage.installed(member, kv.visible_index(), index));
@@ -135,6 +141,9 @@ impl Observer {
     pub(crate) fn backend_committed(&self, member: MemberId, index: u64) {
         let committed = self.committed.borrow().len() as u64 - 1;
         let upkeep = &mut *self.upkeep.borrow_mut();
+        if let Some(kv) = &self.members.borrow()[usize::from(machine(member)) - 1].kv {
+            upkeep.fullest = upkeep.fullest.max(kv.backend_bytes().0);
+        }
         self.world.check(self.ask("storage", || upkeep.storage.committed(member, index, committed)));
         self.world.check(self.ask(liveness::NAME, || upkeep.liveness.committed(member, self.world.now())));
     }
@@ -155,8 +164,8 @@ impl Observer {
         configuration.members().filter(|id| self.expects(*id)).all(|id| liveness.has_compacted(id))
     }
 
-    /// A member has kept the hash of what a compaction has left.
-    pub(crate) fn compaction_hashed(&self, member: MemberId, hash: KvHash) {
+    /// A member has kept the hash of what a compaction has left, or was asked for one.
+    pub(crate) fn hashed(&self, member: MemberId, hash: KvHash) {
         if self.world.damages().is_empty() {
             let result = self.upkeep.borrow_mut().hashes.told(member, hash);
             self.check(result);
@@ -165,6 +174,7 @@ impl Observer {
 
     /// A compaction at `revision` is finished on a member, and has left records of this checksum.
     pub(crate) fn compaction_left(&self, member: MemberId, revision: i64, left: u32) {
+        self.upkeep.borrow_mut().storage.compacted(member, revision);
         if self.world.damages().is_empty() {
             let result = self.upkeep.borrow_mut().hashes.left(member, revision, left);
             self.check(result);
@@ -224,6 +234,11 @@ impl Observer {
         }
     }
 
+    /// Looks at whether a member that has come to rest says so.
+    pub(super) fn check_rest(&self, member: MemberId, kv: &Kv) -> Result<(), Violation> {
+        self.upkeep.borrow().liveness.rests(member, kv.compacted_and_told())
+    }
+
     /// Looks at what a member has that has come to rest.
     pub(super) fn check_held(&self, member: MemberId, kv: &Kv) -> Result<(), Violation> {
         let upkeep = &*self.upkeep.borrow();
@@ -237,7 +252,6 @@ impl Observer {
                 .last()
                 .map_or(0, |(_, index)| *index),
         };
-        let (disk, backend) = kv.bytes();
         let held = Held {
             log: self.raft.borrow().log_length(member),
             snapshot_count: upkeep.snapshot_count,
@@ -247,8 +261,9 @@ impl Observer {
             receiving: upkeep.receiving.get(&member).copied().unwrap_or_default(),
             watchers: kv.watchers(),
             wanted: upkeep.watches,
-            disk,
-            backend,
+            disk: kv.disk().bytes_used(),
+            backend: kv.layout(),
+            fullest: upkeep.fullest.max(kv.backend_bytes().0),
             entries: upkeep.logged.get(&member).copied().unwrap_or_default(),
             segment: upkeep.segment,
         };

@@ -6,6 +6,7 @@
 //! | `converges after healing` | within that time, some member that can be counted on has not applied what others have, or the operator has not put right what it is to |
 //! | `watches catch up after healing` | within that time, some stream of watches was not told of everything, though its client asks for progress again and again |
 //! | `compactions go on` | the commits of a member go on, and a compaction that was scheduled does not; within that time, one is not over that takes seconds |
+//! | `compactions are told` | when all is quiet, a member has nothing left to compact, and has not told those who wait for that |
 //! | `snapshots are made` | a member goes on to apply entries, and makes no snapshot, though it has enough of them for one |
 //!
 //! That elections end is a part of the first two: without a leader nobody is answered. That leases expire is asked for by
@@ -150,6 +151,20 @@ impl Liveness {
         Err(Violation::new(NAME, "compactions go on", "", detail))
     }
 
+    /// `member` has come to rest, and is compacted at the revision `compacted`; who waits for a compaction knows of `told`.
+    ///
+    /// # Errors
+    ///
+    /// There is nothing left to compact, and they will wait for ever.
+    pub fn rests(&self, member: MemberId, (compacted, told): (i64, i64)) -> Result<(), Violation> {
+        if told >= compacted || !self.has_compacted(member) {
+            return Ok(());
+        }
+        let detail =
+            format!("member {member} is compacted at {compacted}, and tells those who wait of {told}");
+        Err(Violation::new(NAME, "compactions are told", "", detail))
+    }
+
     /// There is a snapshot of `member`, its own or another's; the next is to be made at the entry `due`.
     pub fn snapshot_made(&mut self, member: MemberId, due: u64) {
         let state = self.members.entry(member).or_default();
@@ -217,6 +232,18 @@ mod tests {
         // It goes on, or is over.
         assert_eq!(compaction(|oracle| oracle.compaction_moved(1, false, at(2)), COMMITS_MAX + 1, 12), None);
         assert_eq!(compaction(|oracle| oracle.compaction_moved(1, true, at(1)), COMMITS_MAX + 1, 99), None);
+    }
+
+    #[test]
+    fn who_waits_for_a_compaction_is_told_when_nothing_is_left_of_it() {
+        let mut oracle = Liveness::new();
+        oracle.started(1, 0, u64::MAX, at(0));
+        assert_eq!(oracle.rests(1, (-1, -1)), Ok(()));
+        oracle.compaction_scheduled(1, at(1));
+        assert_eq!(oracle.rests(1, (7, -1)), Ok(()));
+        oracle.compaction_moved(1, true, at(2));
+        assert_eq!(oracle.rests(1, (7, 7)), Ok(()));
+        assert_eq!(oracle.rests(1, (7, -1)).unwrap_err().clause, "compactions are told");
     }
 
     #[test]

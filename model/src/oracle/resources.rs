@@ -8,6 +8,9 @@
 //! | `databases` | when old files are removed for the second time, the database of a snapshot is left that was applied before the first |
 //! | `unfinished` | when all is quiet, a member has more files that were received in part than snapshots that are coming to it |
 //! | `watchers` | when all is quiet, a member has more watchers than clients that can be connected with it want, on their connections and some that are gone |
+//! | `pages` | when all is quiet, a member takes other pages of its database's file for used than those that have something in them |
+//! | `nodes` | when all is quiet, a node of a database takes another number of bytes than it knows, or is larger than a page though it could be split |
+//! | `file` | when all is quiet, the file of a database is larger than all that it had to hold at one time explains |
 //! | `disk` | when all is quiet, there is more on a disk than is explained by what is kept there |
 //!
 //! Stated in etcd's documentation of maintenance: its log is compacted, and old snapshots and segments are purged. How many
@@ -20,6 +23,7 @@
 use vertebra_sim::verdict::Violation;
 
 use super::raft_safety::MemberId;
+use crate::backend::Layout;
 
 /// Its name.
 pub const NAME: &str = "resources";
@@ -29,6 +33,12 @@ const SNAPSHOTS_MAX: usize = 2;
 
 /// Of a stream that is connected anew, members may not yet have noticed that the connections before it are gone.
 const CONNECTIONS_MAX: usize = 4;
+
+/// A commit writes beside what the last one wrote, and where something takes several pages, free ones do not always fit.
+const FILE_FACTOR: u64 = 3;
+
+/// Bytes of a file that need no reason.
+const FILE_SLACK: u64 = 64 << 10;
 
 /// Files of a member after it has removed those of no more use.
 #[derive(Clone, Copy, Debug)]
@@ -116,8 +126,10 @@ pub struct Held {
     pub wanted: usize,
     /// Bytes on the disk.
     pub disk: u64,
-    /// Bytes of the backend's file.
-    pub backend: u64,
+    /// How the backend lies in its file.
+    pub backend: Layout,
+    /// Bytes of what any member's backend had in use at most.
+    pub fullest: u64,
     /// Bytes that were ever written to the log, at most.
     pub entries: u64,
     /// Bytes of a segment.
@@ -141,7 +153,18 @@ pub fn quiet(member: MemberId, held: &Held) -> Result<(), Violation> {
     if held.watchers > CONNECTIONS_MAX * held.wanted {
         return violation("watchers", format!("member {member}: {held:?}"));
     }
-    let disk_max = 2 * held.backend + held.entries + 4 * held.segment;
+    let Layout { file, in_use, held: used, miscounted, overfull } = held.backend;
+    if in_use != used {
+        return violation("pages", format!("member {member}: {held:?}"));
+    }
+    if miscounted + overfull > 0 {
+        return violation("nodes", format!("member {member}: {held:?}"));
+    }
+    let file_max = FILE_FACTOR * held.fullest + FILE_SLACK;
+    if file > file_max {
+        return violation("file", format!("member {member} has one of more than {file_max} bytes: {held:?}"));
+    }
+    let disk_max = 2 * file + held.entries + 4 * held.segment;
     if held.disk > disk_max {
         return violation("disk", format!("member {member} has more than {disk_max} bytes: {held:?}"));
     }
@@ -202,6 +225,7 @@ mod tests {
 
     #[test]
     fn what_is_held_when_all_is_quiet_is_explained() {
+        let backend = Layout { file: 100, in_use: 80, held: 80, miscounted: 0, overfull: 0 };
         let held = Held {
             log: 26,
             snapshot_count: 10,
@@ -212,7 +236,8 @@ mod tests {
             watchers: 12,
             wanted: 3,
             disk: 1_000,
-            backend: 100,
+            backend,
+            fullest: 100,
             entries: 400,
             segment: 100,
         };
@@ -221,5 +246,17 @@ mod tests {
         assert_eq!(clause(quiet(1, &Held { receiving: 0, ..held })), Some("unfinished"));
         assert_eq!(clause(quiet(1, &Held { watchers: 13, ..held })), Some("watchers"));
         assert_eq!(clause(quiet(1, &Held { disk: 1_001, ..held })), Some("disk"));
+    }
+
+    #[test]
+    fn pages_of_a_database_are_accounted_for_and_used_again() {
+        let backend = Layout { file: 300_000, in_use: 80, held: 80, miscounted: 0, overfull: 0 };
+        let found = |backend, fullest| clause(quiet(1, &Held { backend, fullest, ..Held::default() }));
+        assert_eq!(found(backend, 100_000), None);
+        assert_eq!(found(backend, 50_000), Some("file"));
+        assert_eq!(found(Layout { in_use: 100, ..backend }, 100_000), Some("pages"));
+        assert_eq!(found(Layout { in_use: 60, ..backend }, 100_000), Some("pages"));
+        assert_eq!(found(Layout { miscounted: 1, ..backend }, 100_000), Some("nodes"));
+        assert_eq!(found(Layout { overfull: 1, ..backend }, 100_000), Some("nodes"));
     }
 }

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `damage` | a member that starts finds a file of its own damaged or missing, and no fault did that |
 //! | `corruption` | members find by the hashes that they compare (the CORRUPT alarm, and the check at the start) that their data differs, and no fault did that |
-//! | `hashes` | two members have other hashes at one revision and compacted revision: of those that can be counted on at the end, whatever compaction has still to remove; and, as long as no data is damaged, of all that have finished a compaction |
+//! | `hashes` | two members have other hashes at one revision and compacted revision: of those that can be counted on at the end, whatever compaction has still to remove; and, as long as no data is damaged, of all that have finished a compaction or were asked; or one has a hash at a revision that it has compacted away |
 //! | `records` | a compaction at one revision has left other records on two members, and no data is damaged |
 //!
 //! Stated in etcd's documentation of data corruption (the checks by HashKV), and in its comments on `HashByRev`.
@@ -61,9 +61,14 @@ impl Hashes {
     ///
     /// # Errors
     ///
-    /// Another has told another hash at the same revision and compacted revision.
+    /// Another has told another hash at the same revision and compacted revision, or the revision is compacted away.
     pub fn told(&mut self, member: MemberId, hash: KvHash) -> Result<(), Violation> {
         let KvHash { hash, compact_revision, revision } = hash;
+        if revision < compact_revision {
+            let detail =
+                format!("member {member} has one at revision {revision}, compacted at {compact_revision}");
+            return Err(Violation::new(ORACLE, "hashes", "compacted", detail));
+        }
         let (other, expected) = *self.told.entry((revision, compact_revision)).or_insert((member, hash));
         if hash == expected {
             return Ok(());
@@ -126,5 +131,7 @@ mod tests {
         let hash = |hash, revision| KvHash { hash, compact_revision: 3, revision };
         assert!(hashes([(1, hash(7, 9)), (2, hash(7, 9)), (3, hash(8, 10))]).is_ok());
         assert_eq!(hashes([(1, hash(7, 9)), (2, hash(8, 9))]).unwrap_err().clause, "hashes");
+        assert!(hashes([(1, hash(7, 3))]).is_ok());
+        assert_eq!(hashes([(1, hash(7, 2))]).unwrap_err().signature(), "soundness/hashes: compacted");
     }
 }

@@ -8,6 +8,7 @@
 //! | `behind the snapshot` | a member starts with an older index than its snapshot, whose entries its log need not have, and no fault has damaged its data |
 //! | `beyond the commit` | a member starts with, or makes durable, changes of an entry that nobody knows to be committed |
 //! | `snapshot's index` | the store that a snapshot brings is of another entry than the snapshot |
+//! | `compaction again` | a member starts on a compaction that nobody asked for, or that it had finished, which was durable and followed by other entries |
 //!
 //! Stated in etcd's server/etcdserver/cindex (the index is written with exactly the changes that it stands for), and by its
 //! corruption checks, which take a member of another index for a corrupt one (etcd-io/etcd#13766, etcd-io/etcd#14685).
@@ -29,6 +30,10 @@ const ORACLE: &str = "storage";
 pub struct Storage {
     /// By member: the index of the last commit that is durable.
     durable: BTreeMap<MemberId, u64>,
+    /// By member: the revision of a compaction that it has finished since its last commit.
+    finished: BTreeMap<MemberId, i64>,
+    /// By member: the revision of the last one that it has finished durably, and the index of the commit.
+    compacted: BTreeMap<MemberId, (i64, u64)>,
 }
 
 impl Storage {
@@ -45,6 +50,9 @@ impl Storage {
     ///
     /// A broken clause.
     pub fn committed(&mut self, member: MemberId, index: u64, committed: u64) -> Result<(), Violation> {
+        if let Some(revision) = self.finished.remove(&member) {
+            self.compacted.insert(member, (revision, index));
+        }
         let before = self.durable.insert(member, index).unwrap_or(0);
         if index < before {
             let detail =
@@ -52,6 +60,34 @@ impl Storage {
             return violation("index went back", "", detail);
         }
         is_committed(member, index, committed, "a commit of the backend")
+    }
+
+    /// `member` has finished a compaction at `revision`. The next commit makes that durable.
+    pub fn compacted(&mut self, member: MemberId, revision: i64) {
+        self.finished.insert(member, revision);
+    }
+
+    /// `member` starts, and a compaction at `revision` is still to be carried out for its backend, which has come to `index`.
+    /// A file with the same index may be of a commit from before the compaction was finished.
+    ///
+    /// # Errors
+    ///
+    /// It is not.
+    pub fn resumed(&self, member: MemberId, revision: i64, index: u64) -> Result<(), Violation> {
+        if revision < 0 {
+            let detail = format!("member {member} starts on a compaction at {revision}");
+            return violation("compaction again", "nobody asked", detail);
+        }
+        match self.compacted.get(&member) {
+            Some(&(finished, at)) if revision <= finished && index > at => {
+                let detail = format!(
+                    "member {member} starts with entry {index} on a compaction at {revision}; with entry {at} it had \
+                     finished one at {finished}"
+                );
+                violation("compaction again", "finished", detail)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// `member` starts with a backend that has come to `index`, and a snapshot of entries up to `snapshot`. A fault has
@@ -68,6 +104,9 @@ impl Storage {
         damaged: bool,
     ) -> Result<(), Violation> {
         self.durable.insert(member, index);
+        self.finished.remove(&member);
+        // An older file has come back, or an empty one: the log brings the compaction again.
+        self.compacted.retain(|other, (_, at)| *other != member || *at <= index);
         if damaged {
             return Ok(());
         }
@@ -86,6 +125,9 @@ impl Storage {
     /// A broken clause.
     pub fn installed(&mut self, member: MemberId, index: u64, snapshot: u64) -> Result<(), Violation> {
         self.durable.insert(member, index);
+        // What has been compacted in there is another member's doing.
+        self.finished.remove(&member);
+        self.compacted.remove(&member);
         if index == snapshot {
             return Ok(());
         }
@@ -136,6 +178,33 @@ mod tests {
         assert_eq!(clause(oracle.opened(1, (6, 7), 9, false)), "behind the snapshot");
         oracle.opened(1, (0, 7), 9, true).unwrap();
         oracle.opened(1, (0, 0), 9, false).unwrap();
+    }
+
+    #[test]
+    fn a_compaction_that_is_finished_durably_is_not_begun_again() {
+        let mut oracle = Storage::new();
+        oracle.committed(1, 4, 9).unwrap();
+        oracle.compacted(1, 3);
+        // A crash came before the commit.
+        oracle.opened(1, (5, 0), 9, false).unwrap();
+        oracle.resumed(1, 3, 5).unwrap();
+        oracle.compacted(1, 3);
+        oracle.committed(1, 6, 9).unwrap();
+        oracle.resumed(1, 3, 6).unwrap();
+        assert_eq!(clause(oracle.resumed(1, 3, 7)), "compaction again");
+        oracle.resumed(1, 4, 7).unwrap();
+        oracle.resumed(2, 3, 7).unwrap();
+        // A power failure took the file away, and the log has all from the first entry on.
+        oracle.opened(2, (6, 0), 9, false).unwrap();
+        oracle.compacted(2, 3);
+        oracle.committed(2, 7, 9).unwrap();
+        oracle.opened(2, (0, 0), 9, false).unwrap();
+        oracle.opened(2, (8, 0), 9, false).unwrap();
+        oracle.resumed(2, 0, 8).unwrap();
+        // A store that came with a snapshot is as far as its member was.
+        oracle.installed(1, 7, 7).unwrap();
+        oracle.resumed(1, 3, 8).unwrap();
+        assert_eq!(clause(oracle.resumed(2, -1, 7)), "compaction again");
     }
 
     #[test]
