@@ -8,7 +8,7 @@ use super::replies::each_possible_put;
 use crate::history::{History, Outcome};
 
 /// Only looked into, never walked through.
-type Map<K, V> = hashbrown::HashMap<K, V, FixedState>;
+pub(super) type Map<K, V> = hashbrown::HashMap<K, V, FixedState>;
 
 /// Every key that some request may have put. Numbers rise with the keys, so that a range of keys is one of numbers.
 #[derive(Debug)]

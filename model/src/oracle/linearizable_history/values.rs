@@ -1,19 +1,16 @@
 //! Which values make a difference: unknown writes that differ in others are one.
 
 use bytes::Bytes;
-use foldhash::fast::FixedState;
 use prost::Message;
 
 use super::Places;
 use super::keys::Key;
+use super::names::Map;
 use super::replies::{each_compared, each_possible_put, hides_order};
 use crate::api::compare::{CompareResult, TargetUnion};
 use crate::api::request_op::Request as Op;
 use crate::api::{DeleteRangeRequest, PutRequest, TxnRequest};
 use crate::history::Request;
-
-/// Only looked into, never walked through.
-type Map<K, V> = hashbrown::HashMap<K, V, FixedState>;
 
 /// What of a history tells values apart.
 #[derive(Default)]
