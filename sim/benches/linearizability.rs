@@ -1,9 +1,10 @@
 //! What it costs to judge histories with known verdicts: `cargo bench -p vertebra-sim --bench linearizability`.
 //!
 //! The histories, and how long porcupine takes for them (Go, one processor), are porcupine's own data, which lies beside this
-//! repository where it is worked on. A history is read beforehand. The time is the least of many, on one thread, and has
-//! the explanation of each that is illegal in it. Instructions, which do not depend on what else the machine does, come from
-//! `valgrind --tool=callgrind` over the same program with the beginning of a row's name as its argument.
+//! repository where it is worked on. A history is read beforehand. The time is the least of many, on one thread: that of the
+//! verdict, which is all that porcupine gives, and that with the explanation of each that is illegal. Instructions, which do not
+//! depend on what else the machine does, come from `valgrind --tool=callgrind` over the same program with the beginning of a
+//! row's name as its argument.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +15,7 @@ use std::time::Instant as Clock;
 
 use vertebra_sim::linearizability::specs::key_value::{self, KeyValue};
 use vertebra_sim::linearizability::specs::register::{self, Register};
-use vertebra_sim::linearizability::{Budget, Conclusion, Operation, Spec, check};
+use vertebra_sim::linearizability::{Budget, Operation, Spec, check, verdicts};
 
 // As in the command.
 #[global_allocator]
@@ -50,7 +51,10 @@ fn main() {
             false => texts.push((name, is_legal, texts_of(&text))),
         }
     }
-    println!("{:<34}{:>12}{:>12}{:>14}{:>10}", "", "operations", "vertebra", "porcupine", "target");
+    println!(
+        "{:<34}{:>12}{:>12}{:>12}{:>14}{:>10}",
+        "", "operations", "vertebra", "explained", "porcupine", "target"
+    );
     let name = format!("{} logs of Jepsen", logs.len());
     if name.starts_with(&wanted) || wanted.is_empty() {
         let took = least(|| {
@@ -58,15 +62,21 @@ fn main() {
                 judge(name, *is_legal, &Register::default(), history);
             }
         });
+        let explained = least(|| {
+            for (_, _, history) in &logs {
+                drop(check(&Register::default(), history, Budget::UNLIMITED));
+            }
+        });
         let count = logs.iter().map(|(_, _, history)| history.len()).sum();
         let theirs = logs.iter().map(|(name, ..)| porcupine[name]).sum();
-        row(&name, count, took, Some(theirs), Some(TARGET));
+        row(&name, count, (took, explained), Some(theirs), Some(TARGET));
     }
     for (name, is_legal, history) in &texts {
         if name.starts_with(&wanted) {
             let took = least(|| judge(name, *is_legal, &KeyValue::of(history), history));
+            let explained = least(|| drop(check(&KeyValue::of(history), history, Budget::UNLIMITED)));
             let target = name.ends_with("c50-ok.txt").then_some(TARGET);
-            row(name, history.len(), took, porcupine.get(name).copied(), target);
+            row(name, history.len(), (took, explained), porcupine.get(name).copied(), target);
         }
     }
     let (name, _, history) = texts.iter().find(|(name, ..)| name.ends_with("c50-bad.txt")).expect("c50-bad");
@@ -92,20 +102,17 @@ fn keys(history: &Texts) {
     }
     for (key, history) in keys {
         let spec = KeyValue::of(&history);
-        let (_, conclusion) = check(&spec, &history, Budget::UNLIMITED).swap_remove(0);
-        let verdict = match conclusion {
-            Conclusion::Linearizable(_) => "ok",
-            Conclusion::Illegal(_) => "illegal",
-            Conclusion::Undecided => panic!("key {key} is undecided"),
-        };
-        let took = least(|| drop(check(&spec, &history, Budget::UNLIMITED)));
-        row(&format!("  key {key}: {verdict}"), history.len(), took, None, None);
+        let (_, is_legal) = verdicts(&spec, &history, Budget::UNLIMITED).swap_remove(0);
+        let verdict = if is_legal.expect("there is no budget") { "ok" } else { "illegal" };
+        let took = least(|| drop(verdicts(&spec, &history, Budget::UNLIMITED)));
+        let explained = least(|| drop(check(&spec, &history, Budget::UNLIMITED)));
+        row(&format!("  key {key}: {verdict}"), history.len(), (took, explained), None, None);
     }
 }
 
 fn judge<S: Spec>(name: &str, expected: bool, spec: &S, history: &[Operation<S::Request, S::Reply>]) {
-    let conclusions = check(spec, history, Budget::UNLIMITED);
-    let is_legal = conclusions.iter().all(|(_, one)| matches!(one, Conclusion::Linearizable(_)));
+    let verdicts = verdicts(spec, history, Budget::UNLIMITED);
+    let is_legal = verdicts.iter().all(|(_, one)| one.expect("there is no budget"));
     assert_eq!(is_legal, expected, "{name}");
 }
 
@@ -119,11 +126,18 @@ fn least(mut work: impl FnMut()) -> Duration {
     took.min().unwrap_or_default()
 }
 
-fn row(name: &str, operations: usize, took: Duration, porcupine: Option<f64>, target: Option<Duration>) {
-    let micros = took.as_secs_f64() * 1e6;
+fn row(
+    name: &str,
+    operations: usize,
+    (took, explained): (Duration, Duration),
+    porcupine: Option<f64>,
+    target: Option<Duration>,
+) {
+    let micros = |took: Duration| took.as_secs_f64() * 1e6;
     let theirs = porcupine.map_or(String::new(), |micros| format!("{micros:.0} us"));
     let target = target.map_or("", |target| if took <= target { "met" } else { "MISSED" });
-    println!("{name:<34}{operations:>12}{micros:>9.0} us{theirs:>14}{target:>10}");
+    let (took, explained) = (micros(took), micros(explained));
+    println!("{name:<34}{operations:>12}{took:>9.0} us{explained:>9.0} us{theirs:>14}{target:>10}");
 }
 
 /// `INFO  jepsen.util - 3   :invoke :cas    [1 4]`

@@ -27,11 +27,7 @@ pub(super) fn judge<S: Spec>(
     places: &[usize],
     budget: Budget,
 ) -> Conclusion {
-    let is_of_interest = |place: &usize| {
-        let operation = &operations[*place];
-        operation.returned.is_some() || !spec.is_read_only(&operation.request, None)
-    };
-    let places: Vec<usize> = places.iter().copied().filter(is_of_interest).collect();
+    let places = of_interest(spec, operations, places);
     let asked: Vec<Asked<'_, S>> = places.iter().map(|place| asked(&operations[*place])).collect();
     let (found, steps) = search(spec, &asked, u64::MAX, budget.steps);
     let named = |numbers: Vec<u32>| numbers.into_iter().map(|number| places[number as usize]).collect();
@@ -49,6 +45,35 @@ pub(super) fn judge<S: Spec>(
             })
         }
     }
+}
+
+/// Whether the operations at some places of a list, which are of one part, have an order.
+pub(super) fn verdict<S: Spec>(
+    spec: &S,
+    operations: &[Operation<S::Request, S::Reply>],
+    places: &[usize],
+    budget: Budget,
+) -> Option<bool> {
+    let places = of_interest(spec, operations, places);
+    let asked: Vec<Asked<'_, S>> = places.iter().map(|place| asked(&operations[*place])).collect();
+    match search(spec, &asked, u64::MAX, budget.steps).0 {
+        Found::Order(_) => Some(true),
+        Found::Dead { .. } => Some(false),
+        Found::Budget => None,
+    }
+}
+
+/// The places of operations that tell of the state, or may have changed it.
+fn of_interest<S: Spec>(
+    spec: &S,
+    operations: &[Operation<S::Request, S::Reply>],
+    places: &[usize],
+) -> Vec<usize> {
+    let is_of_interest = |place: &usize| {
+        let operation = &operations[*place];
+        operation.returned.is_some() || !spec.is_read_only(&operation.request, None)
+    };
+    places.iter().copied().filter(is_of_interest).collect()
 }
 
 fn asked<S: Spec>(operation: &Operation<S::Request, S::Reply>) -> Asked<'_, S> {

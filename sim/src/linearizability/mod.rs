@@ -132,6 +132,40 @@ pub fn check<S: Spec>(
     operations: &[Operation<S::Request, S::Reply>],
     budget: Budget,
 ) -> Vec<(S::Part, Conclusion)> {
+    each_part(spec, operations, |places| explain::judge(spec, operations, places, budget))
+}
+
+/// Whether each part of a history has an order, in the order of the parts; nothing where the budget was used up before. What has
+/// none is not explained, which is most of the work of a [`check`].
+///
+/// ```
+/// use vertebra_sim::linearizability::specs::register::{Register, Reply, Request};
+/// use vertebra_sim::linearizability::{Budget, Operation, verdicts};
+///
+/// let read = |invoked, value| {
+///     Operation { request: Request::Read, invoked, returned: Some((invoked + 1, Reply::Value(value))) }
+/// };
+/// let unknown = Operation { request: Request::Write(1), invoked: 0, returned: None };
+/// let (legal, illegal) = (vec![unknown.clone(), read(1, None), read(3, Some(1))], vec![unknown, read(1, Some(2))]);
+/// let verdicts = |history: &[_], steps| verdicts(&Register::default(), history, Budget { steps });
+/// assert_eq!(verdicts(&legal, u64::MAX), [((), Some(true))]);
+/// assert_eq!(verdicts(&illegal, u64::MAX), [((), Some(false))]);
+/// assert_eq!(verdicts(&legal, 0), [((), None)]);
+/// ```
+pub fn verdicts<S: Spec>(
+    spec: &S,
+    operations: &[Operation<S::Request, S::Reply>],
+    budget: Budget,
+) -> Vec<(S::Part, Option<bool>)> {
+    each_part(spec, operations, |places| explain::verdict(spec, operations, places, budget))
+}
+
+/// What `judge` makes of the places of each part.
+fn each_part<S: Spec, T>(
+    spec: &S,
+    operations: &[Operation<S::Request, S::Reply>],
+    judge: impl Fn(&[usize]) -> T,
+) -> Vec<(S::Part, T)> {
     let mut parts: Vec<(S::Part, usize)> = operations
         .iter()
         .enumerate()
@@ -145,7 +179,7 @@ pub fn check<S: Spec>(
         while let Some((_, place)) = parts.next_if(|(other, _)| *other == part) {
             places.push(place);
         }
-        conclusions.push((part, explain::judge(spec, operations, &places, budget)));
+        conclusions.push((part, judge(&places)));
     }
     conclusions
 }
