@@ -11,7 +11,12 @@ use crate::linearizability::{Operation, Spec};
 pub struct KeyValue {
     /// All that was read, in order.
     seen: Vec<String>,
+    /// How many bytes each begins with like the one before.
+    shared: Vec<usize>,
 }
+
+/// So many texts are looked at one after the other before they are searched by halves.
+const NEAR: usize = 8;
 
 /// What is asked of one, of a key.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -58,7 +63,27 @@ impl KeyValue {
         let mut seen: Vec<String> = read.chain([String::new()]).collect();
         seen.sort_unstable();
         seen.dedup();
-        Self { seen }
+        let before = [""].into_iter().chain(seen.iter().map(String::as_str));
+        // Most texts are the one before with more behind it.
+        let common = |(one, other): (&str, &String)| match other.starts_with(one) {
+            true => one.len(),
+            false => one.bytes().zip(other.bytes()).take_while(|(one, other)| one == other).count(),
+        };
+        let shared = before.zip(&seen).map(common).collect();
+        Self { seen, shared }
+    }
+
+    /// The state of a key with `tail` behind its text, which is the first `head` bytes of a text and of none before that.
+    fn appended(&self, text: usize, head: usize, tail: &str) -> State {
+        for place in text..(text + NEAR).min(self.seen.len()) {
+            if place > text && self.shared[place] < head {
+                return State::Unseen;
+            }
+            if self.seen[place].as_bytes()[head..].starts_with(tail.as_bytes()) {
+                return State::Begins { text: place as u32, length: (head + tail.len()) as u32 };
+            }
+        }
+        self.state(&self.seen[text][..head], tail)
     }
 
     /// The state of a key whose text has two parts.
@@ -110,9 +135,9 @@ impl Spec for KeyValue {
             (Request::Get(_), None) => Some(*state),
             (Request::Get(_), Some(Reply::Text(text))) => (self.text(*state) == Some(text)).then_some(*state),
             (Request::Put(_, text), None | Some(Reply::Done)) => Some(self.state(text, "")),
-            (Request::Append(_, tail), None | Some(Reply::Done)) => match self.text(*state) {
-                Some(head) => Some(self.state(head, tail)),
-                None => Some(State::Unseen),
+            (Request::Append(_, tail), None | Some(Reply::Done)) => match *state {
+                State::Begins { text, length } => Some(self.appended(text as usize, length as usize, tail)),
+                State::Unseen => Some(State::Unseen),
             },
             _ => None,
         }
@@ -120,5 +145,32 @@ impl Spec for KeyValue {
 
     fn is_read_only(&self, request: &Request, _reply: Option<&Reply>) -> bool {
         matches!(request, Request::Get(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_appended_is_found_as_the_whole_text_is() {
+        // Many begin alike, so that some are far from the first that begins with a text.
+        let texts = (0..40).map(|number: u32| format!("{:b}", number * number + 1)).chain(["x".repeat(9)]);
+        let read = |text| {
+            let request = Request::Get("key".to_owned());
+            Operation { request, invoked: 0, returned: Some((1, Reply::Text(text))) }
+        };
+        let history: Vec<_> = texts.map(read).collect();
+        let store = KeyValue::of(&history);
+        let mut unseen = 0;
+        for head in store.seen.iter().flat_map(|text| (0..=text.len()).map(|length| &text[..length])) {
+            let State::Begins { text, length } = store.state(head, "") else { panic!("{head} was read") };
+            for tail in ["", "0", "1", "01", "110", "00000", "x"] {
+                let appended = store.appended(text as usize, length as usize, tail);
+                assert_eq!(appended, store.state(head, tail), "{tail} behind {head}");
+                unseen += usize::from(appended == State::Unseen);
+            }
+        }
+        assert!(unseen > 100, "{unseen}");
     }
 }
