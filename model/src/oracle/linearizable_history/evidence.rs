@@ -3,7 +3,6 @@
 //! Every rule here only refuses what the replay would refuse later: the evidence makes the search short, not right.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -134,7 +133,7 @@ impl<'a> Evidence<'a> {
     pub(super) fn touched(&self, request: &Request) -> (Vec<u32>, Vec<u32>) {
         let (mut touches, mut writes) = (Vec::new(), Vec::new());
         each_touch(request, &mut |(key, range_end), changes| {
-            for number in self.keys_in(key, range_end) {
+            for number in self.names.within(key, range_end) {
                 touches.push(number);
                 if changes {
                     writes.push(number);
@@ -159,11 +158,6 @@ impl<'a> Evidence<'a> {
             keys.dedup();
         }
         (touches, writes)
-    }
-
-    /// The keys of a range.
-    pub(super) fn keys_in(&self, key: &[u8], range_end: &[u8]) -> Range<u32> {
-        self.names.within(key, range_end)
     }
 
     /// Whether no gap at `revision` can have written the key.

@@ -10,7 +10,7 @@
 
 use vertebra_sim::linearizability::least;
 
-use super::{FIRST_REVISION, Limits, Write, changes, find_order, judge};
+use super::{FIRST_REVISION, Limits, Write, changes, find_order, judge, place_of};
 use crate::history::{Event, History, Operation, OperationId, Outcome, Request};
 
 /// Operations that may be replayed to make a contradiction small, at least; and that one trial may replay.
@@ -140,7 +140,7 @@ fn furthest_before(history: &History, refused: OperationId) -> Option<OperationI
     let place = |id: OperationId| {
         let operation = &history[id];
         let reply = operation.reply().filter(|_| !operation.request.is_serializable())?;
-        Some((reply.revision(), changes(&operation.request, reply) == Some(false)))
+        place_of(operation, reply).ok()
     };
     let before = history.events().iter().take_while(|event| **event != Event::Invoked(refused));
     let over = before.filter_map(|event| match *event {

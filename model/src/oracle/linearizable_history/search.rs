@@ -560,12 +560,12 @@ impl<'a> Search<'a> {
 
     /// The operation, which has passed, shows what some keys are beyond doubt.
     fn learn(&mut self, operation: &Operation) {
-        let (Some(evidence), Some(reply)) = (self.evidence, operation.reply()) else { return };
+        let Some(reply) = operation.reply() else { return };
         if self.uncertain == 0 {
             return;
         }
         each_settled(&operation.request, reply, &mut |(key, range_end)| {
-            for key in evidence.keys_in(key, range_end) {
+            for key in self.places.names.within(key, range_end) {
                 let causes = &mut self.causes[key as usize];
                 self.uncertain -= usize::from(!causes.is_empty());
                 causes.clear();
