@@ -76,6 +76,7 @@ pub(crate) struct Observer {
     election_timeout: Duration,
     checkpoint_interval: Option<Duration>,
     request_timeout: Duration,
+    response_bytes_max: usize,
     /// When the faults were over.
     healed: Cell<Option<Instant>>,
     /// By machine.
@@ -150,6 +151,7 @@ impl Observer {
             election_timeout: options.election_timeout(),
             checkpoint_interval: options.leases.checkpoint_interval,
             request_timeout: options.request_timeout(),
+            response_bytes_max: options.watch.response_bytes_max,
             healed: Cell::new(None),
             members: RefCell::new(world.machines().map(view).collect()),
             upkeep: RefCell::new(Upkeep::new(options)),

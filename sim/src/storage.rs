@@ -202,6 +202,12 @@ impl NodeDisk {
         self.drive().disk.borrow().bytes_used()
     }
 
+    /// The length of a file, in bytes; nothing if there is none. It takes no time, as [`bytes_used`](Self::bytes_used).
+    #[must_use]
+    pub fn length_of(&self, path: &str) -> Option<u64> {
+        self.drive().disk.borrow().length_of(path)
+    }
+
     /// The names in a directory, sorted; none if there is no such directory. It takes no time, as
     /// [`bytes_used`](Self::bytes_used).
     #[must_use]

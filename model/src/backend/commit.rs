@@ -44,6 +44,7 @@ impl BatchTx {
             committed();
         }
         node.failpoint(failpoints::AFTER_COMMIT).await;
+        shared.accounts.committed(self.writer().pending, &shared.limits);
         let writer = self.writer_mut();
         (writer.pending, writer.deletions) = (0, 0);
         shared.show(writer);

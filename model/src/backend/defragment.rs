@@ -47,6 +47,7 @@ impl Backend {
             Ok(new) => {
                 // Through the hook (etcd-io/etcd#14685): what is copied must know how far it has come.
                 let hooked = !self.0.limits.defects.has(Defect::DefragmentWithoutIndex);
+                self.0.accounts.asked();
                 batch.commit_through_hook(hooked).await.map_err(DefragmentError::Fatal)?;
                 node.failpoint(failpoints::DEFRAG_BEFORE_COPY).await;
                 node.failpoint(failpoints::DEFRAGDB).await;

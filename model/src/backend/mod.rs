@@ -18,6 +18,7 @@
 //! | buckets, reading, writing, what is not committed | `bucket.rs`, `read.rs`, `batch.rs`, `buffer.rs` |
 //! | a commit; defragmentation | `commit.rs`, `defragment.rs` |
 //! | the file: its commits, its opening, and what counts as damage | `database.rs` |
+//! | for oracles: how it commits, and how it lies in its file | `accounts.rs`, `layout.rs` |
 //! | its bytes, its free pages, its nodes in memory | `page.rs`, `free_pages.rs`, `tree.rs` |
 //!
 //! # What is simpler than in bbolt
@@ -34,6 +35,7 @@
 //! As with bbolt, a name is durable when whoever uses the database has synced its directory: that of a new file, and that
 //! of a defragmented one. Until then a power failure can bring the old one back, as it was when it was copied.
 
+mod accounts;
 mod batch;
 mod bucket;
 mod buffer;
@@ -56,6 +58,8 @@ use bytes::Bytes;
 use tokio::sync::{Mutex, Notify};
 use vertebra_sim::{DiskError, Node, sometimes};
 
+use accounts::Accounts;
+pub use accounts::Commits;
 pub use batch::BatchTx;
 use batch::Writer;
 pub use bucket::Bucket;
@@ -120,6 +124,7 @@ struct Shared {
     /// Commits and defragmentations that are under way; a defragmentation commits.
     busy: Cell<u32>,
     idle: Notify,
+    accounts: Accounts,
 }
 
 impl Shared {
@@ -181,6 +186,7 @@ impl Backend {
             bytes_in_use: Cell::new(bytes_in_use),
             busy: Cell::new(0),
             idle: Notify::new(),
+            accounts: Accounts::new(node),
         })))
     }
 
@@ -226,6 +232,7 @@ impl Backend {
     /// Those of the disk. The process must end then.
     pub async fn force_commit(&self) -> Result<(), BackendError> {
         let mut batch = self.lock().await;
+        self.0.accounts.asked();
         batch.commit().await?;
         batch.unlock().await
     }
@@ -258,6 +265,7 @@ impl Backend {
     /// Those of the disk. The process must end then.
     pub async fn close(&self) -> Result<(), BackendError> {
         let mut batch = self.lock().await;
+        self.0.accounts.asked();
         batch.commit().await?;
         self.0.closed.set(true);
         batch.writer = None;
@@ -271,6 +279,7 @@ impl Backend {
     /// Those of the disk, and damage. The process must end then.
     pub async fn snapshot(&self) -> Result<Bytes, BackendError> {
         let mut batch = self.lock().await;
+        self.0.accounts.asked();
         batch.commit().await?;
         let bytes = batch.writer().database.read().await?;
         database::verify(&self.0.path, &bytes, self.0.limits.has_unchecked_pages())?;

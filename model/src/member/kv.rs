@@ -17,7 +17,7 @@ use super::consistent_index::{self, ConsistentIndex};
 use super::watches::{Held, Watches};
 use crate::api::{Event, InternalRaftRequest, KeyValue};
 use crate::auth::{AuthStore, Tokens};
-use crate::backend::{Backend, BackendError, BatchTx, Layout, Limits, ReadTx};
+use crate::backend::{Backend, BackendError, BatchTx, Commits, Layout, Limits, ReadTx};
 use crate::defect::{Defect, Defects};
 use crate::error::Error;
 use crate::failpoints;
@@ -358,9 +358,9 @@ impl Kv {
         (backend.size_in_use(), backend.size())
     }
 
-    /// How the backend lies in its file.
-    pub(crate) fn layout(&self) -> Layout {
-        self.backend().layout()
+    /// How the backend lies in its file, and how it has committed.
+    pub(crate) fn backend_accounts(&self) -> (Layout, Commits) {
+        (self.backend().layout(), self.backend().commits())
     }
 
     /// How many compactions are still to be carried out.

@@ -338,6 +338,8 @@ impl<T: Transport> Stream<'_, T> {
         let jitter = self.draws.borrow_mut().duration(Duration::ZERO, interval / 10);
         let mut ticker = self.member.node.ticker(interval + jitter);
         loop {
+            let max = self.member.options.watch.channel_responses_max;
+            self.member.observer.queued(self.member.id, self.events.len(), max);
             let next = poll_fn(|context| {
                 let both = !self.control.is_empty() && !self.events.is_empty();
                 let control_first = !both || self.draws.borrow_mut().chance(500_000);

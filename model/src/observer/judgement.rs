@@ -24,7 +24,8 @@ impl Observer {
     /// What came of the log, if an oracle that takes part wants to know it.
     fn replayed_for_others(&self) -> Replayed {
         let witness = &*self.witness.borrow();
-        let wanted = ["serializable", "watch", "locks", "kubernetes"].iter().any(|name| self.asks(name));
+        let wanted =
+            ["serializable", "watch", "locks", "kubernetes", "soundness"].iter().any(|name| self.asks(name));
         if wanted { Replayed::of(witness) } else { Replayed::of(&Witness::new()) }
     }
 
@@ -45,7 +46,7 @@ impl Observer {
         self.ask("serializable", || serializable::check(history, witness, &replayed))?;
         self.ask("commit window", || commit_window::check(history, witness))?;
         self.ask("revisions", || revisions::check(history))?;
-        self.ask("watch", || watch::check(&self.watches.borrow(), &replayed))?;
+        self.ask("watch", || watch::check(&self.watches.borrow(), &replayed, self.response_bytes_max))?;
         let bounds = Bounds {
             drift_ppm: self.world.drift_range(),
             election_timeout: self.election_timeout,
@@ -80,6 +81,10 @@ impl Observer {
         }
         let (watches, senders) = (self.watches.borrow(), self.senders.borrow());
         self.ask("auth", || auth::check(history, witness, &watches, &senders, &auth_states))?;
+        // The log of a cluster that was restored does not have what came before it as it was written.
+        if let Some((member, hash)) = hashes.first().filter(|_| self.before_log.get() == 0) {
+            self.ask("soundness", || soundness::hash_of_log(*member, *hash, &replayed))?;
+        }
         self.ask("soundness", || soundness::hashes(hashes))?;
         Ok(())
     }

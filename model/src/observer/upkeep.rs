@@ -15,6 +15,7 @@ use crate::oracle::liveness::{self, Liveness};
 use crate::oracle::resources::{self, Files, Held};
 use crate::oracle::soundness;
 use crate::oracle::storage::Storage;
+use crate::wal;
 
 /// What is known of what members do by themselves.
 pub(super) struct Upkeep {
@@ -33,6 +34,8 @@ pub(super) struct Upkeep {
     logged: BTreeMap<MemberId, u64>,
     /// Bytes of what any member's backend had in use at most. A backend can be another member's.
     fullest: u64,
+    /// Bytes that any member has written to its log at once, at most. A log can come from another generation of a machine.
+    largest_write: u64,
     /// Databases of snapshots that members left when they removed files.
     left: BTreeMap<MemberId, Vec<u64>>,
     snapshot_count: u64,
@@ -59,6 +62,7 @@ impl Upkeep {
             receiving: BTreeMap::new(),
             logged: BTreeMap::new(),
             fullest: 0,
+            largest_write: 0,
             left: BTreeMap::new(),
             snapshot_count: options.snapshot_count,
             catchup: options.snapshot_catchup_entries,
@@ -109,7 +113,9 @@ impl Observer {
     /// A member writes entries to its log.
     pub(super) fn upkeep_appended(&self, member: MemberId, entries: &[Entry]) {
         let bytes: u64 = entries.iter().map(|entry| entry.data.len() as u64 + RECORD_BYTES).sum();
-        *self.upkeep.borrow_mut().logged.entry(member).or_default() += bytes;
+        let upkeep = &mut *self.upkeep.borrow_mut();
+        *upkeep.logged.entry(member).or_default() += bytes;
+        upkeep.largest_write = upkeep.largest_write.max(bytes);
     }
 
     /// A member has applied an entry.
@@ -187,6 +193,11 @@ impl Observer {
         upkeep.liveness.snapshot_made(member, index + upkeep.snapshot_count);
     }
 
+    /// So many responses wait on a member until a stream of watches sends them.
+    pub(crate) fn queued(&self, member: MemberId, responses: usize, max: usize) {
+        self.check(resources::queued(member, responses, max));
+    }
+
     /// A member has removed the files that are of no more use.
     pub(crate) fn released(
         &self,
@@ -252,20 +263,25 @@ impl Observer {
                 .last()
                 .map_or(0, |(_, index)| *index),
         };
+        let (backend, commits) = kv.backend_accounts();
+        let disk = kv.disk();
         let held = Held {
             log: self.raft.borrow().log_length(member),
             snapshot_count: upkeep.snapshot_count,
             catchup: upkeep.catchup,
             recent: last - before.min(last),
-            unfinished: snapshots::unfinished(&kv.disk()),
+            unfinished: snapshots::unfinished(&disk),
             receiving: upkeep.receiving.get(&member).copied().unwrap_or_default(),
             watchers: kv.watchers(),
             wanted: upkeep.watches,
-            disk: kv.disk().bytes_used(),
-            backend: kv.layout(),
+            disk: disk.bytes_used(),
+            backend,
+            commits,
             fullest: upkeep.fullest.max(kv.backend_bytes().0),
             entries: upkeep.logged.get(&member).copied().unwrap_or_default(),
             segment: upkeep.segment,
+            longest_segment: wal::longest_segment(&disk),
+            largest_write: upkeep.largest_write,
         };
         resources::quiet(member, &held)
     }

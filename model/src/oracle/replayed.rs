@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::linearizable_history::{Write, each_possible_put};
 use super::linearizable_log::{LogEntry, Witness};
-use crate::api::{InternalRaftRequest, LeaseGrantRequest};
+use crate::api::{InternalRaftRequest, KeyValue, LeaseGrantRequest};
 use crate::error::Error;
 use crate::response::Response;
 use crate::specification::Specification;
@@ -22,6 +22,14 @@ pub struct Replayed {
     /// Compactions, in order.
     pub(super) compactions: Vec<Compaction>,
     changed: Vec<Bytes>,
+}
+
+/// One change of one key.
+pub(super) struct Change<'a> {
+    pub revision: i64,
+    pub key: &'a Bytes,
+    /// What it is from then on; nothing if it was deleted.
+    pub kv: Option<&'a KeyValue>,
 }
 
 /// One compaction of the log.
@@ -99,6 +107,25 @@ impl Replayed {
     /// The revision of a store that has applied everything up to entry `index`.
     pub(super) fn revision_at(&self, index: u64) -> i64 {
         1 + self.indexes.partition_point(|made| *made <= index) as i64
+    }
+
+    /// All changes, in their order.
+    pub(super) fn changes(&self) -> Vec<Change<'_>> {
+        let mut changes: Vec<Change<'_>> = Vec::with_capacity(self.changes.len());
+        for (revision, key) in &self.changes {
+            let revision = *revision;
+            let mut steps = self.specification.steps(key, revision);
+            let step = match steps.len() {
+                1 => 0,
+                // A transaction that puts the key and deletes it.
+                _ => {
+                    let before = changes.iter().rev().take_while(|change| change.revision == revision);
+                    before.filter(|change| change.key == key).count()
+                }
+            };
+            changes.push(Change { revision, key, kv: steps.nth(step).flatten() });
+        }
+        changes
     }
 
     /// Executes the next entry.

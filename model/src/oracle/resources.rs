@@ -6,24 +6,31 @@
 //! | `snapshots` | when old files are removed, more than two snapshots are left, or one that is damaged for each of those |
 //! | `segments` | when old files are removed, the first segment of the log is left, and all of it comes before the older of the two snapshots |
 //! | `databases` | when old files are removed for the second time, the database of a snapshot is left that was applied before the first |
+//! | `channel` | more responses wait for a stream of watches than its channel holds |
 //! | `unfinished` | when all is quiet, a member has more files that were received in part than snapshots that are coming to it |
 //! | `watchers` | when all is quiet, a member has more watchers than clients that can be connected with it want, on their connections and some that are gone |
 //! | `pages` | when all is quiet, a member takes other pages of its database's file for used than those that have something in them |
 //! | `nodes` | when all is quiet, a node of a database takes another number of bytes than it knows, or is larger than a page though it could be split |
 //! | `file` | when all is quiet, the file of a database is larger than all that it had to hold at one time explains |
+//! | `segment` | when all is quiet, a segment of a log is longer than its limit and the largest write, of which it may be the last |
+//! | `commits` | when all is quiet, a database has been committed more often than at intervals, when a batch was full, something was deleted or somebody asked |
+//! | `overdue` | when all is quiet, something waits in a database for its commit for longer than the interval |
 //! | `disk` | when all is quiet, there is more on a disk than is explained by what is kept there |
 //!
 //! Stated in etcd's documentation of maintenance: its log is compacted, and old snapshots and segments are purged. How many
-//! are kept is said in `member/snapshots.rs` and `wal`. Queues between tasks and channels of watches have bounds of their own,
-//! at which who puts something in has to wait; what clients may have under way bounds the rest.
+//! are kept is said in `member/snapshots.rs` and `wal`. Channels of watches are as in etcd's server/storage/mvcc, where who
+//! finds one full leaves its watcher to wait; commits are gathered as in server/storage/backend. Queues between tasks are
+//! bounded by what clients may have under way.
 //!
 //! Does NOT verify: memory beyond that; what is kept while faults go on, apart from the files that a member has just looked
 //! through.
 
+use std::time::Duration;
+
 use vertebra_sim::verdict::Violation;
 
 use super::raft_safety::MemberId;
-use crate::backend::Layout;
+use crate::backend::{Commits, Layout};
 
 /// Its name.
 pub const NAME: &str = "resources";
@@ -39,6 +46,15 @@ const FILE_FACTOR: u64 = 3;
 
 /// Bytes of a file that need no reason.
 const FILE_SLACK: u64 = 64 << 10;
+
+/// The head of a segment, and what is written to a log without entries.
+const SEGMENT_SLACK: u64 = 4 << 10;
+
+/// Commits that need no reason.
+const COMMITS_SLACK: u64 = 2;
+
+/// For so long, a commit may take: a disk may stand still.
+const OVERDUE_MAX: Duration = Duration::from_secs(3);
 
 /// Files of a member after it has removed those of no more use.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +83,21 @@ pub fn databases(files: &Files<'_>) -> Vec<u64> {
 
 fn number(text: &str) -> Option<u64> {
     u64::from_str_radix(text, 16).ok()
+}
+
+/// Looks at how many responses wait in the channel of a stream of watches, which holds up to `max`.
+///
+/// # Errors
+///
+/// They are more.
+pub fn queued(member: MemberId, responses: usize, max: usize) -> Result<(), Violation> {
+    if responses <= max {
+        return Ok(());
+    }
+    violation(
+        "channel",
+        format!("on member {member}, {responses} responses wait where there is room for {max}"),
+    )
 }
 
 /// Looks at what a member has left.
@@ -128,12 +159,18 @@ pub struct Held {
     pub disk: u64,
     /// How the backend lies in its file.
     pub backend: Layout,
+    /// How the backend has committed.
+    pub commits: Commits,
     /// Bytes of what any member's backend had in use at most.
     pub fullest: u64,
     /// Bytes that were ever written to the log, at most.
     pub entries: u64,
-    /// Bytes of a segment.
+    /// Bytes at which a segment is full.
     pub segment: u64,
+    /// Bytes of the longest one.
+    pub longest_segment: u64,
+    /// Bytes that are written to a log at once, at most.
+    pub largest_write: u64,
 }
 
 /// Looks at what a member has when all is quiet.
@@ -163,6 +200,21 @@ pub fn quiet(member: MemberId, held: &Held) -> Result<(), Violation> {
     let file_max = FILE_FACTOR * held.fullest + FILE_SLACK;
     if file > file_max {
         return violation("file", format!("member {member} has one of more than {file_max} bytes: {held:?}"));
+    }
+    let segment_max = held.segment + held.largest_write + SEGMENT_SLACK;
+    if held.longest_segment > segment_max {
+        return violation(
+            "segment",
+            format!("member {member} has one of more than {segment_max} bytes: {held:?}"),
+        );
+    }
+    let Commits { made, asked, intervals, overdue } = held.commits;
+    // One can come after the file was opened, and one is under way where another begins.
+    if made > asked + intervals + COMMITS_SLACK {
+        return violation("commits", format!("member {member}: {held:?}"));
+    }
+    if overdue > OVERDUE_MAX {
+        return violation("overdue", format!("member {member}: {held:?}"));
     }
     let disk_max = 2 * file + held.entries + 4 * held.segment;
     if held.disk > disk_max {
@@ -224,6 +276,12 @@ mod tests {
     }
 
     #[test]
+    fn a_channel_holds_what_it_has_room_for() {
+        assert_eq!(queued(1, 8, 8), Ok(()));
+        assert_eq!(clause(queued(1, 9, 8)), Some("channel"));
+    }
+
+    #[test]
     fn what_is_held_when_all_is_quiet_is_explained() {
         let backend = Layout { file: 100, in_use: 80, held: 80, miscounted: 0, overfull: 0 };
         let held = Held {
@@ -240,12 +298,20 @@ mod tests {
             fullest: 100,
             entries: 400,
             segment: 100,
+            longest_segment: 120 + SEGMENT_SLACK,
+            largest_write: 20,
+            commits: Commits { made: 12, asked: 3, intervals: 7, overdue: OVERDUE_MAX },
         };
         assert_eq!(quiet(1, &held), Ok(()));
         assert_eq!(clause(quiet(1, &Held { log: 27, ..held })), Some("log"));
         assert_eq!(clause(quiet(1, &Held { receiving: 0, ..held })), Some("unfinished"));
         assert_eq!(clause(quiet(1, &Held { watchers: 13, ..held })), Some("watchers"));
         assert_eq!(clause(quiet(1, &Held { disk: 1_001, ..held })), Some("disk"));
+        assert_eq!(clause(quiet(1, &Held { largest_write: 19, ..held })), Some("segment"));
+        let commits = |commits| clause(quiet(1, &Held { commits, ..held }));
+        assert_eq!(commits(Commits { made: 13, ..held.commits }), Some("commits"));
+        let overdue = OVERDUE_MAX + Duration::from_nanos(1);
+        assert_eq!(commits(Commits { overdue, ..held.commits }), Some("overdue"));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! | `damage` | a member that starts finds a file of its own damaged or missing, and no fault did that |
 //! | `corruption` | members find by the hashes that they compare (the CORRUPT alarm, and the check at the start) that their data differs, and no fault did that |
 //! | `hashes` | two members have other hashes at one revision and compacted revision: of those that can be counted on at the end, whatever compaction has still to remove; and, as long as no data is damaged, of all that have finished a compaction or were asked; or one has a hash at a revision that it has compacted away |
+//! | `hash of the log` | at the end, the hash of a member is not that of the records to which the log leads |
 //! | `records` | a compaction at one revision has left other records on two members, and no data is damaged |
 //!
 //! Stated in etcd's documentation of data corruption (the checks by HashKV), and in its comments on `HashByRev`.
@@ -13,11 +14,14 @@
 
 use std::collections::BTreeMap;
 
+use prost::Message;
 use vertebra_sim::NodeId;
 use vertebra_sim::verdict::Violation;
 
 use super::raft_safety::MemberId;
-use crate::mvcc::KvHash;
+use super::replayed::{Change, Replayed};
+use crate::api::KeyValue;
+use crate::mvcc::{KvHash, Revision};
 
 const ORACLE: &str = "soundness";
 
@@ -107,9 +111,57 @@ pub fn hashes(hashes: impl IntoIterator<Item = (MemberId, KvHash)>) -> Result<()
     hashes.into_iter().try_for_each(|(member, hash)| told.told(member, hash))
 }
 
+/// Holds the hash of a member that has come to the end of the log against what is `replayed` of it.
+///
+/// # Errors
+///
+/// It is not the one that its revision and compacted revision have in etcd.
+pub fn hash_of_log(member: MemberId, found: KvHash, replayed: &Replayed) -> Result<(), Violation> {
+    let compacted = replayed.compactions.last().map_or(-1, |compaction| compaction.revision);
+    let revision = 1 + replayed.committed.len() as i64;
+    if (found.compact_revision, found.revision) != (compacted, revision) {
+        // How far a member has come is the business of other oracles.
+        return Ok(());
+    }
+    let expected = expected_hash(replayed, compacted);
+    if found.hash == expected {
+        return Ok(());
+    }
+    let KvHash { hash, .. } = found;
+    let detail = format!(
+        "at revision {revision}, compacted at {compacted}: member {member} has {hash:08x}, and the log leads to \
+         {expected:08x}"
+    );
+    Err(Violation::new(ORACLE, "hash of the log", "", detail))
+}
+
+/// CRC-32C of the name of the bucket and of each record after it: all that came after the compaction, and before it the last
+/// of each key, unless a later change or a deletion has taken its place.
+fn expected_hash(replayed: &Replayed, compacted: i64) -> u32 {
+    let (mut hash, mut revision) = (crc32c::crc32c(b"key"), Revision::default());
+    for Change { revision: main, key, kv } in replayed.changes() {
+        revision = Revision { main, sub: if main == revision.main { revision.sub + 1 } else { 0 } };
+        if main <= compacted && (kv.is_none() || replayed.specification.value(key, i64::MAX) != kv) {
+            continue;
+        }
+        let (name, record) = match kv {
+            Some(kv) => (revision.to_bytes().to_vec(), kv.encode_to_vec()),
+            None => {
+                let kv = KeyValue { key: key.clone(), ..KeyValue::default() };
+                (revision.to_tombstone_bytes().to_vec(), kv.encode_to_vec())
+            }
+        };
+        hash = crc32c::crc32c_append(crc32c::crc32c_append(hash, &name), &record);
+    }
+    hash
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::CompactionRequest;
+    use crate::history::Request;
+    use crate::oracle::testing::{Script, delete, put};
 
     #[test]
     fn damage_and_corruption_need_a_fault() {
@@ -133,5 +185,46 @@ mod tests {
         assert_eq!(hashes([(1, hash(7, 9)), (2, hash(8, 9))]).unwrap_err().clause, "hashes");
         assert!(hashes([(1, hash(7, 3))]).is_ok());
         assert_eq!(hashes([(1, hash(7, 2))]).unwrap_err().signature(), "soundness/hashes: compacted");
+    }
+
+    #[test]
+    fn the_hash_at_the_end_is_that_of_the_records_of_the_log() {
+        let mut script = Script::new();
+        let writes =
+            [put("a", "1"), put("b", "2"), delete("a", ""), put("a", "3"), put("b", "4"), delete("b", "")];
+        let compaction = Request::Compact(CompactionRequest { revision: 5, physical: false });
+        writes.into_iter().chain([compaction]).for_each(|request| script.write(1, request));
+        let replayed = Replayed::of(&script.witness);
+        // Of what is compacted, "b" of revision 3 has become another since, and "a" of revision 5 has not.
+        let a = KeyValue {
+            key: "a".into(),
+            value: "3".into(),
+            create_revision: 5,
+            mod_revision: 5,
+            version: 1,
+            lease: 0,
+        };
+        let b = KeyValue {
+            key: "b".into(),
+            value: "4".into(),
+            create_revision: 3,
+            mod_revision: 6,
+            version: 2,
+            lease: 0,
+        };
+        let gone = KeyValue { key: "b".into(), ..KeyValue::default() };
+        let name = |main| Revision { main, sub: 0 }.to_bytes().to_vec();
+        let tombstone = Revision { main: 7, sub: 0 }.to_tombstone_bytes().to_vec();
+        let records =
+            [name(5), a.encode_to_vec(), name(6), b.encode_to_vec(), tombstone, gone.encode_to_vec()];
+        let hash_of = |records: &[Vec<u8>]| crc32c::crc32c(&[&b"key"[..], &records.concat()].concat());
+        let found = |hash| {
+            hash_of_log(1, KvHash { hash, compact_revision: 5, revision: 7 }, &replayed)
+                .map_err(|error| error.clause)
+        };
+        assert_eq!(found(hash_of(&records)), Ok(()));
+        assert_eq!(found(hash_of(&records[..4])), Err("hash of the log"));
+        let behind = KvHash { hash: 0, compact_revision: 5, revision: 6 };
+        assert_eq!(hash_of_log(1, behind, &replayed), Ok(()));
     }
 }

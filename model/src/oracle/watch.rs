@@ -19,6 +19,7 @@
 //! | `prev_kv` | what the key was before is wrong, or is not there, though it was asked for and is not compacted |
 //! | `header` | the revision of a response is before that of its events |
 //! | `unknown` | an event, or progress, that is not in the log |
+//! | `fragments` | a part of a response is longer than allowed, though it could be less, or has room for what comes in the next |
 //! | `future` | the client knew of it before it was committed |
 //! | `compacted` | a watch is cancelled with a compaction that was not, or that left what it waits for |
 //! | `resumed` | a watch that carries on with another begins where that did not end: something would be left out, or come twice |
@@ -36,10 +37,11 @@
 //! `linearizable_log` and `raft_safety` check it.
 
 use bytes::Bytes;
+use prost::Message;
 use vertebra_sim::verdict::Violation;
 
 use super::auth;
-use super::replayed::Replayed;
+use super::replayed::{Change, Replayed};
 use crate::api::mvccpb::event::EventType;
 use crate::api::watch_create_request::FilterType;
 use crate::api::{Event, KeyValue, WatchCreateRequest, WatchResponse, is_in_range};
@@ -51,16 +53,21 @@ mod tests;
 
 const ORACLE: &str = "watch";
 
-/// Judges what watching clients were told by the log, which came to what is `replayed`.
+/// Judges what watching clients were told by the log, which came to what is `replayed`. Responses of `response_bytes_max` are
+/// split for who asked for that.
 ///
 /// # Errors
 ///
 /// The first broken clause.
-pub fn check(watches: &WatchHistory, replayed: &Replayed) -> Result<(), Violation> {
+pub fn check(
+    watches: &WatchHistory,
+    replayed: &Replayed,
+    response_bytes_max: usize,
+) -> Result<(), Violation> {
     if watches.watches().is_empty() {
         return Ok(());
     }
-    follow(watches, &Log::new(replayed))
+    follow(watches, &Log { response_bytes_max: Some(response_bytes_max), ..Log::new(replayed) })
 }
 
 /// Judges them by what is `replayed` of an order in which the history can be: of its changes, watches must tell those
@@ -97,38 +104,18 @@ fn follow(watches: &WatchHistory, log: &Log<'_>) -> Result<(), Violation> {
     Ok(())
 }
 
-/// One change of one key.
-struct Change<'a> {
-    revision: i64,
-    key: &'a Bytes,
-    /// What it is from then on; nothing if it was deleted.
-    kv: Option<&'a KeyValue>,
-}
-
 /// What was written, by the committed log.
 struct Log<'a> {
     /// In their order.
     changes: Vec<Change<'a>>,
     replayed: &'a Replayed,
+    /// From how many bytes on a response is split, if that is known.
+    response_bytes_max: Option<usize>,
 }
 
 impl<'a> Log<'a> {
     fn new(replayed: &'a Replayed) -> Self {
-        let mut changes: Vec<Change<'a>> = Vec::with_capacity(replayed.changes.len());
-        for (revision, key) in &replayed.changes {
-            let revision = *revision;
-            let mut steps = replayed.specification.steps(key, revision);
-            let step = match steps.len() {
-                1 => 0,
-                // A transaction that puts the key and deletes it.
-                _ => {
-                    let before = changes.iter().rev().take_while(|change| change.revision == revision);
-                    before.filter(|change| change.key == key).count()
-                }
-            };
-            changes.push(Change { revision, key, kv: steps.nth(step).flatten() });
-        }
-        Self { changes, replayed }
+        Self { changes: replayed.changes(), replayed, response_bytes_max: None }
     }
 
     /// What a key was before the revision that changed it; nothing where the change creates it, for then etcd does not
@@ -174,6 +161,8 @@ struct Walk<'a> {
     bookmark: i64,
     /// The events of fragments, until the last one of them comes.
     fragments: Vec<&'a Event>,
+    /// Bytes of the last of them.
+    part_bytes: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -191,6 +180,7 @@ impl<'a> Walk<'a> {
             last: 0,
             bookmark: 0,
             fragments: Vec::new(),
+            part_bytes: 0,
         }
     }
 
@@ -251,6 +241,9 @@ impl<'a> Walk<'a> {
             // What a client asks for comes to all watches of its stream, and names none.
             return self.hear_progress(revision, response.watch_id == -1, heard.clock);
         }
+        if response.fragment || !self.fragments.is_empty() {
+            self.measure_part(response)?;
+        }
         self.fragments.extend(&response.events);
         if response.fragment {
             return Ok(());
@@ -259,6 +252,27 @@ impl<'a> Walk<'a> {
         self.hear_events(&events, heard.clock)?;
         if revision < self.last {
             return self.refuse("header", format_args!("revision {revision} for events of {}", self.last));
+        }
+        Ok(())
+    }
+
+    /// Checks that a part has as much in it as it may have.
+    fn measure_part(&mut self, part: &WatchResponse) -> Result<(), Violation> {
+        let Some(bytes_max) = self.log.response_bytes_max else { return Ok(()) };
+        let of_event =
+            |event: &Event| WatchResponse { events: vec![event.clone()], ..Default::default() }.encoded_len();
+        if let Some(next) = part.events.first().filter(|_| !self.fragments.is_empty())
+            && self.part_bytes + of_event(next) < bytes_max
+        {
+            let (bytes, more) = (self.part_bytes, of_event(next));
+            return self.refuse("fragments", format_args!("a part of {bytes} bytes has room for {more}"));
+        }
+        // The last one does not say that there are others.
+        let unsaid = WatchResponse { fragment: !part.fragment, ..Default::default() }.encoded_len();
+        self.part_bytes = part.encoded_len() + unsaid;
+        if self.part_bytes >= bytes_max && part.events.len() > 1 {
+            let (bytes, events) = (self.part_bytes, part.events.len());
+            return self.refuse("fragments", format_args!("a part has {bytes} bytes, with {events} events"));
         }
         Ok(())
     }

@@ -396,6 +396,13 @@ impl Wal {
     }
 }
 
+/// For oracles: the bytes of the longest segment on a disk.
+pub(crate) fn longest_segment(disk: &NodeDisk) -> u64 {
+    let names = disk.names(DIRECTORY);
+    let segments = names.iter().filter_map(|name| Segment::parse(name));
+    segments.filter_map(|segment| disk.length_of(&segment.path())).max().unwrap_or(0)
+}
+
 /// Where the last run of segments without a gap begins. Removals need not reach the disk in their order, so that a
 /// power failure can bring back a released segment, and not the one after it.
 fn before_the_last_gap(segments: &[Segment]) -> usize {

@@ -36,6 +36,14 @@ impl Disk {
         self.find(Operation::List, path).is_ok()
     }
 
+    /// The length of the file at `path`, in bytes; nothing if there is none.
+    #[must_use]
+    pub fn length_of(&self, path: &str) -> Option<u64> {
+        let inode = self.find(Operation::Length, path).ok()?;
+        let is_file = self.inodes.directory(inode).is_none();
+        is_file.then(|| self.inodes.content(inode).len() as u64)
+    }
+
     /// Whether there is a directory at `path`.
     #[must_use]
     pub fn is_directory(&self, path: &str) -> bool {

@@ -1,11 +1,13 @@
 //! Finds what can be mutated in a source file.
 //!
 //! Not looked into: constants and statics, patterns, attributes, macros' arguments, tests, and what formats for people. A macro
-//! is code of another place, and its arguments are tokens. Nor is a call left out that belongs to the harness: where a fault is
-//! injected, and where an oracle is told something; nor is anything of planted bugs mutated, or what only oracles ask for.
+//! is code of another place, and its arguments are tokens. Nor is a call that belongs to the harness: where a fault is injected,
+//! and where an oracle is told something; nor what is bound only to be told to marks and the record of a run; nor is anything of
+//! planted bugs mutated, or what only oracles ask for.
 
 mod operators;
 mod planted;
+mod told;
 mod values;
 
 use std::ops::Range;
@@ -214,7 +216,10 @@ impl Finder<'_> {
             syn::Expr::Try(inner) => self.is_for_the_harness(&inner.expr),
             syn::Expr::MethodCall(call) => {
                 let receiver = self.text(&call.receiver);
-                call.method == "failpoint" || receiver == "observer" || receiver.ends_with(".observer")
+                let is_told = ["observer", "accounts"].iter().any(|name| {
+                    receiver.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+                });
+                is_told || call.method == "failpoint"
             }
             _ => false,
         }
@@ -264,7 +269,7 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     fn visit_attribute(&mut self, _: &'ast syn::Attribute) {}
 
     fn visit_expr(&mut self, expression: &'ast syn::Expr) {
-        if !self.planted.is_fixed(expression) {
+        if !self.planted.is_fixed(expression) && !self.is_for_the_harness(expression) {
             visit::visit_expr(self, expression);
         }
     }
@@ -316,6 +321,11 @@ impl<'ast> Visit<'ast> for Finder<'_> {
         for (index, statement) in block.stmts.iter().enumerate() {
             if self.planted.ends(statement) {
                 break;
+            }
+            if let syn::Stmt::Local(local) = statement
+                && told::is_only_told(local, &block.stmts[index + 1..])
+            {
+                continue;
             }
             self.statement(statement, index + 1 == block.stmts.len(), may_fall_through);
             self.visit_stmt(statement);

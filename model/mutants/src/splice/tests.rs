@@ -65,6 +65,22 @@ fn planted_bugs_are_left_as_they_are() {
 }
 
 #[test]
+fn what_is_only_told_is_no_member_s_doing() {
+    let told = |told: &str, expected: &str| {
+        becomes(
+            &format!("fn f() {{ let y = !x; {told} }}"),
+            &format!("fn f() {{ if on(1) {{ return; }} let y = {expected}; {told} }}"),
+        );
+    };
+    told("sometimes!(node, \"y\", y);", "!x");
+    told("record!(node, \"y\", \"{y}\");", "!x");
+    told("sometimes!(node, \"y\", y); assert!(y);", "(if on(2) { x } else { !x })");
+    told("z", "(if on(2) { x } else { !x })");
+    told("sometimes!(node, \"y\", y); y", "(if on(2) { x } else { !x })");
+    becomes("fn f() { self.observer.saw(!x); }", "fn f() { if on(1) { return; } self.observer.saw(!x); }");
+}
+
+#[test]
 fn arms_and_guards_go_where_another_arm_takes_the_rest() {
     becomes(
         "fn f(x: u8) { match x { 1 => g, n if n > 2 => h, _ => i } }",

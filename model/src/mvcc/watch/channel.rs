@@ -28,6 +28,12 @@ impl<T> Channel<T> {
         self.items.borrow().len() >= self.capacity
     }
 
+    /// For oracles: how many wait to be taken.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.items.borrow().len()
+    }
+
     /// Whether there is anything to take.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -13,7 +13,11 @@ struct Told {
     script: Script,
     watches: WatchHistory,
     watch: WatchNumber,
+    response_bytes_max: usize,
 }
+
+/// No response is split.
+const BYTES_MAX: usize = 1 << 20;
 
 fn log() -> Script {
     let mut script = Script::new();
@@ -40,7 +44,7 @@ impl Told {
     fn new(request: WatchCreateRequest) -> Self {
         let mut watches = WatchHistory::default();
         let watch = watches.asked(request, false);
-        let mut told = Self { script: log(), watches, watch };
+        let mut told = Self { script: log(), watches, watch, response_bytes_max: BYTES_MAX };
         told.hear(WatchResponse { created: true, ..response(7) });
         told
     }
@@ -68,7 +72,7 @@ impl Told {
     }
 
     fn check(&self) -> Result<(), Violation> {
-        check(&self.watches, &Replayed::of(&self.script.witness))
+        check(&self.watches, &Replayed::of(&self.script.witness), self.response_bytes_max)
     }
 
     fn clause(&self) -> &'static str {
@@ -116,12 +120,26 @@ fn a_watch_tells_of_everything_in_pieces_of_any_size() {
 
 #[test]
 fn parts_of_a_response_count_as_one() {
-    let mut told = Told::new(all(5));
     let events = of(&[5]);
-    told.hear(WatchResponse { fragment: true, events: events[..1].to_vec(), ..response(5) });
-    told.hear(WatchResponse { events: events[1..].to_vec(), ..response(5) });
-    told.check().unwrap();
-    let mut told = Told::new(all(5));
+    let in_parts = |max| {
+        let mut told = Told { response_bytes_max: max, ..Told::new(all(5)) };
+        told.hear(WatchResponse { fragment: true, events: events[..1].to_vec(), ..response(5) });
+        told.hear(WatchResponse { events: events[1..].to_vec(), ..response(5) });
+        told
+    };
+    let whole = WatchResponse { fragment: true, events: events.clone(), ..response(5) }.encoded_len();
+    in_parts(1).check().unwrap();
+    in_parts(whole).check().unwrap();
+    assert_eq!(in_parts(whole + 1).clause(), "fragments");
+    let two_in_a_part = |max| {
+        let mut told = Told { response_bytes_max: max, ..Told::new(all(5)) };
+        told.hear(WatchResponse { fragment: true, events: events.clone(), ..response(5) });
+        told.hear(WatchResponse { events: of(&[6]), ..response(6) });
+        told
+    };
+    two_in_a_part(whole + 1).check().unwrap();
+    assert_eq!(two_in_a_part(whole).clause(), "fragments");
+    let mut told = Told { response_bytes_max: 1, ..Told::new(all(5)) };
     told.hear(WatchResponse { fragment: true, events: events[..1].to_vec(), ..response(5) });
     assert_eq!(told.progress(5).clause(), "bookmarkable");
 }
@@ -303,10 +321,10 @@ fn a_compaction_ends_a_watch_of_what_it_took_and_no_other() {
 #[test]
 fn a_watch_that_is_lost_is_carried_on_with_where_it_ended() {
     let resumed = |told: Told, start: i64| {
-        let Told { script, mut watches, watch } = told;
+        let Told { script, mut watches, watch, .. } = told;
         let next = watches.asked(all(start), false);
         watches.resumes(next, watch);
-        check(&watches, &Replayed::of(&script.witness)).map_err(|violation| violation.clause)
+        check(&watches, &Replayed::of(&script.witness), BYTES_MAX).map_err(|violation| violation.clause)
     };
     let refused = Err("resumed");
     // It told of revisions 2 to 4: one that begins at 4 tells something twice, and one at 6 leaves something out.
@@ -349,7 +367,7 @@ fn a_watch_is_created_first_and_is_over_when_it_is_cancelled() {
     let watch = watches.asked(all(2), false);
     watches.heard(watch, 99, response(1));
     let witness = log().witness;
-    assert_eq!(check(&watches, &Replayed::of(&witness)).unwrap_err().clause, "created first");
+    assert_eq!(check(&watches, &Replayed::of(&witness), BYTES_MAX).unwrap_err().clause, "created first");
     let mut told = Told::new(all(2));
     told.hear(WatchResponse { created: true, ..response(7) });
     assert_eq!(told.clause(), "created first");
@@ -369,7 +387,7 @@ fn what_cannot_be_watched_is_refused_with_the_reason() {
         let canceled = !reason.is_empty();
         let refusal = WatchResponse { created: true, canceled, cancel_reason: reason.into(), ..response(7) };
         watches.heard(watch, 99, refusal);
-        check(&watches, &Replayed::of(&log().witness))
+        check(&watches, &Replayed::of(&log().witness), BYTES_MAX)
     };
     let duplicate = "mvcc: duplicate watch ID provided on the WatchStream";
     asked(all(2), false, "").unwrap();

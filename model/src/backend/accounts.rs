@@ -1,0 +1,79 @@
+//! How a database commits: what oracles hold its commits against.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use vertebra_sim::{Instant, Node};
+
+use super::{Backend, Limits};
+
+/// What is kept of the commits of an open database.
+pub(super) struct Accounts {
+    opened: Instant,
+    made: Cell<u64>,
+    asked: Cell<u64>,
+    waits_since: Cell<Option<Instant>>,
+}
+
+/// The commits of a database since it was opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Commits {
+    /// How many there were.
+    pub made: u64,
+    /// As many had a reason of their own: somebody asked, something was deleted, or the batch was full.
+    pub asked: u64,
+    /// How often the interval is over that may pass between the others.
+    pub intervals: u64,
+    /// For how long something waits that others see and that is not committed, beyond the interval.
+    pub overdue: Duration,
+}
+
+/// For oracles.
+impl Accounts {
+    pub(super) fn new(node: &Node) -> Self {
+        Self {
+            opened: node.monotonic(),
+            made: Cell::new(0),
+            asked: Cell::new(0),
+            waits_since: Cell::new(None),
+        }
+    }
+
+    /// Somebody asks for a commit, or a transaction has deleted something.
+    pub(super) fn asked(&self) {
+        self.asked.set(self.asked.get() + 1);
+    }
+
+    /// Others see now what a transaction has written.
+    pub(super) fn shown(&self, node: &Node, deleted: bool) {
+        self.waits_since.set(self.waits_since.get().or(Some(node.monotonic())));
+        if deleted {
+            self.asked();
+        }
+    }
+
+    /// So many writes were committed.
+    pub(super) fn committed(&self, writes: usize, limits: &Limits) {
+        self.made.set(self.made.get() + 1);
+        self.waits_since.set(None);
+        if writes >= limits.batch_limit {
+            self.asked();
+        }
+    }
+}
+
+impl Backend {
+    /// For oracles: how it has committed since it was opened.
+    #[must_use]
+    pub fn commits(&self) -> Commits {
+        let (accounts, now) = (&self.0.accounts, self.0.node.monotonic());
+        let interval = self.0.limits.batch_interval;
+        let waits = accounts.waits_since.get().map_or(Duration::ZERO, |since| now.since(since));
+        Commits {
+            made: accounts.made.get(),
+            asked: accounts.asked.get(),
+            intervals: (now.since(accounts.opened).as_nanos() / interval.as_nanos()) as u64,
+            overdue: waits.saturating_sub(interval),
+        }
+    }
+}
