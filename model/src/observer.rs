@@ -228,6 +228,12 @@ impl Observer {
         self.senders.borrow_mut().watches(watch, Sender { user, token }, index);
     }
 
+    /// A member that has come to entry `index` is asked for the keys of a lease.
+    pub(crate) fn asks_for_keys(&self, operation: OperationId, index: u64) {
+        let index = self.before_log.get() + index;
+        self.senders.borrow_mut().asks_for_keys(operation, index);
+    }
+
     pub(crate) fn returned(&self, operation: OperationId, outcome: &Outcome, applied_index: Option<u64>) {
         self.history.borrow_mut().returned(operation, outcome.clone());
         if self.asks(linearizable_log::NAME) {

@@ -14,8 +14,8 @@ use crate::defect::Defect;
 use crate::failpoints;
 use crate::syncs::Sync;
 
-/// Keys that are copied in one transaction.
-const KEYS_PER_TRANSACTION: usize = 10_000;
+/// Keys that are copied in one transaction; etcd's 10,000 are more than a database of this size has.
+const KEYS_PER_TRANSACTION: usize = 100;
 
 /// Why a database was not defragmented.
 #[derive(Debug, Error)]

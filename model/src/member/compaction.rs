@@ -180,8 +180,9 @@ async fn carry_out(member: &Member, job: &Job) -> Result<(), BackendError> {
         member.observer.compaction_left(member.id, job.main, compaction.left());
         if job.hashes {
             let hash = compaction.hash();
-            member.observer.hashed(member.id, hash);
             kv.compactions().keep(hash);
+            member.observer.hashed(member.id, hash);
+            member.observer.keeps(member.id, hash, kv.compactions().hash(hash.revision));
         }
     }
     Ok(())

@@ -85,6 +85,9 @@ impl Member {
         question: LeaseTimeToLiveRequest,
     ) -> Result<Response, Error> {
         let LeaseTimeToLiveRequest { id, keys } = question;
+        if let Some(operation) = origin.operation.filter(|_| keys) {
+            self.observer.asks_for_keys(operation, self.visible_index());
+        }
         let caller = self.require_caller(origin.token.as_ref()).await?;
         if keys {
             self.kv.auth().check_lease_read(&caller, &self.kv.lessor(), id)?;

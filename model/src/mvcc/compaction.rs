@@ -47,9 +47,26 @@ pub struct Compaction {
     /// Where the next batch begins.
     from: Vec<u8>,
     hasher: Hasher,
+    accounts: Accounts,
+}
+
+/// What comes of a compaction.
+#[derive(Debug, Default)]
+struct Accounts {
     removed: u64,
-    /// Of the records that it has left so far, by their revisions.
+    /// A checksum of the records that are left, by their revisions.
     left: u32,
+}
+
+/// For oracles and records.
+impl Accounts {
+    fn removed(&mut self) {
+        self.removed += 1;
+    }
+
+    fn left(&mut self, key: &[u8]) {
+        self.left = crc32c::crc32c_append(self.left, key);
+    }
 }
 
 impl Compaction {
@@ -59,10 +76,10 @@ impl Compaction {
         self.main
     }
 
-    /// How many records it has taken away.
+    /// For oracles and records: how many it has taken away.
     #[must_use]
     pub fn removed(&self) -> u64 {
-        self.removed
+        self.accounts.removed
     }
 
     /// Takes away what is not kept among the next `limit` records. False if that were the last.
@@ -73,9 +90,9 @@ impl Compaction {
             let Some((revision, tombstone)) = Revision::from_bytes(key) else { continue };
             if !self.kept.contains(revision) {
                 tx.delete(Bucket::Key, key.clone());
-                self.removed += 1;
+                self.accounts.removed();
             } else {
-                self.left = crc32c::crc32c_append(self.left, key);
+                self.accounts.left(key);
             }
             self.hasher.take(revision, tombstone, &self.kept, key, value);
         }
@@ -86,11 +103,11 @@ impl Compaction {
         records.len() == limit
     }
 
-    /// A checksum of what it has left, by revisions. Unlike [`hash`](Self::hash) it covers the tombstone of the compacted
+    /// For oracles: a checksum of what it has left, by revisions. Unlike [`hash`](Self::hash) it covers the tombstone of the compacted
     /// revision, and what a compaction left that was interrupted.
     #[must_use]
     pub fn left(&self) -> u32 {
-        self.left
+        self.accounts.left
     }
 
     /// Records that nothing is left to be taken away.
@@ -171,6 +188,6 @@ impl Store {
             .any(|defect| self.defects.has(defect));
         let kept = self.index.compact(main, takes_tombstone);
         let hasher = Hasher::new(before, main);
-        Compaction { main, kept, from: vec![0], hasher, removed: 0, left: 0 }
+        Compaction { main, kept, from: vec![0], hasher, accounts: Accounts::default() }
     }
 }

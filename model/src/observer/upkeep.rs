@@ -178,6 +178,11 @@ impl Observer {
         }
     }
 
+    /// A member has this of its last compaction for others to ask for, which left what has the hash `left`.
+    pub(crate) fn keeps(&self, member: MemberId, left: KvHash, kept: Option<KvHash>) {
+        self.check(soundness::keeps(member, left, kept));
+    }
+
     /// A compaction at `revision` is finished on a member, and has left records of this checksum.
     pub(crate) fn compaction_left(&self, member: MemberId, revision: i64, left: u32) {
         self.upkeep.borrow_mut().storage.compacted(member, revision);

@@ -17,8 +17,8 @@
 //!
 //! Does NOT verify: how long tokens live while they are used or not, and so refusals for a token that is not known; what
 //! administrators are answered (`linearizable_log` compares that); that members agree on users and roles in between
-//! (`agreement` does, whose hash covers them); that a refused watch should have been refused; that questions about leases are
-//! answered to those alone who may ask.
+//! (`agreement` does, whose hash covers them); that a refused watch should have been refused; that the leases themselves are
+//! listed to those alone who may read all their keys.
 
 use std::collections::BTreeMap;
 
@@ -59,6 +59,8 @@ pub struct Senders {
     operations: BTreeMap<OperationId, Sender>,
     /// With the entry up to which the member that was asked had applied the log by then.
     watches: Vec<(WatchNumber, Sender, u64)>,
+    /// Questions for the keys of a lease, with the same of the member that was asked, or of the first one.
+    leases: BTreeMap<OperationId, u64>,
 }
 
 impl Senders {
@@ -76,6 +78,12 @@ impl Senders {
     /// A client asks for a watch, of a member that has applied the log up to `index`.
     pub fn watches(&mut self, watch: WatchNumber, sender: Sender, index: u64) {
         self.watches.push((watch, sender, index));
+    }
+
+    /// A member that has applied the log up to `index` is asked for the keys of a lease.
+    pub fn asks_for_keys(&mut self, operation: OperationId, index: u64) {
+        let first = self.leases.entry(operation).or_insert(index);
+        *first = index.min(*first);
     }
 }
 
@@ -102,6 +110,7 @@ pub fn check(
     let (state, tokens) = (witness.empty_store(), BTreeMap::new());
     let mut replay = Replay { history, witness, senders, state, tokens };
     let mut watches = Watches::of(watches, senders);
+    let mut questions = Questions::of(history, witness, senders);
     let mut reads = served_reads(history, witness).into_iter().peekable();
     for (entry, operation) in witness.entries().iter().zip(witness.operations(history)) {
         while let Some((_, read)) = reads.next_if(|(served_at, _)| *served_at < entry.index) {
@@ -111,12 +120,14 @@ pub fn check(
             replay.check_entry(entry, id)?;
         }
         watches.look(&replay, entry.index - 1);
+        questions.look(&replay, entry.index - 1)?;
         replay.apply(entry);
     }
     for (_, read) in reads {
         replay.check_read(read)?;
     }
     watches.look(&replay, u64::MAX);
+    questions.look(&replay, u64::MAX)?;
     watches.check()?;
     let state = replay.auth().map_or((false, 1), |auth| (auth.is_enabled(), auth.revision()));
     match members.iter().find(|(_, found)| *found != state) {
@@ -325,6 +336,67 @@ impl<'a> Watches<'a> {
                 let request = &self.history[begun.watch].request;
                 let detail = format!("{request:?}, asked for by {:?}", begun.sender);
                 refuse("beyond permission", "watch", detail)
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Questions for the keys of leases that were answered or refused. Each member asks its own store, which need not be the one that
+/// knows the answer.
+struct Questions<'a> {
+    /// The one that comes first is the last.
+    later: Vec<Question<'a>>,
+    open: Vec<Question<'a>>,
+}
+
+struct Question<'a> {
+    operation: &'a Operation,
+    sender: &'a Sender,
+    lease: i64,
+    /// The entries to which the member had come when it was asked, and when it answered.
+    from: u64,
+    to: u64,
+    /// What the answer says: that the user may read all the keys, or not.
+    says: bool,
+}
+
+impl<'a> Questions<'a> {
+    fn of(history: &'a History, witness: &Witness, senders: &'a Senders) -> Self {
+        let answered = senders.leases.iter().filter_map(|(id, from)| {
+            let (operation, sender) = (&history[*id], senders.operations.get(id)?);
+            let Request::LeaseTimeToLive(asked) = &operation.request else { return None };
+            let says = match &operation.outcome {
+                Outcome::Ok(_) => true,
+                Outcome::Failed(Error::PermissionDenied) => false,
+                _ => return None,
+            };
+            // What an entry makes of leases is there a little before the entry counts as applied.
+            let to = witness.trace(*id).served_at? + 1;
+            Some(Question { operation, sender, lease: asked.id, from: *from, to, says })
+        });
+        let mut later: Vec<_> = answered.collect();
+        later.sort_by_key(|question| std::cmp::Reverse(question.from));
+        Self { later, open: Vec::new() }
+    }
+
+    /// Looks whether a member would say so that has come as far as `replay`, and not beyond the entry `last`.
+    fn look(&mut self, replay: &Replay<'_>, last: u64) -> Result<(), Violation> {
+        while let Some(question) = self.later.pop_if(|question| question.from <= last) {
+            self.open.push(question);
+        }
+        self.open.retain(|question| {
+            let user = if question.sender.token.is_some() { &question.sender.user[..] } else { "" };
+            let may = replay.enabled().is_none_or(|auth| {
+                let keys = replay.state.keys_of(question.lease);
+                keys.iter().all(|key| auth.may_read(user, key, &Bytes::new()))
+            });
+            may != question.says
+        });
+        match self.open.iter().find(|question| question.to <= last) {
+            Some(Question { operation, sender, says, .. }) => {
+                let clause = if *says { "beyond permission" } else { "refused" };
+                refuse(clause, operation.request.kind(), format!("{operation}: {sender:?}"))
             }
             None => Ok(()),
         }

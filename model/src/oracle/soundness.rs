@@ -5,6 +5,7 @@
 //! | `damage` | a member that starts finds a file of its own damaged or missing, and no fault did that |
 //! | `corruption` | members find by the hashes that they compare (the CORRUPT alarm, and the check at the start) that their data differs, and no fault did that |
 //! | `hashes` | two members have other hashes at one revision and compacted revision: of those that can be counted on at the end, whatever compaction has still to remove; and, as long as no data is damaged, of all that have finished a compaction or were asked; or one has a hash at a revision that it has compacted away |
+//! | `kept` | a member does not have the hash of what its last compaction left, for which others will ask it |
 //! | `hash of the log` | at the end, the hash of a member is not that of the records to which the log leads |
 //! | `records` | a compaction at one revision has left other records on two members, and no data is damaged |
 //!
@@ -101,6 +102,18 @@ impl Hashes {
     }
 }
 
+/// Of its last compaction, which left what has the hash `left`, `member` has `kept` this.
+///
+/// # Errors
+///
+/// It is another hash, or none.
+pub fn keeps(member: MemberId, left: KvHash, kept: Option<KvHash>) -> Result<(), Violation> {
+    if kept == Some(left) {
+        return Ok(());
+    }
+    Err(Violation::new(ORACLE, "kept", "", format!("member {member} has {kept:?} of {left:?}")))
+}
+
 /// Compares hashes of members.
 ///
 /// # Errors
@@ -169,6 +182,14 @@ mod tests {
         assert!(damage(member, "backend", true).is_ok() && corruption(0, true).is_ok());
         assert_eq!(damage(member, "backend", false).unwrap_err().signature(), "soundness/damage: backend");
         assert_eq!(corruption(0, false).unwrap_err().clause, "corruption");
+    }
+
+    #[test]
+    fn the_hash_of_a_compaction_is_kept_for_others() {
+        let hash = KvHash { hash: 7, compact_revision: 3, revision: 5 };
+        assert_eq!(keeps(1, hash, Some(hash)), Ok(()));
+        assert_eq!(keeps(1, hash, None).unwrap_err().clause, "kept");
+        assert_eq!(keeps(1, hash, Some(KvHash { hash: 8, ..hash })).unwrap_err().clause, "kept");
     }
 
     #[test]

@@ -71,9 +71,12 @@ impl Requests {
     pub(super) fn any_put(&mut self) -> PutRequest {
         let mut put = PutRequest { lease: self.some_lease(), ..self.put() };
         put.prev_kv = self.stream.chance(600_000);
-        match self.stream.below(10) {
-            0..3 => (put.ignore_value, put.value) = (true, Bytes::new()),
-            3 | 4 => (put.ignore_lease, put.lease) = (true, 0),
+        match self.stream.below(40) {
+            0..12 => (put.ignore_value, put.value) = (true, Bytes::new()),
+            12..20 => (put.ignore_lease, put.lease) = (true, 0),
+            // To be refused, unless it has none to be left out.
+            20 => (put.ignore_value, put.ignore_lease) = (true, true),
+            21 => put.ignore_lease = true,
             _ => {}
         }
         put

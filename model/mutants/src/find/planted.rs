@@ -16,7 +16,11 @@ impl Planted {
     /// Whether an expression is true only where some planted bug is on.
     pub fn is_off(&self, expression: &Expr) -> bool {
         match expression {
-            Expr::MethodCall(call) => call.method == "has" && call.args.iter().all(is_defect),
+            Expr::MethodCall(call) => match &call.method {
+                method if method == "has" || method == "contains" => call.args.iter().all(is_planted),
+                method if method == "any" => is_of_planted(&call.receiver),
+                _ => false,
+            },
             Expr::Path(path) => {
                 path.path.get_ident().is_some_and(|name| self.names.contains(&name.to_string()))
             }
@@ -79,8 +83,16 @@ impl Planted {
     }
 }
 
-fn is_defect(argument: &Expr) -> bool {
-    matches!(argument, Expr::Path(path) if path.path.segments.first().is_some_and(|first| first.ident == "Defect"))
+/// Whether an argument is a planted bug, or a sync that is left out.
+fn is_planted(argument: &Expr) -> bool {
+    let of = |path: &syn::Path| path.segments.first().map(|first| first.ident.to_string());
+    matches!(argument, Expr::Path(path) if of(&path.path).is_some_and(|of| of == "Defect" || of == "Sync"))
+}
+
+/// Whether planted bugs are gone through: `[Defect::A, Defect::B].into_iter()`.
+fn is_of_planted(receiver: &Expr) -> bool {
+    let Expr::MethodCall(call) = receiver else { return false };
+    matches!(&*call.receiver, Expr::Array(array) if array.elems.iter().all(is_planted))
 }
 
 /// Whether something is for oracles, by what is said of it. What it tells them is no member's doing.

@@ -55,6 +55,8 @@ fn planted_bugs_are_left_as_they_are() {
     keeps("match x { y if z.has(Defect::A) => g(!y), y => y }");
     keeps("match x.has(Defect::A) { true => g(!y), false => y }");
     keeps("if !x.has(Defect::A) || a { return; } g();");
+    keeps("let y = [Defect::A, Defect::B].into_iter().any(|z| x.has(z));");
+    keeps("if x.contains(Sync::A) { g(!y); }");
     becomes(
         "fn f() { if !x.has(Defect::A) && a { g(); } else { h(!b); } }",
         "fn f() { if on(1) { return; } if !x.has(Defect::A) && a { if !on(2) { g(); } } else { \

@@ -3,8 +3,8 @@ use crate::api::authpb::{Permission, permission::Type};
 use crate::api::{
     AuthEnableRequest, AuthRoleAddRequest, AuthRoleGrantPermissionRequest, AuthRoleRevokePermissionRequest,
     AuthUserAddRequest, AuthUserChangePasswordRequest, AuthUserGrantRoleRequest, InternalAuthenticateRequest,
-    PutRequest, PutResponse, RangeRequest, RangeResponse, RequestHeader, ResponseHeader, WatchCreateRequest,
-    WatchResponse,
+    LeaseGrantRequest, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, PutRequest, PutResponse,
+    RangeRequest, RangeResponse, RequestHeader, ResponseHeader, WatchCreateRequest, WatchResponse,
 };
 
 /// A run with the user `ann`, who may read and write all keys from `a` to `c`, and has the token of entry 8.
@@ -121,6 +121,16 @@ impl Run {
         self.history.returned(id, told.map_or(reply, Outcome::Failed));
     }
 
+    /// "ann" asks for the keys of lease 7 when a member has come to entry `from`.
+    fn ask_for_keys(&mut self, from: u64, refused: bool) {
+        let question = LeaseTimeToLiveRequest { id: 7, keys: true };
+        let id = self.invoke("ann", Some(TOKEN), Request::LeaseTimeToLive(question));
+        self.senders.asks_for_keys(id, from);
+        self.witness.served(id, self.index);
+        let reply = Outcome::Ok(Response::LeaseTimeToLive(LeaseTimeToLiveResponse::default()));
+        self.history.returned(id, if refused { Outcome::Failed(Error::PermissionDenied) } else { reply });
+    }
+
     fn revoke(&mut self) {
         let (role, key, range_end) = ("r".to_owned(), "a".into(), "c".into());
         let request = AuthRoleRevokePermissionRequest { role, key, range_end };
@@ -150,6 +160,33 @@ impl Run {
 
 fn done() -> Option<Outcome> {
     Some(Outcome::Ok(Response::Put(PutResponse::default())))
+}
+
+#[test]
+fn the_keys_of_a_lease_are_for_those_who_may_read_them_all() {
+    let with_keys = |keys: &[&'static str]| {
+        let mut run = Run::new();
+        run.write("root", Some(ROOT_TOKEN), Request::LeaseGrant(LeaseGrantRequest { id: 7, ttl: 60 }));
+        for key in keys {
+            let put = PutRequest { key: (*key).into(), lease: 7, ..Default::default() };
+            run.write("root", Some(ROOT_TOKEN), Request::Put(put));
+        }
+        // Before the last entry counts as applied, it may show.
+        run.write("root", Some(ROOT_TOKEN), put("z"));
+        run.write("root", Some(ROOT_TOKEN), put("z"));
+        run
+    };
+    let judge = |keys: &[&'static str], ago: u64, refused: bool| {
+        let mut run = with_keys(keys);
+        run.ask_for_keys(run.index - ago, refused);
+        run.judge()
+    };
+    assert_eq!(judge(&["b"], 0, false), None);
+    assert_eq!(judge(&["b"], 0, true), Some("refused"));
+    assert_eq!(judge(&["b", "x"], 0, true), None);
+    assert_eq!(judge(&["b", "x"], 2, false), Some("beyond permission"));
+    // The member may not have come to the second key.
+    assert_eq!(judge(&["b", "x"], 3, false), None);
 }
 
 #[test]
