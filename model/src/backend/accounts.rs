@@ -1,6 +1,7 @@
-//! How a database commits: what oracles hold its commits against.
+//! How a database commits: what oracles hold its commits against, and marks.
 
 use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use vertebra_sim::{Instant, Node};
@@ -13,6 +14,18 @@ pub(super) struct Accounts {
     made: Cell<u64>,
     asked: Cell<u64>,
     waits_since: Cell<Option<Instant>>,
+    /// Commits and defragmentations that are under way; a defragmentation commits.
+    busy: Cell<u32>,
+}
+
+/// A commit or a defragmentation is under way until this is dropped.
+pub(super) struct Busy(Rc<Accounts>);
+
+/// For oracles and marks.
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.set(self.0.busy.get() - 1);
+    }
 }
 
 /// The commits of a database since it was opened.
@@ -28,7 +41,7 @@ pub struct Commits {
     pub overdue: Duration,
 }
 
-/// For oracles.
+/// For oracles and marks.
 impl Accounts {
     pub(super) fn new(node: &Node) -> Self {
         Self {
@@ -36,7 +49,17 @@ impl Accounts {
             made: Cell::new(0),
             asked: Cell::new(0),
             waits_since: Cell::new(None),
+            busy: Cell::new(0),
         }
+    }
+
+    pub(super) fn busy(accounts: &Rc<Self>) -> Busy {
+        accounts.busy.set(accounts.busy.get() + 1);
+        Busy(Rc::clone(accounts))
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy.get() > 0
     }
 
     /// Somebody asks for a commit, or a transaction has deleted something.

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use vertebra_sim::sometimes;
 
+use super::accounts::Accounts;
 use super::{BackendError, BatchTx};
 use crate::failpoints;
 
@@ -32,7 +33,7 @@ impl BatchTx {
         if self.writer().pending == 0 {
             return Ok(());
         }
-        let _busy = shared.busy();
+        let _busy = Accounts::busy(&shared.accounts);
         node.failpoint(failpoints::BEFORE_COMMIT).await;
         if let Err(error) = self.writer_mut().database.commit(node).await {
             sometimes!(node, "a commit fails", when = |run| run.any_fault(&["disk-error", "disk-full"]));

@@ -8,6 +8,7 @@
 use thiserror::Error;
 use vertebra_sim::sometimes;
 
+use super::accounts::Accounts;
 use super::database::{Database, temporary};
 use super::{Backend, BackendError, BatchTx, Bucket};
 use crate::defect::Defect;
@@ -37,7 +38,7 @@ impl Backend {
     pub async fn defragment(&self) -> Result<(), DefragmentError> {
         let mut batch = self.lock().await;
         let before = self.size();
-        let _busy = self.0.busy();
+        let _busy = Accounts::busy(&self.0.accounts);
         let node = &self.0.node;
         node.failpoint(failpoints::DEFRAG_OPEN_FILE).await;
         let temporary = temporary(&self.0.path);

@@ -55,7 +55,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::Mutex;
 use vertebra_sim::{DiskError, Node, sometimes};
 
 use accounts::Accounts;
@@ -121,10 +121,7 @@ struct Shared {
     committed: RefCell<Option<PostCommitHook>>,
     bytes: Cell<u64>,
     bytes_in_use: Cell<u64>,
-    /// Commits and defragmentations that are under way; a defragmentation commits.
-    busy: Cell<u32>,
-    idle: Notify,
-    accounts: Accounts,
+    accounts: Rc<Accounts>,
 }
 
 impl Shared {
@@ -135,23 +132,6 @@ impl Shared {
         self.view.borrow_mut().reset(writer.database.trees());
         self.bytes.set(writer.database.bytes());
         self.bytes_in_use.set(writer.database.bytes_in_use());
-    }
-
-    /// Keeps those away who read only when they have the database for themselves, until this is dropped.
-    fn busy(self: &Rc<Self>) -> Busy {
-        self.busy.set(self.busy.get() + 1);
-        Busy(Rc::clone(self))
-    }
-}
-
-struct Busy(Rc<Shared>);
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.busy.set(self.0.busy.get() - 1);
-        if self.0.busy.get() == 0 {
-            self.0.idle.notify_waiters();
-        }
     }
 }
 
@@ -184,15 +164,13 @@ impl Backend {
             committed: RefCell::default(),
             bytes: Cell::new(bytes),
             bytes_in_use: Cell::new(bytes_in_use),
-            busy: Cell::new(0),
-            idle: Notify::new(),
-            accounts: Accounts::new(node),
+            accounts: Rc::new(Accounts::new(node)),
         })))
     }
 
     /// Waits for the right to write.
     pub async fn lock(&self) -> BatchTx {
-        sometimes!(self.0.node, "a writer waits for a commit", self.0.busy.get() > 0);
+        sometimes!(self.0.node, "a writer waits for a commit", self.0.accounts.is_busy());
         let lock = Arc::clone(&self.0.lock).lock_owned().await;
         BatchTx { shared: Rc::clone(&self.0), writer: self.0.writer.take(), _lock: lock }
     }
@@ -200,17 +178,8 @@ impl Backend {
     /// The database as it is now, committed or not.
     #[must_use]
     pub fn read(&self) -> ReadTx {
-        sometimes!(self.0.node, "a database is read while it is committed", self.0.busy.get() > 0);
+        sometimes!(self.0.node, "a database is read while it is committed", self.0.accounts.is_busy());
         self.0.view.borrow().clone()
-    }
-
-    /// The database as it is when neither a commit nor a defragmentation is under way. That is how long etcd's
-    /// readers wait for their transaction; what they see is the same.
-    pub async fn read_when_idle(&self) -> ReadTx {
-        while self.0.busy.get() > 0 {
-            self.0.idle.notified().await;
-        }
-        self.read()
     }
 
     /// Sets what happens before each commit, as a part of it (etcd's `OnPreCommitUnsafe`).

@@ -183,8 +183,8 @@ pub(super) async fn serve_stream<T: Transport>(
         draws,
         transport,
         token: RefCell::new(token),
-        events: Rc::new(Channel::new(options.channel_responses_max)),
-        control: Channel::new(CONTROL_MAX),
+        events: Rc::new(Channel::new(options.channel_responses_max, Some(member.node.world().clone()))),
+        control: Channel::new(CONTROL_MAX, None),
         watches: RefCell::default(),
         next_id: Cell::new(0),
     };
@@ -338,9 +338,10 @@ impl<T: Transport> Stream<'_, T> {
         let jitter = self.draws.borrow_mut().duration(Duration::ZERO, interval / 10);
         let mut ticker = self.member.node.ticker(interval + jitter);
         loop {
-            let max = self.member.options.watch.channel_responses_max;
-            self.member.observer.queued(self.member.id, self.events.len(), max);
+            let (max, since) =
+                (self.member.options.watch.channel_responses_max, self.member.node.world().now());
             let next = poll_fn(|context| {
+                self.member.observer.queued(self.member.id, self.events.waiting(), max, since);
                 let both = !self.control.is_empty() && !self.events.is_empty();
                 let control_first = !both || self.draws.borrow_mut().chance(500_000);
                 if control_first && let Poll::Ready(response) = self.control.poll_receive(context) {

@@ -57,12 +57,13 @@ impl Write for BatchTx {
     }
 }
 
-/// Buckets in memory.
+/// Buckets in memory, without a backend.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memory {
     buckets: BTreeMap<Bucket, BTreeMap<Bytes, Bytes>>,
 }
 
+/// For tests and benchmarks.
 impl Read for Memory {
     fn get(&self, bucket: Bucket, key: &[u8]) -> Option<Bytes> {
         self.buckets.get(&bucket)?.get(key).cloned()
@@ -78,6 +79,7 @@ impl Read for Memory {
     }
 }
 
+/// For tests and benchmarks.
 impl Write for Memory {
     fn put(&mut self, bucket: Bucket, key: Bytes, value: Bytes) {
         self.buckets.entry(bucket).or_default().insert(key, value);

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use raft::eraftpb::{Entry, Message, MessageType};
-use vertebra_sim::{NodeDisk, Violation};
+use vertebra_sim::{Instant, NodeDisk, Violation};
 
 use super::Observer;
 use crate::cluster::{MemberId, machine};
 use crate::member::{Kv, member_id, snapshots};
 use crate::mvcc::KvHash;
+use crate::mvcc::watch::Waiting;
 use crate::options::Options;
 use crate::oracle::liveness::{self, Liveness};
 use crate::oracle::resources::{self, Files, Held};
@@ -198,9 +199,16 @@ impl Observer {
         upkeep.liveness.snapshot_made(member, index + upkeep.snapshot_count);
     }
 
-    /// So many responses wait on a member until a stream of watches sends them.
-    pub(crate) fn queued(&self, member: MemberId, responses: usize, max: usize) {
-        self.check(resources::queued(member, responses, max));
+    /// This waits on a member until a stream of watches sends it, which has room for so many responses, and has had nothing to
+    /// do since then.
+    pub(crate) fn queued(&self, member: MemberId, waiting: Waiting, max: usize, idle_since: Instant) {
+        self.check(resources::queued(member, waiting.count, max));
+        // A process that is paused sends nothing.
+        if let Some((since, healed)) = waiting.since.zip(self.healed.get())
+            && since > healed
+        {
+            self.check(liveness::sent(member, since, idle_since, self.world.now()));
+        }
     }
 
     /// A member has removed the files that are of no more use.

@@ -5,6 +5,7 @@
 //! | `answers after healing` | within `settle_max` after the end of all faults, some client was not answered |
 //! | `converges after healing` | within that time, some member that can be counted on has not applied what others have, or the operator has not put right what it is to |
 //! | `watches catch up after healing` | within that time, some stream of watches was not told of everything, though its client asks for progress again and again |
+//! | `responses are sent` | after the end of all faults, a response waits for a stream of watches that has nothing else to do |
 //! | `compactions go on` | the commits of a member go on, and a compaction that was scheduled does not; within that time, one is not over that takes seconds |
 //! | `compactions are told` | when all is quiet, a member has nothing left to compact, and has not told those who wait for that |
 //! | `snapshots are made` | a member goes on to apply entries, and makes no snapshot, though it has enough of them for one |
@@ -42,6 +43,19 @@ pub const COMMITS_MAX: u32 = 40;
 
 /// So many entries may be applied meanwhile.
 pub const ENTRIES_MAX: u64 = 100;
+
+/// A stream of watches of `member` has had nothing to do since `idle_since`, and something waits `since` then for it to be sent.
+///
+/// # Errors
+///
+/// Time has passed, and nobody has told the stream.
+pub fn sent(member: MemberId, since: Instant, idle_since: Instant, now: Instant) -> Result<(), Violation> {
+    if since < idle_since || now == since {
+        return Ok(());
+    }
+    let detail = format!("on member {member}, it could be sent at {since}, and nobody did until {now}");
+    Err(Violation::new(NAME, "responses are sent", "", detail))
+}
 
 /// What kept a cluster from coming to rest within `settle_max`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -232,6 +246,17 @@ mod tests {
         // It goes on, or is over.
         assert_eq!(compaction(|oracle| oracle.compaction_moved(1, false, at(2)), COMMITS_MAX + 1, 12), None);
         assert_eq!(compaction(|oracle| oracle.compaction_moved(1, true, at(1)), COMMITS_MAX + 1, 99), None);
+    }
+
+    #[test]
+    fn a_stream_that_has_nothing_to_do_sends_at_once() {
+        let found = |since, idle_since, now| {
+            sent(1, at(since), at(idle_since), at(now)).err().map(|violation| violation.clause)
+        };
+        assert_eq!(found(5, 3, 5), None);
+        // It was sending something else.
+        assert_eq!(found(5, 6, 6), None);
+        assert_eq!(found(5, 3, 6), Some("responses are sent"));
     }
 
     #[test]

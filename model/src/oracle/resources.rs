@@ -3,7 +3,7 @@
 //! | clause | what is wrong |
 //! | --- | --- |
 //! | `log` | Raft's log in memory goes back further than two snapshots ago, and the entries that are kept for followers that lag |
-//! | `snapshots` | when old files are removed, more than two snapshots are left, or one that is damaged for each of those |
+//! | `snapshots` | when old files are removed, more than two snapshots are left, or fewer though there were |
 //! | `segments` | when old files are removed, the first segment of the log is left, and all of it comes before the older of the two snapshots |
 //! | `databases` | when old files are removed for the second time, the database of a snapshot is left that was applied before the first |
 //! | `channel` | more responses wait for a stream of watches than its channel holds |
@@ -113,6 +113,10 @@ pub fn released(member: MemberId, files: &Files<'_>) -> Result<(), Violation> {
     snapshots.sort_unstable();
     if snapshots.len() > SNAPSHOTS_MAX {
         return violation("snapshots", format!("member {member} keeps {snapshots:?}"));
+    }
+    if snapshots.len() < files.listed.len().min(SNAPSHOTS_MAX) {
+        let detail = format!("member {member} keeps {snapshots:?} of {:?}", files.listed);
+        return violation("snapshots", detail);
     }
     let databases = databases(files);
     if let Some(index) = databases.iter().find(|index| files.left.contains(index)) {
@@ -243,7 +247,7 @@ mod tests {
     fn left(snapshots: &[String], segments: &[u64]) -> Option<&'static str> {
         let name = |(sequence, first): (usize, &u64)| format!("{sequence:016x}-{first:016x}.wal");
         let segments: Vec<_> = segments.iter().enumerate().map(name).collect();
-        let listed = &[9, 10, 20, 30];
+        let listed: &[u64] = if snapshots.len() < 2 { &[] } else { &[9, 10, 20, 30] };
         let files = Files { snapshots, segments: &segments, newest: 20, listed, applied: 20, left: &[20] };
         clause(released(1, &files))
     }
@@ -252,6 +256,7 @@ mod tests {
     fn two_snapshots_are_kept() {
         assert_eq!(left(&[snapshot(10), snapshot(20), "db".to_owned()], &[]), None);
         assert_eq!(left(&[snapshot(9), snapshot(10), snapshot(20)], &[]), Some("snapshots"));
+        assert_eq!(left(&[snapshot(20), "db".to_owned()], &[]), Some("snapshots"));
         // One that came meanwhile, one that is not recorded yet, and one that was damaged.
         assert_eq!(left(&[snapshot(10), snapshot(15), snapshot(20)], &[]), None);
         assert_eq!(left(&[snapshot(10), snapshot(20), snapshot(30)], &[]), None);

@@ -159,7 +159,7 @@ impl Writer {
         let mut earlier = None;
         loop {
             node.sleep(stream.duration(Duration::from_millis(1), Duration::from_millis(300))).await;
-            let read = if stream.chance(500_000) { backend.read() } else { backend.read_when_idle().await };
+            let read = backend.read();
             let found = content(&read);
             node.world().check(self.known.borrow().check_read(&found));
             for ((bucket, key), value) in found.iter().take(3) {

@@ -1,5 +1,5 @@
 //! What of a file is of planted bugs. They are off in the sweep: code that they alone lead to is none of the members', and a
-//! mutant of a question whether one is on is another planted bug.
+//! mutant of a question whether one is on is another planted bug. So is what a fault alone leads to that is injected there.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ pub struct Planted {
 }
 
 impl Planted {
-    /// Whether an expression is true only where some planted bug is on.
+    /// Whether an expression is true only where some planted bug is on, or a fault is injected.
     pub fn is_off(&self, expression: &Expr) -> bool {
         match expression {
             Expr::MethodCall(call) => match &call.method {
@@ -23,6 +23,10 @@ impl Planted {
             },
             Expr::Path(path) => {
                 path.path.get_ident().is_some_and(|name| self.names.contains(&name.to_string()))
+            }
+            // Nothing is there unless a fault is injected.
+            Expr::Await(inner) => {
+                matches!(&*inner.base, Expr::MethodCall(call) if call.method == "failpoint")
             }
             Expr::Paren(inner) => self.is_off(&inner.expr),
             Expr::Unary(unary) => matches!(unary.op, UnOp::Not(_)) && self.is_on(&unary.expr),
@@ -95,12 +99,13 @@ fn is_of_planted(receiver: &Expr) -> bool {
     matches!(&*call.receiver, Expr::Array(array) if array.elems.iter().all(is_planted))
 }
 
-/// Whether something is for oracles, by what is said of it. What it tells them is no member's doing.
+/// Whether something is for oracles or tests, by what is said of it. It is no member's doing.
 pub fn is_for_oracles(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
         syn::Meta::NameValue(doc) if doc.path.is_ident("doc") => match &doc.value {
             Expr::Lit(syn::ExprLit { lit: Lit::Str(text), .. }) => {
-                text.value().trim_start().starts_with("For oracles")
+                let text = text.value();
+                ["For oracles", "For tests"].iter().any(|start| text.trim_start().starts_with(start))
             }
             _ => false,
         },

@@ -137,7 +137,7 @@ impl<'a> Inner<'a> {
     /// Begins a watch, which must be ended.
     pub(super) async fn watch(&self, key: Bytes, range_end: Bytes, start: i64) -> Watching {
         let member = &self.server.member;
-        let told = Rc::new(Channel::new(member.options.watch.channel_responses_max));
+        let told = Rc::new(Channel::new(member.options.watch.channel_responses_max, None));
         let channel = Rc::clone(&told);
         let watch = Watch { id: 0, key, range_end, start, filters: Vec::new(), channel };
         Watching { number: member.kv.watch(watch).await, told }

@@ -6,6 +6,8 @@ use std::fmt;
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
+use vertebra_sim::{Instant, World};
+
 /// A queue that holds so many items and no more.
 pub struct Channel<T> {
     items: RefCell<VecDeque<T>>,
@@ -13,13 +15,50 @@ pub struct Channel<T> {
     receiver: Cell<Option<Waker>>,
     /// One task at a time waits for room.
     sender: Cell<Option<Waker>>,
+    accounts: Accounts,
+}
+
+/// Since when something waits to be taken, or was last.
+struct Accounts {
+    world: Option<World>,
+    since: Cell<Option<Instant>>,
+}
+
+/// For oracles.
+impl Accounts {
+    /// There is something to take now, or something else than before.
+    fn waits(&self, waits: bool) {
+        self.since.set(self.world.as_ref().filter(|_| waits).map(World::now));
+    }
+
+    fn put(&self) {
+        if self.since.get().is_none() {
+            self.waits(true);
+        }
+    }
+}
+
+/// What waits in a channel, for oracles.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Waiting {
+    /// So many items.
+    pub count: usize,
+    /// Since when something could be taken, and nobody has taken anything.
+    pub since: Option<Instant>,
 }
 
 impl<T> Channel<T> {
-    /// An empty channel for up to `capacity` items.
+    /// An empty channel for up to `capacity` items, in a `world` whose oracles hear of it.
     #[must_use]
-    pub fn new(capacity: usize) -> Self {
-        Self { items: RefCell::default(), capacity, receiver: Cell::new(None), sender: Cell::new(None) }
+    pub fn new(capacity: usize, world: Option<World>) -> Self {
+        let accounts = Accounts { world, since: Cell::new(None) };
+        Self {
+            items: RefCell::default(),
+            capacity,
+            receiver: Cell::new(None),
+            sender: Cell::new(None),
+            accounts,
+        }
     }
 
     /// Whether the next [`try_send`](Self::try_send) would be in vain.
@@ -28,10 +67,10 @@ impl<T> Channel<T> {
         self.items.borrow().len() >= self.capacity
     }
 
-    /// For oracles: how many wait to be taken.
+    /// For oracles: what waits to be taken.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.items.borrow().len()
+    pub fn waiting(&self) -> Waiting {
+        Waiting { count: self.items.borrow().len(), since: self.accounts.since.get() }
     }
 
     /// Whether there is anything to take.
@@ -46,6 +85,7 @@ impl<T> Channel<T> {
             return false;
         }
         self.items.borrow_mut().push_back(item);
+        self.accounts.put();
         wake(&self.receiver);
         true
     }
@@ -61,13 +101,16 @@ impl<T> Channel<T> {
         })
         .await;
         self.items.borrow_mut().push_back(item);
+        self.accounts.put();
         wake(&self.receiver);
     }
 
     /// Takes the next item, or lets the task be woken when there is one.
     pub fn poll_receive(&self, context: &mut Context<'_>) -> Poll<T> {
-        match self.items.borrow_mut().pop_front() {
+        let items = &mut *self.items.borrow_mut();
+        match items.pop_front() {
             Some(item) => {
+                self.accounts.waits(!items.is_empty());
                 wake(&self.sender);
                 Poll::Ready(item)
             }

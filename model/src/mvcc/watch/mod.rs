@@ -24,6 +24,6 @@ mod tests;
 mod watcher;
 
 pub use batch::events_between;
-pub use channel::Channel;
+pub use channel::{Channel, Waiting};
 pub use store::{Number, SyncReport, Victims, Watchers};
 pub use watcher::{Filter, Response, Watch};

@@ -55,7 +55,7 @@ impl Member {
 }
 
 fn channel(capacity: usize) -> Rc<Channel<Response>> {
-    Rc::new(Channel::new(capacity))
+    Rc::new(Channel::new(capacity, None))
 }
 
 /// What is in the channel: of each response its identifier, the revisions of its events, its own, and a compacted one.
