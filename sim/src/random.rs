@@ -215,6 +215,12 @@ impl Mixer {
     }
 }
 
+/// What SplitMix64 draws first from the seed `value`: each bit of it moves each bit of the result.
+#[must_use]
+pub fn split_mix(value: u64) -> u64 {
+    Mixer(value).next_u64()
+}
+
 /// Spreads each bit over all others; no two values become one.
 fn mix(mut value: u64) -> u64 {
     value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -20,7 +20,7 @@ use vertebra_model::mvcc::{self, AnyLease, Memory, Store, validate};
 use vertebra_model::wal::Encoder;
 use vertebra_model::{Error, Options, Requests, Response};
 use vertebra_sim::NodeId;
-use vertebra_sim::random::{Stream, Streams};
+use vertebra_sim::random::{Stream, Streams, split_mix};
 use vertebra_sim::schedule::{Link as LinkProfile, Schedule};
 
 use crate::Work;
@@ -660,7 +660,7 @@ impl Member {
     fn settle_election_timeout(&mut self, seed: u64, options: &Options) {
         let ticks = usize::from(options.election_ticks);
         let raft = &mut self.raft.raft;
-        let hash = mix(seed ^ mix(raft.id ^ mix(raft.term ^ mix(raft.state as u64))));
+        let hash = split_mix(seed ^ split_mix(raft.id ^ split_mix(raft.term ^ split_mix(raft.state as u64))));
         let timeout = ticks + (hash % ticks as u64) as usize;
         if raft.randomized_election_timeout() != timeout {
             raft.set_randomized_election_timeout(timeout);
@@ -670,14 +670,6 @@ impl Member {
 
 fn nanos(duration: Duration) -> u64 {
     duration.as_nanos() as u64
-}
-
-/// SplitMix64's finisher, as in the model.
-fn mix(value: u64) -> u64 {
-    let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 /// The log that Raft reads.

@@ -2,7 +2,7 @@
 
 use vertebra_sim::{Violation, record, sometimes};
 
-use super::Observer;
+use super::{Observer, Role};
 use crate::member::member_id;
 use crate::oracle::leases::{self, Bounds};
 use crate::oracle::linearizable_history::{self, Conclusion};
@@ -71,6 +71,8 @@ impl Observer {
             if let Some(kv) = view.kv.as_ref().filter(|_| caught_up) {
                 self.ask("durability", || durability::check(history, number, &**kv))?;
                 self.ask("leases", || kv.check_attachments(number))?;
+                let leads = (view.role == Role::Leader).then_some(view.term);
+                self.ask("leases", || kv.check_primary(view.id, leads))?;
                 self.ask("resources", || self.check_held(view.id, kv))?;
                 self.ask("liveness", || self.check_rest(view.id, kv))?;
                 if self.asks("soundness") {

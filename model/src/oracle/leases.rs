@@ -11,6 +11,7 @@
 //! | `outlived` | long after the end of all faults, a lease is there that should have expired |
 //! | `checkpoint` | long after the end of all faults, the log does not say how long a lease has left, though a leader was to write it down since |
 //! | `cleared again` | a leader writes down again and again that a lease has all of its time left, and does not keep it alive |
+//! | `primary` | when all is quiet, a member lets leases expire that does not lead |
 //! | `attachment` | a member's lessor and its store differ about the lease of a key |
 //!
 //! **What time is.** A member counts by a clock of its own, which drifts. The bounds are those of the fastest and the
@@ -436,6 +437,19 @@ fn check_checkpoint(
         life.ttl, bounds.ended
     );
     violation("checkpoint", "", detail)
+}
+
+/// Of a member that has come to rest, and leads in some term, or does not: it lets leases expire as the primary of `primary`.
+///
+/// # Errors
+///
+/// It is not the leader of that term.
+pub fn check_primary(member: MemberId, leads: Option<u64>, primary: Option<u64>) -> Result<(), Violation> {
+    if primary.is_none() || primary == leads {
+        return Ok(());
+    }
+    let detail = format!("member {member} lets leases expire as in term {primary:?}, and leads in {leads:?}");
+    violation("primary", "", detail)
 }
 
 /// Holds a member's lessor against its store: `keys` are all keys that exist, `lease_of` says which lease the lessor

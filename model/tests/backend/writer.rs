@@ -122,8 +122,9 @@ impl Writer {
             Ok(()) => {
                 self.tally.borrow_mut().defragmented += 1;
                 self.known.borrow_mut().commit_ended();
-                assert_eq!(backend.size(), backend.size_in_use(), "nothing is free in a new file");
-                assert!(backend.size() <= before.max(backend.size_in_use()), "it does not grow");
+                // What one of several commits leaves, the next one uses, but for the last one's.
+                assert!(backend.size() <= 2 * backend.size_in_use(), "little is free in a new file");
+                assert!(backend.size() <= 2 * before, "it does not grow much");
             }
             Err(DefragmentError::NotDone(_)) => {}
             Err(error) => return Err(error.to_string()),

@@ -175,6 +175,10 @@ impl Kv {
         self.lessor.borrow().leases().all(|(_, lease)| lease.ttl() >= ttl)
     }
 
+    pub(crate) fn check_primary(&self, member: u64, leads: Option<u64>) -> Result<(), Violation> {
+        leases::check_primary(member, leads, self.lessor.borrow().primary())
+    }
+
     pub(crate) fn check_attachments(&self, member: u64) -> Result<(), Violation> {
         if !self.state.store.borrow().is_published() {
             // The lessor is ahead by what is being applied.

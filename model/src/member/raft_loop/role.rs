@@ -1,6 +1,7 @@
 //! What the raft loop makes of its role: when it stands for election, and whom it tells of a change.
 
 use raft::StateRole;
+use vertebra_sim::random::split_mix;
 use vertebra_sim::{record, sometimes};
 
 use super::RaftLoop;
@@ -23,7 +24,8 @@ impl RaftLoop {
 
     fn election_timeout_of(&self, (term, role, is_whole): (u64, StateRole, bool)) -> usize {
         let ticks = usize::from(self.member.options.election_ticks);
-        let hash = mix(self.member.observer.seed() ^ mix(self.member.id ^ mix(term ^ mix(role as u64))));
+        let term_and_role = split_mix(term ^ split_mix(role as u64));
+        let hash = split_mix(self.member.observer.seed() ^ split_mix(self.member.id ^ term_and_role));
         match is_whole {
             true => ticks + (hash % ticks as u64) as usize,
             // It will never come.
@@ -104,14 +106,6 @@ impl RaftLoop {
             self.member.leader_changed.notify_waiters();
         }
     }
-}
-
-/// The finisher of SplitMix64: each bit of the input moves each bit of the output.
-fn mix(value: u64) -> u64 {
-    let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 /// A role as people call it.

@@ -3,7 +3,7 @@ use std::time::Duration;
 use vertebra_sim::time::Instant;
 use vertebra_sim::verdict::Violation;
 
-use super::{Bounds, CLEARED_MAX, Leases, check, check_attachments};
+use super::{Bounds, CLEARED_MAX, Leases, check, check_attachments, check_primary};
 use crate::api::{
     InternalRaftRequest, KeyValue, LeaseCheckpoint, LeaseCheckpointRequest, LeaseGrantRequest,
     LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest, LeaseLeasesResponse, LeaseStatus,
@@ -257,6 +257,16 @@ fn a_lease_does_not_stay_for_ever() {
         run.leases.promoted(run.now);
         assert_eq!(run.found(), None);
     }
+}
+
+#[test]
+fn leases_expire_where_the_leader_is() {
+    let clause = |leads, primary| check_primary(1, leads, primary).err().map(|violation| violation.clause);
+    assert_eq!(clause(Some(3), Some(3)), None);
+    assert_eq!(clause(Some(3), None), None);
+    assert_eq!(clause(None, None), None);
+    assert_eq!(clause(None, Some(3)), Some("primary"));
+    assert_eq!(clause(Some(4), Some(3)), Some("primary"));
 }
 
 #[test]
