@@ -77,6 +77,7 @@ pub(crate) struct Observer {
     checkpoint_interval: Option<Duration>,
     request_timeout: Duration,
     response_bytes_max: usize,
+    txn_ops_max: usize,
     /// When the faults were over.
     healed: Cell<Option<Instant>>,
     /// By machine.
@@ -152,6 +153,7 @@ impl Observer {
             checkpoint_interval: options.leases.checkpoint_interval,
             request_timeout: options.request_timeout(),
             response_bytes_max: options.watch.response_bytes_max,
+            txn_ops_max: options.txn_ops_max,
             healed: Cell::new(None),
             members: RefCell::new(world.machines().map(view).collect()),
             upkeep: RefCell::new(Upkeep::new(options)),

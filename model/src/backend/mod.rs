@@ -283,12 +283,6 @@ impl Backend {
         }
         hash
     }
-
-    /// Where the file is.
-    #[must_use]
-    pub fn path(&self) -> &str {
-        &self.0.path
-    }
 }
 
 /// What is in a database that has these bytes.

@@ -9,7 +9,8 @@ use crate::oracle::linearizable_history::{self, Conclusion};
 use crate::oracle::linearizable_log::{self, Witness};
 use crate::oracle::locks::{self, Overlaps};
 use crate::oracle::{
-    self, Replayed, auth, commit_window, durability, kubernetes, revisions, serializable, soundness, watch,
+    self, Replayed, auth, commit_window, durability, kubernetes, refusals, revisions, serializable,
+    soundness, watch,
 };
 use crate::workload::with_locks;
 
@@ -45,6 +46,8 @@ impl Observer {
         }
         self.ask("serializable", || serializable::check(history, witness, &replayed))?;
         self.ask("commit window", || commit_window::check(history, witness))?;
+        let own = history.iter().skip(self.before_history.get() as usize).map(|(_, operation)| operation);
+        self.ask("refusals", || refusals::check(own, self.txn_ops_max))?;
         self.ask("revisions", || revisions::check(history))?;
         self.ask("watch", || watch::check(&self.watches.borrow(), &replayed, self.response_bytes_max))?;
         let bounds = Bounds {

@@ -31,6 +31,8 @@ pub(super) struct Upkeep {
     sending: BTreeMap<MemberId, (u32, u64)>,
     /// How many snapshots each member is receiving.
     receiving: BTreeMap<MemberId, usize>,
+    /// How many each has begun to receive since it last removed files.
+    received: BTreeMap<MemberId, usize>,
     /// Bytes that each member has written to its log, at most.
     logged: BTreeMap<MemberId, u64>,
     /// Bytes of what any member's backend had in use at most. A backend can be another member's.
@@ -61,6 +63,7 @@ impl Upkeep {
             applied: BTreeMap::new(),
             sending: BTreeMap::new(),
             receiving: BTreeMap::new(),
+            received: BTreeMap::new(),
             logged: BTreeMap::new(),
             fullest: 0,
             largest_write: 0,
@@ -107,6 +110,7 @@ impl Observer {
     /// A member begins to receive a snapshot, or has ended to.
     pub(crate) fn receives_snapshot(&self, member: MemberId, begins: bool) {
         let upkeep = &mut *self.upkeep.borrow_mut();
+        *upkeep.received.entry(member).or_default() += usize::from(begins);
         let count = upkeep.receiving.entry(member).or_default();
         *count = if begins { *count + 1 } else { count.saturating_sub(1) };
     }
@@ -226,7 +230,9 @@ impl Observer {
             let files =
                 Files { snapshots: &snapshots, segments: &segments, newest, listed, applied, left: &left };
             self.check(resources::released(member, &files));
-            self.upkeep.borrow_mut().left.insert(member, resources::databases(&files));
+            let upkeep = &mut *self.upkeep.borrow_mut();
+            upkeep.left.insert(member, resources::databases(&files));
+            upkeep.received.remove(&member);
         }
     }
 
@@ -283,6 +289,8 @@ impl Observer {
             snapshot_count: upkeep.snapshot_count,
             catchup: upkeep.catchup,
             recent: last - before.min(last),
+            snapshots: disk.names("snap").iter().filter(|name| name.ends_with(".snap")).count(),
+            received: upkeep.received.get(&member).copied().unwrap_or_default(),
             unfinished: snapshots::unfinished(&disk),
             receiving: upkeep.receiving.get(&member).copied().unwrap_or_default(),
             watchers: kv.watchers(),

@@ -6,6 +6,7 @@
 //! | [`linearizable_history`] | history | the same, by what clients saw alone |
 //! | [`serializable`] | committed log, history | a read that may be old shows a state that was, and never one to come |
 //! | [`commit_window`] | committed log, history | writes are committed before they are acknowledged, reads are fresh |
+//! | [`refusals`] | history | a request is refused for what is wrong with it, and for nothing else |
 //! | [`revisions`] | history, applied writes | a revision stands for one write, for ever, and never falls |
 //! | [`durability`] | history, members' stores | no acknowledged write is lost on any member |
 //! | [`agreement`] | members' states | what has applied the same has the same state |
@@ -39,6 +40,7 @@ pub mod linearizable_log;
 pub mod liveness;
 pub mod locks;
 pub mod raft_safety;
+pub mod refusals;
 mod replay;
 mod replayed;
 pub mod resources;
@@ -59,11 +61,12 @@ pub use replayed::Replayed;
 use linearizable_history::Conclusion;
 
 /// The names by which violations tell their oracle, and by which a run can leave it out.
-pub const NAMES: [&str; 18] = [
+pub const NAMES: [&str; 19] = [
     "linearizable log",
     "linearizable history",
     "serializable",
     "commit window",
+    "refusals",
     "revisions",
     "durability",
     "agreement",

@@ -1,0 +1,225 @@
+//! A request is refused for what is wrong with it, and not for what is right.
+//!
+//! Verifies, for what a request alone can tell:
+//!
+//! | clause | what is wrong |
+//! | --- | --- |
+//! | `unfounded` | a request was refused for a flaw that it does not have |
+//! | `overlooked` | a request was carried out that has a flaw: no key, a value or a lease beside the wish to leave it as it is, an order to sort by that there is none |
+//!
+//! Stated in etcd's comments on its API and in the checks of its server/etcdserver/api/v3rpc/key.go.
+//!
+//! Does NOT verify: which of several flaws is told; that what is too much, or changes a key twice, is refused (etcd overlooks
+//! some of that); refusals that tell of the state ([`linearizable_log`](super::linearizable_log) does) or of who asks
+//! ([`auth`](super::auth)).
+
+use vertebra_sim::verdict::Violation;
+
+use crate::api::range_request::{SortOrder, SortTarget};
+use crate::api::request_op::Request as Op;
+use crate::api::{DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest, is_in_range};
+use crate::error::Error;
+use crate::history::{Operation, Outcome, Request};
+use crate::lessor::TTL_MAX;
+
+const ORACLE: &str = "refusals";
+
+/// Judges what was asked for and refused in `operations`, where a transaction may have `ops_max` comparisons or operations.
+///
+/// # Errors
+///
+/// The first broken clause.
+pub fn check<'a>(
+    operations: impl IntoIterator<Item = &'a Operation>,
+    ops_max: usize,
+) -> Result<(), Violation> {
+    for operation in operations {
+        let flaws = Flaws { request: &operation.request, ops_max };
+        let clause = match operation.outcome {
+            Outcome::Failed(error) if !flaws.may_be(error) => "unfounded",
+            Outcome::Ok(_) if flaws.any() => "overlooked",
+            _ => continue,
+        };
+        return Err(Violation::new(ORACLE, clause, operation.request.kind(), operation.to_string()));
+    }
+    Ok(())
+}
+
+/// What is wrong with a request.
+struct Flaws<'a> {
+    request: &'a Request,
+    ops_max: usize,
+}
+
+impl Flaws<'_> {
+    /// Whether it can be refused with `error`, as far as the request tells.
+    fn may_be(&self, error: Error) -> bool {
+        match error {
+            Error::EmptyKey | Error::ValueProvided | Error::LeaseProvided | Error::InvalidSortOption => {
+                self.has(error)
+            }
+            Error::TooManyOps => matches!(self.request, Request::Txn(txn) if size(txn) > self.ops_max),
+            Error::DuplicateKey => matches!(self.request, Request::Txn(txn) if changes_twice(txn)),
+            Error::LeaseTtlTooLarge => {
+                matches!(self.request, Request::LeaseGrant(grant) if grant.ttl > TTL_MAX)
+            }
+            _ => true,
+        }
+    }
+
+    fn any(&self) -> bool {
+        let all = [Error::EmptyKey, Error::ValueProvided, Error::LeaseProvided, Error::InvalidSortOption];
+        all.into_iter().any(|error| self.has(error))
+    }
+
+    fn has(&self, error: Error) -> bool {
+        match self.request {
+            Request::Range(range) => is_of_range(range, error),
+            Request::Put(put) => is_of_put(put, error),
+            Request::DeleteRange(deletion) => deletion.key.is_empty() && error == Error::EmptyKey,
+            Request::Txn(txn) => is_of_txn(txn, error),
+            _ => false,
+        }
+    }
+}
+
+fn is_of_range(range: &RangeRequest, error: Error) -> bool {
+    match error {
+        Error::EmptyKey => range.key.is_empty(),
+        Error::InvalidSortOption => {
+            SortOrder::try_from(range.sort_order).is_err() || SortTarget::try_from(range.sort_target).is_err()
+        }
+        _ => false,
+    }
+}
+
+fn is_of_put(put: &PutRequest, error: Error) -> bool {
+    match error {
+        Error::EmptyKey => put.key.is_empty(),
+        Error::ValueProvided => put.ignore_value && !put.value.is_empty(),
+        Error::LeaseProvided => put.ignore_lease && put.lease != 0,
+        _ => false,
+    }
+}
+
+fn is_of_txn(txn: &TxnRequest, error: Error) -> bool {
+    let has_key = txn.compare.iter().all(|compare| !compare.key.is_empty());
+    let ops = txn.success.iter().chain(&txn.failure);
+    !has_key && error == Error::EmptyKey
+        || ops.into_iter().any(|op| match &op.request {
+            Some(Op::RequestRange(range)) => is_of_range(range, error),
+            Some(Op::RequestPut(put)) => is_of_put(put, error),
+            Some(Op::RequestDeleteRange(deletion)) => deletion.key.is_empty() && error == Error::EmptyKey,
+            Some(Op::RequestTxn(nested)) => is_of_txn(nested, error),
+            None => false,
+        })
+}
+
+/// All comparisons and operations of a transaction, at most.
+fn size(txn: &TxnRequest) -> usize {
+    let nested = txn.success.iter().chain(&txn.failure).map(|op| match &op.request {
+        Some(Op::RequestTxn(nested)) => 1 + size(nested),
+        _ => 1,
+    });
+    txn.compare.len() + nested.sum::<usize>()
+}
+
+/// Whether a transaction puts some key and changes it another time, in whichever branches.
+fn changes_twice(txn: &TxnRequest) -> bool {
+    let (mut puts, mut deletions) = (Vec::new(), Vec::new());
+    gather(txn, &mut puts, &mut deletions);
+    puts.sort_unstable();
+    let is_put_twice = puts.windows(2).any(|pair| pair[0] == pair[1]);
+    let covers = |deletion: &&DeleteRangeRequest| {
+        puts.iter().any(|key| is_in_range(&deletion.key, &deletion.range_end, key))
+    };
+    is_put_twice || deletions.iter().any(covers)
+}
+
+fn gather<'a>(txn: &'a TxnRequest, puts: &mut Vec<&'a [u8]>, deletions: &mut Vec<&'a DeleteRangeRequest>) {
+    for op in txn.success.iter().chain(&txn.failure) {
+        match &op.request {
+            Some(Op::RequestPut(put)) => puts.push(&put.key),
+            Some(Op::RequestDeleteRange(deletion)) => deletions.push(deletion),
+            Some(Op::RequestTxn(nested)) => gather(nested, puts, deletions),
+            Some(Op::RequestRange(_)) | None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{Compare, LeaseGrantRequest, RequestOp};
+    use crate::history::History;
+    use crate::oracle::testing::{delete, get, put};
+    use crate::response::Response;
+
+    fn clause(request: Request, outcome: Outcome) -> Option<&'static str> {
+        let mut history = History::new();
+        let id = history.invoke(1, request);
+        history.returned(id, outcome);
+        check(history.operations(), 3).err().map(|violation| violation.clause)
+    }
+
+    fn refused(request: Request, error: Error) -> Option<&'static str> {
+        clause(request, Outcome::Failed(error))
+    }
+
+    fn done(request: Request) -> Option<&'static str> {
+        clause(request, Outcome::Ok(Response::Put(crate::api::PutResponse::default())))
+    }
+
+    fn txn(ops: Vec<Request>) -> Request {
+        let op = |request| match request {
+            Request::Put(put) => Op::RequestPut(put),
+            Request::DeleteRange(deletion) => Op::RequestDeleteRange(deletion),
+            Request::Txn(txn) => Op::RequestTxn(txn),
+            _ => unreachable!("not of a transaction"),
+        };
+        let success = ops.into_iter().map(|request| RequestOp { request: Some(op(request)) }).collect();
+        Request::Txn(TxnRequest { success, ..TxnRequest::default() })
+    }
+
+    #[test]
+    fn a_request_is_refused_for_its_own_flaws() {
+        let value =
+            PutRequest { key: "a".into(), value: "1".into(), ignore_value: true, ..Default::default() };
+        let lease = PutRequest { key: "a".into(), lease: 7, ignore_lease: true, ..Default::default() };
+        let sorted = RangeRequest { sort_order: 9, ..get("a") };
+        let compare = TxnRequest { compare: vec![Compare::default()], ..Default::default() };
+        for (flawed, error) in [
+            (put("", "1"), Error::EmptyKey),
+            (delete("", ""), Error::EmptyKey),
+            (Request::Range(get("")), Error::EmptyKey),
+            (Request::Txn(compare), Error::EmptyKey),
+            (Request::Put(value.clone()), Error::ValueProvided),
+            (txn(vec![txn(vec![Request::Put(value)])]), Error::ValueProvided),
+            (Request::Put(lease), Error::LeaseProvided),
+            (Request::Range(sorted), Error::InvalidSortOption),
+        ] {
+            assert_eq!(refused(flawed.clone(), error), None);
+            assert_eq!(done(flawed), Some("overlooked"));
+            assert_eq!(refused(put("a", "1"), error), Some("unfounded"));
+        }
+        let kept =
+            PutRequest { key: "a".into(), ignore_value: true, ignore_lease: true, ..Default::default() };
+        assert_eq!(done(Request::Put(kept)), None);
+    }
+
+    #[test]
+    fn what_is_too_much_or_twice_may_be_refused() {
+        let puts = |count| txn((0..count).map(|_| put("a", "1")).collect());
+        assert_eq!(refused(puts(4), Error::TooManyOps), None);
+        assert_eq!(refused(puts(3), Error::TooManyOps), Some("unfounded"));
+        assert_eq!(refused(puts(2), Error::DuplicateKey), None);
+        assert_eq!(refused(puts(1), Error::DuplicateKey), Some("unfounded"));
+        assert_eq!(refused(txn(vec![put("b", "1"), delete("a", "c")]), Error::DuplicateKey), None);
+        let apart = txn(vec![put("c", "1"), delete("a", "c")]);
+        assert_eq!(refused(apart, Error::DuplicateKey), Some("unfounded"));
+        let grant = |ttl| Request::LeaseGrant(LeaseGrantRequest { id: 7, ttl });
+        assert_eq!(refused(grant(TTL_MAX + 1), Error::LeaseTtlTooLarge), None);
+        assert_eq!(refused(grant(TTL_MAX), Error::LeaseTtlTooLarge), Some("unfounded"));
+        assert_eq!(refused(put("a", "1"), Error::KeyNotFound), None);
+    }
+}
