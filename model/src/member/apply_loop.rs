@@ -298,7 +298,7 @@ impl ApplyLoop {
         let saved = snapshots::save(node, &metadata, member.options.skipped_syncs()).await;
         saved.map_err(|error| error.to_string())?;
         self.snapshot_index = index;
-        member.observer.snapshot_made(member.id, index);
+        member.observer.makes_snapshot(member.id, index);
         // The raft loop owns the log, and is gone only together with this task.
         let _ = member.raft.send(Input::SnapshotSaved { index, term, conf_state });
         Ok(())

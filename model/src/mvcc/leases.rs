@@ -15,6 +15,7 @@ pub trait Leases {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AnyLease;
 
+/// For tests and benchmarks.
 impl Leases for AnyLease {
     fn exists(&self, _: i64) -> bool {
         true

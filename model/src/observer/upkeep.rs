@@ -197,8 +197,14 @@ impl Observer {
         }
     }
 
+    /// A member has made a snapshot of what it has applied up to `index`.
+    pub(crate) fn makes_snapshot(&self, member: MemberId, index: u64) {
+        self.check(self.upkeep.borrow().liveness.makes_snapshot(member, index));
+        self.snapshot_made(member, index);
+    }
+
     /// A member has a snapshot of what it has applied up to `index`.
-    pub(crate) fn snapshot_made(&self, member: MemberId, index: u64) {
+    fn snapshot_made(&self, member: MemberId, index: u64) {
         let upkeep = &mut *self.upkeep.borrow_mut();
         upkeep.liveness.snapshot_made(member, index + upkeep.snapshot_count);
     }
@@ -284,6 +290,9 @@ impl Observer {
         };
         let (backend, commits) = kv.backend_accounts();
         let disk = kv.disk();
+        let segments = wal::segment_lengths(&disk);
+        let is_damaged = self.is_damaged(member_id(member));
+        let full = segments.split_last().map_or(&[][..], |(_, full)| if is_damaged { &[] } else { full });
         let held = Held {
             log: self.raft.borrow().log_length(member),
             snapshot_count: upkeep.snapshot_count,
@@ -301,7 +310,8 @@ impl Observer {
             fullest: upkeep.fullest.max(kv.backend_bytes().0),
             entries: upkeep.logged.get(&member).copied().unwrap_or_default(),
             segment: upkeep.segment,
-            longest_segment: wal::longest_segment(&disk),
+            longest_segment: segments.iter().copied().max().unwrap_or_default(),
+            shortest_full: full.iter().copied().min(),
             largest_write: upkeep.largest_write,
         };
         resources::quiet(member, &held)

@@ -9,6 +9,7 @@
 //! | `compactions go on` | the commits of a member go on, and a compaction that was scheduled does not; within that time, one is not over that takes seconds |
 //! | `compactions are told` | when all is quiet, a member has nothing left to compact, and has not told those who wait for that |
 //! | `snapshots are made` | a member goes on to apply entries, and makes no snapshot, though it has enough of them for one |
+//! | `snapshots are due` | a member makes one though it has not enough |
 //!
 //! That elections end is a part of the first two: without a leader nobody is answered. That leases expire is asked for by
 //! `leases` (`outlived`).
@@ -185,6 +186,24 @@ impl Liveness {
         (state.due, state.due_since) = (due, None);
     }
 
+    /// `member` makes a snapshot of its own, of all up to the entry at `index`.
+    ///
+    /// # Errors
+    ///
+    /// None is due.
+    pub fn makes_snapshot(&self, member: MemberId, index: u64) -> Result<(), Violation> {
+        match self.members.get(&member) {
+            Some(state) if index < state.due => {
+                let detail = format!(
+                    "member {member} makes a snapshot at {index}, and the next is due at {}",
+                    state.due
+                );
+                Err(Violation::new(NAME, "snapshots are due", "", detail))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// `member` has applied the entry at `index`.
     ///
     /// # Errors
@@ -269,6 +288,16 @@ mod tests {
         oracle.compaction_moved(1, true, at(2));
         assert_eq!(oracle.rests(1, (7, 7)), Ok(()));
         assert_eq!(oracle.rests(1, (7, -1)).unwrap_err().clause, "compactions are told");
+    }
+
+    #[test]
+    fn no_snapshot_is_made_before_it_is_due() {
+        let mut oracle = Liveness::new();
+        oracle.started(1, 0, 10, at(0));
+        assert_eq!(oracle.makes_snapshot(1, 10), Ok(()));
+        assert_eq!(oracle.makes_snapshot(1, 9).unwrap_err().clause, "snapshots are due");
+        oracle.snapshot_made(1, 20);
+        assert_eq!(oracle.makes_snapshot(1, 19).unwrap_err().clause, "snapshots are due");
     }
 
     #[test]

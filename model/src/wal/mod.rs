@@ -396,11 +396,11 @@ impl Wal {
     }
 }
 
-/// For oracles: the bytes of the longest segment on a disk.
-pub(crate) fn longest_segment(disk: &NodeDisk) -> u64 {
+/// For oracles: the bytes of the segments on a disk, in their order.
+pub(crate) fn segment_lengths(disk: &NodeDisk) -> Vec<u64> {
     let names = disk.names(DIRECTORY);
     let segments = names.iter().filter_map(|name| Segment::parse(name));
-    segments.filter_map(|segment| disk.length_of(&segment.path())).max().unwrap_or(0)
+    segments.filter_map(|segment| disk.length_of(&segment.path())).collect()
 }
 
 /// Where the last run of segments without a gap begins. Removals need not reach the disk in their order, so that a
