@@ -30,7 +30,7 @@ use crate::oracle::linearizable_log::{self, Freshness, LogEntry, Witness};
 use crate::oracle::locks::{Locks, Overlaps};
 use crate::oracle::raft_safety::{self, Configuration, Durable, RaftSafety, Recovered};
 use crate::oracle::revisions::Revisions;
-use crate::oracle::soundness;
+use crate::oracle::{soundness, watch};
 use crate::quota::Logged;
 use crate::response::Response;
 use crate::watch_history::{WatchHistory, WatchNumber};
@@ -76,7 +76,7 @@ pub(crate) struct Observer {
     election_timeout: Duration,
     checkpoint_interval: Option<Duration>,
     request_timeout: Duration,
-    response_bytes_max: usize,
+    response_limits: watch::Limits,
     txn_ops_max: usize,
     /// When the faults were over.
     healed: Cell<Option<Instant>>,
@@ -152,7 +152,10 @@ impl Observer {
             election_timeout: options.election_timeout(),
             checkpoint_interval: options.leases.checkpoint_interval,
             request_timeout: options.request_timeout(),
-            response_bytes_max: options.watch.response_bytes_max,
+            response_limits: watch::Limits {
+                bytes: options.watch.response_bytes_max,
+                revisions: options.watch.batch_revisions_max,
+            },
             txn_ops_max: options.txn_ops_max,
             healed: Cell::new(None),
             members: RefCell::new(world.machines().map(view).collect()),
@@ -450,10 +453,29 @@ impl Observer {
             MessageType::MsgAppendResponse => raft.sent_append_response(member, to, term, index, reject),
             // It tells its term, and a leader counts it for its reads.
             MessageType::MsgHeartbeatResponse => raft.sent_append_response(member, to, term, 0, false),
-            MessageType::MsgRequestVote => raft.sent_vote_request(member, term, false),
+            MessageType::MsgRequestPreVote => {
+                raft.sent_pre_vote_request(member, term);
+                Ok(())
+            }
+            MessageType::MsgRequestVote => {
+                raft.sent_vote_request(member, term)?;
+                raft.stands(member, term, !message.context.is_empty())
+            }
             MessageType::MsgRequestVoteResponse => raft.sent_vote_response(member, to, term, !reject, false),
             _ => Ok(()),
         });
+    }
+
+    /// A member takes a message of Raft's in.
+    pub(crate) fn hears(&self, member: u64, from: u64) {
+        if self.asks("raft") {
+            self.raft.borrow_mut().heard(member, from);
+        }
+    }
+
+    /// One of a leader's ticks passes.
+    pub(crate) fn ticks(&self, member: u64, term: u64, election_ticks: u16) {
+        self.raft(|raft| raft.ticked(member, term, election_ticks.into()));
     }
 
     /// A member has learnt that entries up to `index` are committed.

@@ -167,6 +167,10 @@ pub(super) async fn run(
             this.say_farewell();
         }
         if ticked && this.may_tick() {
+            if this.raft.raft.state == StateRole::Leader {
+                let (member, term) = (&this.member, this.raft.raft.term);
+                member.observer.ticks(member.id, term, member.options.election_ticks);
+            }
             this.raft.tick();
             this.role_may_have_changed();
         }
@@ -384,6 +388,7 @@ impl RaftLoop {
         }
         let refuses = message.msg_type == MessageType::MsgAppendResponse && message.reject;
         let from = message.from;
+        self.member.observer.hears(self.member.id, from);
         if refuses && !self.weigh_refusal(&mut message) {
             return;
         }

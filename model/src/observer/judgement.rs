@@ -49,7 +49,7 @@ impl Observer {
         let own = history.iter().skip(self.before_history.get() as usize).map(|(_, operation)| operation);
         self.ask("refusals", || refusals::check(own, self.txn_ops_max))?;
         self.ask("revisions", || revisions::check(history))?;
-        self.ask("watch", || watch::check(&self.watches.borrow(), &replayed, self.response_bytes_max))?;
+        self.ask("watch", || watch::check(&self.watches.borrow(), &replayed, self.response_limits))?;
         let bounds = Bounds {
             drift_ppm: self.world.drift_range(),
             election_timeout: self.election_timeout,

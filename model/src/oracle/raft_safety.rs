@@ -14,6 +14,7 @@
 //! | `committed entry dropped` | a member keeps what it knows to be committed |
 //! | `commit without quorum` | what is committed is durable on a quorum of the configuration that holds for who first knows |
 //! | `election without quorum` | a leader was voted for by a quorum of the configuration that holds for it |
+//! | `no pre-vote`, `leads without quorum` | who stands has asked first; who leads hears a quorum, or steps down |
 //! | `not a voter` | who asks for votes or leads has a vote: no learner, nobody who was removed |
 //! | `two changes at once` | an entry that changes the configuration follows only such as are committed |
 //! | `configuration` | all members have one configuration after one entry |
@@ -34,6 +35,7 @@
 //! asked for; what a read shows (see `commit_window`); that the observations
 //! are true and given in the order in which the member did what they tell.
 
+mod campaigns;
 mod chain;
 mod configuration;
 mod read_index;
@@ -46,6 +48,7 @@ use std::collections::BTreeMap;
 
 use vertebra_sim::verdict::Violation;
 
+use campaigns::Campaigns;
 use chain::{Chain, Link};
 use configuration::{Configurations, Listed};
 use read_index::Reads;
@@ -92,6 +95,7 @@ pub struct RaftSafety {
     /// By index from 1.
     committed: Vec<Committed>,
     reads: Reads,
+    campaigns: Campaigns,
 }
 
 impl RaftSafety {
@@ -311,15 +315,7 @@ impl RaftSafety {
     /// # Errors
     ///
     /// A broken clause.
-    pub fn sent_vote_request(
-        &mut self,
-        member: MemberId,
-        term: u64,
-        pre_vote: bool,
-    ) -> Result<(), Violation> {
-        if pre_vote {
-            return Ok(());
-        }
+    pub fn sent_vote_request(&mut self, member: MemberId, term: u64) -> Result<(), Violation> {
         self.check_voter(member, term)?;
         let state = self.members.entry(member).or_default();
         record_vote(&mut state.votes, member, term, member)?;

@@ -19,7 +19,8 @@
 //! | `prev_kv` | what the key was before is wrong, or is not there, though it was asked for and is not compacted |
 //! | `header` | the revision of a response is before that of its events |
 //! | `unknown` | an event, or progress, that is not in the log |
-//! | `fragments` | a part of a response is longer than allowed, though it could be less, or has room for what comes in the next |
+//! | `batch` | a response tells of more revisions than it may |
+//! | `fragments` | a part of a response comes that nobody asked for, is longer than allowed, though it could be less, or has room for what comes in the next |
 //! | `future` | the client knew of it before it was committed |
 //! | `compacted` | a watch is cancelled with a compaction that was not, or that left what it waits for |
 //! | `resumed` | a watch that carries on with another begins where that did not end: something would be left out, or come twice |
@@ -53,21 +54,25 @@ mod tests;
 
 const ORACLE: &str = "watch";
 
-/// Judges what watching clients were told by the log, which came to what is `replayed`. Responses of `response_bytes_max` are
-/// split for who asked for that.
+/// What a response may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// From so many bytes on it is split, for who asked for that.
+    pub bytes: usize,
+    /// Of so many revisions it tells at most.
+    pub revisions: usize,
+}
+
+/// Judges what watching clients were told, within `limits`, by the log, which came to what is `replayed`.
 ///
 /// # Errors
 ///
 /// The first broken clause.
-pub fn check(
-    watches: &WatchHistory,
-    replayed: &Replayed,
-    response_bytes_max: usize,
-) -> Result<(), Violation> {
+pub fn check(watches: &WatchHistory, replayed: &Replayed, limits: Limits) -> Result<(), Violation> {
     if watches.watches().is_empty() {
         return Ok(());
     }
-    follow(watches, &Log { response_bytes_max: Some(response_bytes_max), ..Log::new(replayed) })
+    follow(watches, &Log { limits: Some(limits), ..Log::new(replayed) })
 }
 
 /// Judges them by what is `replayed` of an order in which the history can be: of its changes, watches must tell those
@@ -109,13 +114,13 @@ struct Log<'a> {
     /// In their order.
     changes: Vec<Change<'a>>,
     replayed: &'a Replayed,
-    /// From how many bytes on a response is split, if that is known.
-    response_bytes_max: Option<usize>,
+    /// Of responses, if they are known.
+    limits: Option<Limits>,
 }
 
 impl<'a> Log<'a> {
     fn new(replayed: &'a Replayed) -> Self {
-        Self { changes: replayed.changes(), replayed, response_bytes_max: None }
+        Self { changes: replayed.changes(), replayed, limits: None }
     }
 
     /// What a key was before the revision that changed it; nothing where the change creates it, for then etcd does not
@@ -241,6 +246,9 @@ impl<'a> Walk<'a> {
             // What a client asks for comes to all watches of its stream, and names none.
             return self.hear_progress(revision, response.watch_id == -1, heard.clock);
         }
+        if response.fragment && !self.watched.request.fragment {
+            return self.refuse("fragments", "a part of a response, and nobody asked for parts");
+        }
         if response.fragment || !self.fragments.is_empty() {
             self.measure_part(response)?;
         }
@@ -258,7 +266,7 @@ impl<'a> Walk<'a> {
 
     /// Checks that a part has as much in it as it may have.
     fn measure_part(&mut self, part: &WatchResponse) -> Result<(), Violation> {
-        let Some(bytes_max) = self.log.response_bytes_max else { return Ok(()) };
+        let Some(Limits { bytes: bytes_max, .. }) = self.log.limits else { return Ok(()) };
         let of_event =
             |event: &Event| WatchResponse { events: vec![event.clone()], ..Default::default() }.encoded_len();
         if let Some(next) = part.events.first().filter(|_| !self.fragments.is_empty())
@@ -367,6 +375,10 @@ impl<'a> Walk<'a> {
 
     fn hear_events(&mut self, events: &[&'a Event], clock: u64) -> Result<(), Violation> {
         let before = self.last;
+        let revisions = events.chunk_by(|one, next| revision_of(one) == revision_of(next)).count();
+        if self.log.limits.is_some_and(|limits| revisions > limits.revisions) {
+            return self.refuse("batch", format_args!("{revisions} revisions at once"));
+        }
         for event in events {
             self.place_event(event, before, clock)?;
         }

@@ -42,6 +42,11 @@ impl Planted {
     /// Whether an expression is true unless some planted bug is on.
     pub fn is_on(&self, expression: &Expr) -> bool {
         match expression {
+            // Those that are switched on: `x.defects.is_empty()`.
+            Expr::MethodCall(call) if call.method == "is_empty" => {
+                matches!(&*call.receiver, Expr::Field(field)
+                    if matches!(&field.member, syn::Member::Named(name) if name == "defects"))
+            }
             Expr::Paren(inner) => self.is_on(&inner.expr),
             Expr::Unary(unary) => matches!(unary.op, UnOp::Not(_)) && self.is_off(&unary.expr),
             Expr::Binary(binary) => match binary.op {

@@ -57,6 +57,7 @@ fn planted_bugs_are_left_as_they_are() {
     keeps("if !x.has(Defect::A) || a { return; } g();");
     keeps("let y = [Defect::A, Defect::B].into_iter().any(|z| x.has(z));");
     keeps("if x.contains(Sync::A) { g(!y); }");
+    keeps("if !x.defects.is_empty() { g(!y); }");
     keeps("if a == b && x.failpoint(y).await { return; }");
     becomes(
         "fn f() { if !x.has(Defect::A) && a { g(); } else { h(!b); } }",

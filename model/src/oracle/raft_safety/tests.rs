@@ -25,7 +25,7 @@ fn durable(last_index: u64, last_term: u64, term: u64, vote: MemberId) -> Durabl
 fn cluster() -> RaftSafety {
     let mut raft = RaftSafety::new(&[1, 2, 3]);
     raft.persisted(1, durable(0, 0, 1, 1)).unwrap();
-    raft.sent_vote_request(1, 1, false).unwrap();
+    raft.sent_vote_request(1, 1).unwrap();
     for member in [2, 3] {
         raft.persisted(member, durable(0, 0, 1, 1)).unwrap();
         raft.sent_vote_response(member, 1, 1, true, false).unwrap();
@@ -216,7 +216,7 @@ fn a_term_has_one_vote_of_each_member_whatever_its_disk_forgot() {
     let mut raft = cluster();
     assert_eq!(clause(raft.persisted(2, durable(2, 1, 1, 3))), "two votes");
     assert_eq!(clause(raft.sent_vote_response(2, 3, 1, true, false)), "two votes");
-    assert_eq!(clause(raft.sent_vote_request(2, 1, false)), "two votes");
+    assert_eq!(clause(raft.sent_vote_request(2, 1)), "two votes");
     raft.sent_vote_response(2, 3, 1, false, false).unwrap();
     raft.sent_vote_response(2, 3, 7, true, true).unwrap();
 }
@@ -227,14 +227,14 @@ fn a_vote_is_on_disk_before_it_is_sent() {
     let sent = raft.sent_vote_response(2, 3, 2, true, false).unwrap_err();
     assert_eq!(sent.signature(), "raft/sent before durable: vote: term");
     let mut raft = cluster();
-    let sent = raft.sent_vote_request(3, 2, false).unwrap_err();
+    let sent = raft.sent_vote_request(3, 2).unwrap_err();
     assert_eq!(sent.signature(), "raft/sent before durable: candidacy: term");
-    raft.sent_vote_request(3, 2, true).unwrap();
+    raft.sent_pre_vote_request(3, 2);
     raft.persisted(3, durable(2, 1, 2, 0)).unwrap();
-    let sent = raft.sent_vote_request(3, 2, false).unwrap_err();
+    let sent = raft.sent_vote_request(3, 2).unwrap_err();
     assert_eq!(sent.signature(), "raft/sent before durable: candidacy: vote");
     raft.persisted(3, durable(2, 1, 2, 3)).unwrap();
-    raft.sent_vote_request(3, 2, false).unwrap();
+    raft.sent_vote_request(3, 2).unwrap();
 }
 
 #[test]
@@ -419,12 +419,12 @@ fn a_leader_has_the_votes_of_a_quorum_of_its_configuration() {
 fn a_learner_and_who_was_removed_stand_for_no_election() {
     let learner = Configuration { learners: vec![4], ..Configuration::of(&[1, 2, 3]) };
     let mut raft = reconfigured(&learner, &[1, 2, 3]);
-    assert_eq!(clause(raft.sent_vote_request(4, 2, false)), "not a voter");
-    raft.sent_vote_request(4, 2, true).unwrap();
+    assert_eq!(clause(raft.sent_vote_request(4, 2)), "not a voter");
+    raft.sent_pre_vote_request(4, 2);
     raft.persisted(2, durable(3, 1, 2, 2)).unwrap();
-    raft.sent_vote_request(2, 2, false).unwrap();
+    raft.sent_vote_request(2, 2).unwrap();
     let mut raft = reconfigured(&Configuration::of(&[1, 2]), &[3]);
-    assert_eq!(clause(raft.sent_vote_request(3, 2, false)), "not a voter");
+    assert_eq!(clause(raft.sent_vote_request(3, 2)), "not a voter");
 }
 
 #[test]
@@ -529,4 +529,26 @@ fn votes_of_learners_count_for_nothing() {
         vote(&mut raft, 2, 2, voters);
         assert_eq!(raft.became_leader(2, 2).map_err(|violation| violation.clause), found);
     }
+}
+
+#[test]
+fn who_stands_has_asked_first_unless_it_was_told_to() {
+    let mut raft = cluster();
+    raft.sent_pre_vote_request(1, 3);
+    raft.stands(1, 3, false).unwrap();
+    assert_eq!(clause(raft.stands(1, 4, false)), "no pre-vote");
+    raft.stands(1, 4, true).unwrap();
+    assert_eq!(clause(raft.stands(2, 3, false)), "no pre-vote");
+}
+
+#[test]
+fn a_leader_that_hears_no_quorum_steps_down() {
+    let mut raft = cluster();
+    let ticks = |raft: &mut RaftSafety, count: u32| (0..count).try_for_each(|_| raft.ticked(1, 1, 10));
+    ticks(&mut raft, 21).unwrap();
+    raft.heard(1, 2);
+    ticks(&mut raft, 21).unwrap();
+    assert_eq!(clause(ticks(&mut raft, 1)), "leads without quorum");
+    // In another term it has just been elected.
+    raft.ticked(1, 2, 10).unwrap();
 }

@@ -13,11 +13,16 @@ struct Told {
     script: Script,
     watches: WatchHistory,
     watch: WatchNumber,
-    response_bytes_max: usize,
+    limits: Limits,
 }
 
 /// No response is split.
-const BYTES_MAX: usize = 1 << 20;
+const LIMITS: Limits = Limits { bytes: 1 << 20, revisions: 6 };
+
+/// So many bytes do not go into one response.
+fn split_at(bytes: usize) -> Limits {
+    Limits { bytes, ..LIMITS }
+}
 
 fn log() -> Script {
     let mut script = Script::new();
@@ -40,11 +45,16 @@ fn all(start_revision: i64) -> WatchCreateRequest {
     WatchCreateRequest { key, range_end, start_revision, prev_kv: true, ..WatchCreateRequest::default() }
 }
 
+/// The same, and large responses in parts.
+fn in_parts_from(start_revision: i64) -> WatchCreateRequest {
+    WatchCreateRequest { fragment: true, ..all(start_revision) }
+}
+
 impl Told {
     fn new(request: WatchCreateRequest) -> Self {
         let mut watches = WatchHistory::default();
         let watch = watches.asked(request, false);
-        let mut told = Self { script: log(), watches, watch, response_bytes_max: BYTES_MAX };
+        let mut told = Self { script: log(), watches, watch, limits: LIMITS };
         told.hear(WatchResponse { created: true, ..response(7) });
         told
     }
@@ -72,7 +82,7 @@ impl Told {
     }
 
     fn check(&self) -> Result<(), Violation> {
-        check(&self.watches, &Replayed::of(&self.script.witness), self.response_bytes_max)
+        check(&self.watches, &Replayed::of(&self.script.witness), self.limits)
     }
 
     fn clause(&self) -> &'static str {
@@ -119,10 +129,20 @@ fn a_watch_tells_of_everything_in_pieces_of_any_size() {
 }
 
 #[test]
+fn a_response_tells_of_so_many_revisions_and_no_more() {
+    let told = |revisions| {
+        let limits = Limits { revisions, ..LIMITS };
+        Told { limits, ..Told::new(all(2)) }.events(&of(&[2, 3, 4, 5]))
+    };
+    told(4).check().unwrap();
+    assert_eq!(told(3).clause(), "batch");
+}
+
+#[test]
 fn parts_of_a_response_count_as_one() {
     let events = of(&[5]);
     let in_parts = |max| {
-        let mut told = Told { response_bytes_max: max, ..Told::new(all(5)) };
+        let mut told = Told { limits: split_at(max), ..Told::new(in_parts_from(5)) };
         told.hear(WatchResponse { fragment: true, events: events[..1].to_vec(), ..response(5) });
         told.hear(WatchResponse { events: events[1..].to_vec(), ..response(5) });
         told
@@ -132,16 +152,19 @@ fn parts_of_a_response_count_as_one() {
     in_parts(whole).check().unwrap();
     assert_eq!(in_parts(whole + 1).clause(), "fragments");
     let two_in_a_part = |max| {
-        let mut told = Told { response_bytes_max: max, ..Told::new(all(5)) };
+        let mut told = Told { limits: split_at(max), ..Told::new(in_parts_from(5)) };
         told.hear(WatchResponse { fragment: true, events: events.clone(), ..response(5) });
         told.hear(WatchResponse { events: of(&[6]), ..response(6) });
         told
     };
     two_in_a_part(whole + 1).check().unwrap();
     assert_eq!(two_in_a_part(whole).clause(), "fragments");
-    let mut told = Told { response_bytes_max: 1, ..Told::new(all(5)) };
+    let mut told = Told { limits: split_at(1), ..Told::new(in_parts_from(5)) };
     told.hear(WatchResponse { fragment: true, events: events[..1].to_vec(), ..response(5) });
     assert_eq!(told.progress(5).clause(), "bookmarkable");
+    let mut told = Told { limits: split_at(1), ..Told::new(all(5)) };
+    told.hear(WatchResponse { fragment: true, events: events[..1].to_vec(), ..response(5) });
+    assert_eq!(told.clause(), "fragments");
 }
 
 #[test]
@@ -324,7 +347,7 @@ fn a_watch_that_is_lost_is_carried_on_with_where_it_ended() {
         let Told { script, mut watches, watch, .. } = told;
         let next = watches.asked(all(start), false);
         watches.resumes(next, watch);
-        check(&watches, &Replayed::of(&script.witness), BYTES_MAX).map_err(|violation| violation.clause)
+        check(&watches, &Replayed::of(&script.witness), LIMITS).map_err(|violation| violation.clause)
     };
     let refused = Err("resumed");
     // It told of revisions 2 to 4: one that begins at 4 tells something twice, and one at 6 leaves something out.
@@ -367,7 +390,7 @@ fn a_watch_is_created_first_and_is_over_when_it_is_cancelled() {
     let watch = watches.asked(all(2), false);
     watches.heard(watch, 99, response(1));
     let witness = log().witness;
-    assert_eq!(check(&watches, &Replayed::of(&witness), BYTES_MAX).unwrap_err().clause, "created first");
+    assert_eq!(check(&watches, &Replayed::of(&witness), LIMITS).unwrap_err().clause, "created first");
     let mut told = Told::new(all(2));
     told.hear(WatchResponse { created: true, ..response(7) });
     assert_eq!(told.clause(), "created first");
@@ -387,7 +410,7 @@ fn what_cannot_be_watched_is_refused_with_the_reason() {
         let canceled = !reason.is_empty();
         let refusal = WatchResponse { created: true, canceled, cancel_reason: reason.into(), ..response(7) };
         watches.heard(watch, 99, refusal);
-        check(&watches, &Replayed::of(&log().witness), BYTES_MAX)
+        check(&watches, &Replayed::of(&log().witness), LIMITS)
     };
     let duplicate = "mvcc: duplicate watch ID provided on the WatchStream";
     asked(all(2), false, "").unwrap();
