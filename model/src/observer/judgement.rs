@@ -74,6 +74,8 @@ impl Observer {
             if let Some(kv) = view.kv.as_ref().filter(|_| caught_up) {
                 self.ask("durability", || durability::check(history, number, &**kv))?;
                 self.ask("leases", || kv.check_attachments(number))?;
+                let (all, remaining) = (&self.leases.borrow(), kv.remaining_ttls());
+                self.ask("leases", || leases::check_remaining(view.id, witness, all, remaining))?;
                 let leads = (view.role == Role::Leader).then_some(view.term);
                 self.ask("leases", || kv.check_primary(view.id, leads))?;
                 self.ask("resources", || self.check_held(view.id, kv))?;

@@ -11,6 +11,7 @@
 //! | `outlived` | long after the end of all faults, a lease is there that should have expired |
 //! | `checkpoint` | long after the end of all faults, the log does not say how long a lease has left, though a leader was to write it down since |
 //! | `cleared again` | a leader writes down again and again that a lease has all of its time left, and does not keep it alive |
+//! | `remaining` | when all is quiet, a member does not know what the log says how long a lease has left |
 //! | `primary` | when all is quiet, a member lets leases expire that does not lead |
 //! | `attachment` | a member's lessor and its store differ about the lease of a key |
 //!
@@ -437,6 +438,45 @@ fn check_checkpoint(
         life.ttl, bounds.ended
     );
     violation("checkpoint", "", detail)
+}
+
+/// Of a member that has applied all of the log: `found` is what it knows to be left of its leases, in seconds, since this was
+/// last written down; 0 for all of their time.
+///
+/// # Errors
+///
+/// The first lease of which the log says something else.
+pub fn check_remaining(
+    member: MemberId,
+    witness: &Witness,
+    leases: &Leases,
+    found: impl IntoIterator<Item = (i64, i64)>,
+) -> Result<(), Violation> {
+    if leases.corrupt {
+        return Ok(());
+    }
+    let mut left: BTreeMap<i64, i64> = BTreeMap::new();
+    for entry in witness.entries() {
+        let InternalRaftRequest { lease_grant, lease_revoke, lease_checkpoint, .. } = &entry.request;
+        if let Some(granted) = lease_grant {
+            left.entry(granted.id).or_default();
+        }
+        if let Some(revoked) = lease_revoke {
+            left.remove(&revoked.id);
+        }
+        for LeaseCheckpoint { id, remaining_ttl } in lease_checkpoint.iter().flat_map(|all| &all.checkpoints)
+        {
+            left.entry(*id).and_modify(|left| *left = *remaining_ttl);
+        }
+    }
+    match found.into_iter().find(|(id, remaining)| left.get(id).is_some_and(|left| left != remaining)) {
+        Some((id, remaining)) => {
+            let detail =
+                format!("member {member}: lease {id} has {remaining} s left, and the log says {}", left[&id]);
+            violation("remaining", "", detail)
+        }
+        None => Ok(()),
+    }
 }
 
 /// Of a member that has come to rest, and leads in some term, or does not: it lets leases expire as the primary of `primary`.

@@ -175,6 +175,11 @@ impl Kv {
         self.lessor.borrow().leases().all(|(_, lease)| lease.ttl() >= ttl)
     }
 
+    /// The leases, and what is left of them since that was last written down, in seconds.
+    pub(crate) fn remaining_ttls(&self) -> Vec<(i64, i64)> {
+        self.lessor.borrow().leases().map(|(id, lease)| (id, lease.remaining_ttl())).collect()
+    }
+
     pub(crate) fn check_primary(&self, member: u64, leads: Option<u64>) -> Result<(), Violation> {
         leases::check_primary(member, leads, self.lessor.borrow().primary())
     }

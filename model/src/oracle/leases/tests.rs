@@ -3,13 +3,14 @@ use std::time::Duration;
 use vertebra_sim::time::Instant;
 use vertebra_sim::verdict::Violation;
 
-use super::{Bounds, CLEARED_MAX, Leases, check, check_attachments, check_primary};
+use super::{Bounds, CLEARED_MAX, Leases, check, check_attachments, check_primary, check_remaining};
 use crate::api::{
     InternalRaftRequest, KeyValue, LeaseCheckpoint, LeaseCheckpointRequest, LeaseGrantRequest,
     LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest, LeaseLeasesResponse, LeaseStatus,
     LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
 };
 use crate::history::{OperationId, Outcome, Request};
+use crate::oracle::linearizable_log::LogEntry;
 use crate::oracle::testing::{Script, grant, put_with, revoke};
 use crate::response::Response;
 
@@ -257,6 +258,32 @@ fn a_lease_does_not_stay_for_ever() {
         run.leases.promoted(run.now);
         assert_eq!(run.found(), None);
     }
+}
+
+#[test]
+fn a_member_knows_what_the_log_says_is_left() {
+    let mut script = Script::new();
+    script.write(1, grant(7));
+    let entry = |index, remaining_ttl| {
+        let checkpoints = vec![LeaseCheckpoint { id: 7, remaining_ttl }];
+        let lease_checkpoint = Some(LeaseCheckpointRequest { checkpoints });
+        let request = InternalRaftRequest { lease_checkpoint, ..Default::default() };
+        LogEntry { index, request, committed: 0 }
+    };
+    let mut leases = Leases::default();
+    let found = |script: &Script, leases: &Leases, left| {
+        let result = check_remaining(1, &script.witness, leases, [(7, left)]);
+        result.err().map(|violation| violation.clause)
+    };
+    assert_eq!(found(&script, &leases, 0), None);
+    script.witness.committed(entry(2, 3));
+    assert_eq!(found(&script, &leases, 3), None);
+    assert_eq!(found(&script, &leases, 0), Some("remaining"));
+    script.witness.committed(entry(3, 0));
+    assert_eq!(found(&script, &leases, 3), Some("remaining"));
+    assert_eq!(found(&script, &leases, 0), None);
+    leases.corrupt();
+    assert_eq!(found(&script, &leases, 3), None);
 }
 
 #[test]
