@@ -7,75 +7,25 @@
 //! which keys matter there, and of its other candidates only those are tried that do something else to these. A refusal for
 //! which only keys can be the reason, and which was right at no revision yet, carries those of all of these.
 
+mod choices;
+mod failure;
+mod order;
+
 use std::collections::BTreeMap;
 
 use vertebra_sim::verdict::Violation;
 
-use super::beside::{Beside, Dependence, Frontier};
+use choices::Options;
+use failure::Failure;
+
+use super::beside::{Beside, Frontier};
 use super::conflicts::{ANYTHING, GapSet, KeySet, key_set};
-use super::evidence::{Class, Evidence, Writers};
-use super::items::{Act, Item};
-use super::replies::{each_possible_put, each_settled, reads_past};
-use super::{Conclusion, FIRST_REVISION, Limits, Places, Write, unexplained, violation, wrong_reply};
+use super::evidence::Evidence;
+use super::replies::{each_settled, reads_past};
+use super::{Conclusion, FIRST_REVISION, Limits, Places, Write};
 use crate::history::{Operation, OperationId, Request};
-use crate::oracle::replay::{Mark, Refusal, Replay};
+use crate::oracle::replay::{Mark, Replay};
 use crate::response::Response;
-
-/// So many unknown writes are looked at before one of them is taken for a gap.
-const TRIED_AT_ONCE: usize = 32;
-
-/// Why one branch of the search ended. The violation, which costs a look at the whole history, is made of the last.
-enum Failure {
-    /// Nothing can have made this revision.
-    Gap(i64),
-    /// The write changes nothing at its revision.
-    Idle(u32),
-    /// A reply differs.
-    Write(u32, Refusal),
-    Read(u32, Refusal),
-    /// Nothing beside the keys is as this operation found it, or can become what it made of it.
-    Beside(u32, Act),
-    /// Leases and compactions do not allow this write at its revision.
-    Denied(u32),
-}
-
-impl Failure {
-    fn into_violation(self, places: &Places<'_>) -> Violation {
-        match self {
-            Self::Gap(revision) => unexplained(places.history, revision),
-            Self::Idle(number) => {
-                let operation = places.operation(number);
-                let detail = format!("{operation}: it changes nothing at that revision");
-                violation("write reply", operation.request.kind(), detail)
-            }
-            Self::Write(number, refusal) => wrong_reply("write reply", places.operation(number), &refusal),
-            Self::Read(number, refusal) => wrong_reply("read reply", places.operation(number), &refusal),
-            Self::Beside(number, act) => {
-                let operation = places.operation(number);
-                let (clause, reason) = match act {
-                    Act::Refused(_) => ("unfounded error", "there was no reason for it at any moment"),
-                    Act::Granted(_) | Act::Revoked(_) => {
-                        ("lease order", "the lease was not so at any moment")
-                    }
-                    Act::Compacted(_) | Act::Shown(_) => {
-                        ("compaction", "what was compacted does not allow it at any moment")
-                    }
-                };
-                violation(clause, operation.request.kind(), format!("{operation}: {reason}"))
-            }
-            Self::Denied(number) => {
-                let operation = places.operation(number);
-                let mut has_lease = false;
-                each_possible_put(&operation.request, &mut |put| has_lease |= put.lease != 0);
-                let (clause, reason) = match has_lease {
-                    true => ("lease order", "its lease did not exist, or what it reads was compacted"),
-                    false => ("compaction", "what it reads was compacted"),
-                };
-                violation(clause, operation.request.kind(), format!("{operation}: {reason}"))
-            }
-        }
-    }
-}
 
 /// A failure, and the gaps whose writes made it certain: it comes again unless one of these is another.
 struct DeadEnd {
@@ -107,17 +57,6 @@ struct Before {
     frontier: Frontier,
     waiting: BTreeMap<u32, GapSet>,
     ordered_by: GapSet,
-}
-
-/// What can fill a gap.
-#[derive(Default)]
-struct Options {
-    /// Classes, each with the revision until which somebody must have made a change like theirs.
-    candidates: Vec<(i64, u32)>,
-    writable: Vec<u32>,
-    because: GapSet,
-    /// So many classes have not been looked at yet, of those that are taken by their times.
-    untried: usize,
 }
 
 /// The replay, and the choices made in it.
@@ -284,101 +223,6 @@ impl<'a> Search<'a> {
         self.fill()
     }
 
-    /// The next write of `class` without a place.
-    fn next_of(&self, class: u32) -> Option<&'a Operation> {
-        let class = class as usize;
-        let member = *self.evidence?.classes[class].members.get(self.used[class].len())?;
-        Some(self.places.operation(member))
-    }
-
-    /// Candidates for `revision` in the order in which to try them, the last first: what is not needed elsewhere; what is needed,
-    /// the sooner the better; and of what is not, the latest, since a write takes effect soon as a rule.
-    fn sorted(&self, mut candidates: Vec<(i64, u32)>, revision: i64) -> Vec<u32> {
-        candidates.sort_by_cached_key(|&(until, class)| {
-            let is_free = self.evidence.is_some_and(|evidence| !evidence.is_spoken_for(class, revision));
-            (is_free, std::cmp::Reverse(until), self.next_of(class).map(|write| write.invoked))
-        });
-        candidates.into_iter().map(|(_, class)| class).collect()
-    }
-
-    /// The classes of which one may stand at the gap `revision`, and why no other may. Of those that are taken by their
-    /// times, the last `untried` ones have not been looked at; at first, none has.
-    fn options(&mut self, revision: i64, untried: Option<usize>) -> Options {
-        let mut options = Options::default();
-        let Some(evidence) = self.evidence else { return options };
-        let deadline = self.places.deadline(revision);
-        let Writers { always, by_time } = evidence.writers_at(revision);
-        if untried.is_none() {
-            let mut writable = vec![false; self.causes.len()];
-            let unmet = evidence.unmet(&self.replay, revision);
-            if let Some(key) = unmet {
-                options.because.merge(&self.causes[key as usize]);
-            }
-            for &number in always {
-                let class = &evidence.classes[number as usize];
-                let may_write = match unmet.filter(|_| !class.may_recreate) {
-                    Some(_) => is_possible(evidence, class, revision, deadline),
-                    None => self.try_class(evidence, number, revision, deadline, &mut options),
-                };
-                if may_write {
-                    class.writes.iter().for_each(|&key| writable[key as usize] = true);
-                }
-            }
-            let is_writable = |key: u32| {
-                (writable[key as usize] || !by_time.is_empty() && evidence.is_key(key))
-                    && !evidence.is_quiet(key, revision)
-            };
-            options.writable = (0..self.causes.len() as u32).filter(|&key| is_writable(key)).collect();
-        }
-        let is_early = |class: &u32| evidence.classes[*class as usize].invoked < deadline;
-        options.untried = untried.unwrap_or_else(|| by_time.partition_point(is_early));
-        let mut tried = 0;
-        let is_first = untried.is_none();
-        while options.untried > 0 && (tried < TRIED_AT_ONCE || options.candidates.is_empty()) {
-            options.untried -= 1;
-            let class = by_time[options.untried];
-            let gap = self.filled.last().filter(|_| !is_first);
-            if gap.is_some_and(|gap| is_doomed(&gap.doomed, &evidence.classes[class as usize])) {
-                continue;
-            }
-            self.try_class(evidence, class, revision, deadline, &mut options);
-            tried += 1;
-        }
-        options
-    }
-
-    /// Adds a class to the candidates for a gap, or the reason why it is none; whether it can have been one at all.
-    fn try_class(
-        &mut self,
-        evidence: &Evidence<'a>,
-        class: u32,
-        revision: i64,
-        deadline: u64,
-        options: &mut Options,
-    ) -> bool {
-        let members = &evidence.classes[class as usize];
-        if !is_possible(evidence, members, revision, deadline) {
-            return false;
-        }
-        let used = &self.used[class as usize];
-        let next = evidence.available(class, used.len() as u32, revision);
-        let next = next.map(|write| self.places.operation(write)).filter(|write| write.invoked < deadline);
-        let Some(write) = next else {
-            used.iter().for_each(|&gap| options.because.insert(gap, ANYTHING));
-            return true;
-        };
-        let mark = self.replay.mark();
-        self.replays += 1;
-        let changes = self.replay.step(&write.request, None) == Ok(true);
-        if changes && evidence.allows(&self.replay, mark, revision) {
-            options.candidates.push((evidence.needed_until(&self.replay, mark, revision), class));
-        } else {
-            members.touches.iter().for_each(|&key| options.because.merge(&self.causes[key as usize]));
-        }
-        self.replay.rewind(mark);
-        true
-    }
-
     /// Puts the next write of the class chosen for the last gap there.
     fn fill(&mut self) -> Result<(), DeadEnd> {
         let gap = self.filled.len() - 1;
@@ -456,29 +300,6 @@ impl<'a> Search<'a> {
         None
     }
 
-    /// The next class to try at the last gap. The replay stands before that.
-    fn next_class(&mut self) -> Option<u32> {
-        let classes = &self.evidence?.classes;
-        loop {
-            let gap = self.filled.last_mut()?;
-            while let Some(class) = gap.others.pop() {
-                if !is_doomed(&gap.doomed, &classes[class as usize]) {
-                    return Some(class);
-                }
-            }
-            if gap.untried == 0 {
-                return None;
-            }
-            let (revision, untried) = (gap.revision, gap.untried);
-            let Options { candidates, because, untried, .. } = self.options(revision, Some(untried));
-            let others = self.sorted(candidates, revision);
-            let gap = self.filled.last_mut()?;
-            gap.because.merge(&because);
-            gap.untried = untried;
-            gap.others = others;
-        }
-    }
-
     /// Checks what shows `revision`, at which the replay is now, and which the end of a lease has made.
     fn settle(&mut self, revision: i64, ended: Option<i64>) -> Result<(), DeadEnd> {
         for &number in self.places.reads(revision) {
@@ -519,45 +340,6 @@ impl<'a> Search<'a> {
         Err(DeadEnd { failure: self.beside.item(item).failure(), because })
     }
 
-    /// Notes on what it depends what is possible beside the keys.
-    fn order(&mut self) {
-        match self.beside.dependence(&self.frontier) {
-            Dependence::Nothing => self.ordered_by.clear(),
-            Dependence::Order => {}
-            Dependence::Keys => self.ordered_by = GapSet::below(self.filled.len()),
-        }
-    }
-
-    /// Notes why refusals still wait.
-    fn wait(&mut self) {
-        if self.filled.is_empty() && self.waiting.is_empty() {
-            return;
-        }
-        // Nearly always.
-        if self.beside.open(&self.frontier).next().is_none() {
-            self.waiting.clear();
-            return;
-        }
-        let open: Vec<u32> = self.beside.open(&self.frontier).collect();
-        let waiting = open.into_iter().filter_map(|item| Some((item, self.causes_of_wait(item)?)));
-        self.waiting = waiting.collect();
-    }
-
-    /// The gaps because of which an item has not been right up to this revision; nothing if it has, or if keys are not all that it
-    /// depends on.
-    fn causes_of_wait(&self, item: u32) -> Option<GapSet> {
-        let evidence = self.evidence?;
-        let (request, has_waited) = self.beside.waits_for_keys(item, &self.replay)?;
-        let mut because = match self.waiting.get(&item) {
-            Some(because) => because.clone(),
-            None if has_waited && !self.filled.is_empty() => return None,
-            None => GapSet::default(),
-        };
-        let (touches, _) = evidence.touched(request);
-        touches.into_iter().for_each(|key| because.merge(&self.causes[key as usize]));
-        Some(because)
-    }
-
     /// The operation, which has passed, shows what some keys are beyond doubt.
     fn learn(&mut self, operation: &Operation) {
         let Some(reply) = operation.reply() else { return };
@@ -592,28 +374,5 @@ impl<'a> Search<'a> {
             _ => because = GapSet::below(self.filled.len()),
         }
         DeadEnd { failure, because }
-    }
-
-    fn unfounded(&self) -> Failure {
-        match self.beside.unfounded(&self.frontier) {
-            Some(item) => item.failure(),
-            None => Failure::Gap(self.places.last()),
-        }
-    }
-}
-
-/// Whether a class can have made `revision`, whatever happened before.
-fn is_possible(evidence: &Evidence<'_>, class: &Class, revision: i64, deadline: u64) -> bool {
-    class.invoked < deadline && !evidence.refutes(class, revision)
-}
-
-/// Whether a failure that has been seen at a gap comes with this class, too.
-fn is_doomed(doomed: &[KeySet], class: &Class) -> bool {
-    doomed.iter().any(|keys| class.write_set & keys == 0)
-}
-
-impl Item {
-    fn failure(&self) -> Failure {
-        Failure::Beside(self.operation, self.act)
     }
 }

@@ -1,0 +1,150 @@
+//! What can fill a gap, and in which order it is tried.
+
+use super::super::conflicts::{ANYTHING, GapSet, KeySet};
+use super::super::evidence::{Class, Evidence, Writers};
+use super::Search;
+use crate::history::Operation;
+
+/// So many unknown writes are looked at before one of them is taken for a gap.
+const TRIED_AT_ONCE: usize = 32;
+
+/// What can fill a gap.
+#[derive(Default)]
+pub(super) struct Options {
+    /// Classes, each with the revision until which somebody must have made a change like theirs.
+    pub(super) candidates: Vec<(i64, u32)>,
+    pub(super) writable: Vec<u32>,
+    pub(super) because: GapSet,
+    /// So many classes have not been looked at yet, of those that are taken by their times.
+    pub(super) untried: usize,
+}
+
+impl<'a> Search<'a> {
+    /// The next write of `class` without a place.
+    pub(super) fn next_of(&self, class: u32) -> Option<&'a Operation> {
+        let class = class as usize;
+        let member = *self.evidence?.classes[class].members.get(self.used[class].len())?;
+        Some(self.places.operation(member))
+    }
+
+    /// Candidates for `revision` in the order in which to try them, the last first: what is not needed elsewhere; what is needed,
+    /// the sooner the better; and of what is not, the latest, since a write takes effect soon as a rule.
+    pub(super) fn sorted(&self, mut candidates: Vec<(i64, u32)>, revision: i64) -> Vec<u32> {
+        candidates.sort_by_cached_key(|&(until, class)| {
+            let is_free = self.evidence.is_some_and(|evidence| !evidence.is_spoken_for(class, revision));
+            (is_free, std::cmp::Reverse(until), self.next_of(class).map(|write| write.invoked))
+        });
+        candidates.into_iter().map(|(_, class)| class).collect()
+    }
+
+    /// The classes of which one may stand at the gap `revision`, and why no other may. Of those that are taken by their
+    /// times, the last `untried` ones have not been looked at; at first, none has.
+    pub(super) fn options(&mut self, revision: i64, untried: Option<usize>) -> Options {
+        let mut options = Options::default();
+        let Some(evidence) = self.evidence else { return options };
+        let deadline = self.places.deadline(revision);
+        let Writers { always, by_time } = evidence.writers_at(revision);
+        if untried.is_none() {
+            let mut writable = vec![false; self.causes.len()];
+            let unmet = evidence.unmet(&self.replay, revision);
+            if let Some(key) = unmet {
+                options.because.merge(&self.causes[key as usize]);
+            }
+            for &number in always {
+                let class = &evidence.classes[number as usize];
+                let may_write = match unmet.filter(|_| !class.may_recreate) {
+                    Some(_) => is_possible(evidence, class, revision, deadline),
+                    None => self.try_class(evidence, number, revision, deadline, &mut options),
+                };
+                if may_write {
+                    class.writes.iter().for_each(|&key| writable[key as usize] = true);
+                }
+            }
+            let is_writable = |key: u32| {
+                (writable[key as usize] || !by_time.is_empty() && evidence.is_key(key))
+                    && !evidence.is_quiet(key, revision)
+            };
+            options.writable = (0..self.causes.len() as u32).filter(|&key| is_writable(key)).collect();
+        }
+        let is_early = |class: &u32| evidence.classes[*class as usize].invoked < deadline;
+        options.untried = untried.unwrap_or_else(|| by_time.partition_point(is_early));
+        let mut tried = 0;
+        let is_first = untried.is_none();
+        while options.untried > 0 && (tried < TRIED_AT_ONCE || options.candidates.is_empty()) {
+            options.untried -= 1;
+            let class = by_time[options.untried];
+            let gap = self.filled.last().filter(|_| !is_first);
+            if gap.is_some_and(|gap| is_doomed(&gap.doomed, &evidence.classes[class as usize])) {
+                continue;
+            }
+            self.try_class(evidence, class, revision, deadline, &mut options);
+            tried += 1;
+        }
+        options
+    }
+
+    /// Adds a class to the candidates for a gap, or the reason why it is none; whether it can have been one at all.
+    fn try_class(
+        &mut self,
+        evidence: &Evidence<'a>,
+        class: u32,
+        revision: i64,
+        deadline: u64,
+        options: &mut Options,
+    ) -> bool {
+        let members = &evidence.classes[class as usize];
+        if !is_possible(evidence, members, revision, deadline) {
+            return false;
+        }
+        let used = &self.used[class as usize];
+        let next = evidence.available(class, used.len() as u32, revision);
+        let next = next.map(|write| self.places.operation(write)).filter(|write| write.invoked < deadline);
+        let Some(write) = next else {
+            used.iter().for_each(|&gap| options.because.insert(gap, ANYTHING));
+            return true;
+        };
+        let mark = self.replay.mark();
+        self.replays += 1;
+        let changes = self.replay.step(&write.request, None) == Ok(true);
+        if changes && evidence.allows(&self.replay, mark, revision) {
+            options.candidates.push((evidence.needed_until(&self.replay, mark, revision), class));
+        } else {
+            members.touches.iter().for_each(|&key| options.because.merge(&self.causes[key as usize]));
+        }
+        self.replay.rewind(mark);
+        true
+    }
+
+    /// The next class to try at the last gap. The replay stands before that.
+    pub(super) fn next_class(&mut self) -> Option<u32> {
+        let classes = &self.evidence?.classes;
+        loop {
+            let gap = self.filled.last_mut()?;
+            while let Some(class) = gap.others.pop() {
+                if !is_doomed(&gap.doomed, &classes[class as usize]) {
+                    return Some(class);
+                }
+            }
+            if gap.untried == 0 {
+                return None;
+            }
+            let (revision, untried) = (gap.revision, gap.untried);
+            let Options { candidates, because, untried, .. } = self.options(revision, Some(untried));
+            let others = self.sorted(candidates, revision);
+            let gap = self.filled.last_mut()?;
+            gap.because.merge(&because);
+            gap.untried = untried;
+            gap.others = others;
+        }
+    }
+}
+
+/// Whether a class can have made `revision`, whatever happened before.
+fn is_possible(evidence: &Evidence<'_>, class: &Class, revision: i64, deadline: u64) -> bool {
+    class.invoked < deadline && !evidence.refutes(class, revision)
+}
+
+/// Whether a failure that has been seen at a gap comes with this class, too.
+fn is_doomed(doomed: &[KeySet], class: &Class) -> bool {
+    doomed.iter().any(|keys| class.write_set & keys == 0)
+}
