@@ -42,6 +42,10 @@ impl GapSet {
             self.below = other.below;
             self.more.retain(|(gap, _)| *gap >= other.below);
         }
+        if self.more.is_empty() {
+            self.more.extend(other.more.iter().filter(|(gap, _)| *gap >= self.below));
+            return;
+        }
         other.more.iter().for_each(|(gap, keys)| self.insert(*gap, *keys));
     }
 
@@ -54,11 +58,68 @@ impl GapSet {
         self.below == 0 && self.more.is_empty()
     }
 
+    fn last(&self) -> Option<usize> {
+        self.more.last().map(|(gap, _)| *gap).or_else(|| self.below.checked_sub(1))
+    }
+
     /// Takes the last one out.
-    pub(super) fn pop(&mut self) -> Option<(usize, KeySet)> {
+    fn pop(&mut self) -> Option<(usize, KeySet)> {
         self.more.pop().or_else(|| {
             self.below = self.below.checked_sub(1)?;
             Some((self.below, ANYTHING))
         })
+    }
+}
+
+/// Why a branch of the search ended, or why a gap has no other candidate.
+#[derive(Default)]
+pub(super) struct Conflict {
+    gaps: GapSet,
+    /// Classes of which no write was left: all gaps that these fill are in it. They are thousands in a long history, and looked
+    /// up where that is needed. Some are there twice.
+    spent: Vec<u32>,
+    /// So many were there when each was there once.
+    distinct: usize,
+}
+
+impl From<GapSet> for Conflict {
+    fn from(gaps: GapSet) -> Self {
+        Self { gaps, ..Self::default() }
+    }
+}
+
+impl Conflict {
+    pub(super) fn add(&mut self, gaps: &GapSet) {
+        self.gaps.merge(gaps);
+    }
+
+    /// The gaps that the class fills are all in it, and so are those of the present one.
+    pub(super) fn spend(&mut self, class: u32) {
+        self.spent.push(class);
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.gaps.merge(&other.gaps);
+        self.spent.extend_from_slice(&other.spent);
+        if self.spent.len() > 2 * self.distinct + 16 {
+            self.spent.sort_unstable();
+            self.spent.dedup();
+            self.distinct = self.spent.len();
+        }
+    }
+
+    /// Takes the last gap out, where `used` says which gaps each class fills: of those from that one on, none must be in there
+    /// any more when the next is asked for.
+    pub(super) fn pop(&mut self, used: &[Vec<usize>]) -> Option<(usize, KeySet)> {
+        let spent = self.spent.iter().filter_map(|&class| used[class as usize].last()).max().copied();
+        match (self.gaps.last(), spent) {
+            (last, Some(spent)) if last.is_none_or(|last| last <= spent) => {
+                if last == Some(spent) {
+                    self.gaps.pop();
+                }
+                Some((spent, ANYTHING))
+            }
+            _ => self.gaps.pop(),
+        }
     }
 }

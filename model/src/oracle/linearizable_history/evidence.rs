@@ -44,6 +44,8 @@ struct Gap {
     /// Keys that somebody saw as this revision left them: number, and place in its records.
     seen: Vec<(u32, usize)>,
     writers: Vec<u32>,
+    /// Keys that some gap can have written at this revision.
+    loud: KeySet,
 }
 
 /// Who can have made a revision: some classes of which all are looked at, and others by their invocations.
@@ -252,6 +254,13 @@ impl<'a> Evidence<'a> {
                     self.gaps[gap].seen.push((number, place));
                 }
             }
+            let mut quiet = key.quiet().iter().peekable();
+            for gap in &mut self.gaps {
+                while quiet.next_if(|(_, until)| *until < gap.revision).is_some() {}
+                if quiet.peek().is_none_or(|(after, _)| gap.revision <= *after) {
+                    gap.loud |= key_set(number);
+                }
+            }
         }
         for gap in &mut self.gaps {
             let Some(&(number, place)) = gap.seen.first() else { continue };
@@ -299,11 +308,24 @@ impl<'a> Evidence<'a> {
         unused.first().filter(|_| unused.len() > kept).copied()
     }
 
-    /// Whether no write of a class can have made `revision`, by a glance at its keys or its lease.
-    pub(super) fn refutes(&self, class: &Class, revision: i64) -> bool {
+    /// Whether each key has a bit of its own.
+    pub(super) fn is_exact(&self) -> bool {
+        self.keys_count() <= KeySet::BITS as usize
+    }
+
+    /// The keys that some gap can have written at `revision`.
+    pub(super) fn loud(&self, revision: i64) -> KeySet {
+        let loud = || (0..self.keys.len() as u32).filter(|&key| !self.is_quiet(key, revision));
+        self.gap(revision).map_or_else(|| loud().fold(0, |set, key| set | key_set(key)), |gap| gap.loud)
+    }
+
+    /// Whether no write of a class can have made `revision`, by a glance at its keys, of which these are `loud` there, or its
+    /// lease.
+    pub(super) fn refutes(&self, class: &Class, revision: i64, loud: KeySet) -> bool {
         match class.lease {
             Some(lease) => self.leases.refute(lease, revision),
-            None => class.writes.iter().all(|&key| self.is_quiet(key, revision)),
+            None if class.write_set & loud == 0 => true,
+            None => !self.is_exact() && class.writes.iter().all(|&key| self.is_quiet(key, revision)),
         }
     }
 

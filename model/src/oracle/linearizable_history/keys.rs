@@ -155,6 +155,11 @@ impl<'a> Key<'a> {
         if version == 0 || next.created == created { Some(next.modified) } else { None }
     }
 
+    /// Revisions, after the first and up to the second, in which no gap writes the key: rising, and apart from each other.
+    pub(super) fn quiet(&self) -> &[(i64, i64)] {
+        &self.quiet
+    }
+
     pub(super) fn is_quiet(&self, revision: i64) -> bool {
         let place = self.quiet.partition_point(|&(after, _)| after < revision);
         place.checked_sub(1).is_some_and(|place| revision <= self.quiet[place].1)

@@ -19,7 +19,7 @@ use choices::Options;
 use failure::Failure;
 
 use super::beside::{Beside, Frontier};
-use super::conflicts::{ANYTHING, GapSet, KeySet, key_set};
+use super::conflicts::{ANYTHING, Conflict, GapSet, KeySet, key_set};
 use super::evidence::Evidence;
 use super::replies::{each_settled, reads_past};
 use super::{Conclusion, FIRST_REVISION, Limits, Places, Write};
@@ -30,7 +30,13 @@ use crate::response::Response;
 /// A failure, and the gaps whose writes made it certain: it comes again unless one of these is another.
 struct DeadEnd {
     failure: Failure,
-    because: GapSet,
+    because: Box<Conflict>,
+}
+
+impl DeadEnd {
+    fn new(failure: Failure, because: impl Into<Conflict>) -> Self {
+        Self { failure, because: Box::new(because.into()) }
+    }
 }
 
 /// A gap with the write that the search has put there.
@@ -43,7 +49,7 @@ struct Filled {
     /// Keys that some write could have changed here.
     writable: Vec<u32>,
     /// Gaps because of which all other writes are out of the question here.
-    because: GapSet,
+    because: Conflict,
     /// A write that leaves all keys of one of these alone leads to a failure that has been seen.
     doomed: Vec<KeySet>,
     /// What to go back to; nothing where there is no other class to try.
@@ -129,7 +135,7 @@ impl<'a> Search<'a> {
                 }
                 Ok(()) => self.advance(revision + 1),
                 Err(DeadEnd { failure, because }) => {
-                    let retried = self.retry(because);
+                    let retried = self.retry(*because);
                     if deepest.as_ref().is_none_or(|(depth, _)| *depth < revision) {
                         deepest = Some((revision, failure));
                     }
@@ -188,7 +194,7 @@ impl<'a> Search<'a> {
             if !self.beside.write(&mut self.frontier, &self.replay, write) {
                 // Which branch a transaction takes, its keys say.
                 let mut dead_end = self.dead_end(Failure::Denied(number), write);
-                dead_end.because.merge(&self.ordered_by);
+                dead_end.because.add(&self.ordered_by);
                 return Err(dead_end);
             }
             match self.replay.step(&write.request, write.reply()) {
@@ -203,12 +209,11 @@ impl<'a> Search<'a> {
         if options.candidates.is_empty() {
             let because = options.because;
             if revision > self.places.last() {
-                let because = GapSet::below(self.filled.len());
-                return Err(DeadEnd { failure: self.unfounded(), because });
+                return Err(DeadEnd::new(self.unfounded(), GapSet::below(self.filled.len())));
             }
-            return Err(DeadEnd { failure: Failure::Gap(revision), because });
+            return Err(DeadEnd::new(Failure::Gap(revision), because));
         }
-        let Options { candidates, writable, because, untried } = options;
+        let Options { candidates, writable, because, untried, .. } = options;
         let mut others = self.sorted(candidates, revision);
         let Some(class) = others.pop() else { return Ok(()) };
         let before = (!others.is_empty() || untried > 0).then(|| Before {
@@ -234,8 +239,9 @@ impl<'a> Search<'a> {
         let is_over = |item: &u32| self.beside.item(*item).ended <= write.invoked;
         let in_vain =
             self.beside.open(&self.frontier).filter(is_over).find_map(|item| self.waiting.get(&item));
-        let because = in_vain.cloned().map(|mut because| {
-            self.used[class as usize].iter().for_each(|gap| because.insert(*gap, ANYTHING));
+        let because = in_vain.cloned().map(|because| {
+            let mut because = Conflict::from(because);
+            because.spend(class);
             because
         });
         if self.beside.may_depend(&self.frontier) {
@@ -247,9 +253,9 @@ impl<'a> Search<'a> {
                 let touches = &evidence.classes[class as usize].touches;
                 touches.iter().for_each(|&key| because.merge(&self.causes[key as usize]));
                 because.insert(gap, ANYTHING);
-                because
+                because.into()
             });
-            return Err(DeadEnd { failure: self.unfounded(), because });
+            return Err(DeadEnd::new(self.unfounded(), because));
         }
         let ended = match &write.request {
             Request::LeaseRevoke(revoke) => Some(revoke.id),
@@ -270,8 +276,8 @@ impl<'a> Search<'a> {
 
     /// Goes back to the last gap among `because` that can be filled in another way; `None` if there is none, which
     /// proves that nothing could have gone otherwise.
-    fn retry(&mut self, mut because: GapSet) -> Option<Result<(), DeadEnd>> {
-        while let Some((gap, keys)) = because.pop() {
+    fn retry(&mut self, mut because: Conflict) -> Option<Result<(), DeadEnd>> {
+        while let Some((gap, keys)) = because.pop(&self.used) {
             while self.filled.len() > gap + 1 {
                 let class = self.filled.pop()?.class;
                 self.used[class as usize].pop();
@@ -337,7 +343,7 @@ impl<'a> Search<'a> {
             let all = depends_on_keys.then(|| GapSet::below(self.filled.len()));
             (first, all.unwrap_or_else(|| self.ordered_by.clone()))
         });
-        Err(DeadEnd { failure: self.beside.item(item).failure(), because })
+        Err(DeadEnd::new(self.beside.item(item).failure(), because))
     }
 
     /// The operation, which has passed, shows what some keys are beyond doubt.
@@ -363,7 +369,7 @@ impl<'a> Search<'a> {
             && let Some(keys) = refusal.keys().filter(|_| !reads_past && self.evidence.is_some())
         {
             keys.for_each(|key| because.merge(&self.causes[key as usize]));
-            return DeadEnd { failure, because };
+            return DeadEnd::new(failure, because);
         }
         match self.evidence {
             // A plain read of the past was compared when the replay was there.
@@ -373,6 +379,6 @@ impl<'a> Search<'a> {
             }
             _ => because = GapSet::below(self.filled.len()),
         }
-        DeadEnd { failure, because }
+        DeadEnd::new(failure, because)
     }
 }

@@ -1,6 +1,6 @@
 //! What can fill a gap, and in which order it is tried.
 
-use super::super::conflicts::{ANYTHING, GapSet, KeySet};
+use super::super::conflicts::{Conflict, KeySet};
 use super::super::evidence::{Class, Evidence, Writers};
 use super::Search;
 use crate::history::Operation;
@@ -13,10 +13,31 @@ const TRIED_AT_ONCE: usize = 32;
 pub(super) struct Options {
     /// Classes, each with the revision until which somebody must have made a change like theirs.
     pub(super) candidates: Vec<(i64, u32)>,
+    /// Keys that some write could have changed here.
     pub(super) writable: Vec<u32>,
-    pub(super) because: GapSet,
+    /// Why nothing else is a candidate.
+    pub(super) because: Conflict,
+    /// By key: it may be because of this one as well.
+    touched: Vec<bool>,
     /// So many classes have not been looked at yet, of those that are taken by their times.
     pub(super) untried: usize,
+}
+
+/// A gap, for a glance at what can have filled it.
+#[derive(Clone, Copy)]
+struct Here {
+    revision: i64,
+    /// A write that was invoked later did not.
+    deadline: u64,
+    /// Keys that some gap can have written at that revision.
+    loud: KeySet,
+}
+
+impl Here {
+    /// Whether a class can have made the revision, whatever happened before.
+    fn allows(&self, evidence: &Evidence<'_>, class: &Class) -> bool {
+        class.invoked < self.deadline && !evidence.refutes(class, self.revision, self.loud)
+    }
 }
 
 impl<'a> Search<'a> {
@@ -40,23 +61,26 @@ impl<'a> Search<'a> {
     /// The classes of which one may stand at the gap `revision`, and why no other may. Of those that are taken by their
     /// times, the last `untried` ones have not been looked at; at first, none has.
     pub(super) fn options(&mut self, revision: i64, untried: Option<usize>) -> Options {
-        let mut options = Options::default();
+        let mut options = Options { touched: vec![false; self.causes.len()], ..Options::default() };
         let Some(evidence) = self.evidence else { return options };
-        let deadline = self.places.deadline(revision);
+        let here = Here { revision, deadline: self.places.deadline(revision), loud: evidence.loud(revision) };
         let Writers { always, by_time } = evidence.writers_at(revision);
         if untried.is_none() {
-            let mut writable = vec![false; self.causes.len()];
             let unmet = evidence.unmet(&self.replay, revision);
             if let Some(key) = unmet {
-                options.because.merge(&self.causes[key as usize]);
+                options.touched[key as usize] = true;
             }
+            let mut writable = vec![false; self.causes.len()];
+            let mut written = 0;
             for &number in always {
                 let class = &evidence.classes[number as usize];
                 let may_write = match unmet.filter(|_| !class.may_recreate) {
-                    Some(_) => is_possible(evidence, class, revision, deadline),
-                    None => self.try_class(evidence, number, revision, deadline, &mut options),
+                    Some(_) => here.allows(evidence, class),
+                    None => self.try_class(evidence, number, here, &mut options),
                 };
-                if may_write {
+                // With more keys than bits, some share one.
+                if may_write && (class.write_set & !written != 0 || !evidence.is_exact()) {
+                    written |= class.write_set;
                     class.writes.iter().for_each(|&key| writable[key as usize] = true);
                 }
             }
@@ -66,7 +90,7 @@ impl<'a> Search<'a> {
             };
             options.writable = (0..self.causes.len() as u32).filter(|&key| is_writable(key)).collect();
         }
-        let is_early = |class: &u32| evidence.classes[*class as usize].invoked < deadline;
+        let is_early = |class: &u32| evidence.classes[*class as usize].invoked < here.deadline;
         options.untried = untried.unwrap_or_else(|| by_time.partition_point(is_early));
         let mut tried = 0;
         let is_first = untried.is_none();
@@ -77,30 +101,29 @@ impl<'a> Search<'a> {
             if gap.is_some_and(|gap| is_doomed(&gap.doomed, &evidence.classes[class as usize])) {
                 continue;
             }
-            self.try_class(evidence, class, revision, deadline, &mut options);
+            self.try_class(evidence, class, here, &mut options);
             tried += 1;
+        }
+        for (causes, _) in self.causes.iter().zip(&options.touched).filter(|(_, is_touched)| **is_touched) {
+            options.because.add(causes);
         }
         options
     }
 
     /// Adds a class to the candidates for a gap, or the reason why it is none; whether it can have been one at all.
-    fn try_class(
-        &mut self,
-        evidence: &Evidence<'a>,
-        class: u32,
-        revision: i64,
-        deadline: u64,
-        options: &mut Options,
-    ) -> bool {
+    fn try_class(&mut self, evidence: &Evidence<'a>, class: u32, here: Here, options: &mut Options) -> bool {
         let members = &evidence.classes[class as usize];
-        if !is_possible(evidence, members, revision, deadline) {
+        if !here.allows(evidence, members) {
             return false;
         }
-        let used = &self.used[class as usize];
+        let (revision, used) = (here.revision, &self.used[class as usize]);
         let next = evidence.available(class, used.len() as u32, revision);
-        let next = next.map(|write| self.places.operation(write)).filter(|write| write.invoked < deadline);
+        let next =
+            next.map(|write| self.places.operation(write)).filter(|write| write.invoked < here.deadline);
         let Some(write) = next else {
-            used.iter().for_each(|&gap| options.because.insert(gap, ANYTHING));
+            if !used.is_empty() {
+                options.because.spend(class);
+            }
             return true;
         };
         let mark = self.replay.mark();
@@ -109,7 +132,7 @@ impl<'a> Search<'a> {
         if changes && evidence.allows(&self.replay, mark, revision) {
             options.candidates.push((evidence.needed_until(&self.replay, mark, revision), class));
         } else {
-            members.touches.iter().for_each(|&key| options.because.merge(&self.causes[key as usize]));
+            members.touches.iter().for_each(|&key| options.touched[key as usize] = true);
         }
         self.replay.rewind(mark);
         true
@@ -137,11 +160,6 @@ impl<'a> Search<'a> {
             gap.others = others;
         }
     }
-}
-
-/// Whether a class can have made `revision`, whatever happened before.
-fn is_possible(evidence: &Evidence<'_>, class: &Class, revision: i64, deadline: u64) -> bool {
-    class.invoked < deadline && !evidence.refutes(class, revision)
 }
 
 /// Whether a failure that has been seen at a gap comes with this class, too.
