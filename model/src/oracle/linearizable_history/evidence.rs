@@ -15,7 +15,7 @@ use super::values::Values;
 use super::{FIRST_REVISION, Places};
 use crate::api::PutRequest;
 use crate::history::Request;
-use crate::oracle::replay::{Mark, Replay};
+use crate::oracle::replay::{Mark, Replay, Version};
 
 /// Unknown writes that nobody could tell apart: whichever is possible will do.
 #[derive(Default)]
@@ -25,7 +25,7 @@ pub(super) struct Class {
     /// When the first was invoked.
     pub(super) invoked: u64,
     /// The lease that they end, if they do.
-    lease: Option<i64>,
+    pub(super) lease: Option<i64>,
     /// Gaps that no other class can fill, in order.
     reserved: Vec<i64>,
     /// Keys that the writes look at or change, and among them those that they may change.
@@ -68,6 +68,9 @@ pub(super) struct Evidence<'a> {
     leases: &'a Leases,
     /// By lease: its number, which comes after those of all keys, and the keys that can ever have been attached to it.
     attached: BTreeMap<i64, (u32, Vec<u32>)>,
+    values: Values<'a>,
+    /// Unknown writes with different values are never taken for one.
+    all_values: bool,
     /// Writes are taken for one that somebody may have told apart.
     pub(super) is_coarse: bool,
 }
@@ -84,13 +87,15 @@ impl<'a> Evidence<'a> {
             by_time: Vec::new(),
             leases: places.leases,
             attached: BTreeMap::new(),
+            values: Values::default(),
+            all_values,
             is_coarse: false,
         };
         evidence.look(places);
         for key in &mut evidence.keys {
             key.conclude();
         }
-        evidence.classify(places, all_values);
+        evidence.classify(places);
         evidence.divide(places);
         evidence.attach(places);
         evidence.assign();
@@ -204,14 +209,15 @@ impl<'a> Evidence<'a> {
     }
 
     /// Sorts the unknown writes into classes.
-    fn classify(&mut self, places: &Places<'a>, all_values: bool) {
+    fn classify(&mut self, places: &Places<'a>) {
         let values = Values::of(places, &self.keys);
-        self.is_coarse = values.has_hidden_order && !all_values;
+        self.is_coarse = values.has_hidden_order && !self.all_values;
         let mut numbers = BTreeMap::new();
         for &write in &places.unknown {
             let operation = places.operation(write);
-            let number =
-                *numbers.entry(values.effect(places, &operation.request, all_values)).or_insert_with(|| {
+            let number = *numbers
+                .entry(values.effect(places, &operation.request, self.all_values))
+                .or_insert_with(|| {
                     self.classes.push(Class::default());
                     self.classes.len() - 1
                 });
@@ -235,6 +241,15 @@ impl<'a> Evidence<'a> {
             }
         }
         self.keys.iter_mut().for_each(|key| key.writers.sort_unstable());
+        self.values = values;
+    }
+
+    /// Whether nobody can tell a key that was left as `one` from one that was left as `other`.
+    pub(super) fn is_same(&self, key: u32, one: &Version<'_>, other: &Version<'_>) -> bool {
+        let but_value = |last: &Version<'_>| (last.modified, last.created, last.version, last.lease);
+        but_value(one) == but_value(other)
+            && (one.value == other.value
+                || !self.all_values && self.values.is_same(key, one.value, other.value))
     }
 
     /// Which classes are looked at for each gap, and which only until there is a candidate.

@@ -8,6 +8,7 @@
 //! which only keys can be the reason, and which was right at no revision yet, carries those of all of these.
 
 mod choices;
+mod effects;
 mod failure;
 mod order;
 
@@ -16,10 +17,11 @@ use std::collections::BTreeMap;
 use vertebra_sim::verdict::Violation;
 
 use choices::Options;
+use effects::Effect;
 use failure::Failure;
 
 use super::beside::{Beside, Frontier};
-use super::conflicts::{ANYTHING, Conflict, GapSet, KeySet, key_set};
+use super::conflicts::{ANYTHING, Conflict, GapSet, key_set};
 use super::evidence::Evidence;
 use super::replies::{each_settled, reads_past};
 use super::{Conclusion, FIRST_REVISION, Limits, Places, Write};
@@ -40,7 +42,7 @@ impl DeadEnd {
 }
 
 /// A gap with the write that the search has put there.
-struct Filled {
+struct Filled<'a> {
     revision: i64,
     class: u32,
     /// Classes to try next, the last first; then so many more of those that are taken by their times.
@@ -50,8 +52,8 @@ struct Filled {
     writable: Vec<u32>,
     /// Gaps because of which all other writes are out of the question here.
     because: Conflict,
-    /// A write that leaves all keys of one of these alone leads to a failure that has been seen.
-    doomed: Vec<KeySet>,
+    /// Effects that lead to failures that have been seen.
+    doomed: Vec<Effect<'a>>,
     /// What to go back to; nothing where there is no other class to try.
     before: Option<Before>,
 }
@@ -72,7 +74,7 @@ pub(super) struct Search<'a> {
     evidence: Option<&'a Evidence<'a>>,
     /// By class: the gaps that it fills.
     used: Vec<Vec<usize>>,
-    filled: Vec<Filled>,
+    filled: Vec<Filled<'a>>,
     /// By key: the gaps on which its state depends.
     causes: Vec<GapSet>,
     /// So many keys depend on any.
@@ -285,16 +287,14 @@ impl<'a> Search<'a> {
             let filled = self.filled.last_mut()?;
             self.used[filled.class as usize].pop();
             filled.because.merge(&because);
-            let class = &self.evidence?.classes[filled.class as usize];
-            if class.write_set & keys == 0 {
-                filled.doomed.push(keys);
-            }
+            let failed = filled.class;
             if let Some(before) = &filled.before {
                 self.replay.rewind(before.mark);
                 self.causes.clone_from(&before.causes);
                 self.frontier.clone_from(&before.frontier);
                 self.waiting.clone_from(&before.waiting);
                 self.ordered_by.clone_from(&before.ordered_by);
+                self.doom(failed, keys);
                 if let Some(class) = self.next_class() {
                     self.filled.last_mut()?.class = class;
                     self.alternatives += 1;

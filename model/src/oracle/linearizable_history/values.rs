@@ -77,12 +77,23 @@ impl<'a> Values<'a> {
         if all || self.equal.contains_key(value) || self.is_seen(places, put) {
             return [b"1", value].concat().into();
         }
-        // Of values that nobody sees, the place among those that they are compared with is all there is to know.
-        let (below, upto) = (
+        let (below, upto) = self.order(value);
+        format!("0{below} {upto}").into()
+    }
+
+    /// Of values that nobody sees, the place among those that they are compared with is all there is to know.
+    fn order(&self, value: &[u8]) -> (usize, usize) {
+        (
             self.ordered.partition_point(|operand| *operand < value),
             self.ordered.partition_point(|operand| *operand <= value),
-        );
-        format!("0{below} {upto}").into()
+        )
+    }
+
+    /// Whether unknown puts gave a key two values that nobody can tell from each other.
+    pub(super) fn is_same(&self, key: u32, one: &'a [u8], other: &'a [u8]) -> bool {
+        let is_unseen =
+            |value: &'a [u8]| self.seen.get(&(key, value)) == Some(&false) && !self.equal.contains_key(value);
+        is_unseen(one) && is_unseen(other) && self.order(one) == self.order(other)
     }
 
     fn put(&self, places: &Places<'a>, put: &PutRequest, all: bool) -> PutRequest {

@@ -19,6 +19,8 @@ pub(super) struct Options {
     pub(super) because: Conflict,
     /// By key: it may be because of this one as well.
     touched: Vec<bool>,
+    /// Others have failed at this gap.
+    is_retry: bool,
     /// So many classes have not been looked at yet, of those that are taken by their times.
     pub(super) untried: usize,
 }
@@ -61,7 +63,11 @@ impl<'a> Search<'a> {
     /// The classes of which one may stand at the gap `revision`, and why no other may. Of those that are taken by their
     /// times, the last `untried` ones have not been looked at; at first, none has.
     pub(super) fn options(&mut self, revision: i64, untried: Option<usize>) -> Options {
-        let mut options = Options { touched: vec![false; self.causes.len()], ..Options::default() };
+        let mut options = Options {
+            touched: vec![false; self.causes.len()],
+            is_retry: untried.is_some(),
+            ..Options::default()
+        };
         let Some(evidence) = self.evidence else { return options };
         let here = Here { revision, deadline: self.places.deadline(revision), loud: evidence.loud(revision) };
         let Writers { always, by_time } = evidence.writers_at(revision);
@@ -93,12 +99,10 @@ impl<'a> Search<'a> {
         let is_early = |class: &u32| evidence.classes[*class as usize].invoked < here.deadline;
         options.untried = untried.unwrap_or_else(|| by_time.partition_point(is_early));
         let mut tried = 0;
-        let is_first = untried.is_none();
         while options.untried > 0 && (tried < TRIED_AT_ONCE || options.candidates.is_empty()) {
             options.untried -= 1;
             let class = by_time[options.untried];
-            let gap = self.filled.last().filter(|_| !is_first);
-            if gap.is_some_and(|gap| is_doomed(&gap.doomed, &evidence.classes[class as usize])) {
+            if options.is_retry && self.spares_doomed_keys(&evidence.classes[class as usize]) {
                 continue;
             }
             self.try_class(evidence, class, here, &mut options);
@@ -129,7 +133,8 @@ impl<'a> Search<'a> {
         let mark = self.replay.mark();
         self.replays += 1;
         let changes = self.replay.step(&write.request, None) == Ok(true);
-        if changes && evidence.allows(&self.replay, mark, revision) {
+        let is_possible = changes && evidence.allows(&self.replay, mark, revision);
+        if is_possible && !(options.is_retry && self.is_doomed(evidence, mark)) {
             options.candidates.push((evidence.needed_until(&self.replay, mark, revision), class));
         } else {
             members.touches.iter().for_each(|&key| options.touched[key as usize] = true);
@@ -140,13 +145,13 @@ impl<'a> Search<'a> {
 
     /// The next class to try at the last gap. The replay stands before that.
     pub(super) fn next_class(&mut self) -> Option<u32> {
-        let classes = &self.evidence?.classes;
         loop {
             let gap = self.filled.last_mut()?;
-            while let Some(class) = gap.others.pop() {
-                if !is_doomed(&gap.doomed, &classes[class as usize]) {
+            if let Some(class) = gap.others.pop() {
+                if self.leads_elsewhere(class) {
                     return Some(class);
                 }
+                continue;
             }
             if gap.untried == 0 {
                 return None;
@@ -160,9 +165,4 @@ impl<'a> Search<'a> {
             gap.others = others;
         }
     }
-}
-
-/// Whether a failure that has been seen at a gap comes with this class, too.
-fn is_doomed(doomed: &[KeySet], class: &Class) -> bool {
-    doomed.iter().any(|keys| class.write_set & keys == 0)
 }
