@@ -181,6 +181,16 @@ impl<'a> Replay<'a> {
         self.versions[key as usize].last()
     }
 
+    /// Whether the key exists now.
+    pub(crate) fn exists(&self, key: u32) -> bool {
+        self.present(key).is_some()
+    }
+
+    /// Whether the key existed at the end of `revision`.
+    pub(crate) fn existed(&self, key: u32, revision: i64) -> bool {
+        existing(&self.versions[key as usize], revision).is_some()
+    }
+
     /// The key as it is now, if it exists.
     fn present(&self, key: u32) -> Option<&Version<'a>> {
         self.latest(key).filter(|last| last.version > 0)

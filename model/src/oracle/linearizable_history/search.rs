@@ -8,6 +8,7 @@
 //! which only keys can be the reason, and which was right at no revision yet, carries those of all of these.
 
 mod choices;
+mod counts;
 mod effects;
 mod failure;
 mod order;

@@ -1,24 +1,37 @@
 //! What can fill a gap, and in which order it is tried.
 
+use std::cmp::Reverse;
+
 use super::super::conflicts::{Conflict, KeySet};
 use super::super::evidence::{Class, Evidence, Writers};
 use super::Search;
+use super::counts::Counts;
 use crate::history::Operation;
 
 /// So many unknown writes are looked at before one of them is taken for a gap.
 const TRIED_AT_ONCE: usize = 32;
 
+/// A class that can fill a gap.
+pub(super) struct Candidate {
+    class: u32,
+    /// The revision until which somebody must have made a change like that.
+    until: i64,
+    /// By how many keys a count will be wrong, for all that is known.
+    wrong: i64,
+}
+
 /// What can fill a gap.
 #[derive(Default)]
 pub(super) struct Options {
-    /// Classes, each with the revision until which somebody must have made a change like theirs.
-    pub(super) candidates: Vec<(i64, u32)>,
+    pub(super) candidates: Vec<Candidate>,
     /// Keys that some write could have changed here.
     pub(super) writable: Vec<u32>,
     /// Why nothing else is a candidate.
     pub(super) because: Conflict,
     /// By key: it may be because of this one as well.
-    touched: Vec<bool>,
+    pub(super) touched: Vec<bool>,
+    /// How many keys there must be after the gap, and after those that follow on it.
+    pub(super) counts: Counts,
     /// Others have failed at this gap.
     is_retry: bool,
     /// So many classes have not been looked at yet, of those that are taken by their times.
@@ -50,14 +63,15 @@ impl<'a> Search<'a> {
         Some(self.places.operation(member))
     }
 
-    /// Candidates for `revision` in the order in which to try them, the last first: what is not needed elsewhere; what is needed,
-    /// the sooner the better; and of what is not, the latest, since a write takes effect soon as a rule.
-    pub(super) fn sorted(&self, mut candidates: Vec<(i64, u32)>, revision: i64) -> Vec<u32> {
-        candidates.sort_by_cached_key(|&(until, class)| {
+    /// Candidates for `revision` in the order in which to try them, the last first: what leaves as many keys as are counted soon;
+    /// what is not needed elsewhere; what is needed, the sooner the better; and of what is not, the latest, since a write takes
+    /// effect soon as a rule.
+    pub(super) fn sorted(&self, mut candidates: Vec<Candidate>, revision: i64) -> Vec<u32> {
+        candidates.sort_by_cached_key(|&Candidate { class, until, wrong }| {
             let is_free = self.evidence.is_some_and(|evidence| !evidence.is_spoken_for(class, revision));
-            (is_free, std::cmp::Reverse(until), self.next_of(class).map(|write| write.invoked))
+            (Reverse(wrong), is_free, Reverse(until), self.next_of(class).map(|write| write.invoked))
         });
-        candidates.into_iter().map(|(_, class)| class).collect()
+        candidates.into_iter().map(|candidate| candidate.class).collect()
     }
 
     /// The classes of which one may stand at the gap `revision`, and why no other may. Of those that are taken by their
@@ -65,6 +79,7 @@ impl<'a> Search<'a> {
     pub(super) fn options(&mut self, revision: i64, untried: Option<usize>) -> Options {
         let mut options = Options {
             touched: vec![false; self.causes.len()],
+            counts: self.counts_after(revision),
             is_retry: untried.is_some(),
             ..Options::default()
         };
@@ -134,8 +149,12 @@ impl<'a> Search<'a> {
         self.replays += 1;
         let changes = self.replay.step(&write.request, None) == Ok(true);
         let is_possible = changes && evidence.allows(&self.replay, mark, revision);
-        if is_possible && !(options.is_retry && self.is_doomed(evidence, mark)) {
-            options.candidates.push((evidence.needed_until(&self.replay, mark, revision), class));
+        let counted = if is_possible { self.counted(mark, options) } else { None };
+        if let Some(wrong) = counted
+            && !(options.is_retry && self.is_doomed(evidence, mark))
+        {
+            let until = evidence.needed_until(&self.replay, mark, revision);
+            options.candidates.push(Candidate { class, until, wrong });
         } else {
             members.touches.iter().for_each(|&key| options.touched[key as usize] = true);
         }
