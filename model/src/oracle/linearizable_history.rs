@@ -233,8 +233,9 @@ impl<'a> Places<'a> {
         let operations = history.operations();
         // 2r or 2r + 1; 0 for no place.
         let mut places = vec![0_i64; operations.len()];
-        let mut unknown = Vec::new();
-        let mut items = Vec::new();
+        let (mut unknown, mut items) = (Vec::new(), Vec::new());
+        // What changed nothing, each with the revision that it shows.
+        let mut shown = Vec::with_capacity(operations.len());
         let (mut last, mut writes_count) = (FIRST_REVISION, 0_u64);
         for (number, operation) in operations.iter().enumerate() {
             if operation.request.is_serializable() {
@@ -248,6 +249,9 @@ impl<'a> Places<'a> {
                 Outcome::Ok(reply) => {
                     let place = place_of(operation, reply)?;
                     places[number] = place;
+                    if place % 2 == 1 {
+                        shown.push((shown_by(operation, place), number as u32));
+                    }
                     last = last.max(place / 2);
                     writes_count += u64::from(place % 2 == 0);
                 }
@@ -271,7 +275,7 @@ impl<'a> Places<'a> {
             return Err(unexplained(history, gaps[0]));
         }
         in_real_time(history, &places, &mut items)?;
-        let (reads, reads_begin) = by_revision(operations, &places, revisions as usize);
+        let (reads, reads_begin) = by_revision(&shown, revisions as usize);
         let deadlines =
             if gaps.is_empty() { Vec::new() } else { deadlines(operations, &places, revisions as usize) };
         Ok((Self { history, leases, names, writes, reads, reads_begin, unknown, gaps, deadlines }, items))
@@ -425,28 +429,28 @@ fn in_real_time(history: &History, places: &[i64], items: &mut [Item]) -> Result
     Ok(())
 }
 
-/// The operations that changed nothing, counting-sorted by the revision that they show. A read of the past can be
-/// compared as soon as the replay gets there, which tells a wrong choice long before the moment of the read.
-fn by_revision(operations: &[Operation], places: &[i64], revisions: usize) -> (Vec<u32>, Vec<u32>) {
+/// The revision that an operation shows. A read of the past can be compared as soon as the replay gets there, which tells a
+/// wrong choice long before the moment of the read.
+fn shown_by(operation: &Operation, place: i64) -> i64 {
+    match &operation.request {
+        Request::Range(read) if read.revision > 0 => read.revision.min(place / 2),
+        _ => place / 2,
+    }
+}
+
+/// The operations that changed nothing, counting-sorted by the revision that they show; and where each revision begins.
+fn by_revision(shown: &[(i64, u32)], revisions: usize) -> (Vec<u32>, Vec<u32>) {
     let mut begin = vec![0_u32; revisions + 2];
-    let shown = |place: i64, number: u32| {
-        let revision = match &operations[number as usize].request {
-            Request::Range(read) if read.revision > 0 => read.revision.min(place / 2),
-            _ => place / 2,
-        };
-        (revision - FIRST_REVISION) as usize
-    };
-    let odd = || places.iter().zip(0_u32..).filter(|(place, _)| *place % 2 == 1);
-    for (&place, number) in odd() {
-        begin[shown(place, number) + 1] += 1;
+    for (revision, _) in shown {
+        begin[(revision - FIRST_REVISION) as usize + 1] += 1;
     }
     for place in 1..begin.len() {
         begin[place] += begin[place - 1];
     }
     let mut next = begin.clone();
-    let mut reads = vec![0; begin[revisions + 1] as usize];
-    for (&place, number) in odd() {
-        let slot = &mut next[shown(place, number)];
+    let mut reads = vec![0; shown.len()];
+    for &(revision, number) in shown {
+        let slot = &mut next[(revision - FIRST_REVISION) as usize];
         reads[*slot as usize] = number;
         *slot += 1;
     }

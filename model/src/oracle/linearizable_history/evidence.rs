@@ -12,7 +12,7 @@ use super::leases::Leases;
 use super::names::Names;
 use super::replies::{each_key, each_key_within, each_possible_put, each_put, each_touch, puts_and_deletes};
 use super::values::Values;
-use super::{FIRST_REVISION, Places};
+use super::{FIRST_REVISION, NONE, Places};
 use crate::api::PutRequest;
 use crate::history::Request;
 use crate::oracle::replay::{Mark, Replay, Version};
@@ -184,9 +184,12 @@ impl<'a> Evidence<'a> {
             for number in write.into_iter().chain(reads) {
                 let operation = places.operation(number);
                 let Some(reply) = operation.reply() else { continue };
+                // A reply shows keys in their order as a rule.
+                let mut last = NONE;
                 each_key(&operation.request, reply, &mut |sight| {
-                    if let Some(key) = self.key(&sight.kv.key) {
-                        key.see(sight);
+                    if let Some(key) = self.names.number_after(last, &sight.kv.key) {
+                        last = key;
+                        self.keys[key as usize].see(sight);
                     }
                 });
                 if write == Some(number) {

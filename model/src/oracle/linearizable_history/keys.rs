@@ -111,7 +111,7 @@ impl<'a> Key<'a> {
             let upto = |revision| self.puts.partition_point(|&put| put <= revision);
             upto(until) as i64 - upto(after) as i64
         };
-        let mut quiet = Vec::new();
+        let mut quiet = Vec::with_capacity(2 * self.records.len());
         let mut generations: Vec<(i64, i64)> = Vec::new();
         let mut before: Option<&Record> = None;
         for record in &self.records {

@@ -46,6 +46,10 @@ pub(super) struct Leases {
 impl Leases {
     pub(super) fn of(history: &History) -> Result<Self, Violation> {
         let mut leases = Self { once: BTreeMap::new(), ghosts: Vec::new(), grants: BTreeMap::new() };
+        // As in many a history: then nothing is attached to any, whatever a put asks for.
+        if !history.operations().iter().any(|operation| matches!(operation.request, Request::LeaseGrant(_))) {
+            return Ok(leases);
+        }
         let mut attached = BTreeSet::new();
         for (number, operation) in (0..).zip(history.operations()) {
             let grant = match (&operation.request, &operation.outcome) {

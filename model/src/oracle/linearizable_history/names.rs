@@ -15,14 +15,17 @@ pub(super) type Map<K, V> = hashbrown::HashMap<K, V, FixedState>;
 pub(in crate::oracle) struct Names<'a> {
     sorted: Vec<&'a [u8]>,
     numbers: Map<&'a [u8], u32>,
+    /// Some put keeps the value that it finds.
+    pub(super) keeps_values: bool,
 }
 
 impl<'a> Names<'a> {
     pub(super) fn of(history: &'a History) -> Self {
-        let (mut sorted, mut numbers) = (Vec::new(), Map::default());
+        let (mut sorted, mut numbers, mut keeps_values) = (Vec::new(), Map::default(), false);
         let done = |outcome: &Outcome| !matches!(outcome, Outcome::Failed(_));
         for operation in history.operations().iter().filter(|operation| done(&operation.outcome)) {
             each_possible_put(&operation.request, &mut |put| {
+                keeps_values |= put.ignore_value;
                 numbers.entry(&put.key[..]).or_insert_with(|| {
                     sorted.push(&put.key[..]);
                     0
@@ -33,7 +36,7 @@ impl<'a> Names<'a> {
         for (name, number) in sorted.iter().zip(0..) {
             numbers.insert(name, number);
         }
-        Self { sorted, numbers }
+        Self { sorted, numbers, keeps_values }
     }
 
     pub(in crate::oracle) fn count(&self) -> usize {
@@ -42,6 +45,15 @@ impl<'a> Names<'a> {
 
     pub(in crate::oracle) fn number(&self, name: &[u8]) -> Option<u32> {
         self.numbers.get(name).copied()
+    }
+
+    /// The same; most often it is the next after `last`, which is quicker to see.
+    pub(super) fn number_after(&self, last: u32, name: &[u8]) -> Option<u32> {
+        let next = last.wrapping_add(1);
+        match self.sorted.get(next as usize) {
+            Some(found) if *found == name => Some(next),
+            _ => self.number(name),
+        }
     }
 
     pub(in crate::oracle) fn name(&self, number: u32) -> &'a [u8] {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::Places;
-use super::keys::Key;
+use super::keys::{Key, Record};
 use super::names::Map;
 use super::replies::{each_compared, each_possible_put, hides_order};
 use crate::api::compare::{CompareResult, TargetUnion};
@@ -52,7 +52,10 @@ impl<'a> Values<'a> {
             });
         }
         for (key, number) in keys.iter().zip(0..).filter(|(_, number)| is_put[*number as usize]) {
-            let shown = key.records.iter().filter_map(|record| record.value);
+            // What an acknowledged write put is its own, unless it kept what it found.
+            let may_be_unknown =
+                |record: &&Record<'a>| places.names.keeps_values || places.write(record.modified).is_none();
+            let shown = key.records.iter().filter(may_be_unknown).filter_map(|record| record.value);
             for value in shown.chain(key.within.iter().copied()) {
                 if let Some(seen) = values.seen.get_mut(&(number, &value[..])) {
                     *seen = true;
