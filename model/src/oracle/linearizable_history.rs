@@ -285,6 +285,11 @@ impl<'a> Places<'a> {
         FIRST_REVISION + self.writes.len() as i64
     }
 
+    /// How many versions a key has if all have the same number.
+    fn versions_of_each(&self) -> usize {
+        self.writes.len() / self.names.count().max(1)
+    }
+
     /// The write that made `revision`.
     fn write(&self, revision: i64) -> Option<u32> {
         let place = usize::try_from(revision - FIRST_REVISION - 1).ok()?;

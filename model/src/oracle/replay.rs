@@ -148,6 +148,12 @@ impl<'a> Replay<'a> {
         }
     }
 
+    /// Makes room for so many changes in all, and to each key.
+    pub(crate) fn reserve(&mut self, changes: usize, to_each: usize) {
+        self.changes.reserve(changes);
+        self.versions.iter_mut().for_each(|versions| versions.reserve(to_each));
+    }
+
     pub(crate) fn revision(&self) -> i64 {
         self.revision
     }

@@ -78,10 +78,11 @@ pub(super) struct Evidence<'a> {
 impl<'a> Evidence<'a> {
     /// With `all_values`, unknown writes with different values are never taken for one.
     pub(super) fn gather(places: &Places<'a>, all_values: bool) -> Self {
+        let versions = places.versions_of_each();
         let mut evidence = Self {
             classes: Vec::new(),
             names: places.names,
-            keys: (0..places.names.count()).map(|_| Key::default()).collect(),
+            keys: (0..places.names.count()).map(|_| Key::with_capacity(versions)).collect(),
             gaps: places.gaps.iter().map(|&revision| Gap { revision, ..Gap::default() }).collect(),
             always: Vec::new(),
             by_time: Vec::new(),

@@ -34,6 +34,11 @@ pub(super) struct Key<'a> {
 }
 
 impl<'a> Key<'a> {
+    /// With space for so many versions.
+    pub(super) fn with_capacity(versions: usize) -> Self {
+        Self { records: Vec::with_capacity(versions), puts: Vec::with_capacity(versions), ..Self::default() }
+    }
+
     pub(super) fn see(&mut self, sight: Sight<'a>) {
         let Sight { kv, keys_only, until } = sight;
         let value = (!keys_only).then_some(&kv.value);
@@ -115,8 +120,8 @@ impl<'a> Key<'a> {
         let mut generations: Vec<(i64, i64)> = Vec::new();
         let mut before: Option<&Record> = None;
         for record in &self.records {
-            quiet.push((record.modified, record.until));
             if record.created == 0 {
+                quiet.push((record.modified, record.until));
                 continue;
             }
             // Versions count the puts of a generation: where all of them are known, no gap is among them.
@@ -125,9 +130,10 @@ impl<'a> Key<'a> {
                 None => (record.created - 1, 0),
             };
             let between = record.version - counted - 1;
-            if puts_within(after, record.modified - 1) >= between {
+            if between == 0 && after < record.modified || puts_within(after, record.modified - 1) >= between {
                 quiet.push((after, record.modified - 1));
             }
+            quiet.push((record.modified, record.until));
             match generations.last_mut().filter(|last| last.0 == record.created) {
                 Some(last) => last.1 = last.1.max(record.until),
                 None => generations.push((record.created, record.modified.max(record.until))),
@@ -139,7 +145,8 @@ impl<'a> Key<'a> {
                 generations[place].1 = generations[place].1.max(until);
             }
         }
-        quiet.sort_unstable();
+        // They are in order nearly always.
+        quiet.sort_by_key(|(after, _)| *after);
         let mut merged: Vec<(i64, i64)> = Vec::with_capacity(quiet.len());
         for (after, until) in quiet {
             match merged.last_mut() {

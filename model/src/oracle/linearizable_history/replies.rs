@@ -141,6 +141,18 @@ fn each_change<'a>(
     reply: &'a TxnResponse,
     each: &mut impl FnMut(&Change<'a>, &dyn Fn(&[u8]) -> bool),
 ) {
+    let branch = if reply.succeeded { &txn.success } else { &txn.failure };
+    let only_puts =
+        |op: &RequestOp| matches!(op.request, Some(Op::RequestPut(_) | Op::RequestRange(_)) | None);
+    // Nearly always.
+    if branch.iter().all(only_puts) {
+        for (op, _) in branch.iter().zip(&reply.responses) {
+            if let Some(Op::RequestPut(put)) = &op.request {
+                each(&Change::Put(put), &|_| true);
+            }
+        }
+        return;
+    }
     let (mut puts, mut deletes) = (false, false);
     changes_of(txn, reply, &mut |change| match change {
         Change::Put(_) => puts = true,

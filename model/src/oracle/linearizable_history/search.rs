@@ -100,9 +100,11 @@ impl<'a> Search<'a> {
         let classes = evidence.map_or(0, |evidence| evidence.classes.len());
         let keys = evidence.map_or(0, Evidence::keys_count);
         let frontier = beside.begin();
+        let mut replay = Replay::new(places.names, places.leases.granted_once(), places.history.is_partial());
+        replay.reserve(places.writes.len(), places.versions_of_each());
         Self {
             places,
-            replay: Replay::new(places.names, places.leases.granted_once(), places.history.is_partial()),
+            replay,
             evidence,
             used: vec![Vec::new(); classes],
             filled: Vec::new(),
