@@ -122,8 +122,9 @@ pub(crate) struct Replay<'a> {
     is_partial: bool,
     /// Revision before the request that is being executed.
     begun_at: i64,
-    /// Space for one read: places in `versions`.
+    /// Space for one read: places in `versions`. And for one transaction: which branches it takes.
     found: Vec<(u32, usize)>,
+    branches: Vec<bool>,
 }
 
 /// The revision of an empty store.
@@ -145,6 +146,7 @@ impl<'a> Replay<'a> {
             is_partial,
             begun_at: FIRST_REVISION,
             found: Vec::new(),
+            branches: Vec::new(),
         }
     }
 
@@ -520,9 +522,12 @@ impl<'a> Replay<'a> {
 
     fn txn(&mut self, txn: &'a TxnRequest, reply: Option<&TxnResponse>) -> Result<(), Refusal> {
         // All comparisons, those of nested transactions too, look at the state before the first operation.
-        let mut branches = Vec::new();
+        let mut branches = std::mem::take(&mut self.branches);
+        branches.clear();
         self.choose_branches(txn, &mut branches);
-        self.execute(txn, &mut branches.into_iter(), reply)?;
+        let result = self.execute(txn, &mut branches.iter(), reply);
+        self.branches = branches;
+        result?;
         match reply {
             Some(reply) => self.same_header(reply.header.as_ref()),
             None => Ok(()),
@@ -542,10 +547,10 @@ impl<'a> Replay<'a> {
     fn execute(
         &mut self,
         txn: &'a TxnRequest,
-        branches: &mut std::vec::IntoIter<bool>,
+        branches: &mut std::slice::Iter<'_, bool>,
         reply: Option<&TxnResponse>,
     ) -> Result<(), Refusal> {
-        let succeeded = branches.next().unwrap_or_default();
+        let succeeded = branches.next().copied().unwrap_or_default();
         let ops = if succeeded { &txn.success } else { &txn.failure };
         if let Some(reply) = reply {
             same("branch of the transaction", &succeeded, &reply.succeeded)?;
