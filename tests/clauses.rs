@@ -28,11 +28,13 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// All files below a folder.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.expect("an entry").path());
-    let mut files: Vec<_> = entries.collect();
-    files.sort();
-    files
+    let mut entries: Vec<_> = entries.collect();
+    entries.sort();
+    let within = |path: PathBuf| if path.is_dir() { files(&path) } else { vec![path] };
+    entries.into_iter().flat_map(within).collect()
 }
 
 impl Source {
