@@ -33,6 +33,8 @@ pub(super) struct Upkeep {
     receiving: BTreeMap<MemberId, usize>,
     /// How many each has begun to receive since it last removed files.
     received: BTreeMap<MemberId, usize>,
+    /// How many snapshots of its own each has made since it started.
+    made: BTreeMap<MemberId, usize>,
     /// Bytes that each member has written to its log, at most.
     logged: BTreeMap<MemberId, u64>,
     /// Bytes of what any member's backend had in use at most. A backend can be another member's.
@@ -64,6 +66,7 @@ impl Upkeep {
             sending: BTreeMap::new(),
             receiving: BTreeMap::new(),
             received: BTreeMap::new(),
+            made: BTreeMap::new(),
             logged: BTreeMap::new(),
             fullest: 0,
             largest_write: 0,
@@ -86,6 +89,7 @@ impl Observer {
         upkeep.liveness.started(member, kv.compactions_left(), due, self.world.now());
         upkeep.sending.remove(&member);
         upkeep.receiving.remove(&member);
+        upkeep.made.remove(&member);
         upkeep.applied.insert(member, vec![(Duration::ZERO, snapshot_index)]);
         let (in_use, file) = kv.backend_bytes();
         // What a cluster begins with may have been larger before.
@@ -200,6 +204,7 @@ impl Observer {
     /// A member has made a snapshot of what it has applied up to `index`.
     pub(crate) fn makes_snapshot(&self, member: MemberId, index: u64) {
         self.check(self.upkeep.borrow().liveness.makes_snapshot(member, index));
+        *self.upkeep.borrow_mut().made.entry(member).or_default() += 1;
         self.snapshot_made(member, index);
     }
 
@@ -299,6 +304,7 @@ impl Observer {
             catchup: upkeep.catchup,
             recent: last - before.min(last),
             snapshots: disk.names("snap").iter().filter(|name| name.ends_with(".snap")).count(),
+            made: upkeep.made.get(&member).copied().unwrap_or_default(),
             received: upkeep.received.get(&member).copied().unwrap_or_default(),
             unfinished: snapshots::unfinished(&disk),
             receiving: upkeep.receiving.get(&member).copied().unwrap_or_default(),
