@@ -31,10 +31,6 @@ pub(super) struct Upkeep {
     sending: BTreeMap<MemberId, (u32, u64)>,
     /// How many snapshots each member is receiving.
     receiving: BTreeMap<MemberId, usize>,
-    /// How many each has begun to receive since it last removed files.
-    received: BTreeMap<MemberId, usize>,
-    /// How many snapshots of its own each has made since it started.
-    made: BTreeMap<MemberId, usize>,
     /// Bytes that each member has written to its log, at most.
     logged: BTreeMap<MemberId, u64>,
     /// Bytes of what any member's backend had in use at most. A backend can be another member's.
@@ -65,8 +61,6 @@ impl Upkeep {
             applied: BTreeMap::new(),
             sending: BTreeMap::new(),
             receiving: BTreeMap::new(),
-            received: BTreeMap::new(),
-            made: BTreeMap::new(),
             logged: BTreeMap::new(),
             fullest: 0,
             largest_write: 0,
@@ -89,7 +83,6 @@ impl Observer {
         upkeep.liveness.started(member, kv.compactions_left(), due, self.world.now());
         upkeep.sending.remove(&member);
         upkeep.receiving.remove(&member);
-        upkeep.made.remove(&member);
         upkeep.applied.insert(member, vec![(Duration::ZERO, snapshot_index)]);
         let (in_use, file) = kv.backend_bytes();
         // What a cluster begins with may have been larger before.
@@ -114,7 +107,6 @@ impl Observer {
     /// A member begins to receive a snapshot, or has ended to.
     pub(crate) fn receives_snapshot(&self, member: MemberId, begins: bool) {
         let upkeep = &mut *self.upkeep.borrow_mut();
-        *upkeep.received.entry(member).or_default() += usize::from(begins);
         let count = upkeep.receiving.entry(member).or_default();
         *count = if begins { *count + 1 } else { count.saturating_sub(1) };
     }
@@ -204,7 +196,6 @@ impl Observer {
     /// A member has made a snapshot of what it has applied up to `index`.
     pub(crate) fn makes_snapshot(&self, member: MemberId, index: u64) {
         self.check(self.upkeep.borrow().liveness.makes_snapshot(member, index));
-        *self.upkeep.borrow_mut().made.entry(member).or_default() += 1;
         self.snapshot_made(member, index);
     }
 
@@ -241,9 +232,7 @@ impl Observer {
             let files =
                 Files { snapshots: &snapshots, segments: &segments, newest, listed, applied, left: &left };
             self.check(resources::released(member, &files));
-            let upkeep = &mut *self.upkeep.borrow_mut();
-            upkeep.left.insert(member, resources::databases(&files));
-            upkeep.received.remove(&member);
+            self.upkeep.borrow_mut().left.insert(member, resources::databases(&files));
         }
     }
 
@@ -303,9 +292,6 @@ impl Observer {
             snapshot_count: upkeep.snapshot_count,
             catchup: upkeep.catchup,
             recent: last - before.min(last),
-            snapshots: disk.names("snap").iter().filter(|name| name.ends_with(".snap")).count(),
-            made: upkeep.made.get(&member).copied().unwrap_or_default(),
-            received: upkeep.received.get(&member).copied().unwrap_or_default(),
             unfinished: snapshots::unfinished(&disk),
             receiving: upkeep.receiving.get(&member).copied().unwrap_or_default(),
             watchers: kv.watchers(),
