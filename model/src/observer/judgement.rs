@@ -4,7 +4,7 @@ use vertebra_sim::{Violation, record, sometimes};
 
 use super::{Observer, Role};
 use crate::member::member_id;
-use crate::oracle::leases::{self, Bounds};
+use crate::oracle::leases::{self, Bounds, Remaining};
 use crate::oracle::linearizable_history::{self, Conclusion};
 use crate::oracle::linearizable_log::{self, Witness};
 use crate::oracle::locks::{self, Overlaps};
@@ -69,6 +69,10 @@ impl Observer {
         }
         // The log of a cluster that was restored does not have what came before it as it was written.
         let has_whole_log = self.before_log.get() == 0;
+        let remaining = match has_whole_log && self.asks("leases") {
+            true => Remaining::of(witness, &self.leases.borrow()),
+            false => Remaining::default(),
+        };
         let (mut hashes, mut auth_states) = (Vec::new(), Vec::new());
         for (number, view) in (1..).zip(self.members.borrow().iter()) {
             let takes_part = self.configuration.borrow().1.members().any(|member| member == view.id);
@@ -76,10 +80,7 @@ impl Observer {
             if let Some(kv) = view.kv.as_ref().filter(|_| caught_up) {
                 self.ask("durability", || durability::check(history, number, &**kv))?;
                 self.ask("leases", || kv.check_attachments(number))?;
-                if has_whole_log {
-                    let (all, remaining) = (&self.leases.borrow(), kv.remaining_ttls());
-                    self.ask("leases", || leases::check_remaining(view.id, witness, all, remaining))?;
-                }
+                self.ask("leases", || remaining.check(view.id, kv.remaining_ttls()))?;
                 let leads = (view.role == Role::Leader).then_some(view.term);
                 self.ask("leases", || kv.check_primary(view.id, leads))?;
                 self.ask("resources", || self.check_held(view.id, kv))?;

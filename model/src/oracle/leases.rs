@@ -440,42 +440,56 @@ fn check_checkpoint(
     violation("checkpoint", "", detail)
 }
 
-/// Of a member that has applied all of the log: `found` is what it knows to be left of its leases, in seconds, since this was
-/// last written down; 0 for all of their time.
-///
-/// # Errors
-///
-/// The first lease of which the log says something else.
-pub fn check_remaining(
-    member: MemberId,
-    witness: &Witness,
-    leases: &Leases,
-    found: impl IntoIterator<Item = (i64, i64)>,
-) -> Result<(), Violation> {
-    if leases.corrupt {
-        return Ok(());
+/// How long leases have left by the log, in seconds, since this was last written down; 0 for all of their time.
+#[derive(Debug, Default)]
+pub struct Remaining(BTreeMap<i64, i64>);
+
+impl Remaining {
+    /// At the end of the log of `witness`, unless a member was found to be corrupt on the way.
+    #[must_use]
+    pub fn of(witness: &Witness, leases: &Leases) -> Self {
+        let mut left: BTreeMap<i64, i64> = BTreeMap::new();
+        if leases.corrupt {
+            return Self(left);
+        }
+        for entry in witness.entries() {
+            let InternalRaftRequest { lease_grant, lease_revoke, lease_checkpoint, .. } = &entry.request;
+            if let Some(granted) = lease_grant {
+                left.entry(granted.id).or_default();
+            }
+            if let Some(revoked) = lease_revoke {
+                left.remove(&revoked.id);
+            }
+            for LeaseCheckpoint { id, remaining_ttl } in
+                lease_checkpoint.iter().flat_map(|all| &all.checkpoints)
+            {
+                left.entry(*id).and_modify(|left| *left = *remaining_ttl);
+            }
+        }
+        Self(left)
     }
-    let mut left: BTreeMap<i64, i64> = BTreeMap::new();
-    for entry in witness.entries() {
-        let InternalRaftRequest { lease_grant, lease_revoke, lease_checkpoint, .. } = &entry.request;
-        if let Some(granted) = lease_grant {
-            left.entry(granted.id).or_default();
+
+    /// Of a member that has applied all of the log: `found` is what it knows of its leases.
+    ///
+    /// # Errors
+    ///
+    /// The first lease of which the log says something else.
+    pub fn check(
+        &self,
+        member: MemberId,
+        found: impl IntoIterator<Item = (i64, i64)>,
+    ) -> Result<(), Violation> {
+        let Self(left) = self;
+        match found.into_iter().find(|(id, remaining)| left.get(id).is_some_and(|left| left != remaining)) {
+            Some((id, remaining)) => {
+                let detail = format!(
+                    "member {member}: lease {id} has {remaining} s left, and the log says {}",
+                    left[&id]
+                );
+                violation("remaining", "", detail)
+            }
+            None => Ok(()),
         }
-        if let Some(revoked) = lease_revoke {
-            left.remove(&revoked.id);
-        }
-        for LeaseCheckpoint { id, remaining_ttl } in lease_checkpoint.iter().flat_map(|all| &all.checkpoints)
-        {
-            left.entry(*id).and_modify(|left| *left = *remaining_ttl);
-        }
-    }
-    match found.into_iter().find(|(id, remaining)| left.get(id).is_some_and(|left| left != remaining)) {
-        Some((id, remaining)) => {
-            let detail =
-                format!("member {member}: lease {id} has {remaining} s left, and the log says {}", left[&id]);
-            violation("remaining", "", detail)
-        }
-        None => Ok(()),
     }
 }
 

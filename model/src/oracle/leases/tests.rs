@@ -3,7 +3,7 @@ use std::time::Duration;
 use vertebra_sim::time::Instant;
 use vertebra_sim::verdict::Violation;
 
-use super::{Bounds, CLEARED_MAX, Leases, check, check_attachments, check_primary, check_remaining};
+use super::{Bounds, CLEARED_MAX, Leases, Remaining, check, check_attachments, check_primary};
 use crate::api::{
     InternalRaftRequest, KeyValue, LeaseCheckpoint, LeaseCheckpointRequest, LeaseGrantRequest,
     LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest, LeaseLeasesResponse, LeaseStatus,
@@ -272,7 +272,7 @@ fn a_member_knows_what_the_log_says_is_left() {
     };
     let mut leases = Leases::default();
     let found = |script: &Script, leases: &Leases, left| {
-        let result = check_remaining(1, &script.witness, leases, [(7, left)]);
+        let result = Remaining::of(&script.witness, leases).check(1, [(7, left)]);
         result.err().map(|violation| violation.clause)
     };
     assert_eq!(found(&script, &leases, 0), None);
