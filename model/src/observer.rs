@@ -474,8 +474,11 @@ impl Observer {
     }
 
     /// One of a leader's ticks passes.
-    pub(crate) fn ticks(&self, member: u64, term: u64, election_ticks: u16) {
-        self.raft(|raft| raft.ticked(member, term, election_ticks.into()));
+    pub(crate) fn ticks(&self, member: u64, term: u64, transfers: bool, election_ticks: u16) {
+        if transfers {
+            self.leases.borrow_mut().transferred(self.world.now());
+        }
+        self.raft(|raft| raft.ticked(member, term, transfers, election_ticks.into()));
     }
 
     /// A member has learnt that entries up to `index` are committed.

@@ -168,8 +168,9 @@ pub(super) async fn run(
         }
         if ticked && this.may_tick() {
             if this.raft.raft.state == StateRole::Leader {
-                let (member, term) = (&this.member, this.raft.raft.term);
-                member.observer.ticks(member.id, term, member.options.election_ticks);
+                let (member, raft) = (&this.member, &this.raft.raft);
+                let transfers = raft.lead_transferee.is_some();
+                member.observer.ticks(member.id, raft.term, transfers, member.options.election_ticks);
             }
             this.raft.tick();
             this.role_may_have_changed();

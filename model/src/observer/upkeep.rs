@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use raft::eraftpb::{Entry, Message, MessageType};
-use vertebra_sim::{Instant, NodeDisk, Violation};
+use vertebra_sim::{Instant, NodeDisk, NodeId, Violation};
 
 use super::Observer;
 use crate::cluster::{MemberId, machine};
@@ -37,6 +37,8 @@ pub(super) struct Upkeep {
     fullest: u64,
     /// Bytes that any member has written to its log at once, at most. A log can come from another generation of a machine.
     largest_write: u64,
+    /// How often each machine's member has started. One that dies when it should begin a segment writes to the last one again.
+    starts: BTreeMap<NodeId, u64>,
     /// Databases of snapshots that members left when they removed files.
     left: BTreeMap<MemberId, Vec<u64>>,
     snapshot_count: u64,
@@ -64,6 +66,7 @@ impl Upkeep {
             logged: BTreeMap::new(),
             fullest: 0,
             largest_write: 0,
+            starts: BTreeMap::new(),
             left: BTreeMap::new(),
             snapshot_count: options.snapshot_count,
             catchup: options.snapshot_catchup_entries,
@@ -83,6 +86,7 @@ impl Observer {
         upkeep.liveness.started(member, kv.compactions_left(), due, self.world.now());
         upkeep.sending.remove(&member);
         upkeep.receiving.remove(&member);
+        *upkeep.starts.entry(member_id(member)).or_default() += 1;
         upkeep.applied.insert(member, vec![(Duration::ZERO, snapshot_index)]);
         let (in_use, file) = kv.backend_bytes();
         // What a cluster begins with may have been larger before.
@@ -305,6 +309,7 @@ impl Observer {
             longest_segment: segments.iter().copied().max().unwrap_or_default(),
             shortest_full: full.iter().copied().min(),
             largest_write: upkeep.largest_write,
+            starts: upkeep.starts.get(&member_id(member)).copied().unwrap_or_default(),
         };
         resources::quiet(member, &held)
     }

@@ -105,8 +105,10 @@ impl Storage {
     ) -> Result<(), Violation> {
         self.durable.insert(member, index);
         self.finished.remove(&member);
-        // An older file has come back, or an empty one: the log brings the compaction again.
-        self.compacted.retain(|other, (_, at)| *other != member || *at <= index);
+        // An older file has come back, or an empty one: the log brings the compaction again. Or it is the one that came with
+        // the snapshot: what has been compacted in there is another member's doing.
+        let is_own = index > snapshot;
+        self.compacted.retain(|other, (_, at)| *other != member || is_own && *at <= index);
         if damaged {
             return Ok(());
         }
@@ -201,6 +203,13 @@ mod tests {
         oracle.opened(2, (0, 0), 9, false).unwrap();
         oracle.opened(2, (8, 0), 9, false).unwrap();
         oracle.resumed(2, 0, 8).unwrap();
+        oracle.compacted(2, 3);
+        oracle.committed(2, 9, 9).unwrap();
+        oracle.opened(2, (10, 9), 10, false).unwrap();
+        assert_eq!(clause(oracle.resumed(2, 3, 10)), "compaction again");
+        // The store is of another member's snapshot.
+        oracle.opened(2, (11, 11), 11, false).unwrap();
+        oracle.resumed(2, 3, 12).unwrap();
         // A store that came with a snapshot is as far as its member was.
         oracle.installed(1, 7, 7).unwrap();
         oracle.resumed(1, 3, 8).unwrap();

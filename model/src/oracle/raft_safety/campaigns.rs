@@ -2,7 +2,7 @@
 //!
 //! A member first asks whether it would be voted for, so that one that was cut off does not depose a leader that the others
 //! hear; but one that the leader tells to stand does not ask. A leader that hears no quorum steps down: it looks whenever as
-//! many ticks have passed as an election takes.
+//! many ticks have passed as an election takes, which it counts anew when it begins to hand its leadership over.
 
 use std::collections::BTreeMap;
 
@@ -53,17 +53,24 @@ impl RaftSafety {
         }
     }
 
-    /// One of its ticks has passed for `member`, which leads `term`; an election takes `election_ticks`.
+    /// One of its ticks has passed for `member`, which leads `term`, and `transfers` its leadership or does not; an election
+    /// takes `election_ticks`.
     ///
     /// # Errors
     ///
     /// It should have stepped down.
-    pub fn ticked(&mut self, member: MemberId, term: u64, election_ticks: u32) -> Result<(), Violation> {
+    pub fn ticked(
+        &mut self,
+        member: MemberId,
+        term: u64,
+        transfers: bool,
+        election_ticks: u32,
+    ) -> Result<(), Violation> {
         let configured = self.members.get(&member).map_or(0, |it| it.configured);
         let configuration = self.configurations.in_force(configured);
         let campaign = self.campaigns.0.entry(member).or_default();
         // Who has just come is taken for heard.
-        let begins = campaign.leads != (term, configured);
+        let begins = transfers || campaign.leads != (term, configured);
         campaign.leads = (term, configured);
         if begins || configuration.has_quorum(|other| other == member || campaign.heard.contains(&other)) {
             campaign.ticks = 0;

@@ -544,11 +544,15 @@ fn who_stands_has_asked_first_unless_it_was_told_to() {
 #[test]
 fn a_leader_that_hears_no_quorum_steps_down() {
     let mut raft = cluster();
-    let ticks = |raft: &mut RaftSafety, count: u32| (0..count).try_for_each(|_| raft.ticked(1, 1, 10));
+    let ticks = |raft: &mut RaftSafety, count: u32| (0..count).try_for_each(|_| raft.ticked(1, 1, false, 10));
     ticks(&mut raft, 21).unwrap();
     raft.heard(1, 2);
     ticks(&mut raft, 21).unwrap();
     assert_eq!(clause(ticks(&mut raft, 1)), "leads without quorum");
+    // It has begun to hand its leadership over.
+    raft.ticked(1, 1, true, 10).unwrap();
+    ticks(&mut raft, 20).unwrap();
+    assert_eq!(clause(ticks(&mut raft, 1)), "leads without quorum");
     // In another term it has just been elected.
-    raft.ticked(1, 2, 10).unwrap();
+    raft.ticked(1, 2, false, 10).unwrap();
 }
