@@ -682,7 +682,9 @@ impl Observer {
                 sets.extend([&own.voters, &own.outgoing]);
             }
         }
-        let lost = |set: &&&Vec<MemberId>| set.iter().filter(|id| is_left(**id)).count() * 2 <= set.len();
+        // Who was removed has ended for good, also where those that it has left behind do not know that.
+        let stays = |id: MemberId| is_left(id) && self.world.is_enabled(member_id(id));
+        let lost = |set: &&&Vec<MemberId>| set.iter().filter(|id| stays(**id)).count() * 2 <= set.len();
         let set = sets.iter().find(|set| !set.is_empty() && lost(set)).unwrap_or(&sets[0]);
         let somewhere = set.iter().filter(|id| has_machine(&self.world, **id));
         let mut machines: Vec<_> = somewhere.map(|id| member_id(*id)).collect();

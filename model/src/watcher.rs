@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use vertebra_sim::network::{Connection, Disconnected};
 use vertebra_sim::random::Stream;
-use vertebra_sim::{Node, NodeId, Sleep, record, sometimes};
+use vertebra_sim::{Instant, Node, NodeId, Sleep, record, sometimes};
 
 use crate::api::watch_request::RequestUnion;
 use crate::api::{WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse};
@@ -104,6 +104,8 @@ struct Session {
     creating: VecDeque<usize>,
     /// Progress was asked for.
     asked: bool,
+    /// When it last was told something without having asked, or that a watch has begun.
+    told_at: Instant,
     /// Bytes that were consumed, and of which the member does not know.
     consumed: u64,
 }
@@ -182,6 +184,7 @@ impl Watcher {
                     open: Vec::new(),
                     creating: VecDeque::new(),
                     asked: false,
+                    told_at: self.node.world().now(),
                     consumed: 0,
                 };
                 // However it ended, what comes next is another stream.
@@ -335,6 +338,9 @@ impl Watcher {
     /// Takes in a response.
     fn hear(&mut self, session: &mut Session, response: WatchResponse) -> Result<(), Disconnected> {
         let revision = response.header.map_or(0, |header| header.revision);
+        if response.watch_id != -1 {
+            session.told_at = self.node.world().now();
+        }
         if response.created {
             let Some(place) = session.creating.pop_front() else { return Ok(()) };
             self.observer.watch_heard(session.open[place].watch, response.clone());
@@ -483,6 +489,11 @@ impl Watcher {
     /// All faults are over: the client sees to it that it hears of everything, and asks until it has.
     fn come_to_the_end(&mut self, session: &mut Session) -> Result<(), Disconnected> {
         self.slow = false;
+        let has_begun = |open: &Open| open.id.is_some() && open.start <= open.created_at;
+        let wanted = session.open.iter().filter(|open| has_begun(open)).filter_map(|open| open.wanted);
+        if wanted.into_iter().any(|place| self.wanted[place].request.progress_notify) {
+            self.observer.awaits_progress(self.number, session.told_at);
+        }
         let seen = (self.told(), self.heard);
         let more = seen.0 > self.seen.0 || seen.1 > self.seen.1;
         self.asks = if more { 0 } else { self.asks + 1 };

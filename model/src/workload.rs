@@ -54,6 +54,8 @@ pub(crate) struct Workload {
     limits: Limits,
     /// What it does with users and roles, if there are any.
     auth: Option<Auth>,
+    /// Whether it asks its member about leases in the end.
+    asks_about_leases: bool,
 }
 
 /// The limits of the members that some requests go up to.
@@ -130,14 +132,17 @@ impl Workload {
         let mut requests = Requests::new(node.id(), options.traffic.clone(), node.stream("workload"));
         requests.load_stream = node.stream("workload/load");
         requests.incarnation = node.incarnation();
-        let Options { request_bytes_max, txn_ops_max, .. } = *options;
+        let Options { request_bytes_max, txn_ops_max, members, .. } = *options;
+        // One for each member that clients are bound to.
+        let asks_about_leases = options.traffic.weights.leases.any()
+            && matches!(node.id(), NodeId::Client(number) if number <= members);
         let limits = Limits { request_bytes_max, txn_ops_max };
         let only = options.operations.only(node.id()).cloned();
         let auth = options.auth.any().then(|| {
             let stream = node.stream("workload/auth");
             Auth::new(node.id(), options, stream, passwords)
         });
-        Self { node, client, requests, only, loads, limits, auth }
+        Self { node, client, requests, only, loads, limits, auth, asks_about_leases }
     }
 
     /// The members that a client talks to. Most are bound to one, as in etcd's robustness tests: what a member tells
@@ -204,11 +209,11 @@ impl Workload {
                 self.call(self.requests.read_all()).await;
             }
         }
-        // The cluster is whole again, or as whole as it will be: a write and a read must succeed.
+        // The cluster is whole again, or as whole as it will be: a write and a read must succeed, and questions be answered.
         loop {
             self.client.leave_broken_endpoints();
             let put = Request::Put(self.requests.put());
-            if self.succeeds(put).await && self.succeeds(list(0)).await {
+            if self.succeeds(put).await && self.succeeds(list(0)).await && self.is_told_of_leases().await {
                 return;
             }
             if self.auth.is_some() {
@@ -238,6 +243,17 @@ impl Workload {
     /// What it is asked to do at this moment, besides what it does by itself.
     fn load(&self) -> Option<(Load, u32)> {
         self.loads.of(self.node.id(), self.node.world().now())
+    }
+
+    async fn is_told_of_leases(&mut self) -> bool {
+        if self.asks_about_leases {
+            for question in self.requests.leases.last_questions() {
+                if !self.succeeds(question).await {
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     async fn succeeds(&mut self, request: Request) -> bool {

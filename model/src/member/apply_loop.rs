@@ -61,6 +61,7 @@ impl ApplyLoop {
                 let terms = entries.first().map(|entry| entry.term) != entries.last().map(|entry| entry.term);
                 sometimes!(self.member.node, "entries of several terms are applied at once", terms);
                 sometimes!(self.member.node, "many entries are applied at once", entries.len() >= 16);
+                self.member.observer.takes_up(self.member.id, self.member.applied.get());
                 for entry in &entries {
                     self.apply(entry).await.map_err(|error| error.to_string())?;
                 }

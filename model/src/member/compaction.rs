@@ -116,12 +116,13 @@ impl Kv {
     }
 
     /// Waits until a compaction at `main` or later is finished.
-    pub(super) async fn wait_compacted(&self, main: i64) {
+    pub(super) async fn wait_compacted(&self, member: &Member, main: i64) {
         loop {
             let moved = self.compactions().moved.notified();
             if self.compactions().finished() >= main {
                 return;
             }
+            member.observer.waits_for_compaction(member.id, main, self.compactions().finished());
             moved.await;
         }
     }
@@ -163,6 +164,7 @@ async fn carry_out(member: &Member, job: &Job) -> Result<(), BackendError> {
         if !compaction.batch(&mut tx, member.options.compaction_batch_limit) {
             node.failpoint(failpoints::COMPACT_BEFORE_SET_FINISHED).await;
             compaction.set_finished(&mut tx);
+            member.observer.compaction_finished(member.id, job.main);
             tx.unlock().await?;
             node.failpoint(failpoints::COMPACT_AFTER_SET_FINISHED).await;
             break;

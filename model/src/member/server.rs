@@ -192,12 +192,13 @@ impl Member {
         let response = self.propose(origin, proposal).await?;
         if compaction.physical {
             let removed = async {
-                self.kv.wait_compacted(compaction.revision).await;
+                self.kv.wait_compacted(self, compaction.revision).await;
                 if let Err(error) = self.kv.commit().await {
                     self.node.exit(&error.to_string()).await;
                 }
             };
             before(deadline, removed).await.ok_or(Error::TimedOut)?;
+            self.observer.answers_compaction(self.id, compaction.revision);
         }
         Ok(response)
     }

@@ -80,7 +80,7 @@ impl Store {
         self.published.compact_revision
     }
 
-    /// A hash of every change and every compaction that was ever applied, in order.
+    /// For oracles: a hash of every change and every compaction that was ever applied, in order.
     ///
     /// Members at one revision must have one hash. It takes no time to read. It covers what is not published yet:
     /// the backend must keep it together with these changes.

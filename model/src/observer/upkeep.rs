@@ -44,6 +44,7 @@ pub(super) struct Upkeep {
     snapshot_count: u64,
     catchup: u64,
     segment: u64,
+    progress_interval: Duration,
     /// So many watches are wanted by clients, over all streams.
     watches: usize,
 }
@@ -71,6 +72,7 @@ impl Upkeep {
             snapshot_count: options.snapshot_count,
             catchup: options.snapshot_catchup_entries,
             segment: options.wal_segment_bytes,
+            progress_interval: options.watch.progress_interval,
             watches: usize::from(options.watch.streams) * crate::watcher::WATCHES_MAX,
         }
     }
@@ -125,17 +127,22 @@ impl Observer {
 
     /// A member has applied an entry.
     pub(super) fn upkeep_applied(&self, member: MemberId, index: u64) {
-        if !self.asks(liveness::NAME) && !self.asks("resources") {
+        if !self.asks("resources") {
             return;
         }
-        let (now, upkeep) = (self.world.now(), &mut *self.upkeep.borrow_mut());
-        let since_start = now.since_start();
+        let (since_start, upkeep) = (self.world.now().since_start(), &mut *self.upkeep.borrow_mut());
         let applied = upkeep.applied.entry(member).or_default();
         match applied.last_mut() {
             Some((at, last)) if at.as_secs() == since_start.as_secs() => *last = index,
             _ => applied.push((since_start, index)),
         }
-        self.check(upkeep.liveness.applied(member, index, now));
+    }
+
+    /// A member that has come to `index` takes up more entries.
+    pub(crate) fn takes_up(&self, member: MemberId, index: u64) {
+        if self.asks(liveness::NAME) {
+            self.check(self.upkeep.borrow().liveness.takes_up(member, index));
+        }
     }
 
     /// The store that came with a snapshot has taken the place of a member's own.
@@ -188,9 +195,27 @@ impl Observer {
         self.check(soundness::keeps(member, left, kept));
     }
 
+    /// A compaction at `revision` is finished on a member, as the next commit will say.
+    pub(crate) fn compaction_finished(&self, member: MemberId, revision: i64) {
+        self.upkeep.borrow_mut().storage.compacted(member, revision);
+    }
+
+    /// Somebody goes on to wait for a compaction at `revision`, where all up to `finished` are over.
+    pub(crate) fn waits_for_compaction(&self, member: MemberId, revision: i64, finished: i64) {
+        if self.asks(liveness::NAME) {
+            self.check(Liveness::waits(member, revision, finished));
+        }
+    }
+
+    /// A member tells that a physical compaction at `revision` is over.
+    pub(crate) fn answers_compaction(&self, member: MemberId, revision: i64) {
+        if self.asks("storage") {
+            self.check(self.upkeep.borrow().storage.answers(member, revision));
+        }
+    }
+
     /// A compaction at `revision` is finished on a member, and has left records of this checksum.
     pub(crate) fn compaction_left(&self, member: MemberId, revision: i64, left: u32) {
-        self.upkeep.borrow_mut().storage.compacted(member, revision);
         if self.world.damages().is_empty() {
             let result = self.upkeep.borrow_mut().hashes.left(member, revision, left);
             self.check(result);
@@ -218,6 +243,14 @@ impl Observer {
             && since > healed
         {
             self.check(liveness::sent(member, since, idle_since, self.world.now()));
+        }
+    }
+
+    /// A stream of watches, some of which want to hear of their progress, was last told something at `told_at`.
+    pub(crate) fn awaits_progress(&self, stream: u16, told_at: Instant) {
+        if let Some(healed) = self.healed.get().filter(|_| self.asks(liveness::NAME)) {
+            let (interval, now) = (self.upkeep.borrow().progress_interval, self.world.now());
+            self.check(liveness::progresses(stream, told_at.max(healed), interval, now));
         }
     }
 

@@ -357,8 +357,16 @@ struct Question<'a> {
     /// The entries to which the member had come when it was asked, and when it answered.
     from: u64,
     to: u64,
-    /// What the answer says: that the user may read all the keys, or not.
-    says: bool,
+    says: Says,
+}
+
+/// What an answer says of who has asked for the keys of a lease.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Says {
+    May,
+    MayNot,
+    /// Users or roles have changed while it was asked. With their revision when it was, once that is known.
+    Changed(Option<u64>),
 }
 
 impl<'a> Questions<'a> {
@@ -367,8 +375,9 @@ impl<'a> Questions<'a> {
             let (operation, sender) = (&history[*id], senders.operations.get(id)?);
             let Request::LeaseTimeToLive(asked) = &operation.request else { return None };
             let says = match &operation.outcome {
-                Outcome::Ok(_) => true,
-                Outcome::Failed(Error::PermissionDenied) => false,
+                Outcome::Ok(_) => Says::May,
+                Outcome::Failed(Error::PermissionDenied) => Says::MayNot,
+                Outcome::Failed(Error::AuthOldRevision) => Says::Changed(None),
                 _ => return None,
             };
             // What an entry makes of leases is there a little before the entry counts as applied.
@@ -385,17 +394,21 @@ impl<'a> Questions<'a> {
         while let Some(question) = self.later.pop_if(|question| question.from <= last) {
             self.open.push(question);
         }
-        self.open.retain(|question| {
+        self.open.retain_mut(|question| {
+            if let Says::Changed(since) = &mut question.says {
+                let revision = replay.auth().map_or(1, Auth::revision);
+                return *since.get_or_insert(revision) == revision;
+            }
             let user = if question.sender.token.is_some() { &question.sender.user[..] } else { "" };
             let may = replay.enabled().is_none_or(|auth| {
                 let keys = replay.state.keys_of(question.lease);
                 keys.iter().all(|key| auth.may_read(user, key, &Bytes::new()))
             });
-            may != question.says
+            may != (question.says == Says::May)
         });
         match self.open.iter().find(|question| question.to <= last) {
             Some(Question { operation, sender, says, .. }) => {
-                let clause = if *says { "beyond permission" } else { "refused" };
+                let clause = if *says == Says::May { "beyond permission" } else { "refused" };
                 refuse(clause, operation.request.kind(), format!("{operation}: {sender:?}"))
             }
             None => Ok(()),

@@ -5,10 +5,11 @@
 //! | `answers after healing` | within `settle_max` after the end of all faults, some client was not answered |
 //! | `converges after healing` | within that time, some member that can be counted on has not applied what others have, or the operator has not put right what it is to |
 //! | `watches catch up after healing` | within that time, some stream of watches was not told of everything, though its client asks for progress again and again |
+//! | `progress is told` | long after the end of all faults, a stream some of whose watches want to hear of their progress is told nothing for two intervals, but what it asks for |
 //! | `responses are sent` | after the end of all faults, a response waits for a stream of watches that has nothing else to do |
 //! | `compactions go on` | the commits of a member go on, and a compaction that was scheduled does not; within that time, one is not over that takes seconds |
-//! | `compactions are told` | when all is quiet, a member has nothing left to compact, and has not told those who wait for that |
-//! | `snapshots are made` | a member goes on to apply entries, and makes no snapshot, though it has enough of them for one |
+//! | `compactions are told` | when all is quiet, a member has nothing left to compact, and has not told those who wait for that; or who waits for one goes on to wait though it is over |
+//! | `snapshots are made` | a member goes on with the next entries, and has made no snapshot, though it has enough for one |
 //! | `snapshots are due` | a member makes one though it has not enough |
 //!
 //! That elections end is a part of the first two: without a leader nobody is answered. That leases expire is asked for by
@@ -17,8 +18,7 @@
 //! **The bounds.** `settle_max` is 30 s of virtual time (120 s where watches go through small windows, or few leases may
 //! expire in a second and all are waited for), in which elections may fail several times and a supervisor waits before it
 //! starts a process anew. A compaction has moved when it has removed a batch: [`COMMITS_MAX`] commits of its backend and
-//! [`STILL_MAX`] may pass until it has again. A snapshot is made in the step in which it is due, so that [`ENTRIES_MAX`]
-//! entries and [`STILL_MAX`] are many. What a member does by itself is measured by what else it does, so that a pause or a
+//! [`STILL_MAX`] may pass until it has again. A snapshot is made at the end of the entries that were taken up at once. What a member does by itself is measured by what else it does, so that a pause or a
 //! disk that stands still excuses it.
 //!
 //! Stated in etcd's documentation (failures: a cluster with a quorum recovers by itself); bounds in time are our own.
@@ -42,9 +42,6 @@ pub const STILL_MAX: Duration = Duration::from_secs(10);
 /// So many commits may come meanwhile.
 pub const COMMITS_MAX: u32 = 40;
 
-/// So many entries may be applied meanwhile.
-pub const ENTRIES_MAX: u64 = 100;
-
 /// A stream of watches of `member` has had nothing to do since `idle_since`, and something waits `since` then for it to be sent.
 ///
 /// # Errors
@@ -56,6 +53,24 @@ pub fn sent(member: MemberId, since: Instant, idle_since: Instant, now: Instant)
     }
     let detail = format!("on member {member}, it could be sent at {since}, and nobody did until {now}");
     Err(Violation::new(NAME, "responses are sent", "", detail))
+}
+
+/// In these seconds, a member that has recovered begins a stream, and has it catch up.
+pub const PROGRESS_GRACE: Duration = Duration::from_secs(3);
+
+/// A stream of watches, which are told of their progress at an `interval`, has heard nothing since `told_at`, nor since all faults
+/// were over.
+///
+/// # Errors
+///
+/// Something was due. What was sent meanwhile counts from the next interval on, and each is up to a tenth longer.
+pub fn progresses(stream: u16, told_at: Instant, interval: Duration, now: Instant) -> Result<(), Violation> {
+    let due = told_at + interval * 11 / 5 + PROGRESS_GRACE;
+    if now <= due {
+        return Ok(());
+    }
+    let detail = format!("stream {stream} was told nothing since {told_at}, and it is {now}");
+    Err(Violation::new(NAME, "progress is told", "", detail))
 }
 
 /// What kept a cluster from coming to rest within `settle_max`.
@@ -98,9 +113,8 @@ struct Member {
     /// When one of them moved last, and the commits since then.
     moved: Instant,
     commits: u32,
-    /// The entry at which there is to be a snapshot, and when it was applied.
+    /// The entry at which there is to be a snapshot.
     due: u64,
-    due_since: Option<Instant>,
 }
 
 impl Liveness {
@@ -113,7 +127,7 @@ impl Liveness {
     /// `member` starts with so many compactions that are to be carried on with, and another snapshot is to be made when it
     /// has applied the entry `due`.
     pub fn started(&mut self, member: MemberId, compactions: u32, due: u64, now: Instant) {
-        let state = Member { compactions, moved: now, commits: 0, due, due_since: None };
+        let state = Member { compactions, moved: now, commits: 0, due };
         self.members.insert(member, state);
     }
 
@@ -166,6 +180,21 @@ impl Liveness {
         Err(Violation::new(NAME, "compactions go on", "", detail))
     }
 
+    /// On `member`, somebody still waits for a compaction at `revision`, where all up to `finished` are over.
+    ///
+    /// # Errors
+    ///
+    /// It waits in vain.
+    pub fn waits(member: MemberId, revision: i64, finished: i64) -> Result<(), Violation> {
+        if finished < revision {
+            return Ok(());
+        }
+        let detail = format!(
+            "on member {member}, the compaction at {finished} is over, and who waits for {revision} goes on to wait"
+        );
+        Err(Violation::new(NAME, "compactions are told", "", detail))
+    }
+
     /// `member` has come to rest, and is compacted at the revision `compacted`; who waits for a compaction knows of `told`.
     ///
     /// # Errors
@@ -182,8 +211,7 @@ impl Liveness {
 
     /// There is a snapshot of `member`, its own or another's; the next is to be made at the entry `due`.
     pub fn snapshot_made(&mut self, member: MemberId, due: u64) {
-        let state = self.members.entry(member).or_default();
-        (state.due, state.due_since) = (due, None);
+        self.members.entry(member).or_default().due = due;
     }
 
     /// `member` makes a snapshot of its own, of all up to the entry at `index`.
@@ -204,24 +232,22 @@ impl Liveness {
         }
     }
 
-    /// `member` has applied the entry at `index`.
+    /// `member` takes up the entries that come after the one at `index`, which it has applied.
     ///
     /// # Errors
     ///
-    /// It does not make a snapshot.
-    pub fn applied(&mut self, member: MemberId, index: u64, now: Instant) -> Result<(), Violation> {
-        let Some(state) = self.members.get_mut(&member).filter(|state| index >= state.due) else {
-            return Ok(());
-        };
-        let since = *state.due_since.get_or_insert(now);
-        if index < state.due + ENTRIES_MAX || now <= since + STILL_MAX {
-            return Ok(());
+    /// It has not made a snapshot that was due before.
+    pub fn takes_up(&self, member: MemberId, index: u64) -> Result<(), Violation> {
+        match self.members.get(&member) {
+            Some(state) if index >= state.due => {
+                let detail = format!(
+                    "member {member} goes on behind entry {index}, and a snapshot was due at {}",
+                    state.due
+                );
+                Err(Violation::new(NAME, "snapshots are made", "", detail))
+            }
+            _ => Ok(()),
         }
-        let detail = format!(
-            "member {member} has applied entry {index}, and a snapshot was due at {} since {since}",
-            state.due
-        );
-        Err(Violation::new(NAME, "snapshots are made", "", detail))
     }
 }
 
@@ -279,6 +305,13 @@ mod tests {
     }
 
     #[test]
+    fn a_silent_watch_is_told_of_its_progress_at_each_interval() {
+        let told = |now| progresses(0, at(5), Duration::from_secs(10), at(now)).map_err(|found| found.clause);
+        assert_eq!(told(5 + 22 + 3), Ok(()));
+        assert_eq!(told(5 + 22 + 4), Err("progress is told"));
+    }
+
+    #[test]
     fn who_waits_for_a_compaction_is_told_when_nothing_is_left_of_it() {
         let mut oracle = Liveness::new();
         oracle.started(1, 0, u64::MAX, at(0));
@@ -288,6 +321,8 @@ mod tests {
         oracle.compaction_moved(1, true, at(2));
         assert_eq!(oracle.rests(1, (7, 7)), Ok(()));
         assert_eq!(oracle.rests(1, (7, -1)).unwrap_err().clause, "compactions are told");
+        assert_eq!(Liveness::waits(1, 7, 6), Ok(()));
+        assert_eq!(Liveness::waits(1, 7, 7).unwrap_err().clause, "compactions are told");
     }
 
     #[test]
@@ -302,19 +337,11 @@ mod tests {
 
     #[test]
     fn a_snapshot_is_made_when_it_is_due() {
-        let found = |made: bool, index: u64, end: u64| {
-            let mut oracle = Liveness::new();
-            oracle.started(1, 0, 10, at(0));
-            oracle.applied(1, 9, at(0)).unwrap();
-            oracle.applied(1, 10, at(1)).unwrap();
-            if made {
-                oracle.snapshot_made(1, 20 + ENTRIES_MAX);
-            }
-            oracle.applied(1, index, at(end)).err().map(|violation| violation.clause)
-        };
-        assert_eq!(found(false, 10 + ENTRIES_MAX, 12), Some("snapshots are made"));
-        assert_eq!(found(false, 9 + ENTRIES_MAX, 12), None);
-        assert_eq!(found(false, 10 + ENTRIES_MAX, 11), None);
-        assert_eq!(found(true, 10 + ENTRIES_MAX, 12), None);
+        let mut oracle = Liveness::new();
+        oracle.started(1, 0, 10, at(0));
+        assert_eq!(oracle.takes_up(1, 9), Ok(()));
+        assert_eq!(oracle.takes_up(1, 10).unwrap_err().clause, "snapshots are made");
+        oracle.snapshot_made(1, 20);
+        assert_eq!(oracle.takes_up(1, 19), Ok(()));
     }
 }

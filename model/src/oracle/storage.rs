@@ -8,6 +8,7 @@
 //! | `behind the snapshot` | a member starts with an older index than its snapshot, whose entries its log need not have, and no fault has damaged its data |
 //! | `beyond the commit` | a member starts with, or makes durable, changes of an entry that nobody knows to be committed |
 //! | `snapshot's index` | the store that a snapshot brings is of another entry than the snapshot |
+//! | `compaction answered` | who waits for a physical compaction is told that it is over before it is, and durably so |
 //! | `compaction again` | a member starts on a compaction that nobody asked for, or that it had finished, which was durable and followed by other entries |
 //!
 //! Stated in etcd's server/etcdserver/cindex (the index is written with exactly the changes that it stands for), and by its
@@ -17,7 +18,7 @@
 //! that a start brings back the last commit (before the first snapshot, and after a defragmentation, a power failure can
 //! take away the name of the file, and the log has what is missing); the log (see `raft_safety`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use vertebra_sim::verdict::Violation;
 
@@ -34,6 +35,8 @@ pub struct Storage {
     finished: BTreeMap<MemberId, i64>,
     /// By member: the revision of the last one that it has finished durably, and the index of the commit.
     compacted: BTreeMap<MemberId, (i64, u64)>,
+    /// Members whose store came with a snapshot since they started: what has been compacted in there is another member's doing.
+    installed: BTreeSet<MemberId>,
 }
 
 impl Storage {
@@ -65,6 +68,22 @@ impl Storage {
     /// `member` has finished a compaction at `revision`. The next commit makes that durable.
     pub fn compacted(&mut self, member: MemberId, revision: i64) {
         self.finished.insert(member, revision);
+    }
+
+    /// `member` tells who has waited for it that a compaction at `revision` is over.
+    ///
+    /// # Errors
+    ///
+    /// It is not, or a power failure could undo it.
+    pub fn answers(&self, member: MemberId, revision: i64) -> Result<(), Violation> {
+        let over = self.compacted.get(&member).map(|(finished, _)| *finished);
+        if over.is_some_and(|finished| revision <= finished) || self.installed.contains(&member) {
+            return Ok(());
+        }
+        let detail = format!(
+            "member {member} says that the compaction at {revision} is over, and has finished {over:?} durably"
+        );
+        violation("compaction answered", "", detail)
     }
 
     /// `member` starts, and a compaction at `revision` is still to be carried out for its backend, which has come to `index`.
@@ -105,6 +124,7 @@ impl Storage {
     ) -> Result<(), Violation> {
         self.durable.insert(member, index);
         self.finished.remove(&member);
+        self.installed.remove(&member);
         // An older file has come back, or an empty one: the log brings the compaction again. Or it is the one that came with
         // the snapshot: what has been compacted in there is another member's doing.
         let is_own = index > snapshot;
@@ -127,9 +147,9 @@ impl Storage {
     /// A broken clause.
     pub fn installed(&mut self, member: MemberId, index: u64, snapshot: u64) -> Result<(), Violation> {
         self.durable.insert(member, index);
-        // What has been compacted in there is another member's doing.
         self.finished.remove(&member);
         self.compacted.remove(&member);
+        self.installed.insert(member);
         if index == snapshot {
             return Ok(());
         }
@@ -214,6 +234,22 @@ mod tests {
         oracle.installed(1, 7, 7).unwrap();
         oracle.resumed(1, 3, 8).unwrap();
         assert_eq!(clause(oracle.resumed(2, -1, 7)), "compaction again");
+    }
+
+    #[test]
+    fn a_compaction_is_answered_when_it_is_over_durably() {
+        let mut oracle = Storage::new();
+        assert_eq!(clause(oracle.answers(1, 3)), "compaction answered");
+        oracle.compacted(1, 3);
+        assert_eq!(clause(oracle.answers(1, 3)), "compaction answered");
+        oracle.committed(1, 6, 9).unwrap();
+        oracle.answers(1, 3).unwrap();
+        assert_eq!(clause(oracle.answers(1, 4)), "compaction answered");
+        // Another member has done it.
+        oracle.installed(1, 7, 7).unwrap();
+        oracle.answers(1, 4).unwrap();
+        oracle.opened(1, (8, 7), 9, false).unwrap();
+        assert_eq!(clause(oracle.answers(1, 4)), "compaction answered");
     }
 
     #[test]

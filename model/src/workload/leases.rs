@@ -12,6 +12,9 @@ use crate::response::Response;
 /// Leases that a client keeps in mind, of those that may live, and of those that are gone.
 const KEPT: usize = 6;
 
+/// No client chooses it, and members' numbers are smaller.
+const NEVER_GRANTED: i64 = i64::MAX;
+
 /// The leases of one client.
 pub(super) struct Leases {
     client: u16,
@@ -86,6 +89,16 @@ impl Leases {
     pub(super) fn time_to_live(&mut self, stream: &mut Stream) -> Option<Request> {
         let (id, keys) = (self.pick(stream), stream.chance(500_000));
         (id != 0).then_some(Request::LeaseTimeToLive(LeaseTimeToLiveRequest { id, keys }))
+    }
+
+    /// What is answered in any case: how long a lease lives on, if it does, and that there is none to be kept alive where nobody
+    /// has granted one.
+    pub(super) fn last_questions(&self) -> [Request; 2] {
+        let id = self.own.first().copied().unwrap_or(NEVER_GRANTED);
+        [
+            Request::LeaseTimeToLive(LeaseTimeToLiveRequest { id, keys: true }),
+            Request::LeaseKeepAlive(LeaseKeepAliveRequest { id: NEVER_GRANTED }),
+        ]
     }
 
     /// Takes in what the client was told.

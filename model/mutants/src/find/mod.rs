@@ -171,8 +171,8 @@ impl Finder<'_> {
         }
         self.scope.push(signature.ident.to_string());
         let planted = std::mem::take(&mut self.planted);
-        let is_planted =
-            matches!(&block.stmts[..], [syn::Stmt::Expr(value, None)] if self.planted.is_fixed(value));
+        let is_planted = matches!(&block.stmts[..], [syn::Stmt::Expr(value, None)] if self.planted.is_fixed(value))
+            || planted::does_nothing(block);
         let body = self.source[block.brace_token.span.join().byte_range()].trim_matches(['{', '}']).trim();
         let values =
             if block.stmts.is_empty() || is_planted { Vec::new() } else { values::of(&signature.output) };
@@ -209,7 +209,7 @@ impl Finder<'_> {
         }
     }
 
-    /// Whether a call is of no member's doing: an injected fault, or what an oracle is told.
+    /// Whether a call is of no member's doing, an injected fault or what an oracle is told, or a planted bug where it is missing.
     fn is_for_the_harness(&self, expression: &syn::Expr) -> bool {
         match expression {
             syn::Expr::Await(inner) => self.is_for_the_harness(&inner.base),
@@ -219,7 +219,7 @@ impl Finder<'_> {
                 let is_told = ["observer", "accounts"].iter().any(|name| {
                     receiver.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
                 });
-                is_told || call.method == "failpoint"
+                is_told || call.method == "failpoint" || call.args.iter().any(planted::is_planted)
             }
             _ => false,
         }

@@ -92,8 +92,23 @@ impl Planted {
     }
 }
 
+/// Whether a function does nothing unless a planted bug is on.
+pub fn does_nothing(body: &syn::Block) -> bool {
+    let mut planted = Planted::default();
+    body.stmts.iter().all(|statement| match statement {
+        Stmt::Local(local) => {
+            planted.learn(local);
+            true
+        }
+        Stmt::Expr(Expr::If(condition), _) => {
+            condition.else_branch.is_none() && planted.is_off(&condition.cond)
+        }
+        _ => false,
+    })
+}
+
 /// Whether an argument is a planted bug, or a sync that is left out.
-fn is_planted(argument: &Expr) -> bool {
+pub fn is_planted(argument: &Expr) -> bool {
     let of = |path: &syn::Path| path.segments.first().map(|first| first.ident.to_string());
     matches!(argument, Expr::Path(path) if of(&path.path).is_some_and(|of| of == "Defect" || of == "Sync"))
 }

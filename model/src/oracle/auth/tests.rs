@@ -122,13 +122,13 @@ impl Run {
     }
 
     /// "ann" asks for the keys of lease 7 when a member has come to entry `from`.
-    fn ask_for_keys(&mut self, from: u64, refused: bool) {
+    fn ask_for_keys(&mut self, from: u64, refused: Option<Error>) {
         let question = LeaseTimeToLiveRequest { id: 7, keys: true };
         let id = self.invoke("ann", Some(TOKEN), Request::LeaseTimeToLive(question));
         self.senders.asks_for_keys(id, from);
         self.witness.served(id, self.index);
         let reply = Outcome::Ok(Response::LeaseTimeToLive(LeaseTimeToLiveResponse::default()));
-        self.history.returned(id, if refused { Outcome::Failed(Error::PermissionDenied) } else { reply });
+        self.history.returned(id, refused.map_or(reply, Outcome::Failed));
     }
 
     fn revoke(&mut self) {
@@ -178,7 +178,7 @@ fn the_keys_of_a_lease_are_for_those_who_may_read_them_all() {
     };
     let judge = |keys: &[&'static str], ago: u64, refused: bool| {
         let mut run = with_keys(keys);
-        run.ask_for_keys(run.index - ago, refused);
+        run.ask_for_keys(run.index - ago, refused.then_some(Error::PermissionDenied));
         run.judge()
     };
     assert_eq!(judge(&["b"], 0, false), None);
@@ -187,6 +187,17 @@ fn the_keys_of_a_lease_are_for_those_who_may_read_them_all() {
     assert_eq!(judge(&["b", "x"], 2, false), Some("beyond permission"));
     // The member may not have come to the second key.
     assert_eq!(judge(&["b", "x"], 3, false), None);
+    // What they may has changed meanwhile, or it has not.
+    let changed = |ago: u64| {
+        let mut run = with_keys(&["b"]);
+        run.revoke();
+        run.write("root", Some(ROOT_TOKEN), put("z"));
+        run.write("root", Some(ROOT_TOKEN), put("z"));
+        run.ask_for_keys(run.index - ago, Some(Error::AuthOldRevision));
+        run.judge()
+    };
+    assert_eq!(changed(3), None);
+    assert_eq!(changed(2), Some("refused"));
 }
 
 #[test]
