@@ -104,8 +104,8 @@ struct Session {
     creating: VecDeque<usize>,
     /// Progress was asked for.
     asked: bool,
-    /// When it last was told something without having asked, or that a watch has begun.
-    told_at: Instant,
+    /// When it first was told of the progress of all watches, for which it asks, since it was told something else.
+    answered_since: Option<Instant>,
     /// Bytes that were consumed, and of which the member does not know.
     consumed: u64,
 }
@@ -184,7 +184,7 @@ impl Watcher {
                     open: Vec::new(),
                     creating: VecDeque::new(),
                     asked: false,
-                    told_at: self.node.world().now(),
+                    answered_since: None,
                     consumed: 0,
                 };
                 // However it ended, what comes next is another stream.
@@ -338,8 +338,10 @@ impl Watcher {
     /// Takes in a response.
     fn hear(&mut self, session: &mut Session, response: WatchResponse) -> Result<(), Disconnected> {
         let revision = response.header.map_or(0, |header| header.revision);
-        if response.watch_id != -1 {
-            session.told_at = self.node.world().now();
+        if response.watch_id == -1 && !response.created {
+            self.may_await_progress(session);
+        } else {
+            session.answered_since = None;
         }
         if response.created {
             let Some(place) = session.creating.pop_front() else { return Ok(()) };
@@ -486,14 +488,19 @@ impl Watcher {
         self.begin(session, wanted)
     }
 
+    /// It is told that all its watches are synced, for which it has asked. So are those that want to be told without asking.
+    fn may_await_progress(&self, session: &mut Session) {
+        let since = *session.answered_since.get_or_insert(self.node.world().now());
+        let has_begun = |open: &Open| open.id.is_some() && open.start <= open.created_at;
+        let mut wanted = session.open.iter().filter(|open| has_begun(open)).filter_map(|open| open.wanted);
+        if wanted.any(|place| self.wanted[place].request.progress_notify) {
+            self.observer.awaits_progress(self.number, since);
+        }
+    }
+
     /// All faults are over: the client sees to it that it hears of everything, and asks until it has.
     fn come_to_the_end(&mut self, session: &mut Session) -> Result<(), Disconnected> {
         self.slow = false;
-        let has_begun = |open: &Open| open.id.is_some() && open.start <= open.created_at;
-        let wanted = session.open.iter().filter(|open| has_begun(open)).filter_map(|open| open.wanted);
-        if wanted.into_iter().any(|place| self.wanted[place].request.progress_notify) {
-            self.observer.awaits_progress(self.number, session.told_at);
-        }
         let seen = (self.told(), self.heard);
         let more = seen.0 > self.seen.0 || seen.1 > self.seen.1;
         self.asks = if more { 0 } else { self.asks + 1 };

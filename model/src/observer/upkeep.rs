@@ -246,11 +246,11 @@ impl Observer {
         }
     }
 
-    /// A stream of watches, some of which want to hear of their progress, was last told something at `told_at`.
-    pub(crate) fn awaits_progress(&self, stream: u16, told_at: Instant) {
+    /// A stream of watches, some of which want to hear of their progress, was told nothing since then but what it asks for.
+    pub(crate) fn awaits_progress(&self, stream: u16, since: Instant) {
         if let Some(healed) = self.healed.get().filter(|_| self.asks(liveness::NAME)) {
             let (interval, now) = (self.upkeep.borrow().progress_interval, self.world.now());
-            self.check(liveness::progresses(stream, told_at.max(healed), interval, now));
+            self.check(liveness::progresses(stream, since.max(healed), interval, now));
         }
     }
 

@@ -365,8 +365,8 @@ struct Question<'a> {
 enum Says {
     May,
     MayNot,
-    /// Users or roles have changed while it was asked. With their revision when it was, once that is known.
-    Changed(Option<u64>),
+    /// Users or roles have changed while it was asked, or whether they count. With these when it was, once that is known.
+    Changed(Option<(bool, u64)>),
 }
 
 impl<'a> Questions<'a> {
@@ -396,8 +396,8 @@ impl<'a> Questions<'a> {
         }
         self.open.retain_mut(|question| {
             if let Says::Changed(since) = &mut question.says {
-                let revision = replay.auth().map_or(1, Auth::revision);
-                return *since.get_or_insert(revision) == revision;
+                let now = replay.auth().map_or((false, 1), |auth| (auth.is_enabled(), auth.revision()));
+                return *since.get_or_insert(now) == now;
             }
             let user = if question.sender.token.is_some() { &question.sender.user[..] } else { "" };
             let may = replay.enabled().is_none_or(|auth| {
