@@ -243,8 +243,18 @@ impl Specification {
 
     /// The keys that are attached to a lease.
     pub(crate) fn keys_of(&self, lease: i64) -> Vec<Bytes> {
-        let has_it = |values: &&Vec<(i64, Option<KeyValue>)>| matches!(values.last(), Some((_, Some(kv))) if kv.lease == lease);
-        self.keys.iter().filter(|(_, values)| has_it(values)).map(|(key, _)| key.clone()).collect()
+        self.keys_with(|attached| attached == lease)
+    }
+
+    /// Those that are attached to any.
+    pub(crate) fn keys_with_leases(&self) -> Vec<Bytes> {
+        self.keys_with(|attached| attached != 0)
+    }
+
+    fn keys_with(&self, wanted: impl Fn(i64) -> bool) -> Vec<Bytes> {
+        let last = |values: &[(i64, Option<KeyValue>)]| Some(values.last()?.1.as_ref()?.lease);
+        let keys = self.keys.iter().filter(|(_, values)| last(values).is_some_and(&wanted));
+        keys.map(|(key, _)| key.clone()).collect()
     }
 
     /// Users and roles, once there was anything to do with them.

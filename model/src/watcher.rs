@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use vertebra_sim::network::{Connection, Disconnected};
 use vertebra_sim::random::Stream;
-use vertebra_sim::{Instant, Node, NodeId, Sleep, record, sometimes};
+use vertebra_sim::{Node, NodeId, Sleep, record, sometimes};
 
 use crate::api::watch_request::RequestUnion;
 use crate::api::{WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse};
@@ -104,8 +104,6 @@ struct Session {
     creating: VecDeque<usize>,
     /// Progress was asked for.
     asked: bool,
-    /// When it first was told of the progress of all watches, for which it asks, since it was told something else.
-    answered_since: Option<Instant>,
     /// Bytes that were consumed, and of which the member does not know.
     consumed: u64,
 }
@@ -184,7 +182,6 @@ impl Watcher {
                     open: Vec::new(),
                     creating: VecDeque::new(),
                     asked: false,
-                    answered_since: None,
                     consumed: 0,
                 };
                 // However it ended, what comes next is another stream.
@@ -338,11 +335,6 @@ impl Watcher {
     /// Takes in a response.
     fn hear(&mut self, session: &mut Session, response: WatchResponse) -> Result<(), Disconnected> {
         let revision = response.header.map_or(0, |header| header.revision);
-        if response.watch_id == -1 && !response.created {
-            self.may_await_progress(session);
-        } else {
-            session.answered_since = None;
-        }
         if response.created {
             let Some(place) = session.creating.pop_front() else { return Ok(()) };
             self.observer.watch_heard(session.open[place].watch, response.clone());
@@ -486,16 +478,6 @@ impl Watcher {
         self.cancel(session, place)?;
         self.wanted[wanted] = self.draw_wanted();
         self.begin(session, wanted)
-    }
-
-    /// It is told that all its watches are synced, for which it has asked. So are those that want to be told without asking.
-    fn may_await_progress(&self, session: &mut Session) {
-        let since = *session.answered_since.get_or_insert(self.node.world().now());
-        let has_begun = |open: &Open| open.id.is_some() && open.start <= open.created_at;
-        let mut wanted = session.open.iter().filter(|open| has_begun(open)).filter_map(|open| open.wanted);
-        if wanted.any(|place| self.wanted[place].request.progress_notify) {
-            self.observer.awaits_progress(self.number, since);
-        }
     }
 
     /// All faults are over: the client sees to it that it hears of everything, and asks until it has.

@@ -119,6 +119,9 @@ impl Member {
     /// Which leases there are, as far as this member has applied the log; those that expire first come first where it is
     /// the primary.
     pub(super) async fn lease_leases(&self, origin: &Origin) -> Result<Response, Error> {
+        if let Some(operation) = origin.operation {
+            self.observer.asks_for_keys(operation, self.visible_index());
+        }
         let caller = self.require_caller(origin.token.as_ref()).await?;
         let lessor = self.kv.lessor();
         let (auth, all) = (self.kv.auth(), lessor.leases());
@@ -434,6 +437,7 @@ pub(super) async fn run(member: Rc<Member>) {
             );
             expired
         });
+        member.observer.revokes(member.id, expired.len());
         if !expired.is_empty() {
             let member = Rc::clone(&member);
             node.spawn(async move { member.revoke(expired).await });

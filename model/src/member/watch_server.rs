@@ -38,6 +38,7 @@ use crate::error::Error;
 use crate::failpoints;
 use crate::grpc::Status;
 use crate::mvcc::watch::{Channel, Filter, Number, Response, Watch};
+use crate::oracle::liveness::Silence;
 use crate::wire::{Token, WATCH_PORT, WatchDown, WatchUp};
 use crate::workload::of_kubernetes;
 
@@ -73,6 +74,8 @@ struct Stream<'a, T> {
     control: Channel<WatchResponse>,
     watches: RefCell<BTreeMap<i64, Served>>,
     next_id: Cell<i64>,
+    /// For oracles.
+    silence: Cell<Silence>,
 }
 
 /// A watch of a stream.
@@ -187,6 +190,7 @@ pub(super) async fn serve_stream<T: Transport>(
         control: Channel::new(CONTROL_MAX, None),
         watches: RefCell::default(),
         next_id: Cell::new(0),
+        silence: Cell::default(),
     };
     let (requests, mut received) = queue::queue();
     let status = {
@@ -428,6 +432,11 @@ impl<T: Transport> Stream<'_, T> {
 
     /// Sends one response, when the client has consumed enough of those before.
     async fn send(&self, response: WatchResponse) -> Result<(), Ended> {
+        self.member.observer.stream_sends(
+            &self.silence,
+            response.watch_id == INVALID_ID && !response.created,
+            || self.watches.borrow().values().any(|served| served.progress.is_some()),
+        );
         let message = WatchDown(response);
         let message = if self.member.options.encode_messages { message.through_bytes() } else { message };
         sometimes!(self.member.node, "a watching client does not keep up", self.transport.window().is_full());

@@ -1,5 +1,6 @@
 //! What members tell of their backends, snapshots and files, and of reads that they confirm.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::member::{Kv, member_id, snapshots};
 use crate::mvcc::KvHash;
 use crate::mvcc::watch::Waiting;
 use crate::options::Options;
-use crate::oracle::liveness::{self, Liveness};
+use crate::oracle::liveness::{self, Liveness, Silence};
 use crate::oracle::resources::{self, Files, Held};
 use crate::oracle::soundness;
 use crate::oracle::storage::Storage;
@@ -45,6 +46,7 @@ pub(super) struct Upkeep {
     catchup: u64,
     segment: u64,
     progress_interval: Duration,
+    revoke_rate: usize,
     /// So many watches are wanted by clients, over all streams.
     watches: usize,
 }
@@ -73,6 +75,7 @@ impl Upkeep {
             catchup: options.snapshot_catchup_entries,
             segment: options.wal_segment_bytes,
             progress_interval: options.watch.progress_interval,
+            revoke_rate: options.leases.revoke_rate,
             watches: usize::from(options.watch.streams) * crate::watcher::WATCHES_MAX,
         }
     }
@@ -246,11 +249,30 @@ impl Observer {
         }
     }
 
-    /// A stream of watches, some of which want to hear of their progress, was told nothing since then but what it asks for.
-    pub(crate) fn awaits_progress(&self, stream: u16, since: Instant) {
-        if let Some(healed) = self.healed.get().filter(|_| self.asks(liveness::NAME)) {
-            let (interval, now) = (self.upkeep.borrow().progress_interval, self.world.now());
-            self.check(liveness::progresses(stream, since.max(healed), interval, now));
+    /// A leader is about to revoke so many leases that it has found to have expired.
+    pub(crate) fn revokes(&self, member: MemberId, count: usize) {
+        if self.asks(resources::NAME) {
+            self.check(resources::revoked(member, count, self.upkeep.borrow().revoke_rate));
+        }
+    }
+
+    /// A stream of watches sends something: the answer to a question for the progress of all its watches, or else. Do some of
+    /// them want to hear of theirs unasked?
+    pub(crate) fn stream_sends(
+        &self,
+        silence: &Cell<Silence>,
+        is_answer: bool,
+        wants_progress: impl FnOnce() -> bool,
+    ) {
+        if self.healed.get().is_some() && self.asks(liveness::NAME) {
+            let next = match is_answer && wants_progress() {
+                true => silence.get().goes_on(self.upkeep.borrow().progress_interval, self.world.now()),
+                false => Ok(Silence::default()),
+            };
+            silence.set(next.unwrap_or_else(|violation| {
+                self.check(Err(violation));
+                Silence::default()
+            }));
         }
     }
 

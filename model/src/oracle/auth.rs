@@ -17,8 +17,7 @@
 //!
 //! Does NOT verify: how long tokens live while they are used or not, and so refusals for a token that is not known; what
 //! administrators are answered (`linearizable_log` compares that); that members agree on users and roles in between
-//! (`agreement` does, whose hash covers them); that a refused watch should have been refused; that the leases themselves are
-//! listed to those alone who may read all their keys.
+//! (`agreement` does, whose hash covers them); that a refused watch should have been refused.
 
 use std::collections::BTreeMap;
 
@@ -59,7 +58,7 @@ pub struct Senders {
     operations: BTreeMap<OperationId, Sender>,
     /// With the entry up to which the member that was asked had applied the log by then.
     watches: Vec<(WatchNumber, Sender, u64)>,
-    /// Questions for the keys of a lease, with the same of the member that was asked, or of the first one.
+    /// Questions for the keys of a lease, or for all leases, with the same of the member that was asked, or of the first one.
     leases: BTreeMap<OperationId, u64>,
 }
 
@@ -80,7 +79,7 @@ impl Senders {
         self.watches.push((watch, sender, index));
     }
 
-    /// A member that has applied the log up to `index` is asked for the keys of a lease.
+    /// A member that has applied the log up to `index` is asked for the keys of a lease, or which leases there are.
     pub fn asks_for_keys(&mut self, operation: OperationId, index: u64) {
         let first = self.leases.entry(operation).or_insert(index);
         *first = index.min(*first);
@@ -353,7 +352,8 @@ struct Questions<'a> {
 struct Question<'a> {
     operation: &'a Operation,
     sender: &'a Sender,
-    lease: i64,
+    /// Nothing: which leases there are, which is for those who may read the keys of all.
+    lease: Option<i64>,
     /// The entries to which the member had come when it was asked, and when it answered.
     from: u64,
     to: u64,
@@ -373,7 +373,11 @@ impl<'a> Questions<'a> {
     fn of(history: &'a History, witness: &Witness, senders: &'a Senders) -> Self {
         let answered = senders.leases.iter().filter_map(|(id, from)| {
             let (operation, sender) = (&history[*id], senders.operations.get(id)?);
-            let Request::LeaseTimeToLive(asked) = &operation.request else { return None };
+            let lease = match &operation.request {
+                Request::LeaseTimeToLive(asked) => Some(asked.id),
+                Request::LeaseLeases(_) => None,
+                _ => return None,
+            };
             let says = match &operation.outcome {
                 Outcome::Ok(_) => Says::May,
                 Outcome::Failed(Error::PermissionDenied) => Says::MayNot,
@@ -382,7 +386,7 @@ impl<'a> Questions<'a> {
             };
             // What an entry makes of leases is there a little before the entry counts as applied.
             let to = witness.trace(*id).served_at? + 1;
-            Some(Question { operation, sender, lease: asked.id, from: *from, to, says })
+            Some(Question { operation, sender, lease, from: *from, to, says })
         });
         let mut later: Vec<_> = answered.collect();
         later.sort_by_key(|question| std::cmp::Reverse(question.from));
@@ -401,7 +405,10 @@ impl<'a> Questions<'a> {
             }
             let user = if question.sender.token.is_some() { &question.sender.user[..] } else { "" };
             let may = replay.enabled().is_none_or(|auth| {
-                let keys = replay.state.keys_of(question.lease);
+                let keys = match question.lease {
+                    Some(lease) => replay.state.keys_of(lease),
+                    None => replay.state.keys_with_leases(),
+                };
                 keys.iter().all(|key| auth.may_read(user, key, &Bytes::new()))
             });
             may != (question.says == Says::May)

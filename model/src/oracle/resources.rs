@@ -6,6 +6,7 @@
 //! | `snapshots` | when old files are removed, more than two snapshots are left, or fewer though there were |
 //! | `segments` | when old files are removed, the first segment of the log is left, and all of it comes before the older of the two snapshots |
 //! | `databases` | when old files are removed for the second time, the database of a snapshot is left that was applied before the first |
+//! | `revocations` | a leader revokes more leases at once that have expired than half of what it may in a second |
 //! | `channel` | more responses wait for a stream of watches than its channel holds |
 //! | `unfinished` | when all is quiet, a member has more files that were received in part than snapshots that are coming to it |
 //! | `watchers` | when all is quiet, a member has more watchers than clients that can be connected with it want, on their connections and some that are gone |
@@ -181,6 +182,21 @@ pub struct Held {
     pub starts: u64,
 }
 
+/// Leases have expired of which `member` revokes so many at once; it may revoke `rate` in a second, and looks twice in one.
+///
+/// # Errors
+///
+/// There are more.
+pub fn revoked(member: MemberId, count: usize, rate: usize) -> Result<(), Violation> {
+    if count <= (rate / 2).max(1) {
+        return Ok(());
+    }
+    violation(
+        "revocations",
+        format!("member {member} revokes {count} leases at once, and {rate} in a second"),
+    )
+}
+
 /// Looks at what a member has when all is quiet.
 ///
 /// # Errors
@@ -286,6 +302,13 @@ mod tests {
         assert_eq!(left(&[format!("{:016x}.snap.db", 21)], &[]), None);
         assert_eq!(left(&[format!("{:016x}.snap.db", 19)], &[]), None);
         assert_eq!(left(&[format!("{:016x}.snap.db", 20)], &[]), Some("databases"));
+    }
+
+    #[test]
+    fn leases_are_revoked_at_a_rate() {
+        assert_eq!(revoked(1, 5, 10), Ok(()));
+        assert_eq!(clause(revoked(1, 6, 10)), Some("revocations"));
+        assert_eq!(revoked(1, 1, 1), Ok(()));
     }
 
     #[test]

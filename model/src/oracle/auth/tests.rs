@@ -3,8 +3,9 @@ use crate::api::authpb::{Permission, permission::Type};
 use crate::api::{
     AuthEnableRequest, AuthRoleAddRequest, AuthRoleGrantPermissionRequest, AuthRoleRevokePermissionRequest,
     AuthUserAddRequest, AuthUserChangePasswordRequest, AuthUserGrantRoleRequest, InternalAuthenticateRequest,
-    LeaseGrantRequest, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, PutRequest, PutResponse,
-    RangeRequest, RangeResponse, RequestHeader, ResponseHeader, WatchCreateRequest, WatchResponse,
+    LeaseGrantRequest, LeaseLeasesRequest, LeaseLeasesResponse, LeaseTimeToLiveRequest,
+    LeaseTimeToLiveResponse, PutRequest, PutResponse, RangeRequest, RangeResponse, RequestHeader,
+    ResponseHeader, WatchCreateRequest, WatchResponse,
 };
 
 /// A run with the user `ann`, who may read and write all keys from `a` to `c`, and has the token of entry 8.
@@ -131,6 +132,14 @@ impl Run {
         self.history.returned(id, refused.map_or(reply, Outcome::Failed));
     }
 
+    fn list_leases(&mut self, refused: bool) {
+        let id = self.invoke("ann", Some(TOKEN), Request::LeaseLeases(LeaseLeasesRequest {}));
+        self.senders.asks_for_keys(id, self.index);
+        self.witness.served(id, self.index);
+        let reply = Outcome::Ok(Response::LeaseLeases(LeaseLeasesResponse::default()));
+        self.history.returned(id, if refused { Outcome::Failed(Error::PermissionDenied) } else { reply });
+    }
+
     fn revoke(&mut self) {
         let (role, key, range_end) = ("r".to_owned(), "a".into(), "c".into());
         let request = AuthRoleRevokePermissionRequest { role, key, range_end };
@@ -187,6 +196,16 @@ fn the_keys_of_a_lease_are_for_those_who_may_read_them_all() {
     assert_eq!(judge(&["b", "x"], 2, false), Some("beyond permission"));
     // The member may not have come to the second key.
     assert_eq!(judge(&["b", "x"], 3, false), None);
+    // So are the leases themselves.
+    let listed = |keys: &[&'static str], refused: bool| {
+        let mut run = with_keys(keys);
+        run.list_leases(refused);
+        run.judge()
+    };
+    assert_eq!(listed(&["b"], false), None);
+    assert_eq!(listed(&["b"], true), Some("refused"));
+    assert_eq!(listed(&["b", "x"], true), None);
+    assert_eq!(listed(&["b", "x"], false), Some("beyond permission"));
     // What they may has changed meanwhile, or it has not.
     let changed = |ago: u64| {
         let mut run = with_keys(&["b"]);

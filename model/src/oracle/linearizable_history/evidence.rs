@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::conflicts::{KeySet, key_set};
 use super::keys::Key;
 use super::leases::Leases;
-use super::names::Names;
+use super::names::{Map, Names};
 use super::replies::{each_key, each_key_within, each_possible_put, each_put, each_touch, puts_and_deletes};
 use super::values::Values;
 use super::{FIRST_REVISION, NONE, Places};
@@ -216,15 +216,16 @@ impl<'a> Evidence<'a> {
     fn classify(&mut self, places: &Places<'a>) {
         let values = Values::of(places, &self.keys);
         self.is_coarse = values.has_hidden_order && !self.all_values;
-        let mut numbers = BTreeMap::new();
+        let (mut numbers, mut effect): (Map<Vec<u8>, usize>, _) = (Map::default(), Vec::new());
         for &write in &places.unknown {
             let operation = places.operation(write);
-            let number = *numbers
-                .entry(values.effect(places, &operation.request, self.all_values))
-                .or_insert_with(|| {
-                    self.classes.push(Class::default());
-                    self.classes.len() - 1
-                });
+            effect.clear();
+            values.tell_effect(places, &operation.request, self.all_values, &mut effect);
+            let number = numbers.get(&effect[..]).copied().unwrap_or_else(|| {
+                numbers.insert(effect.clone(), self.classes.len());
+                self.classes.push(Class::default());
+                self.classes.len() - 1
+            });
             self.classes[number].members.push(write);
             if self.classes[number].members.len() == 1 {
                 let class = &mut self.classes[number];

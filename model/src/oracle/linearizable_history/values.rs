@@ -1,6 +1,5 @@
 //! Which values make a difference: unknown writes that differ in others are one.
 
-use bytes::Bytes;
 use prost::Message;
 
 use super::Places;
@@ -9,7 +8,7 @@ use super::names::Map;
 use super::replies::{each_compared, each_possible_put, hides_order};
 use crate::api::compare::{CompareResult, TargetUnion};
 use crate::api::request_op::Request as Op;
-use crate::api::{DeleteRangeRequest, PutRequest, TxnRequest};
+use crate::api::{PutRequest, TxnRequest};
 use crate::history::Request;
 
 /// What of a history tells values apart.
@@ -71,17 +70,19 @@ impl<'a> Values<'a> {
         key.is_some_and(|key| self.seen.get(&(key, &put.value[..])) == Some(&true))
     }
 
-    /// A value, or what all values have in common that nobody can tell from it. With `all`, each is told from all others.
-    fn mark(&self, places: &Places<'a>, put: &PutRequest, all: bool) -> Bytes {
+    /// Tells a value, or what all values have in common that nobody can tell from it. With `all`, each is told from all others.
+    fn tell_value(&self, places: &Places<'a>, put: &PutRequest, all: bool, told: &mut Vec<u8>) {
         let value = &put.value[..];
         if put.ignore_value {
-            return Bytes::new();
+            told.push(0);
+        } else if all || self.equal.contains_key(value) || self.is_seen(places, put) {
+            told.push(1);
+            tell(value, told);
+        } else {
+            told.push(2);
+            let (below, upto) = self.order(value);
+            told.extend([below, upto].iter().flat_map(|place| place.to_le_bytes()));
         }
-        if all || self.equal.contains_key(value) || self.is_seen(places, put) {
-            return [b"1", value].concat().into();
-        }
-        let (below, upto) = self.order(value);
-        format!("0{below} {upto}").into()
     }
 
     /// Of values that nobody sees, the place among those that they are compared with is all there is to know.
@@ -99,40 +100,88 @@ impl<'a> Values<'a> {
         is_unseen(one) && is_unseen(other) && self.order(one) == self.order(other)
     }
 
-    fn put(&self, places: &Places<'a>, put: &PutRequest, all: bool) -> PutRequest {
-        PutRequest { prev_kv: false, value: self.mark(places, put, all), ..put.clone() }
+    fn tell_put(&self, places: &Places<'a>, put: &PutRequest, all: bool, told: &mut Vec<u8>) {
+        tell(&put.key, told);
+        self.tell_value(places, put, all, told);
+        told.extend(put.lease.to_le_bytes());
+        told.push(u8::from(put.ignore_lease));
     }
 
-    fn txn(&self, places: &Places<'a>, txn: &TxnRequest, all: bool) -> TxnRequest {
-        let mut txn = txn.clone();
-        for op in txn.success.iter_mut().chain(&mut txn.failure) {
-            match &mut op.request {
-                Some(Op::RequestPut(put)) => *put = self.put(places, put, all),
-                Some(Op::RequestDeleteRange(delete)) => delete.prev_kv = false,
-                Some(Op::RequestTxn(nested)) => *nested = self.txn(places, nested, all),
-                Some(Op::RequestRange(_)) | None => {}
+    fn tell_txn(&self, places: &Places<'a>, txn: &TxnRequest, all: bool, told: &mut Vec<u8>) {
+        tell_count(txn.compare.len(), told);
+        for compare in &txn.compare {
+            tell_message(compare, told);
+        }
+        for branch in [&txn.success, &txn.failure] {
+            tell_count(branch.len(), told);
+            for op in branch {
+                match &op.request {
+                    None => told.push(0),
+                    Some(Op::RequestRange(read)) => {
+                        told.push(1);
+                        tell_message(read, told);
+                    }
+                    Some(Op::RequestPut(put)) => {
+                        told.push(2);
+                        self.tell_put(places, put, all, told);
+                    }
+                    Some(Op::RequestDeleteRange(delete)) => {
+                        told.push(3);
+                        tell(&delete.key, told);
+                        tell(&delete.range_end, told);
+                    }
+                    Some(Op::RequestTxn(nested)) => {
+                        told.push(4);
+                        self.tell_txn(places, nested, all, told);
+                    }
+                }
             }
         }
-        txn
     }
 
-    /// Equal for requests that have the same effect as far as anybody can see; with `all`, anybody who can see every value.
-    pub(super) fn effect(&self, places: &Places<'a>, request: &Request, all: bool) -> (u8, Vec<u8>) {
+    /// Tells what effect a request has as far as anybody can see; with `all`, anybody who can see every value.
+    pub(super) fn tell_effect(&self, places: &Places<'a>, request: &Request, all: bool, told: &mut Vec<u8>) {
+        // Replies of unknown writes are seen by nobody: whether they have what was before makes no difference.
         match request {
-            Request::Range(read) => (0, read.encode_to_vec()),
-            Request::Put(put) => (1, self.put(places, put, all).encode_to_vec()),
-            Request::DeleteRange(delete) => {
-                (2, DeleteRangeRequest { prev_kv: false, ..delete.clone() }.encode_to_vec())
+            Request::Put(put) => {
+                told.push(1);
+                self.tell_put(places, put, all, told);
             }
-            Request::Txn(txn) => (3, self.txn(places, txn, all).encode_to_vec()),
-            Request::Compact(compaction) => (4, compaction.encode_to_vec()),
-            Request::LeaseGrant(grant) => (5, grant.encode_to_vec()),
-            Request::LeaseRevoke(revoke) => (6, revoke.encode_to_vec()),
-            Request::LeaseKeepAlive(keep_alive) => (7, keep_alive.encode_to_vec()),
-            Request::LeaseTimeToLive(question) => (8, question.encode_to_vec()),
-            Request::LeaseLeases(question) => (9, question.encode_to_vec()),
-            // It has none.
-            Request::Auth(_) => (10, Vec::new()),
+            Request::DeleteRange(delete) => {
+                told.push(2);
+                tell(&delete.key, told);
+                tell(&delete.range_end, told);
+            }
+            Request::Txn(txn) => {
+                told.push(3);
+                self.tell_txn(places, txn, all, told);
+            }
+            Request::LeaseRevoke(revoke) => {
+                told.push(4);
+                told.extend(revoke.id.to_le_bytes());
+            }
+            // They change no key.
+            Request::Range(_)
+            | Request::Compact(_)
+            | Request::LeaseGrant(_)
+            | Request::LeaseKeepAlive(_)
+            | Request::LeaseTimeToLive(_)
+            | Request::LeaseLeases(_)
+            | Request::Auth(_) => told.push(0),
         }
     }
+}
+
+fn tell_count(count: usize, told: &mut Vec<u8>) {
+    told.extend((count as u32).to_le_bytes());
+}
+
+/// With its length: what follows is told from what it ends with.
+fn tell(bytes: &[u8], told: &mut Vec<u8>) {
+    tell_count(bytes.len(), told);
+    told.extend_from_slice(bytes);
+}
+
+fn tell_message(message: &impl Message, told: &mut Vec<u8>) {
+    message.encode_length_delimited(told).expect("a vector has room");
 }
