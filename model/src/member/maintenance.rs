@@ -56,7 +56,13 @@ impl Member {
         // A compaction at 0 leaves a hash as well; etcd takes that for the current one.
         let (hash, current) = match self.kv.compactions().hash(revision).filter(|_| revision > 0) {
             Some(hash) => (hash, self.kv.revision()),
-            None => self.kv.read(|store, tx| store.hash_by_revision(tx, revision))?,
+            None => self.kv.read(|store, tx| {
+                let told = store.hash_by_revision(tx, revision);
+                told.inspect_err(|error| {
+                    let has = (store.compact_revision(), store.revision());
+                    self.observer.refuses_hash(self.id, revision, has, *error);
+                })
+            })?,
         };
         self.observer.hashed(self.id, hash);
         Ok((hash, current))

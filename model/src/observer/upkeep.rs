@@ -9,6 +9,7 @@ use vertebra_sim::{Instant, NodeDisk, NodeId, Violation};
 
 use super::Observer;
 use crate::cluster::{MemberId, machine};
+use crate::error::Error;
 use crate::member::{Kv, member_id, snapshots};
 use crate::mvcc::KvHash;
 use crate::mvcc::watch::Waiting;
@@ -191,6 +192,11 @@ impl Observer {
             let result = self.upkeep.borrow_mut().hashes.told(member, hash);
             self.check(result);
         }
+    }
+
+    /// A member refuses the hash at `asked`, which has come to the second of these revisions, and is compacted at the first.
+    pub(crate) fn refuses_hash(&self, member: MemberId, asked: i64, has: (i64, i64), error: Error) {
+        self.check(soundness::refuses(member, asked, has, error));
     }
 
     /// A member has this of its last compaction for others to ask for, which left what has the hash `left`.

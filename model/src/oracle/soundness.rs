@@ -6,6 +6,7 @@
 //! | `corruption` | members find by the hashes that they compare (the CORRUPT alarm, and the check at the start) that their data differs, and no fault did that |
 //! | `hashes` | two members have other hashes at one revision and compacted revision: of those that can be counted on at the end, whatever compaction has still to remove; and, as long as no data is damaged, of all that have finished a compaction or were asked; or one has a hash at a revision that it has compacted away |
 //! | `kept` | a member does not have the hash of what its last compaction left, for which others will ask it |
+//! | `hash refused` | a member refuses the hash of a revision that it has come to, and has not compacted away |
 //! | `hash of the log` | at the end, the hash of a member is not that of the records to which the log leads |
 //! | `records` | a compaction at one revision has left other records on two members, and no data is damaged |
 //!
@@ -22,6 +23,7 @@ use vertebra_sim::verdict::Violation;
 use super::raft_safety::MemberId;
 use super::replayed::{Change, Replayed};
 use crate::api::KeyValue;
+use crate::error::Error;
 use crate::mvcc::{KvHash, Revision};
 
 const ORACLE: &str = "soundness";
@@ -114,6 +116,31 @@ pub fn keeps(member: MemberId, left: KvHash, kept: Option<KvHash>) -> Result<(),
     Err(Violation::new(ORACLE, "kept", "", format!("member {member} has {kept:?} of {left:?}")))
 }
 
+/// `member`, which is at `revision` and compacted at `compacted`, refuses the hash at `asked` with `error`.
+///
+/// # Errors
+///
+/// It has no reason to.
+pub fn refuses(
+    member: MemberId,
+    asked: i64,
+    (compacted, revision): (i64, i64),
+    error: Error,
+) -> Result<(), Violation> {
+    let is_founded = match error {
+        Error::Compacted => asked < compacted,
+        Error::FutureRevision => asked > revision,
+        _ => false,
+    };
+    if is_founded {
+        return Ok(());
+    }
+    let detail = format!(
+        "member {member}, at revision {revision} and compacted at {compacted}, refuses the hash at {asked}: {error}"
+    );
+    Err(Violation::new(ORACLE, "hash refused", "", detail))
+}
+
 /// Compares hashes of members.
 ///
 /// # Errors
@@ -175,6 +202,16 @@ mod tests {
     use crate::api::CompactionRequest;
     use crate::history::Request;
     use crate::oracle::testing::{Script, delete, put};
+
+    #[test]
+    fn a_hash_is_refused_for_a_revision_that_a_member_does_not_have() {
+        let clause = |asked, error| refuses(1, asked, (3, 7), error).err().map(|violation| violation.clause);
+        assert_eq!(clause(2, Error::Compacted), None);
+        assert_eq!(clause(3, Error::Compacted), Some("hash refused"));
+        assert_eq!(clause(8, Error::FutureRevision), None);
+        assert_eq!(clause(7, Error::FutureRevision), Some("hash refused"));
+        assert_eq!(clause(7, Error::TimedOut), Some("hash refused"));
+    }
 
     #[test]
     fn damage_and_corruption_need_a_fault() {

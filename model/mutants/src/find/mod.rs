@@ -333,6 +333,9 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     }
 
     fn visit_expr_if(&mut self, expression: &'ast syn::ExprIf) {
+        if expression.else_branch.is_none() && told::only_tells(&expression.then_branch) {
+            return;
+        }
         self.condition(&expression.cond);
         self.visit_expr(&expression.cond);
         self.may_fall_through = expression.else_branch.is_none();
