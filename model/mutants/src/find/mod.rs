@@ -333,7 +333,11 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     }
 
     fn visit_expr_if(&mut self, expression: &'ast syn::ExprIf) {
-        if expression.else_branch.is_none() && told::only_tells(&expression.then_branch) {
+        let is_harness = |statement: &syn::Stmt| match statement {
+            syn::Stmt::Expr(expression, _) => self.is_for_the_harness(expression),
+            _ => false,
+        };
+        if expression.else_branch.is_none() && told::only_tells(&expression.then_branch, is_harness) {
             return;
         }
         self.condition(&expression.cond);

@@ -14,14 +14,14 @@ pub fn is_only_told(local: &syn::Local, rest: &[syn::Stmt]) -> bool {
     uses.told && !uses.used
 }
 
-/// Whether a block does nothing but tell.
-pub fn only_tells(block: &syn::Block) -> bool {
+/// Whether a block does nothing but tell, and what `is_harness` says is of no member's doing either.
+pub fn only_tells(block: &syn::Block, is_harness: impl Fn(&syn::Stmt) -> bool) -> bool {
     let mut statements = block.stmts.iter().enumerate();
     !block.stmts.is_empty()
         && statements.all(|(index, statement)| match statement {
             syn::Stmt::Macro(called) => TELLING.iter().any(|name| called.mac.path.is_ident(name)),
             syn::Stmt::Local(local) => is_only_told(local, &block.stmts[index + 1..]),
-            _ => false,
+            _ => is_harness(statement),
         })
 }
 
