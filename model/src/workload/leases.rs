@@ -35,6 +35,11 @@ pub(super) fn granted(request: &Request) -> Option<i64> {
     }
 }
 
+/// A sign that a lease is still wanted that nobody has, which is answered and changes nothing.
+pub(super) fn useless_sign() -> Request {
+    Request::LeaseKeepAlive(LeaseKeepAliveRequest { id: NEVER_GRANTED })
+}
+
 impl Leases {
     pub(super) fn new(client: NodeId) -> Self {
         let client = match client {
@@ -91,14 +96,10 @@ impl Leases {
         (id != 0).then_some(Request::LeaseTimeToLive(LeaseTimeToLiveRequest { id, keys }))
     }
 
-    /// What is answered in any case: how long a lease lives on, if it does, and that there is none to be kept alive where nobody
-    /// has granted one.
-    pub(super) fn last_questions(&self) -> [Request; 2] {
+    /// How long a lease lives on, if it does.
+    pub(super) fn last_question(&self) -> Request {
         let id = self.own.first().copied().unwrap_or(NEVER_GRANTED);
-        [
-            Request::LeaseTimeToLive(LeaseTimeToLiveRequest { id, keys: true }),
-            Request::LeaseKeepAlive(LeaseKeepAliveRequest { id: NEVER_GRANTED }),
-        ]
+        Request::LeaseTimeToLive(LeaseTimeToLiveRequest { id, keys: true })
     }
 
     /// Takes in what the client was told.
