@@ -98,7 +98,8 @@ pub fn does_nothing(body: &syn::Block) -> bool {
     body.stmts.iter().all(|statement| match statement {
         Stmt::Local(local) => {
             planted.learn(local);
-            true
+            let names = |init: &syn::LocalInit| matches!(&*init.expr, Expr::Reference(_) | Expr::Path(_));
+            local.init.as_ref().is_some_and(|init| names(init) || planted.is_off(&init.expr))
         }
         Stmt::Expr(Expr::If(condition), _) => {
             condition.else_branch.is_none() && planted.is_off(&condition.cond)

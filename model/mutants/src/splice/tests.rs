@@ -49,16 +49,19 @@ fn planted_bugs_are_left_as_they_are() {
         let expected = source.replacen("{ ", "{ if on(1) { return; } ", 1);
         becomes(&source, &expected);
     };
-    keeps("if x.has(Defect::A) && a < b { g(); }");
+    // Without any, the function does nothing: that it does so is no mutant.
+    let keeps_whole = |body: &str| becomes(&format!("fn f() {{ {body} }}"), &format!("fn f() {{ {body} }}"));
+    keeps_whole("if x.has(Defect::A) && a < b { g(); }");
     keeps("let z = g(x.has(Defect::A) && a < b);");
-    keeps("let y = x.has(Defect::A); if y { g(); }");
+    keeps_whole("let y = x.has(Defect::A); if y { g(); }");
     keeps("match x { y if z.has(Defect::A) => g(!y), y => y }");
     keeps("match x.has(Defect::A) { true => g(!y), false => y }");
     keeps("if !x.has(Defect::A) || a { return; } g();");
-    keeps("let y = [Defect::A, Defect::B].into_iter().any(|z| x.has(z));");
-    keeps("if x.contains(Sync::A) { g(!y); }");
-    keeps("if !x.defects.is_empty() { g(!y); }");
-    keeps("if a == b && x.failpoint(y).await { return; }");
+    keeps_whole("let y = [Defect::A, Defect::B].into_iter().any(|z| x.has(z));");
+    keeps_whole("if x.contains(Sync::A) { g(!y); }");
+    keeps("x.sync(Sync::A).await;");
+    keeps_whole("if !x.defects.is_empty() { g(!y); }");
+    keeps_whole("if a == b && x.failpoint(y).await { return; }");
     becomes(
         "fn f() { if !x.has(Defect::A) && a { g(); } else { h(!b); } }",
         "fn f() { if on(1) { return; } if !x.has(Defect::A) && a { if !on(2) { g(); } } else { \
@@ -82,6 +85,11 @@ fn what_is_only_told_is_no_member_s_doing() {
     told("z", "(if on(2) { x } else { !x })");
     told("sometimes!(node, \"y\", y); y", "(if on(2) { x } else { !x })");
     becomes("fn f() { self.observer.saw(!x); }", "fn f() { if on(1) { return; } self.observer.saw(!x); }");
+    let keeps = |body: &str| {
+        becomes(&format!("fn f() {{ {body} }}"), &format!("fn f() {{ if on(1) {{ return; }} {body} }}"));
+    };
+    keeps("if !x { let y = z; sometimes!(node, \"y\", y); }");
+    keeps("if !x { node.failpoint(y).await; self.observer.told(z); }");
 }
 
 #[test]
