@@ -70,12 +70,6 @@ impl Accounts {
 }
 
 impl Compaction {
-    /// The revision at which it compacts.
-    #[must_use]
-    pub fn revision(&self) -> i64 {
-        self.main
-    }
-
     /// For oracles and records: how many it has taken away.
     #[must_use]
     pub fn removed(&self) -> u64 {
