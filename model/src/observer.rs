@@ -682,7 +682,8 @@ impl Observer {
                 sets.extend([&own.voters, &own.outgoing]);
             }
         }
-        // Who was removed has ended for good, also where those that it has left behind do not know that.
+        // Who was removed has ended for good, also where those that it has left behind do not know that. Nor does one count that
+        // was stopped.
         let stays = |id: MemberId| is_left(id) && self.world.is_enabled(member_id(id));
         let lost = |set: &&&Vec<MemberId>| set.iter().filter(|id| stays(**id)).count() * 2 <= set.len();
         let set = sets.iter().find(|set| !set.is_empty() && lost(set)).unwrap_or(&sets[0]);

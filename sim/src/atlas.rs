@@ -313,7 +313,7 @@ impl World {
     ///
     /// # Errors
     ///
-    /// Who is missing. A member that happens to be down is no excuse: it is started again, unless it has ended for good.
+    /// Who is missing. A member that happens to be down is no excuse: it is started again, unless it was stopped or has ended for good.
     pub fn hope(&self) -> Result<(), Excuse> {
         self.review_damages();
         let atlas = self.atlas();

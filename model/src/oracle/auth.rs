@@ -81,6 +81,10 @@ impl Senders {
 
     /// A member that has applied the log up to `index` is asked for the keys of a lease, or which leases there are.
     pub fn asks_for_keys(&mut self, operation: OperationId, index: u64) {
+        // Where nobody says who it is, there is nothing to judge.
+        if !self.operations.contains_key(&operation) {
+            return;
+        }
         let first = self.leases.entry(operation).or_insert(index);
         *first = index.min(*first);
     }
@@ -128,7 +132,7 @@ pub fn check(
     watches.look(&replay, u64::MAX);
     questions.look(&replay, u64::MAX)?;
     watches.check()?;
-    let state = replay.auth().map_or((false, 1), |auth| (auth.is_enabled(), auth.revision()));
+    let state = replay.auth_state();
     match members.iter().find(|(_, found)| *found != state) {
         Some((member, found)) => {
             refuse("state", "", format!("member {member} is at {found:?}, and the log leads to {state:?}"))
@@ -166,6 +170,11 @@ impl Replay<'_> {
 
     fn auth(&self) -> Option<&Auth> {
         self.state.auth()
+    }
+
+    /// Whether anybody is asked who it is, and the revision of users and roles.
+    fn auth_state(&self) -> (bool, u64) {
+        self.auth().map_or((false, 1), |auth| (auth.is_enabled(), auth.revision()))
     }
 
     fn owns(&self, sender: &Sender, token: &str) -> bool {
@@ -341,7 +350,7 @@ impl<'a> Watches<'a> {
     }
 }
 
-/// Questions for the keys of leases that were answered or refused. Each member asks its own store, which need not be the one that
+/// Questions for the keys of leases, or for all leases, that were answered or refused. Each member asks its own store, which need not be the one that
 /// knows the answer.
 struct Questions<'a> {
     /// The one that comes first is the last.
@@ -360,7 +369,7 @@ struct Question<'a> {
     says: Says,
 }
 
-/// What an answer says of who has asked for the keys of a lease.
+/// What an answer or a refusal says of who has asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Says {
     May,
@@ -400,7 +409,7 @@ impl<'a> Questions<'a> {
         }
         self.open.retain_mut(|question| {
             if let Says::Changed(since) = &mut question.says {
-                let now = replay.auth().map_or((false, 1), |auth| (auth.is_enabled(), auth.revision()));
+                let now = replay.auth_state();
                 return *since.get_or_insert(now) == now;
             }
             let user = if question.sender.token.is_some() { &question.sender.user[..] } else { "" };

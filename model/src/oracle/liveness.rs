@@ -24,7 +24,7 @@
 //!
 //! Stated in etcd's documentation (failures: a cluster with a quorum recovers by itself); bounds in time are our own.
 //!
-//! Does NOT verify: that anything comes to an end while faults go on; how soon.
+//! Does NOT verify: that elections end, and that requests, watches and progress advance, while faults go on; how soon.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -125,10 +125,10 @@ impl Storage {
         self.durable.insert(member, index);
         self.finished.remove(&member);
         self.installed.remove(&member);
-        // An older file has come back, or an empty one: the log brings the compaction again. Or it is the one that came with
-        // the snapshot: what has been compacted in there is another member's doing.
-        let is_own = index > snapshot;
-        self.compacted.retain(|other, (_, at)| *other != member || is_own && *at <= index);
+        // An older file has come back, or an empty one: the log brings the compaction again. Or it may be the one that came
+        // with the snapshot: what has been compacted in there is another member's doing.
+        let may_be_installed = index <= snapshot;
+        self.compacted.retain(|other, (_, at)| *other != member || !may_be_installed && *at <= index);
         if damaged {
             return Ok(());
         }

@@ -222,9 +222,10 @@ impl<'a> Evidence<'a> {
             effect.clear();
             values.tell_effect(places, &operation.request, self.all_values, &mut effect);
             let number = numbers.get(&effect[..]).copied().unwrap_or_else(|| {
-                numbers.insert(effect.clone(), self.classes.len());
+                let next = self.classes.len();
                 self.classes.push(Class::default());
-                self.classes.len() - 1
+                numbers.insert(effect.clone(), next);
+                next
             });
             self.classes[number].members.push(write);
             if self.classes[number].members.len() == 1 {
