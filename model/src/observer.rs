@@ -475,9 +475,6 @@ impl Observer {
 
     /// One of a leader's ticks passes.
     pub(crate) fn ticks(&self, member: u64, term: u64, transfers: bool, election_ticks: u16) {
-        if transfers {
-            self.leases.borrow_mut().transferred(self.world.now());
-        }
         self.raft(|raft| raft.ticked(member, term, transfers, election_ticks.into()));
     }
 
@@ -682,9 +679,8 @@ impl Observer {
                 sets.extend([&own.voters, &own.outgoing]);
             }
         }
-        // Who was removed has ended for good, also where those that it has left behind do not know that. Nor does one count that
-        // was stopped.
-        let stays = |id: MemberId| is_left(id) && self.world.is_enabled(member_id(id));
+        // Who was removed has ended for good, also where those that it has left behind do not know that.
+        let stays = |id: MemberId| is_left(id) && !self.world.is_gone(member_id(id));
         let lost = |set: &&&Vec<MemberId>| set.iter().filter(|id| stays(**id)).count() * 2 <= set.len();
         let set = sets.iter().find(|set| !set.is_empty() && lost(set)).unwrap_or(&sets[0]);
         let somewhere = set.iter().filter(|id| has_machine(&self.world, **id));

@@ -313,14 +313,14 @@ impl World {
     ///
     /// # Errors
     ///
-    /// Who is missing. A member that happens to be down is no excuse: it is started again, unless it was stopped or has ended for good.
+    /// Who is missing. A member that happens to be down is no excuse: it is started again, unless it has ended for good.
     pub fn hope(&self) -> Result<(), Excuse> {
         self.review_damages();
         let atlas = self.atlas();
         let mut left = self.voters();
         let quorum = left.len() / 2 + 1;
         let mut gone = Vec::new();
-        let is_broken = |member| atlas.how_broken(member).is_some() || !self.is_enabled(member);
+        let is_broken = |member| atlas.how_broken(member).is_some() || self.is_gone(member);
         take_out(&mut left, &mut gone, quorum, Reason::Broken, is_broken)?;
         take_out(&mut left, &mut gone, quorum, Reason::Damaged, |member| atlas.is_damaged(member))
     }

@@ -43,6 +43,15 @@ pub(crate) enum Status {
     Unpowered,
 }
 
+/// Whether a process is to run. One that is, and does not, is down because of a fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Wanted {
+    Runs,
+    Stopped,
+    /// Stopped for good, as far as anybody knows.
+    Ended,
+}
+
 /// The state of the process on one node.
 pub(crate) struct Process {
     pub(crate) id: NodeId,
@@ -58,8 +67,7 @@ pub(crate) struct Process {
     /// The faults that set its clock, by number; they add up.
     jumps: RefCell<Vec<(usize, i64)>>,
     pub(crate) status: Cell<Status>,
-    /// Whether it is down because it shall be, and not because of a fault.
-    stopped: Cell<bool>,
+    wanted: Cell<Wanted>,
     /// Whether a fault has met its disk: it may end itself over what comes of that.
     disk_fails: Cell<bool>,
     /// Faults that keep it down, and how often these were all lifted at once.
@@ -115,7 +123,7 @@ impl Process {
             drifts: RefCell::default(),
             jumps: RefCell::default(),
             status: Cell::new(Status::Down),
-            stopped: Cell::new(false),
+            wanted: Cell::new(Wanted::Runs),
             disk_fails: Cell::new(false),
             down: Holds::default(),
             paused: Holds::default(),
@@ -210,13 +218,13 @@ impl World {
 
     /// A machine has no process until [`start_process`](Self::start_process).
     pub(crate) fn leave_stopped(&self, id: NodeId) {
-        self.process(self.index(id)).stopped.set(true);
+        self.process(self.index(id)).wanted.set(Wanted::Stopped);
     }
 
     /// Gives a node its power back if it had none, and starts its process unless that shall not run.
     pub(crate) fn start_unless_stopped(&self, id: NodeId) {
         let process = self.process(self.index(id));
-        if process.stopped.get() {
+        if process.wanted.get() != Wanted::Runs {
             process.status.set(Status::Down);
         } else {
             self.start(id);
@@ -226,7 +234,13 @@ impl World {
     /// Whether the process of a machine shall run, though a fault may keep it down.
     #[must_use]
     pub fn is_enabled(&self, id: NodeId) -> bool {
-        !self.process(self.index(id)).stopped.get()
+        self.process(self.index(id)).wanted.get() == Wanted::Runs
+    }
+
+    /// Whether the process of a machine has ended for good, by itself or by [`end_process`](Self::end_process).
+    #[must_use]
+    pub fn is_gone(&self, id: NodeId) -> bool {
+        self.process(self.index(id)).wanted.get() == Wanted::Ended
     }
 
     /// Whether a process ever ran on a node.
@@ -240,7 +254,7 @@ impl World {
     pub fn start_process(&self, id: NodeId) {
         let index = self.index(id);
         let process = self.process(index);
-        if process.stopped.replace(false) && !process.down.is_held() {
+        if process.wanted.replace(Wanted::Runs) != Wanted::Runs && !process.down.is_held() {
             self.start(id);
         }
     }
@@ -248,12 +262,18 @@ impl World {
     /// Stops the process of a machine: nothing starts it again but [`start_process`](Self::start_process). What it
     /// wrote is in the page cache, as after a kill.
     pub fn stop_process(&self, id: NodeId) {
-        let index = self.index(id);
-        if self.process(index).stopped.replace(true) {
-            return;
+        if self.is_enabled(id) {
+            let index = self.index(id);
+            self.process(index).wanted.set(Wanted::Stopped);
+            record!(self.node_by_index(index), "process", "is stopped");
+            self.crash(index, Crash::Process);
         }
-        record!(self.node_by_index(index), "process", "is stopped");
-        self.crash(index, Crash::Process);
+    }
+
+    /// The same, and nobody means to start it again: progress is not to wait for it.
+    pub fn end_process(&self, id: NodeId) {
+        self.stop_process(id);
+        self.process(self.index(id)).wanted.set(Wanted::Ended);
     }
 
     /// Puts an empty disk in place of that of a machine.
@@ -331,7 +351,7 @@ impl World {
     pub(crate) fn process_finishes(&self, node: &Node, reason: &str) {
         record!(node, "process", "exits for good: {}", reason);
         if node.is_current() {
-            self.process(node.index()).stopped.set(true);
+            self.process(node.index()).wanted.set(Wanted::Ended);
             self.crash(node.index(), Crash::Process);
         }
     }

@@ -32,7 +32,7 @@ use crate::failpoints;
 const STOP_DELAY: Duration = Duration::from_secs(1);
 
 /// Why a member ends when it learns that it was removed.
-pub(super) const REMOVED: &str = "the member has been permanently removed from the cluster";
+const REMOVED: &str = "the member has been permanently removed from the cluster";
 
 /// What a member waits before it publishes itself again. etcd tries again at once, with a timeout for each attempt.
 const PUBLISH_PAUSE: Duration = Duration::from_millis(100);
@@ -83,10 +83,10 @@ pub(super) async fn apply(member: &Rc<Member>, entry: &Entry, is_new: bool) -> R
     member.answer(request, result);
     if member.is_removed(member.id) {
         node.failpoint(failpoints::CONF_CHANGE_BEFORE_STOP).await;
-        let (node, delay) = (node.clone(), STOP_DELAY.max(4 * member.options.election_timeout()));
-        node.clone().spawn(async move {
-            node.sleep(delay).await;
-            node.finish(REMOVED).await
+        let (member, delay) = (Rc::clone(member), STOP_DELAY.max(4 * member.options.election_timeout()));
+        node.spawn(async move {
+            member.node.sleep(delay).await;
+            member.end_as_removed().await
         });
     }
     Ok(())
@@ -204,6 +204,12 @@ impl Member {
 
     pub(super) fn is_removed(&self, id: MemberId) -> bool {
         self.membership.borrow().is_removed(id)
+    }
+
+    /// Ends the process of a member that has learnt of its removal.
+    pub(super) async fn end_as_removed(&self) -> ! {
+        self.observer.ends_as_removed(self.id);
+        self.node.finish(REMOVED).await
     }
 }
 

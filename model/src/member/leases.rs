@@ -376,7 +376,9 @@ impl Member {
         });
         if !checkpoints.is_empty() {
             record!(self.node, "lease", "{} checkpoints", checkpoints.len() as u64);
-            let _ = self.propose_in_term(term, checkpoint(checkpoints)).await;
+            if self.propose_in_term(term, checkpoint(checkpoints)).await.is_err() {
+                self.observer.drops_proposal();
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ use vertebra_sim::random::Moments;
 use vertebra_sim::{NodeId, Ticker, sometimes};
 
 use super::apply_loop::Batch;
-use super::conf_change::{Applying, REMOVED};
+use super::conf_change::Applying;
 use super::log::Log;
 use super::{Member, Proposal, member_id, queue, snapshots};
 use crate::cluster::MemberId;
@@ -29,7 +29,10 @@ use crate::wal::Wal;
 use crate::wire::{PEER_PORT, PeerMessage};
 
 mod planted;
+mod reads;
 mod role;
+
+use reads::Reader;
 
 /// What other tasks ask of the raft loop.
 pub(super) enum Input {
@@ -55,15 +58,6 @@ pub(super) enum Input {
     /// The apply loop's snapshot is in its file.
     SnapshotSaved { index: u64, term: u64, conf_state: ConfState },
 }
-
-/// For whom a read index is sought.
-enum Reader {
-    Here(oneshot::Sender<u64>),
-    Peer { member: NodeId, attempt: u64 },
-}
-
-/// Reads under way at once, above which the oldest are forgotten: Raft drops some without a word.
-const READS_MAX: usize = 1_000;
 
 struct RaftLoop {
     member: Rc<Member>,
@@ -165,6 +159,9 @@ pub(super) async fn run(
         }
         if ticked {
             this.say_farewell();
+            if this.raft.raft.leader_id == INVALID_ID {
+                this.member.observer.ticks_alone(this.member.id);
+            }
         }
         if ticked && this.may_tick() {
             if this.raft.raft.state == StateRole::Leader {
@@ -364,7 +361,7 @@ impl RaftLoop {
             }
             PeerMessage::Removed { member } => {
                 if member == self.member.id {
-                    Box::pin(self.member.node.finish(REMOVED)).await;
+                    Box::pin(self.member.end_as_removed()).await;
                 }
             }
             PeerMessage::ReadIndexAnswer { attempt, index } => {
@@ -400,74 +397,6 @@ impl RaftLoop {
         }
         self.commit_by_counting();
         self.role_may_have_changed();
-    }
-
-    /// Asks Raft, or the leader, for an index from which a read is up to date.
-    fn seek_read_index(&mut self, context: Option<u64>, reader: Reader) {
-        let is_leader = self.raft.raft.state == StateRole::Leader;
-        let reused = self.member.options.has(Defect::ReuseReadContext);
-        // A fresh context for each attempt: an acknowledgement of an earlier one must not confirm this one.
-        let context = match context.filter(|_| reused) {
-            // As etcd had it, the context of a retry is that of the first attempt, unique among members.
-            Some(context) => context | (self.member.id & 0xffff) << 56,
-            None => {
-                self.next_read += 1;
-                self.next_read
-            }
-        };
-        if is_leader || reused {
-            if is_leader {
-                self.member.observer.read_begun(self.member.id, self.raft.raft.term, context);
-            }
-            let context = context.to_be_bytes();
-            if !self.read_early(&context) {
-                self.raft.read_index(context.to_vec());
-            }
-        } else if let (Reader::Here(_), leader @ 1..) = (&reader, self.raft.raft.leader_id) {
-            self.send(leader, PeerMessage::ReadIndex { member: self.member.id, attempt: context });
-        } else {
-            let is_asked = matches!(reader, Reader::Peer { .. });
-            sometimes!(
-                self.member.node,
-                "a read index is asked of a member that does not lead",
-                is_asked,
-                when = |run| run.members > 1
-            );
-            sometimes!(
-                self.member.node,
-                "a read index is sought while there is no leader",
-                !is_asked,
-                when = |run| run.members > 1
-            );
-            return;
-        }
-        if self.readers.len() >= READS_MAX {
-            self.readers.pop_first();
-        }
-        self.readers.insert(context, reader);
-    }
-
-    fn confirm_reads(&mut self, ready: &mut Ready) {
-        for read in ready.take_read_states() {
-            let Some(context) = read.request_ctx.first_chunk().map(|bytes| u64::from_be_bytes(*bytes)) else {
-                continue;
-            };
-            self.member.observer.read_confirmed(self.member.id, context);
-            if let Some(reader) = self.readers.remove(&context) {
-                self.answer_reader(reader, read.index);
-            }
-        }
-    }
-
-    fn answer_reader(&self, reader: Reader, index: u64) {
-        match reader {
-            Reader::Here(answer) => {
-                let _ = answer.send(index);
-            }
-            Reader::Peer { member, attempt } => {
-                self.socket.send(member, PeerMessage::ReadIndexAnswer { attempt, index });
-            }
-        }
     }
 
     /// Lets what Raft has ready through.
@@ -679,7 +608,9 @@ impl RaftLoop {
     fn propose(&mut self, proposal: Proposal) {
         match proposal {
             Proposal::Request(data) => {
-                let _ = self.raft.propose(Vec::new(), data);
+                if self.raft.propose(Vec::new(), data).is_err() {
+                    self.member.observer.drops_proposal();
+                }
             }
             Proposal::ConfChange(data) => {
                 // Raft puts an empty entry in its place if another change is under way.

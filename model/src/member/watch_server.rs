@@ -111,7 +111,9 @@ struct OwnClient<'a> {
     member: &'a Member,
     connection: Connection<WatchDown, WatchUp>,
     window: Window,
-    /// Ends when the member has lost its leader, where the client wants to hear of that.
+    /// Whether the client wants to hear of it when the member has lost its leader. For oracles.
+    requires_leader: Cell<bool>,
+    /// Ends when that is so.
     lost_leader: RefCell<Option<LocalBoxFuture<'a, ()>>>,
 }
 
@@ -129,6 +131,7 @@ impl OwnClient<'_> {
             }
             return match self.connection.poll_receive(context) {
                 Poll::Ready(Ok(WatchUp::RequireLeader)) => {
+                    self.requires_leader.set(true);
                     if self.member.status.get().leader == 0 {
                         return Poll::Ready(Err(None));
                     }
@@ -147,6 +150,9 @@ impl Transport for OwnClient<'_> {
     }
 
     fn send(&self, message: WatchDown) -> Result<(), Ended> {
+        if self.requires_leader.get() {
+            self.member.observer.sends_as_led(self.member.id, self.member.options.election_ticks);
+        }
         self.connection.send(message).map_err(|_| Ended)
     }
 
@@ -169,7 +175,8 @@ async fn serve(member: &Member, draws: &RefCell<Draws>, connection: Connection<W
         return;
     }
     let window = Window::new(member.options.watch.window_bytes);
-    let client = OwnClient { member, connection, window, lost_leader: RefCell::default() };
+    let (requires_leader, lost_leader) = (Cell::default(), RefCell::default());
+    let client = OwnClient { member, connection, window, requires_leader, lost_leader };
     serve_stream(member, draws, &client, None).await;
 }
 

@@ -255,6 +255,33 @@ impl Observer {
         }
     }
 
+    /// A tick of a member's Raft passes, and it has no leader.
+    pub(crate) fn ticks_alone(&self, member: MemberId) {
+        self.upkeep.borrow_mut().liveness.ticked_alone(member);
+    }
+
+    /// A member has a leader.
+    pub(crate) fn is_led(&self, member: MemberId) {
+        self.upkeep.borrow_mut().liveness.is_led(member);
+    }
+
+    /// A stream of watches sends something, and its client requires a leader.
+    pub(crate) fn sends_as_led(&self, member: MemberId, election_ticks: u16) {
+        if self.asks(liveness::NAME) {
+            self.check(self.upkeep.borrow().liveness.sends_as_led(member, election_ticks));
+        }
+    }
+
+    /// A proposal comes to nothing: Raft drops it, or it is one of checkpoints that are not written down.
+    pub(crate) fn drops_proposal(&self) {
+        self.leases.borrow_mut().dropped(self.world.now());
+    }
+
+    /// A member ends itself for good, because it was removed.
+    pub(crate) fn ends_as_removed(&self, member: MemberId) {
+        self.raft(|raft| raft.ends(member));
+    }
+
     /// A leader is about to revoke so many leases that it has found to have expired.
     pub(crate) fn revokes(&self, member: MemberId, count: usize) {
         if self.asks(resources::NAME) {

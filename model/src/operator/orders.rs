@@ -146,7 +146,7 @@ pub(super) async fn remove(calls: &mut Calls, targets: &[NodeId]) -> Done {
         }
     };
     if before(deadline, ended).await.is_none() {
-        calls.world().stop_process(node);
+        calls.world().end_process(node);
     }
     Ok(())
 }
@@ -161,6 +161,7 @@ pub(super) async fn replace(calls: &mut Calls, inventory: &Inventory, targets: &
     // When this is cancelled half-way, the repair at the end starts the process again.
     calls.world().stop_process(node);
     remove_member(calls, member.id).await?;
+    calls.world().end_process(node);
     let id = add_on(calls, node, member.learner).await?;
     start(calls, inventory, id);
     wait_started(calls, id).await
@@ -221,7 +222,7 @@ pub(super) async fn change_several(calls: &mut Calls, inventory: &Inventory, tar
             while !most_go_on_without(calls, member.id).await {
                 calls.node.sleep(PAUSE).await;
             }
-            calls.world().stop_process(node);
+            calls.world().end_process(node);
             return wait_started(calls, id).await;
         }
         if !lists(&members, member.id) {

@@ -72,7 +72,11 @@ async fn mend(calls: &mut Calls, inventory: &Inventory, member: &Listed, voters:
         return;
     }
     calls.world().stop_process(node);
-    if orders::remove_member(calls, member.id).await.is_err() || member.learner {
+    if orders::remove_member(calls, member.id).await.is_err() {
+        return;
+    }
+    calls.world().end_process(node);
+    if member.learner {
         // A dead learner is no loss.
         return;
     }

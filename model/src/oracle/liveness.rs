@@ -6,6 +6,7 @@
 //! | `converges after healing` | within that time, some member that can be counted on has not applied what others have, or the operator has not put right what it is to |
 //! | `watches catch up after healing` | within that time, some stream of watches was not told of everything, though its client asks for progress again and again |
 //! | `progress is told` | after the end of all faults, a stream some of whose watches want to hear of their progress sends nothing for more than five intervals, but answers to questions for that |
+//! | `streams end` | a stream of watches whose client requires a leader sends something, and its member has had no leader for long |
 //! | `responses are sent` | after the end of all faults, a response waits for a stream of watches that has nothing else to do |
 //! | `compactions go on` | the commits of a member go on, and a compaction that was scheduled does not; within that time, one is not over that takes seconds |
 //! | `compactions are told` | when all is quiet, a member has nothing left to compact, and has not told those who wait for that; or who waits for one goes on to wait though it is over |
@@ -95,6 +96,10 @@ impl Silence {
     }
 }
 
+/// A member looks once in the time that an election takes whether it has a leader, and ends streams that require one when it has
+/// had none three times. After so many times that time without a leader, it must have.
+pub const ELECTIONS_WITHOUT_LEADER: u32 = 5;
+
 /// What kept a cluster from coming to rest within `settle_max`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unsettled {
@@ -137,6 +142,8 @@ struct Member {
     commits: u32,
     /// The entry at which there is to be a snapshot.
     due: u64,
+    /// The ticks of its Raft since it last had a leader.
+    ticks_alone: u32,
 }
 
 impl Liveness {
@@ -149,7 +156,7 @@ impl Liveness {
     /// `member` starts with so many compactions that are to be carried on with, and another snapshot is to be made when it
     /// has applied the entry `due`.
     pub fn started(&mut self, member: MemberId, compactions: u32, due: u64, now: Instant) {
-        let state = Member { compactions, moved: now, commits: 0, due };
+        let state = Member { compactions, moved: now, due, ..Member::default() };
         self.members.insert(member, state);
     }
 
@@ -157,6 +164,30 @@ impl Liveness {
     pub fn replaced(&mut self, member: MemberId, compactions: u32, now: Instant) {
         let state = self.members.entry(member).or_default();
         (state.compactions, state.moved, state.commits) = (compactions, now, 0);
+    }
+
+    /// A tick of `member`'s Raft passes, and it has no leader.
+    pub fn ticked_alone(&mut self, member: MemberId) {
+        self.members.entry(member).or_default().ticks_alone += 1;
+    }
+
+    /// `member` has a leader.
+    pub fn is_led(&mut self, member: MemberId) {
+        self.members.entry(member).or_default().ticks_alone = 0;
+    }
+
+    /// `member` sends something to a client that requires a leader; an election takes `election_ticks`.
+    ///
+    /// # Errors
+    ///
+    /// It has been without one for too long.
+    pub fn sends_as_led(&self, member: MemberId, election_ticks: u16) -> Result<(), Violation> {
+        let ticks = self.members.get(&member).map_or(0, |state| state.ticks_alone);
+        if ticks <= ELECTIONS_WITHOUT_LEADER * u32::from(election_ticks) {
+            return Ok(());
+        }
+        let detail = format!("member {member} serves who requires a leader, after {ticks} ticks without one");
+        Err(Violation::new(NAME, "streams end", "", detail))
     }
 
     /// Whether `member` has no compaction under way.
@@ -324,6 +355,18 @@ mod tests {
         // It was sending something else.
         assert_eq!(found(5, 6, 6), None);
         assert_eq!(found(5, 3, 6), Some("responses are sent"));
+    }
+
+    #[test]
+    fn who_requires_a_leader_is_not_served_without_one_for_long() {
+        let mut oracle = Liveness::new();
+        (0..50).for_each(|_| oracle.ticked_alone(1));
+        oracle.sends_as_led(1, 10).unwrap();
+        oracle.ticked_alone(1);
+        oracle.sends_as_led(2, 10).unwrap();
+        assert_eq!(oracle.sends_as_led(1, 10).unwrap_err().clause, "streams end");
+        oracle.is_led(1);
+        oracle.sends_as_led(1, 10).unwrap();
     }
 
     #[test]

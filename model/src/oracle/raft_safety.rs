@@ -20,6 +20,7 @@
 //! | `configuration` | all members have one configuration after one entry |
 //! | `configuration step` | it follows from the one before: a member more or less, or into a joint one, or out of it |
 //! | `removed member` | who was removed never takes part again under the same identifier |
+//! | `ended` | who ends itself because it was removed was removed |
 //! | `commit of an old term` | a leader commits by counting only entries of its own term, apart from those that others have committed |
 //! | `commit order`, `apply order` | applied <= committed <= last; committed never falls; applied goes one by one |
 //! | `two votes` | at most one vote in a term, restarts included |

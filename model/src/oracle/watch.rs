@@ -20,7 +20,7 @@
 //! | `header` | the revision of a response is before that of its events |
 //! | `unknown` | an event, or progress, that is not in the log |
 //! | `batch` | a response tells of more revisions than it may |
-//! | `fragments` | a part of a response comes that nobody asked for, is longer than allowed, though it could be less, or has room for what comes in the next |
+//! | `fragments` | a part of a response comes that nobody asked for, is longer than allowed, though it could be less, or has room for what comes in the next; or a response is too long and is not split |
 //! | `future` | the client knew of it before it was committed |
 //! | `compacted` | a watch is cancelled with a compaction that was not, or that left what it waits for |
 //! | `resumed` | a watch that carries on with another begins where that did not end: something would be left out, or come twice |
@@ -154,6 +154,8 @@ struct Walk<'a> {
     number: usize,
     /// The revision of the store when it was created.
     created: Option<i64>,
+    /// When the client knew that it was created, until something comes that was written after that.
+    known: Option<u64>,
     ended: bool,
     refused: bool,
     /// The compaction that ended it.
@@ -178,6 +180,7 @@ impl<'a> Walk<'a> {
             watched,
             number,
             created: None,
+            known: None,
             ended: false,
             refused: false,
             compacted: None,
@@ -229,6 +232,7 @@ impl<'a> Walk<'a> {
             return if confirmed { Ok(()) } else { self.refuse("after the end", shown(response)) };
         }
         if response.created {
+            self.known = Some(heard.clock);
             return self.hear_created(response, revision);
         }
         if self.created.is_none() {
@@ -251,6 +255,8 @@ impl<'a> Walk<'a> {
         }
         if response.fragment || !self.fragments.is_empty() {
             self.measure_part(response)?;
+        } else if self.watched.request.fragment {
+            self.measure_whole(response)?;
         }
         self.fragments.extend(&response.events);
         if response.fragment {
@@ -260,6 +266,23 @@ impl<'a> Walk<'a> {
         self.hear_events(&events, heard.clock)?;
         if revision < self.last {
             return self.refuse("header", format_args!("revision {revision} for events of {}", self.last));
+        }
+        Ok(())
+    }
+
+    /// Checks that a response that is not split is short enough. (What waits until the client knows of the watch, etcd sends whole,
+    /// and what is written later comes later.)
+    fn measure_whole(&mut self, response: &WatchResponse) -> Result<(), Violation> {
+        let Some(Limits { bytes: bytes_max, .. }) = self.log.limits else { return Ok(()) };
+        let committed = response.events.last().and_then(|last| self.log.committed_at(revision_of(last)));
+        if self.known.is_some_and(|known| committed.is_none_or(|committed| committed <= known)) {
+            return Ok(());
+        }
+        self.known = None;
+        let (bytes, events) = (response.encoded_len(), response.events.len());
+        if bytes >= bytes_max && events > 1 {
+            return self
+                .refuse("fragments", format_args!("{bytes} bytes come at once, with {events} events"));
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! What the raft loop makes of its role: when it stands for election, and whom it tells of a change.
 
-use raft::StateRole;
+use raft::{INVALID_ID, StateRole};
 use vertebra_sim::random::split_mix;
 use vertebra_sim::{record, sometimes};
 
@@ -102,6 +102,9 @@ impl RaftLoop {
         let status = Status { term: raft.term, leader: raft.leader_id, commit: raft.raft_log.committed };
         let before = self.member.status.replace(status);
         if (before.leader, before.term) != (status.leader, status.term) {
+            if status.leader != INVALID_ID {
+                self.member.observer.is_led(self.member.id);
+            }
             self.member.kv.demote();
             self.member.leader_changed.notify_waiters();
         }

@@ -358,8 +358,8 @@ fn what_is_left_of_a_lease_is_written_down_while_it_is_not_kept_alive() {
     assert_eq!(found(30, 7.0, &|run| run.leases.refreshed(7, run.now)), None);
     assert_eq!(found(30, 7.0, &|run| run.leases.promoted(run.now)), None);
     // Proposals were dropped, and no more.
-    assert_eq!(found(30, 7.0, &|run| run.leases.transferred(run.now)), None);
-    assert_eq!(found(30, 7.0, &|run| run.leases.transferred(Instant::START)), Some("checkpoint"));
+    assert_eq!(found(30, 7.0, &|run| run.leases.dropped(run.now)), None);
+    assert_eq!(found(30, 7.0, &|run| run.leases.dropped(Instant::START)), Some("checkpoint"));
     let promoted_at = |left: i64| {
         move |run: &mut Run| {
             run.checkpoint(left);

@@ -5,7 +5,7 @@ use std::fmt;
 
 use vertebra_sim::verdict::Violation;
 
-use super::{MemberId, violation};
+use super::{MemberId, RaftSafety, violation};
 
 /// Who votes, and who only follows. All lists are in order.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -165,5 +165,19 @@ impl Configurations {
         self.removed.extend(gone);
         self.by_index.insert(index, configuration);
         Ok(())
+    }
+}
+
+impl RaftSafety {
+    /// `member` ends itself because it was removed.
+    ///
+    /// # Errors
+    ///
+    /// It was not.
+    pub fn ends(&self, member: MemberId) -> Result<(), Violation> {
+        if self.configurations.removed.contains(&member) {
+            return Ok(());
+        }
+        violation("ended", format!("member {member} ends as if it had been removed"))
     }
 }

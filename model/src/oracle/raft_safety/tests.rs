@@ -480,6 +480,13 @@ fn who_was_removed_does_not_come_back() {
 }
 
 #[test]
+fn who_ends_as_removed_was_removed() {
+    let raft = reconfigured(&Configuration::of(&[1, 2]), &[1]);
+    raft.ends(3).unwrap();
+    assert_eq!(clause(raft.ends(2)), "ended");
+}
+
+#[test]
 fn a_read_is_confirmed_by_a_quorum_that_answered_since_it_came() {
     let mut raft = cluster();
     raft.read_begun(1, 1, 70);

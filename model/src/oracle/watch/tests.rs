@@ -168,6 +168,28 @@ fn parts_of_a_response_count_as_one() {
 }
 
 #[test]
+fn what_is_too_long_is_split_if_it_is_written_after_the_word_that_the_watch_is_created() {
+    let later = |request: WatchCreateRequest, events: usize, bytes_over: usize| {
+        let mut told = Told::new(request);
+        ["6", "7"].into_iter().for_each(|value| told.script.write(1, put("a", value)));
+        let replayed = Replayed::of(&told.script.witness);
+        let log = Log::new(&replayed);
+        let of = |change| event(&log, change);
+        let all: Vec<_> = log.changes[log.place(8)..][..events].iter().map(of).collect();
+        let whole = WatchResponse { events: all.clone(), ..response(7 + events as i64) }.encoded_len();
+        drop(replayed);
+        Told { limits: split_at(whole + bytes_over), ..told }.events(&all)
+    };
+    assert_eq!(later(in_parts_from(8), 2, 0).clause(), "fragments");
+    // It is short enough, of one event, or nobody asked for parts.
+    later(in_parts_from(8), 2, 1).check().unwrap();
+    later(in_parts_from(8), 1, 0).check().unwrap();
+    later(all(8), 2, 0).check().unwrap();
+    // It may have waited for that word.
+    Told { limits: split_at(1), ..Told::new(in_parts_from(5)) }.events(&of(&[5])).check().unwrap();
+}
+
+#[test]
 fn the_first_event_is_the_first_that_was_asked_for() {
     assert_eq!(Told::new(all(3)).events(&of(&[4])).clause(), "resumable");
     assert_eq!(Told::new(all(3)).events(&of(&[2, 3])).clause(), "resumable");
