@@ -153,6 +153,9 @@ pub(super) async fn run(
             Poll::Pending
         })
         .await;
+        if ticked {
+            this.tell_election_timeout();
+        }
         // First of all: from here on, everything is counted by the new configuration.
         while let Some(next) = conf_change.take().or_else(|| this.conf_changes.try_recv()) {
             this.apply_conf_change(next);

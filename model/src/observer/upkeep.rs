@@ -255,6 +255,11 @@ impl Observer {
         }
     }
 
+    /// A tick of a member's Raft passes, which waits for so many without a leader; the seed `wants` so many.
+    pub(crate) fn waits_for_election(&self, member: MemberId, ticks: usize, wants: usize) {
+        self.raft(|raft| raft.waits(member, ticks, wants));
+    }
+
     /// A tick of a member's Raft passes, and it has no leader.
     pub(crate) fn ticks_alone(&self, member: MemberId) {
         self.upkeep.borrow_mut().liveness.ticked_alone(member);

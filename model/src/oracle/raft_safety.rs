@@ -15,6 +15,7 @@
 //! | `commit without quorum` | what is committed is durable on a quorum of the configuration that holds for who first knows |
 //! | `election without quorum` | a leader was voted for by a quorum of the configuration that holds for it |
 //! | `no pre-vote`, `leads without quorum` | who stands has asked first; who leads hears a quorum, or steps down |
+//! | `election timeout` | a member stands when the seed says so, and not when Raft's own generator does, which nobody can replay |
 //! | `not a voter` | who asks for votes or leads has a vote: no learner, nobody who was removed |
 //! | `two changes at once` | an entry that changes the configuration follows only such as are committed |
 //! | `configuration` | all members have one configuration after one entry |

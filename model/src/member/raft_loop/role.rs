@@ -22,6 +22,13 @@ impl RaftLoop {
         }
     }
 
+    /// Tells the observer by which timeout this member goes.
+    pub(super) fn tell_election_timeout(&self) {
+        let raft = &self.raft.raft;
+        let wanted = self.election_timeout_of((raft.term, raft.state, self.member.is_whole()));
+        self.member.observer.waits_for_election(self.member.id, raft.randomized_election_timeout(), wanted);
+    }
+
     fn election_timeout_of(&self, (term, role, is_whole): (u64, StateRole, bool)) -> usize {
         let ticks = usize::from(self.member.options.election_ticks);
         let term_and_role = split_mix(term ^ split_mix(role as u64));

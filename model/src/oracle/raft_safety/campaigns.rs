@@ -45,6 +45,19 @@ impl RaftSafety {
         Err(Violation::new(ORACLE, "no pre-vote", "", detail))
     }
 
+    /// A tick of `member` passes, which waits for so many without a leader; the seed `wants` so many.
+    ///
+    /// # Errors
+    ///
+    /// They are not the same.
+    pub fn waits(&self, member: MemberId, ticks: usize, wants: usize) -> Result<(), Violation> {
+        if ticks == wants {
+            return Ok(());
+        }
+        let detail = format!("member {member} waits for {ticks} ticks, where the seed has {wants}");
+        Err(Violation::new(ORACLE, "election timeout", "", detail))
+    }
+
     /// `member` is sent something by another.
     pub fn heard(&mut self, member: MemberId, other: MemberId) {
         let heard = &mut self.campaigns.0.entry(member).or_default().heard;

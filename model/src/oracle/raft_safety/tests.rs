@@ -480,6 +480,13 @@ fn who_was_removed_does_not_come_back() {
 }
 
 #[test]
+fn a_member_stands_when_the_seed_says_so() {
+    let raft = RaftSafety::default();
+    raft.waits(1, 13, 13).unwrap();
+    assert_eq!(clause(raft.waits(1, 12, 13)), "election timeout");
+}
+
+#[test]
 fn who_ends_as_removed_was_removed() {
     let raft = reconfigured(&Configuration::of(&[1, 2]), &[1]);
     raft.ends(3).unwrap();
