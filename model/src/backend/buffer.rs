@@ -25,7 +25,7 @@ impl WriteBuffer {
         Self { miscounts, ..Self::default() }
     }
 
-    /// The record that the keys' buffer has too many, now that it is written back to `read`. A buffer is given away to who has
+    /// For planted bugs: the record that the keys' buffer has too many, now that it is written back to `read`. A buffer is given away to who has
     /// none, and otherwise merged and used again; an empty one that is given away counts its first record (etcd's `dedupe`).
     fn miscounted(&mut self, read: &[Write]) -> Option<Write> {
         let first = self.buckets[Bucket::Key.number()].first();

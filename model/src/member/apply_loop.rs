@@ -214,7 +214,7 @@ impl ApplyLoop {
         kv.apply(request).await.map(Some)
     }
 
-    /// The request without the reads of its transaction, if nobody here waits for what they find.
+    /// For planted bugs: the request without the reads of its transaction, if nobody here waits for what they find.
     fn without_reads(&self, request: &InternalRaftRequest) -> Option<InternalRaftRequest> {
         let id = request.header.as_ref().map_or(0, |header| header.id);
         let txn = request.txn.as_ref().filter(|_| !self.member.waiting.borrow().contains_key(&id))?;

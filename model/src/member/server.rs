@@ -248,7 +248,7 @@ impl Member {
         }
     }
 
-    /// The same, but it counts whoever leads by then, as a planted bug has it.
+    /// For planted bugs: the same, but it counts whoever leads by then.
     pub(super) async fn propose_of_term(
         &self,
         term: u64,

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
-use self::planted::{Planted, is_for_oracles};
+use self::planted::{Planted, is_no_members_doing};
 
 /// A place, as a range of bytes of its file, around which mutants are spliced. Places of one file are disjoint or nested; of two
 /// that are one range, the first is the outer one.
@@ -166,7 +166,7 @@ impl Finder<'_> {
     }
 
     fn function(&mut self, attributes: &[syn::Attribute], signature: &syn::Signature, block: &syn::Block) {
-        if is_of_tests(attributes) || is_for_oracles(attributes) || signature.constness.is_some() {
+        if is_of_tests(attributes) || is_no_members_doing(attributes) || signature.constness.is_some() {
             return;
         }
         self.scope.push(signature.ident.to_string());
@@ -284,7 +284,7 @@ impl<'ast> Visit<'ast> for Finder<'_> {
         let is_for_people = of.is_some_and(|of| of.ident == "Debug" || of.ident == "Display");
         // A default that is the default has no end.
         let is_default = of.is_some_and(|of| of.ident == "Default");
-        if is_of_tests(&item.attrs) || is_for_oracles(&item.attrs) || is_for_people || is_default {
+        if is_of_tests(&item.attrs) || is_no_members_doing(&item.attrs) || is_for_people || is_default {
             return;
         }
         let name = match &*item.self_ty {

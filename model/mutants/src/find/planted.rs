@@ -120,13 +120,15 @@ fn is_of_planted(receiver: &Expr) -> bool {
     matches!(&*call.receiver, Expr::Array(array) if array.elems.iter().all(is_planted))
 }
 
-/// Whether something is for oracles or tests, by what is said of it. It is no member's doing.
-pub fn is_for_oracles(attributes: &[syn::Attribute]) -> bool {
+/// Whether something is for oracles, tests or planted bugs alone, by what is said of it.
+pub fn is_no_members_doing(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
         syn::Meta::NameValue(doc) if doc.path.is_ident("doc") => match &doc.value {
             Expr::Lit(syn::ExprLit { lit: Lit::Str(text), .. }) => {
                 let text = text.value();
-                ["For oracles", "For tests"].iter().any(|start| text.trim_start().starts_with(start))
+                ["For oracles", "For tests", "For planted bugs"]
+                    .iter()
+                    .any(|start| text.trim_start().starts_with(start))
             }
             _ => false,
         },

@@ -15,7 +15,13 @@ pub(super) fn read_only_option(defects: Defects) -> ReadOnlyOption {
 }
 
 impl RaftLoop {
-    /// Takes something in a message for granted that Raft would look at.
+    /// For planted bugs: the context of a read that is tried again, which is that of the first attempt, as etcd had it. It is
+    /// unique among members.
+    pub(super) fn reused(&self, context: u64) -> u64 {
+        context | (self.member.id & 0xffff) << 56
+    }
+
+    /// For planted bugs: takes something in a message for granted that Raft would look at.
     pub(super) fn misread(&mut self, message: &mut Message) {
         let defects = self.member.options.defects;
         let raft = &mut self.raft.raft;

@@ -24,8 +24,7 @@ impl RaftLoop {
         let reused = self.member.options.has(Defect::ReuseReadContext);
         // A fresh context for each attempt: an acknowledgement of an earlier one must not confirm this one.
         let context = match context.filter(|_| reused) {
-            // As etcd had it, the context of a retry is that of the first attempt, unique among members.
-            Some(context) => context | (self.member.id & 0xffff) << 56,
+            Some(context) => self.reused(context),
             None => {
                 self.next_read += 1;
                 self.next_read

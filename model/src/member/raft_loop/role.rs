@@ -25,8 +25,13 @@ impl RaftLoop {
     /// Tells the observer by which timeout this member goes.
     pub(super) fn tell_election_timeout(&self) {
         let raft = &self.raft.raft;
-        let wanted = self.election_timeout_of((raft.term, raft.state, self.member.is_whole()));
-        self.member.observer.waits_for_election(self.member.id, raft.randomized_election_timeout(), wanted);
+        // Whether the member has its store can have changed since.
+        let wanted = match self.election_timeout {
+            ((term, state, _), settled) if (term, state) == (raft.term, raft.state) => settled,
+            _ => self.election_timeout_of((raft.term, raft.state, self.member.is_whole())),
+        };
+        let ticks = raft.randomized_election_timeout();
+        self.member.observer.waits_for_election(self.member.id, ticks, wanted);
     }
 
     fn election_timeout_of(&self, (term, role, is_whole): (u64, StateRole, bool)) -> usize {
