@@ -86,8 +86,9 @@ pub struct Requests {
     leases: Leases,
     recipe: Recipe,
     api_server: ApiServer,
-    /// From which the requests of loads are drawn.
+    /// From which the requests of loads are drawn, and those that have a flaw.
     load_stream: Stream,
+    flaw_stream: Stream,
     /// Keys that are used, where they are fewer than all.
     hot_keys: Option<u16>,
 }
@@ -131,6 +132,7 @@ impl Workload {
     ) -> Self {
         let mut requests = Requests::new(node.id(), options.traffic.clone(), node.stream("workload"));
         requests.load_stream = node.stream("workload/load");
+        requests.flaw_stream = node.stream("workload/flaws");
         requests.incarnation = node.incarnation();
         let Options { request_bytes_max, txn_ops_max, members, .. } = *options;
         // One for each member that clients are bound to.
@@ -386,8 +388,8 @@ impl Requests {
     /// The requests of `client`, drawn from `stream`.
     #[must_use]
     pub fn new(client: NodeId, traffic: Traffic, stream: Stream) -> Self {
-        // One of its own takes its place where there are loads.
-        let load_stream = stream.clone();
+        // Others take their places where there are loads or flaws.
+        let (load_stream, flaw_stream) = (stream.clone(), stream.clone());
         Self {
             client,
             incarnation: 1,
@@ -402,6 +404,7 @@ impl Requests {
             recipe: Recipe::default(),
             api_server: ApiServer::default(),
             load_stream,
+            flaw_stream,
             hot_keys: None,
         }
     }
@@ -497,10 +500,7 @@ impl Requests {
                 let (value, data) = (self.value(), self.key());
                 self.recipe.draw(&mut self.stream, value, data)
             }
-            Kind::AnyRange => Request::Range(self.any_range()),
-            Kind::AnyPut => Request::Put(self.any_put()),
-            Kind::AnyDelete => Request::DeleteRange(self.any_delete()),
-            Kind::AnyTxn => Request::Txn(self.any_txn()),
+            kind @ (Kind::AnyRange | Kind::AnyPut | Kind::AnyDelete | Kind::AnyTxn) => self.any(kind),
             Kind::Kubernetes => {
                 let (value, keys) = (self.value(), self.keys());
                 let (stream, traffic) = (&mut self.stream, &self.traffic.kubernetes);

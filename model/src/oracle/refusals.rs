@@ -5,19 +5,20 @@
 //! | clause | what is wrong |
 //! | --- | --- |
 //! | `unfounded` | a request was refused for a flaw that it does not have |
-//! | `overlooked` | a request was carried out that has a flaw: no key, a value or a lease beside the wish to leave it as it is, an order to sort by that there is none |
+//! | `overlooked` | a request was carried out that has a flaw: no key, a value or a lease beside the wish to leave it as it is, an order to sort by that there is none, a key that a list of operations puts twice, or puts and deletes |
 //!
 //! Stated in etcd's comments on its API and in the checks of its server/etcdserver/api/v3rpc/key.go.
 //!
-//! Does NOT verify: which of several flaws is told; that what is too much, or changes a key twice, is refused (etcd overlooks
-//! some of that); refusals that tell of the state ([`linearizable_log`](super::linearizable_log) does) or of who asks
+//! Does NOT verify: which of several flaws is told; that what is too much is refused, or changes a key twice by lists within
+//! others (etcd overlooks some of that); refusals that tell of the state ([`linearizable_log`](super::linearizable_log) does) or of who asks
 //! ([`auth`](super::auth)).
 
+use bytes::Bytes;
 use vertebra_sim::verdict::Violation;
 
 use crate::api::range_request::{SortOrder, SortTarget};
 use crate::api::request_op::Request as Op;
-use crate::api::{DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest, is_in_range};
+use crate::api::{DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, is_in_range};
 use crate::error::Error;
 use crate::history::{Operation, Outcome, Request};
 use crate::lessor::TTL_MAX;
@@ -70,6 +71,7 @@ impl Flaws<'_> {
     fn any(&self) -> bool {
         let all = [Error::EmptyKey, Error::ValueProvided, Error::LeaseProvided, Error::InvalidSortOption];
         all.into_iter().any(|error| self.has(error))
+            || matches!(self.request, Request::Txn(txn) if collides(&txn.success) || collides(&txn.failure))
     }
 
     fn has(&self, error: Error) -> bool {
@@ -136,6 +138,28 @@ fn changes_twice(txn: &TxnRequest) -> bool {
     is_put_twice || deletions.iter().any(covers)
 }
 
+/// Whether a list of operations puts a key twice, or deletes it too, or a list within it does.
+fn collides(ops: &[RequestOp]) -> bool {
+    let (mut puts, mut deletions) = (Vec::new(), Vec::new());
+    for op in ops {
+        match &op.request {
+            Some(Op::RequestPut(put)) => puts.push(&put.key),
+            // To etcd, one from some key on is of no key.
+            Some(Op::RequestDeleteRange(deletion)) if deletion.range_end != b"\0"[..] => {
+                deletions.push(deletion)
+            }
+            Some(Op::RequestTxn(nested)) if collides(&nested.success) || collides(&nested.failure) => {
+                return true;
+            }
+            _ => {}
+        }
+    }
+    puts.sort_unstable();
+    let is_deleted =
+        |key: &&Bytes| deletions.iter().any(|deletion| is_in_range(&deletion.key, &deletion.range_end, key));
+    puts.windows(2).any(|pair| pair[0] == pair[1]) || puts.iter().any(is_deleted)
+}
+
 fn gather<'a>(txn: &'a TxnRequest, puts: &mut Vec<&'a [u8]>, deletions: &mut Vec<&'a DeleteRangeRequest>) {
     for op in txn.success.iter().chain(&txn.failure) {
         match &op.request {
@@ -150,7 +174,7 @@ fn gather<'a>(txn: &'a TxnRequest, puts: &mut Vec<&'a [u8]>, deletions: &mut Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{Compare, LeaseGrantRequest, RequestOp};
+    use crate::api::{Compare, LeaseGrantRequest};
     use crate::history::History;
     use crate::oracle::testing::{delete, get, put};
     use crate::response::Response;
@@ -205,6 +229,23 @@ mod tests {
         let kept =
             PutRequest { key: "a".into(), ignore_value: true, ignore_lease: true, ..Default::default() };
         assert_eq!(done(Request::Put(kept)), None);
+    }
+
+    #[test]
+    fn what_changes_a_key_twice_is_refused() {
+        for (flawed, twin) in [
+            (vec![put("a", "1"), put("a", "1")], vec![put("a", "1"), put("b", "1")]),
+            (vec![put("a", "1"), delete("a", "")], vec![put("a", "1"), delete("b", "")]),
+            (vec![delete("a", "c"), put("b", "1")], vec![delete("a", "c"), put("c", "1")]),
+            // To etcd this is no collision.
+            (vec![delete("b", "d"), put("b", "1")], vec![delete("b", "\0"), put("b", "1")]),
+        ] {
+            assert_eq!(done(txn(flawed.clone())), Some("overlooked"));
+            assert_eq!(done(txn(vec![txn(flawed)])), Some("overlooked"));
+            assert_eq!(done(txn(twin)), None);
+        }
+        // Of two lists, etcd may overlook it.
+        assert_eq!(done(txn(vec![txn(vec![delete("a", "")]), txn(vec![put("a", "1")])])), None);
     }
 
     #[test]

@@ -2,15 +2,75 @@
 
 use bytes::Bytes;
 
-use super::{Requests, delete_op, key, put_op, range_op};
+use super::{Kind, Requests, delete_op, key, put_op, range_op};
 use crate::api::compare::{CompareResult, CompareTarget, TargetUnion};
 use crate::api::range_request::{SortOrder, SortTarget};
 use crate::api::{Compare, DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, request_op};
+use crate::history::Request;
 
 /// How deep transactions are nested at most.
 const DEPTH_MAX: u32 = 2;
 
+/// How many of a million have a flaw.
+const FLAWED_PPM: u32 = 30_000;
+
 impl Requests {
+    /// A request of this kind; at times one in its place that has a flaw. That is drawn from a stream of its own, so that the others
+    /// do not move.
+    pub(super) fn any(&mut self, kind: Kind) -> Request {
+        let request = match kind {
+            Kind::AnyRange => Request::Range(self.any_range()),
+            Kind::AnyPut => Request::Put(self.any_put()),
+            Kind::AnyDelete => Request::DeleteRange(self.any_delete()),
+            _ => Request::Txn(self.any_txn()),
+        };
+        if !self.flaw_stream.chance(FLAWED_PPM) {
+            return request;
+        }
+        std::mem::swap(&mut self.stream, &mut self.flaw_stream);
+        let flawed = self.flawed();
+        std::mem::swap(&mut self.stream, &mut self.flaw_stream);
+        flawed
+    }
+
+    /// What has no key, or changes a key twice; or nearly does.
+    fn flawed(&mut self) -> Request {
+        match self.stream.below(8) {
+            0 => Request::Range(RangeRequest { key: Bytes::new(), ..self.get() }),
+            1 => Request::Put(PutRequest { key: Bytes::new(), ..self.put() }),
+            2 => Request::DeleteRange(DeleteRangeRequest { key: Bytes::new(), ..self.any_delete() }),
+            3 => {
+                let compare = vec![Compare { key: Bytes::new(), ..self.any_compare() }];
+                Request::Txn(TxnRequest { compare, success: vec![put_op(self.put())], failure: Vec::new() })
+            }
+            4 => {
+                let (first, second) = (self.put(), self.put());
+                self.one_of_two(vec![put_op(first), put_op(second)])
+            }
+            _ => {
+                let first = self.stream.below(u64::from(self.traffic.keys)) as u16;
+                let behind = first + self.stream.between(1, 3) as u16;
+                let range_end = if behind == first + 1 { Bytes::new() } else { key(behind) };
+                // Before it, its first, its last, or behind it.
+                let at = *self.stream.pick(&[first.saturating_sub(1), first, behind - 1, behind]);
+                let put = PutRequest { key: key(at), ..self.put() };
+                let deletion = DeleteRangeRequest { key: key(first), range_end, prev_kv: false };
+                self.one_of_two(vec![put_op(put), delete_op(deletion)])
+            }
+        }
+    }
+
+    /// A transaction of these operations, in either order, or with one of them in a list within the other's.
+    fn one_of_two(&mut self, mut ops: Vec<RequestOp>) -> Request {
+        self.stream.shuffle(&mut ops);
+        if self.stream.chance(300_000) {
+            let success = ops.pop().into_iter().collect();
+            let nested = TxnRequest { success, ..TxnRequest::default() };
+            ops.insert(0, RequestOp { request: Some(request_op::Request::RequestTxn(nested)) });
+        }
+        Request::Txn(TxnRequest { success: ops, ..TxnRequest::default() })
+    }
+
     /// Keys in any of the ways in which a request can name them: one, some, those with a prefix, all from one on, none.
     fn any_keys(&mut self) -> (Bytes, Bytes) {
         let first = self.stream.below(u64::from(self.traffic.keys)) as u16;
@@ -26,7 +86,7 @@ impl Requests {
         (key(first), range_end)
     }
 
-    pub(super) fn any_range(&mut self) -> RangeRequest {
+    fn any_range(&mut self) -> RangeRequest {
         let (key, range_end) = self.any_keys();
         let mut read = RangeRequest { key, range_end, ..RangeRequest::default() };
         let stream = &mut self.stream;
@@ -68,7 +128,7 @@ impl Requests {
         read
     }
 
-    pub(super) fn any_put(&mut self) -> PutRequest {
+    fn any_put(&mut self) -> PutRequest {
         let mut put = PutRequest { lease: self.some_lease(), ..self.put() };
         put.prev_kv = self.stream.chance(600_000);
         match self.stream.below(40) {
@@ -82,7 +142,7 @@ impl Requests {
         put
     }
 
-    pub(super) fn any_delete(&mut self) -> DeleteRangeRequest {
+    fn any_delete(&mut self) -> DeleteRangeRequest {
         let (key, range_end) = self.any_keys();
         DeleteRangeRequest { key, range_end, prev_kv: self.stream.chance(700_000) }
     }
@@ -91,7 +151,7 @@ impl Requests {
     ///
     /// It either puts or deletes. etcd means to refuse what writes a key twice, and overlooks some transactions that put a key
     /// and delete it as well; that a revision changes a key once is what all who read revisions take for granted.
-    pub(super) fn any_txn(&mut self) -> TxnRequest {
+    fn any_txn(&mut self) -> TxnRequest {
         let deletes = self.stream.chance(300_000);
         self.any_nested_txn(deletes, 0)
     }
