@@ -14,6 +14,9 @@ pub(super) struct Accounts {
     made: Cell<u64>,
     asked: Cell<u64>,
     waits_since: Cell<Option<Instant>>,
+    /// What others see is to be committed before the next transaction, and how often it was not.
+    due: Cell<bool>,
+    neglected: Cell<u64>,
     /// Commits and defragmentations that are under way; a defragmentation commits.
     busy: Cell<u32>,
 }
@@ -39,6 +42,8 @@ pub struct Commits {
     pub intervals: u64,
     /// For how long something waits that others see and that is not committed, beyond the interval.
     pub overdue: Duration,
+    /// How often the next transaction ended before what had a reason of its own was committed.
+    pub neglected: u64,
 }
 
 /// For oracles and marks.
@@ -49,6 +54,8 @@ impl Accounts {
             made: Cell::new(0),
             asked: Cell::new(0),
             waits_since: Cell::new(None),
+            due: Cell::new(false),
+            neglected: Cell::new(0),
             busy: Cell::new(0),
         }
     }
@@ -67,9 +74,12 @@ impl Accounts {
         self.asked.set(self.asked.get() + 1);
     }
 
-    /// Others see now what a transaction has written.
-    pub(super) fn shown(&self, node: &Node, deleted: bool) {
+    /// Others see now what a transaction has written, with which so many writes wait.
+    pub(super) fn shown(&self, node: &Node, deleted: bool, writes: usize, limits: &Limits) {
         self.waits_since.set(self.waits_since.get().or(Some(node.monotonic())));
+        if self.due.replace(deleted || writes >= limits.batch_limit) {
+            self.neglected.set(self.neglected.get() + 1);
+        }
         if deleted {
             self.asked();
         }
@@ -79,6 +89,7 @@ impl Accounts {
     pub(super) fn committed(&self, writes: usize, limits: &Limits) {
         self.made.set(self.made.get() + 1);
         self.waits_since.set(None);
+        self.due.set(false);
         if writes >= limits.batch_limit {
             self.asked();
         }
@@ -97,6 +108,7 @@ impl Backend {
             asked: accounts.asked.get(),
             intervals: (now.since(accounts.opened).as_nanos() / interval.as_nanos()) as u64,
             overdue: waits.saturating_sub(interval),
+            neglected: accounts.neglected.get(),
         }
     }
 }

@@ -104,7 +104,7 @@ impl BatchTx {
         shared.view.borrow_mut().write_back(&mut self.writer_mut().buffer);
         shared.node.failpoint(failpoints::AFTER_WRITEBACK_BUF).await;
         let writer = self.writer();
-        shared.accounts.shown(&shared.node, writer.deletions > 0);
+        shared.accounts.shown(&shared.node, writer.deletions > 0, writer.pending, &shared.limits);
         let is_full = writer.pending >= shared.limits.batch_limit;
         sometimes!(shared.node, "a batch is committed because it is full", is_full);
         sometimes!(shared.node, "a batch is committed because something was deleted", writer.deletions > 0);

@@ -15,7 +15,7 @@
 //! | `file` | when all is quiet, the file of a database is larger than all that it had to hold at one time explains |
 //! | `segment` | when all is quiet, a segment of a log is longer than its limit and the largest write once for each start, of which one may be its last; or it was ended before it was full |
 //! | `commits` | when all is quiet, a database has been committed more often than at intervals, when a batch was full, something was deleted or somebody asked |
-//! | `overdue` | when all is quiet, something waits in a database for its commit for longer than the interval |
+//! | `overdue` | when all is quiet, something waits in a database for its commit for longer than the interval; or what was to be committed at once, for something was deleted or the batch was full, has waited for another transaction |
 //! | `disk` | when all is quiet, there is more on a disk than is explained by what is kept there |
 //!
 //! Stated in etcd's documentation of maintenance: its log is compacted, and old snapshots and segments are purged. How many
@@ -236,12 +236,12 @@ pub fn quiet(member: MemberId, held: &Held) -> Result<(), Violation> {
     if held.shortest_full.is_some_and(|bytes| bytes < held.segment) {
         return violation("segment", format!("member {member} has ended one before it was full: {held:?}"));
     }
-    let Commits { made, asked, intervals, overdue } = held.commits;
+    let Commits { made, asked, intervals, overdue, neglected } = held.commits;
     // One can come after the file was opened, and one is under way where another begins.
     if made > asked + intervals + COMMITS_SLACK {
         return violation("commits", format!("member {member}: {held:?}"));
     }
-    if overdue > OVERDUE_MAX {
+    if overdue > OVERDUE_MAX || neglected > 0 {
         return violation("overdue", format!("member {member}: {held:?}"));
     }
     let disk_max = 2 * file + held.entries + 4 * held.segment;
@@ -338,7 +338,7 @@ mod tests {
             shortest_full: Some(100),
             largest_write: 20,
             starts: 2,
-            commits: Commits { made: 12, asked: 3, intervals: 7, overdue: OVERDUE_MAX },
+            commits: Commits { made: 12, asked: 3, intervals: 7, overdue: OVERDUE_MAX, neglected: 0 },
         };
         assert_eq!(quiet(1, &held), Ok(()));
         assert_eq!(clause(quiet(1, &Held { log: 27, ..held })), Some("log"));
@@ -352,6 +352,7 @@ mod tests {
         assert_eq!(commits(Commits { made: 13, ..held.commits }), Some("commits"));
         let overdue = OVERDUE_MAX + Duration::from_nanos(1);
         assert_eq!(commits(Commits { overdue, ..held.commits }), Some("overdue"));
+        assert_eq!(commits(Commits { neglected: 1, ..held.commits }), Some("overdue"));
     }
 
     #[test]
