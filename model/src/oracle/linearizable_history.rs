@@ -241,13 +241,15 @@ impl<'a> Places<'a> {
             if operation.request.is_serializable() {
                 continue;
             }
-            items.extend(Item::of(number, operation));
+            if let Some(item) = Item::of(number, operation) {
+                items.push(item);
+            }
             match &operation.outcome {
                 // It has no place, for its reply bears no revision.
                 Outcome::Ok(_)
                     if history.is_partial() && matches!(operation.request, Request::Compact(_)) => {}
                 Outcome::Ok(reply) => {
-                    let place = place_of(operation, reply)?;
+                    let place = place_of(operation, reply).ok_or_else(|| misplaced(operation, reply))?;
                     places[number] = place;
                     if place % 2 == 1 {
                         shown.push((shown_by(operation, place), number as u32));
@@ -316,20 +318,21 @@ impl<'a> Places<'a> {
     }
 }
 
-fn place_of(operation: &Operation, reply: &Response) -> Result<i64, Violation> {
-    let revision = reply.revision();
-    let Some(changes) = changes(&operation.request, reply) else {
-        return Err(violation(
-            "malformed reply",
-            operation.request.kind(),
-            format!("{operation}: {reply:?}"),
-        ));
-    };
+/// The place of an operation, if its reply is one to its request and shows a revision at which it can stand.
+fn place_of(operation: &Operation, reply: &Response) -> Option<i64> {
+    let (revision, changes) = (reply.revision(), changes(&operation.request, reply)?);
     let first = if changes { FIRST_REVISION + 1 } else { FIRST_REVISION };
-    if !(first..i64::MAX / 4).contains(&revision) {
-        return Err(violation("impossible revision", operation.request.kind(), operation.to_string()));
+    (first..i64::MAX / 4).contains(&revision).then(|| 2 * revision + i64::from(!changes))
+}
+
+/// Why an operation has no place.
+#[cold]
+fn misplaced(operation: &Operation, reply: &Response) -> Violation {
+    let kind = operation.request.kind();
+    match changes(&operation.request, reply) {
+        None => violation("malformed reply", kind, format!("{operation}: {reply:?}")),
+        Some(_) => violation("impossible revision", kind, operation.to_string()),
     }
-    Ok(2 * revision + i64::from(!changes))
 }
 
 /// Whether the operation that got `reply` changed anything; `None` if the reply is not one to `request`.

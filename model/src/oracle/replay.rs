@@ -29,17 +29,21 @@ use crate::response::Response;
 pub(crate) enum Refusal {
     /// The request is an error in this state.
     Error(Error),
-    /// One field of the reply is another.
-    Differs {
-        /// Which field.
-        field: &'static str,
-        /// What the state gives.
-        expected: String,
-        /// What the reply has.
-        found: String,
-        /// The keys that are not as the reply has them, if it is not all that the request looks at.
-        keys: Option<Range<u32>>,
-    },
+    /// One field of the reply is another. In a box, since every step returns what may be one, and hardly any is.
+    Differs(Box<Difference>),
+}
+
+/// A field of a reply that is another than the state gives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Difference {
+    /// Which field.
+    field: &'static str,
+    /// What the state gives.
+    expected: String,
+    /// What the reply has.
+    found: String,
+    /// The keys that are not as the reply has them, if it is not all that the request looks at.
+    keys: Option<Range<u32>>,
 }
 
 impl Refusal {
@@ -47,7 +51,7 @@ impl Refusal {
     pub(crate) fn field(&self) -> &'static str {
         match self {
             Self::Error(_) => "success instead of an error",
-            Self::Differs { field, .. } => field,
+            Self::Differs(difference) => difference.field,
         }
     }
 
@@ -55,18 +59,16 @@ impl Refusal {
     pub(crate) fn keys(&self) -> Option<Range<u32>> {
         match self {
             Self::Error(_) => None,
-            Self::Differs { keys, .. } => keys.clone(),
+            Self::Differs(difference) => difference.keys.clone(),
         }
     }
 
     /// It is because of these keys, unless it is known better.
-    fn because_of(self, of: Range<u32>) -> Self {
-        match self {
-            Self::Differs { field, expected, found, keys: None } => {
-                Self::Differs { field, expected, found, keys: Some(of) }
-            }
-            known => known,
+    fn because_of(mut self, of: Range<u32>) -> Self {
+        if let Self::Differs(difference) = &mut self {
+            difference.keys.get_or_insert(of);
         }
+        self
     }
 }
 
@@ -74,7 +76,8 @@ impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Error(error) => write!(f, "it succeeded and should be refused: {error}"),
-            Self::Differs { field, expected, found, .. } => {
+            Self::Differs(difference) => {
+                let Difference { field, expected, found, .. } = &**difference;
                 write!(f, "{field} is {found} and should be {expected}")
             }
         }
@@ -324,8 +327,9 @@ impl<'a> Replay<'a> {
     fn find(&mut self, key: &[u8], range_end: &[u8], revision: i64) {
         self.found.clear();
         for key in self.names.within(key, range_end) {
-            let version = existing(&self.versions[key as usize], revision);
-            self.found.extend(version.map(|version| (key, version)));
+            if let Some(version) = existing(&self.versions[key as usize], revision) {
+                self.found.push((key, version));
+            }
         }
     }
 
@@ -505,10 +509,16 @@ impl<'a> Replay<'a> {
     }
 
     /// Notes that the key, as it is now, is attached to its lease, or is no more.
+    #[inline]
     fn attach(&mut self, key: u32, is_attached: bool) {
-        let Some(lease) = self.latest(key).map(|last| last.lease).filter(|lease| *lease != 0) else {
-            return;
-        };
+        // Most keys have none.
+        if let Some(lease) = self.latest(key).map(|last| last.lease).filter(|lease| *lease != 0) {
+            self.attach_to(lease, key, is_attached);
+        }
+    }
+
+    #[inline(never)]
+    fn attach_to(&mut self, lease: i64, key: u32, is_attached: bool) {
         let keys = self.attached.entry(lease).or_default();
         if is_attached {
             keys.insert(key);
@@ -556,23 +566,24 @@ impl<'a> Replay<'a> {
             same("branch of the transaction", &succeeded, &reply.succeeded)?;
             same("number of responses", &ops.len(), &reply.responses.len())?;
         }
+        let names = self.names;
         for (number, op) in ops.iter().enumerate() {
             let reply = reply.map(|reply| &reply.responses[number].response);
             match (&op.request, reply) {
                 (Some(Op::RequestRange(read)), None) => self.range(read, None)?,
                 (Some(Op::RequestRange(read)), Some(Some(OpReply::ResponseRange(reply)))) => {
-                    let keys = self.names.within(&read.key, &read.range_end);
-                    self.range(read, Some(reply)).map_err(|refusal| refusal.because_of(keys))?;
+                    let keys = || names.within(&read.key, &read.range_end);
+                    self.range(read, Some(reply)).map_err(|refusal| refusal.because_of(keys()))?;
                 }
                 (Some(Op::RequestPut(put)), None) => self.put(put, None)?,
                 (Some(Op::RequestPut(put)), Some(Some(OpReply::ResponsePut(reply)))) => {
-                    let keys = self.names.within(&put.key, b"");
-                    self.put(put, Some(reply)).map_err(|refusal| refusal.because_of(keys))?;
+                    let keys = || names.within(&put.key, b"");
+                    self.put(put, Some(reply)).map_err(|refusal| refusal.because_of(keys()))?;
                 }
                 (Some(Op::RequestDeleteRange(delete)), None) => self.delete(delete, None)?,
                 (Some(Op::RequestDeleteRange(delete)), Some(Some(OpReply::ResponseDeleteRange(reply)))) => {
-                    let keys = self.names.within(&delete.key, &delete.range_end);
-                    self.delete(delete, Some(reply)).map_err(|refusal| refusal.because_of(keys))?;
+                    let keys = || names.within(&delete.key, &delete.range_end);
+                    self.delete(delete, Some(reply)).map_err(|refusal| refusal.because_of(keys()))?;
                 }
                 (Some(Op::RequestTxn(nested)), None) => self.execute(nested, branches, None)?,
                 (Some(Op::RequestTxn(nested)), Some(Some(OpReply::ResponseTxn(reply)))) => {
@@ -682,11 +693,13 @@ fn passes(compare: &Compare, last: Option<&Version<'_>>) -> bool {
     }
 }
 
+#[inline]
 fn same<T: PartialEq + Debug>(field: &'static str, expected: &T, found: &T) -> Result<(), Refusal> {
     if expected == found { Ok(()) } else { Err(different(field, expected, found)) }
 }
 
 #[cold]
 fn different(field: &'static str, expected: &dyn Debug, found: &dyn Debug) -> Refusal {
-    Refusal::Differs { field, expected: format!("{expected:?}"), found: format!("{found:?}"), keys: None }
+    let (expected, found) = (format!("{expected:?}"), format!("{found:?}"));
+    Refusal::Differs(Box::new(Difference { field, expected, found, keys: None }))
 }

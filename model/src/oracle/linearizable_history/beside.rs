@@ -21,7 +21,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::NONE;
 use super::items::{Act, Item};
 use super::leases::Leases;
-use super::replies::{each_possible_put, reads_past};
+use super::replies::{each_op, each_possible_put};
+use crate::api::request_op::Request as Op;
 use crate::error::Error;
 use crate::history::{History, Operation, Outcome, Request};
 use crate::oracle::replay::Replay;
@@ -244,16 +245,13 @@ impl<'a> Beside<'a> {
         let mut part = Part::default();
         match &write.request {
             Request::LeaseRevoke(revoke) => part.leases.push(revoke.id),
-            Request::Put(put) if put.lease == 0 => {}
-            Request::DeleteRange(_) => {}
-            request => {
-                each_possible_put(request, &mut |put| {
-                    if put.lease != 0 {
-                        part.leases.push(put.lease);
-                    }
-                });
-                part.compaction = reads_past(request);
-            }
+            Request::Put(put) if put.lease != 0 => part.leases.push(put.lease),
+            Request::Txn(txn) => each_op(txn, &mut |op| match &op.request {
+                Some(Op::RequestPut(put)) if put.lease != 0 => part.leases.push(put.lease),
+                Some(Op::RequestRange(read)) => part.compaction |= read.revision != 0,
+                _ => {}
+            }),
+            _ => {}
         }
         // Of a write that was answered, the bounds of the items tell what comes before it.
         let is_unknown = write.ended() == u64::MAX;

@@ -140,7 +140,7 @@ fn furthest_before(history: &History, refused: OperationId) -> Option<OperationI
     let place = |id: OperationId| {
         let operation = &history[id];
         let reply = operation.reply().filter(|_| !operation.request.is_serializable())?;
-        place_of(operation, reply).ok()
+        place_of(operation, reply)
     };
     let before = history.events().iter().take_while(|event| **event != Event::Invoked(refused));
     let over = before.filter_map(|event| match *event {

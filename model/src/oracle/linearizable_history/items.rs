@@ -42,10 +42,10 @@ pub(super) struct Item {
 
 impl Item {
     /// What `operation` has to do with leases, compactions or refusals, if anything.
+    #[inline]
     pub(super) fn of(number: usize, operation: &Operation) -> Option<Self> {
-        let (request, mut leases) = (&operation.request, Vec::new());
         // Most operations are of these, and have nothing to do with it unless they were refused.
-        let is_plain = match request {
+        let is_plain = match &operation.request {
             Request::Range(read) => read.revision <= 0,
             Request::Put(_) | Request::DeleteRange(_) => true,
             _ => false,
@@ -53,6 +53,11 @@ impl Item {
         if is_plain && !matches!(operation.outcome, Outcome::Failed(_)) {
             return None;
         }
+        Self::of_special(number, operation)
+    }
+
+    fn of_special(number: usize, operation: &Operation) -> Option<Self> {
+        let (request, mut leases) = (&operation.request, Vec::new());
         let act = match (request, &operation.outcome) {
             // A server refuses these without a look at the state.
             (_, Outcome::Failed(Error::KeyNotFound)) if has_empty_operation(request) => return None,

@@ -102,7 +102,10 @@ impl<'a> Key<'a> {
 
     /// Draws what can be drawn from the sights of the key.
     pub(super) fn conclude(&mut self) {
-        self.records.sort_by_key(|record| record.modified);
+        // Only what a transaction read of the past comes late.
+        if !self.records.is_sorted_by_key(|record| record.modified) {
+            self.records.sort_by_key(|record| record.modified);
+        }
         self.records.dedup_by(|later, first| {
             let same = later.modified == first.modified;
             if same {
@@ -146,7 +149,9 @@ impl<'a> Key<'a> {
             }
         }
         // They are in order nearly always.
-        quiet.sort_by_key(|(after, _)| *after);
+        if !quiet.is_sorted_by_key(|(after, _)| *after) {
+            quiet.sort_by_key(|(after, _)| *after);
+        }
         let mut merged: Vec<(i64, i64)> = Vec::with_capacity(quiet.len());
         for (after, until) in quiet {
             match merged.last_mut() {

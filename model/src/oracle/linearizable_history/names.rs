@@ -26,10 +26,11 @@ impl<'a> Names<'a> {
         for operation in history.operations().iter().filter(|operation| done(&operation.outcome)) {
             each_possible_put(&operation.request, &mut |put| {
                 keeps_values |= put.ignore_value;
-                numbers.entry(&put.key[..]).or_insert_with(|| {
+                // Nearly all are of keys that others have put before.
+                if !numbers.contains_key(&put.key[..]) {
+                    numbers.insert(&put.key[..], 0);
                     sorted.push(&put.key[..]);
-                    0
-                });
+                }
             });
         }
         sorted.sort_unstable();

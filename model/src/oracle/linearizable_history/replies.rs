@@ -235,7 +235,7 @@ pub(in crate::oracle) fn each_possible_put<'a>(request: &'a Request, sink: &mut 
 }
 
 /// Each operation of both branches, nested ones too.
-fn each_op<'a>(txn: &'a TxnRequest, sink: &mut dyn FnMut(&'a RequestOp)) {
+pub(super) fn each_op<'a>(txn: &'a TxnRequest, sink: &mut impl FnMut(&'a RequestOp)) {
     for op in txn.success.iter().chain(&txn.failure) {
         sink(op);
         if let Some(Op::RequestTxn(nested)) = &op.request {
