@@ -10,14 +10,14 @@
 //! | `void token` | a request was let pass by a token that was never given to its user, or was void since its password was changed, it was deleted, or authentication was switched off |
 //! | `another's name` | an entry bears the name of a user that did not ask for it |
 //! | `revision` | an entry bears an auth revision that was still to come |
-//! | `refused` | a request was refused for what its user may, for an old revision that was not old, or for lack of a token though there was one |
+//! | `refused` | a request or a watch was refused for what its user may, for an old revision that was not old, or for lack of a token though there was one |
 //! | `state` | a member's auth store is not where the log leads to |
 //!
 //! Stated in etcd's documentation of role-based access control, and in the comments of its auth store.
 //!
 //! Does NOT verify: how long tokens live while they are used or not, and so refusals for a token that is not known; what
 //! administrators are answered (`linearizable_log` compares that); that members agree on users and roles in between
-//! (`agreement` does, whose hash covers them); that a refused watch should have been refused.
+//! (`agreement` does, whose hash covers them).
 
 use std::collections::BTreeMap;
 
@@ -35,12 +35,15 @@ use crate::watch_history::{WatchHistory, WatchNumber};
 
 const ORACLE: &str = "auth";
 
+const PERMISSION_DENIED: &str = "etcdserver: permission denied";
+const USER_EMPTY: &str = "etcdserver: user name is empty";
+
 /// Why a watch is refused for who asks.
 pub(super) const REFUSALS_OF_WATCHES: [&str; 4] = [
-    "etcdserver: permission denied",
+    PERMISSION_DENIED,
     "etcdserver: invalid auth token",
     "etcdserver: revision of auth store is old",
-    "etcdserver: user name is empty",
+    USER_EMPTY,
 ];
 
 /// Who asks, as the client says.
@@ -293,57 +296,65 @@ impl Replay<'_> {
     }
 }
 
-/// The watches that members began, and which of them some member could begin.
+/// The watches that members began or refused, and which of them some member could answer so.
 struct Watches<'a> {
     history: &'a WatchHistory,
-    begun: Vec<Begun<'a>>,
+    answered: Vec<Answered<'a>>,
 }
 
-struct Begun<'a> {
+struct Answered<'a> {
     watch: WatchNumber,
     sender: &'a Sender,
-    /// The revision of the store when the client was told that it had begun. It was let pass by then.
+    /// The revision of the store when the client was told. It was let pass, or not, by then.
     revision: i64,
     /// The entry to which the member had come when it was asked.
     from: u64,
-    allowed: bool,
+    /// Why it was refused, if it was.
+    refused: Option<&'a str>,
+    explained: bool,
 }
 
 impl<'a> Watches<'a> {
     fn of(history: &'a WatchHistory, senders: &'a Senders) -> Self {
-        let begun = senders.watches.iter().filter_map(|(watch, sender, from)| {
-            let created = history[*watch].heard.iter().find(|heard| heard.response.created)?;
-            let revision = created.response.header.map_or(0, |header| header.revision);
-            let (watch, from, allowed) = (*watch, *from, false);
-            (!created.response.canceled).then_some(Begun { watch, sender, revision, from, allowed })
+        let answered = senders.watches.iter().filter_map(|(watch, sender, from)| {
+            let created = &history[*watch].heard.iter().find(|heard| heard.response.created)?.response;
+            let revision = created.header.map_or(0, |header| header.revision);
+            let refused = created.canceled.then_some(&created.cancel_reason[..]);
+            // Of others it is not known whether they are so, or are not for who asks.
+            let is_judged = refused.is_none_or(|reason| [PERMISSION_DENIED, USER_EMPTY].contains(&reason));
+            let (watch, from, explained) = (*watch, *from, false);
+            is_judged.then_some(Answered { watch, sender, revision, from, refused, explained })
         });
-        Self { history, begun: begun.collect() }
+        Self { history, answered: answered.collect() }
     }
 
-    /// Looks whether a member would let them pass that has come so far, and not beyond the entry `last`.
+    /// Looks whether a member would answer so that has come so far, and not beyond the entry `last`.
     fn look(&mut self, replay: &Replay<'_>, last: u64) {
         let reached = replay.state.revision();
-        let may_be_there = |begun: &&mut Begun<'_>| begun.from <= last && reached <= begun.revision;
-        for begun in self.begun.iter_mut().filter(|begun| !begun.allowed).filter(may_be_there) {
-            let request = &self.history[begun.watch].request;
+        let may_be_there = |asked: &&mut Answered<'_>| asked.from <= last && reached <= asked.revision;
+        for asked in self.answered.iter_mut().filter(|asked| !asked.explained).filter(may_be_there) {
+            let request = &self.history[asked.watch].request;
             let first = Bytes::from_static(b"\0");
             let key = if request.key.is_empty() { &first } else { &request.key };
-            begun.allowed = match replay.enabled() {
-                Some(auth) => {
-                    begun.sender.token.as_ref().is_some_and(|token| replay.owns(begun.sender, token))
-                        && auth.may_read(&begun.sender.user, key, &request.range_end)
-                }
-                None => true,
+            let (auth, token) = (replay.enabled(), asked.sender.token.as_ref());
+            let may_read = |auth: &Auth| auth.may_read(&asked.sender.user, key, &request.range_end);
+            asked.explained = match asked.refused {
+                Some(reason) if reason == USER_EMPTY => auth.is_some() && token.is_none(),
+                Some(_) => auth.is_some_and(|auth| !may_read(auth)),
+                None => auth.is_none_or(|auth| {
+                    token.is_some_and(|token| replay.owns(asked.sender, token)) && may_read(auth)
+                }),
             };
         }
     }
 
     fn check(&self) -> Result<(), Violation> {
-        match self.begun.iter().find(|begun| !begun.allowed) {
-            Some(begun) => {
-                let request = &self.history[begun.watch].request;
-                let detail = format!("{request:?}, asked for by {:?}", begun.sender);
-                refuse("beyond permission", "watch", detail)
+        match self.answered.iter().find(|asked| !asked.explained) {
+            Some(asked) => {
+                let request = &self.history[asked.watch].request;
+                let detail = format!("{request:?}, asked for by {:?}", asked.sender);
+                let clause = if asked.refused.is_some() { "refused" } else { "beyond permission" };
+                refuse(clause, "watch", detail)
             }
             None => Ok(()),
         }

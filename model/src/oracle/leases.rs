@@ -102,8 +102,8 @@ pub struct Leases {
     cleared_again: Option<i64>,
     /// When a member last became the primary.
     promoted: Option<Instant>,
-    /// When a proposal to write checkpoints down, or a leader's Raft some proposal, last came to nothing.
-    dropped: Option<Instant>,
+    /// When proposals of leaders came to nothing, in order.
+    dropped: Vec<Instant>,
     /// Answers which leases there are, and what the member that gave it had applied.
     listed: Vec<(OperationId, u64)>,
     /// A member was found to be corrupt. From then on, members refuse what stands in the log.
@@ -196,7 +196,7 @@ impl Leases {
 
     /// A leader's Raft drops a proposal, as it does while it hands its leadership over; or checkpoints are not proposed at all.
     pub fn dropped(&mut self, now: Instant) {
-        self.dropped = Some(now);
+        self.dropped.push(now);
     }
 
     /// A member answered which leases there are, when it had applied entries up to `index`, or was about to apply the next.
@@ -437,7 +437,8 @@ fn check_checkpoint(
     let is_extended = promoted == Some(since) && left + extra >= life.ttl;
     let due = since + slow(interval, bounds.drift_ppm.0);
     // etcd does not write a checkpoint again whose proposal was dropped, and proposes nothing else for as long as it waits.
-    let is_dropped = leases.dropped.is_some_and(|at| at + bounds.retry_interval >= due);
+    let next = leases.dropped.partition_point(|at| *at + bounds.retry_interval < since);
+    let is_dropped = leases.dropped.get(next).is_some_and(|at| *at <= due + GRACE);
     let outlives_that = left > (interval + 2 * GRACE).as_secs() as i64;
     if is_extended || is_dropped || !outlives_that || due < healed || bounds.ended <= due + GRACE {
         return Ok(());

@@ -6,7 +6,7 @@
 //! | `future` | the write that made it was committed only after the read had returned |
 //! | `another's state` | it is not the revision at which the member was by what it had applied: older, or newer than it could know |
 //! | `content` | the state at this revision was another, or of a revision that the member had compacted |
-//! | `error without a reason` | it is refused as compacted, and was not |
+//! | `error without a reason` | it is refused as compacted, or as one of the future, and was not |
 //! | `went back` | it shows an older state than the same member, in the same process, had shown before it began |
 //!
 //! Reads in the past, also linearizable ones, are answered from the state at the revision that they ask for; of
@@ -65,6 +65,17 @@ pub fn check(history: &History, witness: &Witness, replayed: &Replayed) -> Resul
         if operation.outcome == Outcome::Failed(Error::Compacted) && !asks_before(None) {
             let detail = format!("{operation}: the member had compacted at {compacted:?}");
             return violation("error without a reason", kind, detail);
+        }
+        if operation.outcome == Outcome::Failed(Error::FutureRevision) {
+            let own = witness.trace(id).served_at.map(|index| replayed.revision_at(index));
+            let mut asks_beyond = own.is_none();
+            each_revision(&operation.request, None, &mut |revision| {
+                asks_beyond |= own.is_some_and(|own| revision > own);
+            });
+            if !asks_beyond {
+                let detail = format!("{operation}: the member was at revision {own:?}");
+                return violation("error without a reason", kind, detail);
+            }
         }
         let Outcome::Ok(reply) = &operation.outcome else { continue };
         if asks_before(Some(reply)) {
@@ -225,6 +236,23 @@ mod tests {
         let refused = |_: &mut Script| Outcome::Failed(Error::Compacted);
         compacted(4, refused).unwrap();
         assert_eq!(clause(compacted(3, refused)), "error without a reason");
+    }
+
+    #[test]
+    fn what_its_member_has_is_not_of_the_future() {
+        let refused = |revision: i64, served_at: u64| {
+            let mut script = Script::new();
+            ["1", "2"].into_iter().for_each(|value| script.write(1, put("a", value)));
+            let request = RangeRequest { revision, serializable: true, ..get("a") };
+            let id = script.history.invoke(2, Request::Range(request));
+            script.witness.served(id, served_at);
+            script.history.returned(id, Outcome::Failed(Error::FutureRevision));
+            check(&script.history, &script.witness, &Replayed::of(&script.witness))
+        };
+        refused(4, 2).unwrap();
+        assert_eq!(clause(refused(3, 2)), "error without a reason");
+        // A member that lags.
+        refused(3, 1).unwrap();
     }
 
     #[test]

@@ -42,7 +42,7 @@ use prost::Message;
 use vertebra_sim::verdict::Violation;
 
 use super::auth;
-use super::replayed::{Change, Replayed};
+use super::replayed::{Change, Compaction, Replayed};
 use crate::api::mvccpb::event::EventType;
 use crate::api::watch_create_request::FilterType;
 use crate::api::{Event, KeyValue, WatchCreateRequest, WatchResponse, is_in_range};
@@ -231,6 +231,10 @@ impl<'a> Walk<'a> {
             let confirmed = response.canceled && self.watched.cancel_asked;
             return if confirmed { Ok(()) } else { self.refuse("after the end", shown(response)) };
         }
+        // What is recorded of others' watches may not have it.
+        if self.log.limits.is_some() {
+            self.check_header(revision, heard.clock)?;
+        }
         if response.created {
             self.known = Some(heard.clock);
             return self.hear_created(response, revision);
@@ -270,12 +274,26 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// Checks that the store has come to what a response says of it.
+    fn check_header(&self, revision: i64, clock: u64) -> Result<(), Violation> {
+        match self.log.committed_at(revision) {
+            None => self.refuse("unknown", format_args!("a response at revision {revision}")),
+            Some(committed) if committed > clock => {
+                self.refuse("future", format_args!("a response at revision {revision}"))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
     /// Checks that a response that is not split is short enough. (What waits until the client knows of the watch, etcd sends whole,
     /// and what is written later comes later.)
     fn measure_whole(&mut self, response: &WatchResponse) -> Result<(), Violation> {
         let Some(Limits { bytes: bytes_max, .. }) = self.log.limits else { return Ok(()) };
         let committed = response.events.last().and_then(|last| self.log.committed_at(revision_of(last)));
-        if self.known.is_some_and(|known| committed.is_none_or(|committed| committed <= known)) {
+        // Of what is cancelled, nobody knows any more whether it asked for parts.
+        if self.watched.cancel_asked
+            || self.known.is_some_and(|known| committed.is_none_or(|committed| committed <= known))
+        {
             return Ok(());
         }
         self.known = None;
@@ -429,7 +447,7 @@ impl<'a> Walk<'a> {
                 let (came, should) = (key.escape_ascii(), change.key.escape_ascii());
                 return self.refuse(clause, format_args!("{came} comes at {revision}, and {should} should"));
             }
-            self.compare(event, change)?;
+            self.compare(event, change, clock)?;
         }
         if expected.peek().is_some_and(|change| change.revision == self.last) {
             return self.refuse("atomic", format_args!("only a part of revision {} comes", self.last));
@@ -479,7 +497,7 @@ impl<'a> Walk<'a> {
         version && (&told.key, told.mod_revision, &told.value) == (&kv.key, kv.mod_revision, &kv.value)
     }
 
-    fn compare(&self, event: &Event, change: &Change<'_>) -> Result<(), Violation> {
+    fn compare(&self, event: &Event, change: &Change<'_>, clock: u64) -> Result<(), Violation> {
         let Change { revision, key, kv } = *change;
         if kv.is_none() != is_deletion(event) {
             return self.refuse("content", format_args!("{event:?}, and it was {kv:?}"));
@@ -503,11 +521,13 @@ impl<'a> Walk<'a> {
         }
         let previous = self.log.previous(change);
         // A member may have compacted it, wherever it is in the log by then.
-        let last = self.log.replayed.compactions.last();
-        let compacted = last.is_some_and(|compaction| compaction.revision >= revision);
+        let compactions = &self.log.replayed.compactions;
+        let is_compacted =
+            |compaction: &Compaction| compaction.revision >= revision && compaction.committed <= clock;
+        let compacted = || compactions.iter().rev().any(is_compacted);
         let fits = match (&event.prev_kv, self.watched.request.prev_kv) {
             // What was under way when it was cancelled may come without.
-            (None, true) => previous.is_none() || compacted || self.watched.cancel_asked,
+            (None, true) => previous.is_none() || self.watched.cancel_asked || compacted(),
             (None, false) => true,
             (Some(told), asked) => asked && previous.is_some_and(|previous| self.is_told(told, previous)),
         };

@@ -152,11 +152,17 @@ impl Run {
     }
 
     fn watch(&mut self, token: &str, revision: i64) {
+        self.watch_as(Some(token), revision, None);
+    }
+
+    /// "ann" asks for a watch, and may be refused it.
+    fn watch_as(&mut self, token: Option<&str>, revision: i64, refused: Option<&str>) {
         let request = WatchCreateRequest { key: "a".into(), range_end: "c".into(), ..Default::default() };
         let watch = self.watches.asked(request, false);
-        self.senders.watches(watch, Sender { user: "ann".into(), token: Some(token.into()) }, self.index);
+        self.senders.watches(watch, Sender { user: "ann".into(), token: token.map(Into::into) }, self.index);
         let header = Some(ResponseHeader { revision, ..Default::default() });
-        let response = WatchResponse { header, created: true, ..Default::default() };
+        let (canceled, cancel_reason) = (refused.is_some(), refused.unwrap_or_default().to_owned());
+        let response = WatchResponse { header, created: true, canceled, cancel_reason, ..Default::default() };
         self.watches.heard(watch, self.history.clock(), response);
     }
 
@@ -287,6 +293,22 @@ fn a_read_or_a_watch_that_is_not_checked_is_found() {
     run.authenticate("ann", "third");
     run.watch("third.11", run.state.revision());
     assert_eq!(run.judge(), Some("beyond permission"), "though it had been allowed before");
+}
+
+#[test]
+fn a_watch_is_refused_for_what_its_user_may_not() {
+    let watched = |prepare: &dyn Fn(&mut Run), token: Option<&str>, reason| {
+        let mut run = Run::new();
+        prepare(&mut run);
+        run.watch_as(token, run.state.revision(), Some(reason));
+        run.judge()
+    };
+    assert_eq!(watched(&|_| (), Some(TOKEN), PERMISSION_DENIED), Some("refused"));
+    assert_eq!(watched(&Run::revoke, Some(TOKEN), PERMISSION_DENIED), None);
+    assert_eq!(watched(&|_| (), Some(TOKEN), USER_EMPTY), Some("refused"));
+    assert_eq!(watched(&|_| (), None, USER_EMPTY), None);
+    // Tokens may have expired.
+    assert_eq!(watched(&|_| (), Some(TOKEN), REFUSALS_OF_WATCHES[1]), None);
 }
 
 #[test]

@@ -360,6 +360,8 @@ fn what_is_left_of_a_lease_is_written_down_while_it_is_not_kept_alive() {
     // Proposals were dropped, and no more.
     assert_eq!(found(30, 7.0, &|run| run.leases.dropped(run.now)), None);
     assert_eq!(found(30, 7.0, &|run| run.leases.dropped(Instant::START)), Some("checkpoint"));
+    let dropped_late = |run: &mut Run| run.leases.dropped(run.now + Duration::from_secs(9));
+    assert_eq!(found(30, 12.0, &dropped_late), Some("checkpoint"));
     let promoted_at = |left: i64| {
         move |run: &mut Run| {
             run.checkpoint(left);

@@ -77,7 +77,7 @@ impl Told {
     }
 
     fn compacted(mut self, revision: i64) -> Self {
-        self.hear(WatchResponse { canceled: true, compact_revision: revision, ..response(0) });
+        self.hear(WatchResponse { canceled: true, compact_revision: revision, ..response(7) });
         self
     }
 
@@ -355,12 +355,34 @@ fn a_compaction_ends_a_watch_of_what_it_took_and_no_other() {
     assert_eq!(compacted(all(4), 4).clause(), "compacted");
     assert_eq!(compacted(all(3), 5).clause(), "compacted");
     assert_eq!(Told::new(all(3)).compacted(4).clause(), "compacted");
-    // What the key was before may be compacted then.
+}
+
+#[test]
+fn what_a_key_was_may_be_compacted_when_it_is_told() {
     let mut events = of(&[3]);
     events[0].prev_kv = None;
-    let mut told = Told::new(all(3)).events(&events);
-    told.script.write(1, Request::Compact(CompactionRequest { revision: 3, physical: false }));
-    told.check().unwrap();
+    let compact = |told: &mut Told| {
+        told.script.write(1, Request::Compact(CompactionRequest { revision: 3, physical: false }));
+    };
+    let mut before = Told::new(all(3));
+    compact(&mut before);
+    before.events(&events).check().unwrap();
+    let mut after = Told::new(all(3)).events(&events);
+    compact(&mut after);
+    assert_eq!(after.clause(), "prev_kv");
+}
+
+#[test]
+fn a_response_is_of_a_revision_to_which_the_store_has_come() {
+    let created = |revision, clock| {
+        let mut watches = WatchHistory::default();
+        let watch = watches.asked(all(0), false);
+        watches.heard(watch, clock, WatchResponse { created: true, ..response(revision) });
+        Told { script: log(), watches, watch, limits: LIMITS }
+    };
+    created(7, u64::MAX).check().unwrap();
+    assert_eq!(created(7, 0).clause(), "future");
+    assert_eq!(created(8, u64::MAX).clause(), "unknown");
 }
 
 #[test]
