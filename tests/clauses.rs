@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use vertebra_model::Defect;
 use vertebra_model::oracle::NAMES;
+use vertebra_model::oracle::clauses::CLAUSES;
 use vertebra_model::syncs::Sync;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -146,6 +147,16 @@ fn each_oracle_is_a_file_whose_head_tells_its_clauses_and_where_they_are_stated(
         let unused: Vec<_> =
             clauses.iter().filter(|clause| !source.code.contains(&format!("\"{clause}\""))).collect();
         assert!(unused.is_empty(), "the code of `{name}` does not name {unused:?}");
+    }
+}
+
+#[test]
+fn a_run_can_do_without_each_clause() {
+    let oracles = oracles();
+    for (name, clauses) in CLAUSES {
+        let named: BTreeSet<_> = clauses.iter().copied().collect();
+        assert_eq!(named, oracles[name].clauses(), "those of `{name}`");
+        assert_eq!(named.len(), clauses.len(), "those of `{name}` come once");
     }
 }
 

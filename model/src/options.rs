@@ -66,7 +66,8 @@ pub struct Options {
     /// The bugs that are switched on.
     #[serde(default)]
     pub defects: Defects,
-    /// Oracles that are left out, by name, to see what the others make of a run.
+    /// Oracles that are left out, by name, to see what the others make of a run; or one clause of an oracle, as in
+    /// `raft/two votes`.
     #[serde(default)]
     pub without_oracles: Vec<String>,
     /// Syncs that no member makes, to see that the oracles notice.
@@ -365,11 +366,8 @@ impl Options {
         if self.clients == 0 {
             return refuse("clients: there must be at least one");
         }
-        if let Some(name) = self.without_oracles.iter().find(|name| !oracle::NAMES.contains(&name.as_str())) {
-            return Err(format!(
-                "without_oracles: there is no oracle `{name}`; there are: {}",
-                oracle::NAMES.join(", ")
-            ));
+        for name in &self.without_oracles {
+            oracle::clauses::known(name).map_err(|problem| format!("without_oracles: {problem}"))?;
         }
         if self.heartbeat_interval < Duration::from_millis(1) {
             return refuse("heartbeat_interval: it must be at least 1ms");

@@ -31,6 +31,7 @@
 
 pub mod agreement;
 pub mod auth;
+pub mod clauses;
 pub mod commit_window;
 pub mod durability;
 pub mod kubernetes;
@@ -56,32 +57,8 @@ pub mod watch_by_history;
 
 use vertebra_sim::verdict::Violation;
 
+pub use clauses::NAMES;
 pub use replayed::Replayed;
-
-use linearizable_history::Conclusion;
-
-/// The names by which violations tell their oracle, and by which a run can leave it out.
-pub const NAMES: [&str; 19] = [
-    "linearizable log",
-    "linearizable history",
-    "serializable",
-    "commit window",
-    "refusals",
-    "revisions",
-    "durability",
-    "agreement",
-    "watch",
-    "leases",
-    "locks",
-    "kubernetes",
-    "auth",
-    "soundness",
-    "snapshot",
-    "raft",
-    "storage",
-    "liveness",
-    "resources",
-];
 
 /// Holds the verdicts of [`linearizable_log`] and [`linearizable_history`] on one run against each other.
 ///
@@ -90,7 +67,7 @@ pub const NAMES: [&str; 19] = [
 /// twice, whose second effect nobody read), and then the white box has found a bug of its own. Nor is it one that
 /// the black box could not decide.
 #[must_use]
-pub fn compare<T>(white: &Result<T, Violation>, black: &Result<Conclusion, Violation>) -> Option<Violation> {
+pub fn compare<T, U>(white: &Result<T, Violation>, black: &Result<U, Violation>) -> Option<Violation> {
     match (white, black) {
         (Ok(_), Err(refused)) => Some(Violation::new(
             "oracles",

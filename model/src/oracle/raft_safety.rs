@@ -455,6 +455,7 @@ impl RaftSafety {
                     return disagreement("commit", member, next, agreed.link, link);
                 }
                 Some(_) => {}
+                None if next > self.committed.len() as u64 + 1 => break,
                 None => self.committed.push(Committed { link, in_term: term }),
             }
         }
@@ -464,7 +465,10 @@ impl RaftSafety {
 
     /// Whether a quorum would still have entry `index` if all lost power now, counted as `member` counts.
     fn check_quorum(&self, member: MemberId, index: u64) -> Result<(), Violation> {
-        let link = self.committed[index as usize - 1].link;
+        // Nothing is known of what comes behind entries of which a clause that is left out did not hold.
+        let Some(Committed { link, .. }) = self.committed.get(index as usize - 1).copied() else {
+            return Ok(());
+        };
         let has_it = |voter: MemberId| {
             self.members
                 .get(&voter)

@@ -50,6 +50,29 @@ fn issue_14370_a_lost_acknowledged_write_is_seen_without_the_oracle_of_raft() {
     assert!(oracles.iter().any(|oracle| by_clients.contains(oracle)), "{oracles:?}");
 }
 
+/// A clause that is left out does not end the run, and the others of its oracle can.
+#[test]
+fn a_run_goes_on_past_a_clause_that_is_left_out() {
+    let found = |without: &[&str]| {
+        let mut signatures = BTreeSet::new();
+        let schedule = |seed| {
+            schedule_of::<Etcd>(seed, |options| {
+                options.members = 3;
+                options.defects = [Defect::VoteTwice].into_iter().collect();
+                options.without_oracles = without.iter().map(|name| (*name).to_owned()).collect();
+            })
+        };
+        run_many::<Etcd>(0..200, 2, &AtomicBool::new(false), schedule, |_, ran| {
+            signatures.extend(ran.unwrap().1.verdict.signature());
+        });
+        signatures
+    };
+    let all = found(&[]);
+    assert!(all.contains("raft/two votes") && !all.contains("raft/election safety"), "{all:?}");
+    let without = found(&["raft/two votes"]);
+    assert!(without.contains("raft/election safety") && !without.contains("raft/two votes"), "{without:?}");
+}
+
 /// A plain sweep finds it about once in a thousand seeds, which is too long for a test. Here a leader is paused for long
 /// enough to be deposed, while the network repeats what was said before.
 #[test]

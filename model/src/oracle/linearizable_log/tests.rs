@@ -193,10 +193,10 @@ fn a_contradiction_of_the_two_oracles_is_a_violation_of_its_own() {
     use crate::oracle::{compare, linearizable_history::Conclusion};
     let bad = || Violation::new("x", "y", "z", "");
     let undecided = || Conclusion::Undecided { gaps: Vec::new(), alternatives: 0 };
-    let signature = compare(&Ok(()), &Err(bad())).map(|violation| violation.signature());
+    let signature = compare::<_, Conclusion>(&Ok(()), &Err(bad())).map(|violation| violation.signature());
     assert_eq!(signature.as_deref(), Some("oracles/disagree: x/y: z"));
     assert_eq!(compare(&Ok(()), &Ok(Conclusion::Linearizable)), None);
     assert_eq!(compare(&Ok(()), &Ok(undecided())), None);
-    assert_eq!(compare::<()>(&Err(bad()), &Ok(Conclusion::Linearizable)), None);
-    assert_eq!(compare::<()>(&Err(bad()), &Err(bad())), None);
+    assert_eq!(compare::<(), Conclusion>(&Err(bad()), &Ok(Conclusion::Linearizable)), None);
+    assert_eq!(compare::<(), Conclusion>(&Err(bad()), &Err(bad())), None);
 }
