@@ -237,14 +237,14 @@ impl Client {
                     if error == Error::NotSupportedForLearner {
                         self.next_endpoint();
                         self.sync_endpoints().await;
-                    } else if !error.outcome_unknown() {
+                    } else if !error.leaves_open(request) {
                         self.unanswered = None;
                     }
                     if error == Error::TooManyRequests {
                         // Another member may have come further. etcd's client asks them by turns anyway.
                         self.next_endpoint();
                     }
-                    if !error.outcome_unknown() {
+                    if !error.leaves_open(request) {
                         return (Outcome::Failed(error), Some(applied_index));
                     }
                     if !retries {

@@ -4,6 +4,9 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::history::Request;
+use crate::quota;
+
 /// A status code of gRPC; the discriminant is its number on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Code {
@@ -333,6 +336,12 @@ impl Error {
                 )
     }
 
+    /// The same of this request. What adds nothing to the backend crosses no quota: `NoSpace` then says that it was refused.
+    #[must_use]
+    pub fn leaves_open(self, request: &Request) -> bool {
+        self.outcome_unknown() && (self != Self::NoSpace || quota::cost_of_request(request) > 0)
+    }
+
     /// Whether it says that the request lacks a token that the member takes: with another, it may be let pass.
     #[must_use]
     pub fn needs_token(self) -> bool {
@@ -343,6 +352,7 @@ impl Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::{DeleteRangeRequest, PutRequest};
 
     #[test]
     fn an_error_bears_the_text_and_the_code_of_etcd() {
@@ -371,5 +381,9 @@ mod tests {
         {
             assert!(unanswered.outcome_unknown(), "{unanswered}");
         }
+        let delete = Request::DeleteRange(DeleteRangeRequest { key: "key".into(), ..Default::default() });
+        let put = Request::Put(PutRequest { key: "key".into(), ..Default::default() });
+        assert!(Error::NoSpace.leaves_open(&put) && !Error::NoSpace.leaves_open(&delete));
+        assert!(Error::TimedOut.leaves_open(&delete));
     }
 }

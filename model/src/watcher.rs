@@ -357,6 +357,14 @@ impl Watcher {
             id => open.id == Some(id),
         };
         let meant: Vec<_> = (0..session.open.len()).filter(|place| is_meant(&session.open[*place])).collect();
+        if meant.is_empty()
+            && response.watch_id != -1
+            && let Some(place) = session.creating.front()
+        {
+            // It is of none that the client knows of: of one of which it has yet to hear that it is created, which is too early.
+            self.observer.watch_heard(session.open[*place].watch, response);
+            return Ok(());
+        }
         for place in meant {
             self.observer.watch_heard(session.open[place].watch, response.clone());
             let Some(wanted) = session.open[place].wanted else { continue };
