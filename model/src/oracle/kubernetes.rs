@@ -16,7 +16,7 @@
 //! | 9 compactions by turns, which leave the present alone and what was not compacted legible | `turns`, `expired`; `cache` |
 //! | 10, 11 each change is told once, in order, or it is said that it is compacted | `watch`; `cache`, `expired` |
 //! | 12 progress means that everything up to there was told | `watch`; `cache` |
-//! | 13 a stream that requires a leader ends without one | no history shows it: a test of the gRPC server, and a mark |
+//! | 13 a stream that requires a leader ends without one | `liveness` (`streams end`), where something is sent after that; a test of the gRPC server, and a mark |
 //! | 14 a lease lives for its TTL at least | `leases` |
 //! | 15 health is a read of a key | `linearizable_log`, and `liveness` when all faults are over |
 //! | 16 resources do not depend on each other | it allows clusters of their own, and forbids nothing |

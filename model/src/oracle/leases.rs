@@ -29,7 +29,8 @@
 //!
 //! Does NOT verify: that keys go with their lease, and no others (`linearizable_log` does, which replays each
 //! revocation); that a lease which no client was told of lives for any time; how soon a lease expires while faults go
-//! on; that an answer to the question how long a lease has left is not too low, or that there was no such lease.
+//! on; that an answer to the question how long a lease has left is not too low, or that there was no such lease, and
+//! which keys it names (`auth` asks who may be told of them).
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@
 //! | `applied before invocation` | an entry that was committed before its client asked for it |
 //! | `write reply` | the reply of a write, revision included, is not that of the replay |
 //! | `read reply` | the reply of a read is not that of the replay at its index |
-//! | `read without index` | an acknowledged linearizable read that says not where it was served, or past the log |
+//! | `read without index` | an acknowledged linearizable read that does not say where it was served |
 //! | `error without index` | a refusal that tells of the state, and does not say of which |
 //! | `real-time order` | an operation stands before one that was over before it began; a read whose revision tells it, as soon as it is answered |
 //!

@@ -11,7 +11,8 @@
 //!
 //! From the first revision on that no acknowledged write claims, what watches told is added to the history as reads of the
 //! past, and another order is looked for. If there is one, it has these changes too, and the watches are held against it. If there is
-//! none, some watch told what cannot be: they are held against the first order, to say which.
+//! none, some watch told what cannot be: they are held against the first order, to say which; where that fails, it is
+//! `unexplained`.
 
 use std::collections::BTreeSet;
 
