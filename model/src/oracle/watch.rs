@@ -231,8 +231,8 @@ impl<'a> Walk<'a> {
             let confirmed = response.canceled && self.watched.cancel_asked;
             return if confirmed { Ok(()) } else { self.refuse("after the end", shown(response)) };
         }
-        // What is recorded of others' watches may not have it.
-        if self.log.limits.is_some() {
+        // What is recorded of others' watches may not have it, and as in etcd, the word of a compaction has none.
+        if self.log.limits.is_some() && response.compact_revision == 0 {
             self.check_header(revision, heard.clock)?;
         }
         if response.created {

@@ -77,7 +77,7 @@ impl Told {
     }
 
     fn compacted(mut self, revision: i64) -> Self {
-        self.hear(WatchResponse { canceled: true, compact_revision: revision, ..response(7) });
+        self.hear(WatchResponse { canceled: true, compact_revision: revision, ..response(0) });
         self
     }
 
