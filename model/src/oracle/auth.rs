@@ -340,7 +340,10 @@ impl<'a> Watches<'a> {
             let may_read = |auth: &Auth| auth.may_read(&asked.sender.user, key, &request.range_end);
             asked.explained = match asked.refused {
                 Some(reason) if reason == USER_EMPTY => auth.is_some() && token.is_none(),
-                Some(_) => auth.is_some_and(|auth| !may_read(auth)),
+                // So etcd also tells who has a token that its member has not come to, and does not within a request's time.
+                Some(_) => auth.is_some_and(|auth| {
+                    !may_read(auth) || token.is_some_and(|token| !replay.owns(asked.sender, token))
+                }),
                 None => auth.is_none_or(|auth| {
                     token.is_some_and(|token| replay.owns(asked.sender, token)) && may_read(auth)
                 }),

@@ -307,6 +307,7 @@ fn a_watch_is_refused_for_what_its_user_may_not() {
     assert_eq!(watched(&Run::revoke, Some(TOKEN), PERMISSION_DENIED), None);
     assert_eq!(watched(&|_| (), Some(TOKEN), USER_EMPTY), Some("refused"));
     assert_eq!(watched(&|_| (), None, USER_EMPTY), None);
+    assert_eq!(watched(&|_| (), Some("later.99"), PERMISSION_DENIED), None);
     // Tokens may have expired.
     assert_eq!(watched(&|_| (), Some(TOKEN), REFUSALS_OF_WATCHES[1]), None);
 }
