@@ -10,7 +10,7 @@ use vertebra_sim::linearizability::specs::{key_value, register};
 
 use super::history::{Lists, Registers, Sets, Texts};
 use super::recorded::{Damage, End};
-use super::text::{self, Event, Kind};
+use super::text::{self, Event, Kind, beginning};
 
 /// Where each element was appended to each key.
 pub type Appended = BTreeMap<(String, i64), usize>;
@@ -18,7 +18,7 @@ pub type Appended = BTreeMap<(String, i64), usize>;
 fn integer(value: &Edn<'_>) -> Result<i64, String> {
     match value {
         Edn::Int(value) => Ok(*value),
-        other => Err(format!("`{other}` is no number")),
+        other => Err(format!("`{}` is no number", beginning(other))),
     }
 }
 
@@ -44,7 +44,7 @@ fn keyed<'e, 'a>(value: &'e Edn<'a>, is_keyed: bool) -> Result<(String, &'e Edn<
     }
     match pair(value) {
         Some((key, value)) => Ok((shown(key), value)),
-        None => Err(format!("`{value}` is no pair of a key and what is of it")),
+        None => Err(format!("`{}` is no pair of a key and what is of it", beginning(value))),
     }
 }
 
@@ -53,13 +53,17 @@ fn is_of(event: &Event<'_>, begun: &str) -> Result<(), String> {
     if event.function == begun {
         Ok(())
     } else {
-        Err(format!("`:{}` ends, and `:{begun}` was begun", event.function))
+        Err(format!("`:{}` ends, and `:{begun}` was begun", beginning(&event.function)))
     }
 }
 
 /// Makes sure that it is of the same key.
 fn is_of_key(ended: &str, begun: &str) -> Result<(), String> {
-    if ended == begun { Ok(()) } else { Err(format!("key {ended} ends, and {begun} was begun")) }
+    if ended == begun {
+        Ok(())
+    } else {
+        Err(format!("key {} ends, and {} was begun", beginning(&ended), beginning(&begun)))
+    }
 }
 
 /// What a register holds: `nil`, which is nothing, a number or a text.
@@ -75,7 +79,7 @@ fn held(value: &Edn<'_>) -> Result<Held, String> {
         Edn::Nil => Ok(Held::Nothing),
         Edn::Int(value) => Ok(Held::Number(*value)),
         Edn::Str(text) => Ok(Held::Text(Arc::from(&**text))),
-        other => Err(format!("`{other}` is neither a number nor a text")),
+        other => Err(format!("`{}` is neither a number nor a text", beginning(other))),
     }
 }
 
@@ -98,7 +102,7 @@ pub fn of_register(
             "write" => Request::Write(held(value).map_err(damage)?),
             _ => {
                 let Some((expected, value)) = pair(value) else {
-                    return Err(damage(format!("`{value}` is no pair of values")));
+                    return Err(damage(format!("`{}` is no pair of values", beginning(value))));
                 };
                 let (expected, value) = (held(expected), held(value));
                 Request::CompareAndSet(expected.map_err(damage)?, value.map_err(damage)?)
@@ -139,7 +143,7 @@ pub fn of_texts(recorded: &mut Texts, line: usize, event: &Event<'_>) -> Result<
     use key_value::{Reply, Request};
     let text = |value: &Edn<'_>| match value {
         Edn::Str(text) => Ok(text.to_string()),
-        other => Err(Damage { line, reason: format!("`{other}` is no text") }),
+        other => Err(Damage { line, reason: format!("`{}` is no text", beginning(other)) }),
     };
     if event.kind == Kind::Invoke {
         let key = text(event.key.as_ref().unwrap_or(&Edn::Nil))?;
@@ -176,7 +180,7 @@ fn integers(value: &Edn<'_>) -> Result<Vec<i64>, String> {
         Edn::Set(elements) => elements.iter().map(integer).collect(),
         // Nothing was there yet.
         Edn::Nil => Ok(Vec::new()),
-        other => Err(format!("`{other}` is no collection of numbers")),
+        other => Err(format!("`{}` is no collection of numbers", beginning(other))),
     }
 }
 
@@ -234,7 +238,7 @@ pub fn of_lists(
     let told = steps(&event.value);
     if event.kind == Kind::Invoke {
         let Some(told) = told else {
-            return Err(damage(format!("`{}` are no steps of a transaction", event.value)));
+            return Err(damage(format!("`{}` are no steps of a transaction", beginning(&event.value))));
         };
         let mut request = Vec::with_capacity(told.len());
         for (name, key, of) in told {
@@ -245,7 +249,7 @@ pub fn of_lists(
             }
             let element = integer(of).map_err(damage)?;
             if let Some(before) = appended.insert((key.clone(), element), line) {
-                let reason = format!("{element} is appended to {key} on line {before} already");
+                let reason = format!("{element} is appended to {} on line {before} already", beginning(&key));
                 return Err(damage(format!("{reason}: nobody can tell which of them is read")));
             }
             request.push(Step::Append(key, element));
@@ -264,7 +268,7 @@ pub fn of_lists(
             Step::Append(to, element) => *name == "append" && *to == shown(key) && **of == Edn::Int(*element),
         };
         if told.len() != request.len() || !request.iter().zip(&told).all(same) {
-            return Err(format!("`{}` are not the steps that were begun", event.value));
+            return Err(format!("`{}` are not the steps that were begun", beginning(&event.value)));
         }
         let lists = told.iter().map(|(name, _, of)| match (*name, of) {
             ("append", _) | (_, Edn::Nil) => Ok(None),

@@ -7,6 +7,7 @@
 use std::io::BufRead;
 
 use super::recorded::Damage;
+use super::text::{DEPTH_MAX, too_deep};
 
 /// No form that anybody records is longer.
 const FORM_BYTES_MAX: usize = 256 << 20;
@@ -146,6 +147,9 @@ impl<R: BufRead> Forms<R> {
                 }
             } else if !in_string {
                 match byte {
+                    b'[' | b'(' | b'{' if depth == DEPTH_MAX => {
+                        return Err(Damage { line: self.line, reason: too_deep() });
+                    }
                     b'[' | b'(' | b'{' => depth += 1,
                     b']' | b')' | b'}' => {
                         depth -= 1;

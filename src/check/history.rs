@@ -194,7 +194,7 @@ impl Reading {
             && found != expected
         {
             let [found, expected] = [found, expected].map(|model| format!("{model:?}").to_lowercase());
-            let (function, value) = (&event.function, &event.value);
+            let (function, value) = (text::beginning(&event.function), text::beginning(&event.value));
             let reason = format!("`:{function}` of `{value}` is asked of a {found}, and not of a {expected}");
             return Err(damage(reason));
         }
@@ -242,9 +242,9 @@ fn model(event: &Event<'_>, keyed: bool) -> Result<Option<Model>, String> {
         "txn" | "" if event.value == Edn::Nil => return Ok(None),
         "txn" | "" => {
             let steps = "`[:append k v]` and `[:r k nil]` are what a transaction can do";
-            return Err(format!("`{}`: {steps}", event.value));
+            return Err(format!("`{}`: {steps}", text::beginning(&event.value)));
         }
-        other => return Err(format!("`:{other}` is asked of no model")),
+        other => return Err(format!("`:{}` is asked of no model", text::beginning(&other))),
     }))
 }
 

@@ -254,6 +254,63 @@ fn a_damaged_history_is_refused_with_the_line() {
 }
 
 #[test]
+fn what_is_nested_without_end_is_refused_with_the_line() {
+    let (open, close) = ("[".repeat(200_000), "]".repeat(200_000));
+    let map = "{:process 0, :type :invoke, :f :write, :value 1}\n";
+    let object = "{\"process\":1,\"type\":\"invoke\",\"f\":\"write\",\"value\":1}\n";
+    let head = "{\"type\":\"history\",\"format\":1,\"model\":\"etcd\"}\n";
+    for (text, line) in [
+        (format!("{map}{{:process 1, :type :invoke, :f :write, :value {open}{close}}}"), 2),
+        (format!("{map}{{:process 1, :type :invoke, :f :write, :value\n{open}"), 3),
+        (format!("{map}{{:process 1, :type :invoke, :f :write, :value {}1}}", "#a ".repeat(200_000)), 2),
+        (format!("{map}{{:process 1, :type :invoke, :f :write, :value {}1}}", "#_ ".repeat(2_000)), 2),
+        (format!("INFO  jepsen.util - 0\t:invoke\t:write\t{open}{close}\n"), 1),
+        (format!("{object}{{\"process\":2,\"type\":\"invoke\",\"f\":\"write\",\"value\":{open}{close}}}"), 2),
+        (format!("{head}{{\"type\":\"ok\",\"operation\":0,\"response\":{open}{close}}}"), 2),
+        (format!("{{\"ClientId\":1,\n\"Input\":{open}{close}}}"), 2),
+    ] {
+        let (at, reason) = read_any(text.as_bytes(), None).map(drop).unwrap_err();
+        assert_eq!(at, line, "{reason}");
+        let is_told = reason.contains("nested more than 100 deep") || text.contains("#_");
+        assert!(is_told && reason.len() < 300, "{reason}");
+    }
+    // Of a throwable that Jepsen has written down, the causes are nested.
+    let cause = |depth: usize| format!("{}nil{}", "{:cause [".repeat(depth), "]}".repeat(depth));
+    assert!(judged(&format!("{map}{{:process 0 :type :info :f :write :value 1 :error {}}}", cause(20))).1);
+}
+
+#[test]
+fn no_message_repeats_a_huge_value() {
+    let huge = "9x".repeat(100_000);
+    let head = "{\"type\":\"history\",\"format\":1,\"model\":\"etcd\"}\n";
+    let invoke = "{:process 0, :type :invoke, :f :write, :value 1}\n";
+    for text in [
+        format!("{{:process 0, :type :invoke, :f :write, :value :k{huge}}}"),
+        format!("{{:process 0, :type :invoke, :f :k{huge}, :value 1}}"),
+        format!("{{:process 0, :type :k{huge}, :f :write, :value 1}}"),
+        format!("{{:process 0, :type :invoke, :f :cas, :value \"{huge}\"}}"),
+        format!("{{:process 0, :type :invoke, :f :add, :value \"{huge}\"}}"),
+        format!("{{:process 0, :type :invoke, :f :txn, :value [[:w \"{huge}\" 1]]}}"),
+        format!(
+            "{{:process 0, :type :invoke, :f :txn, :value [[:append \"{huge}\" 1] [:append \"{huge}\" 1]]}}"
+        ),
+        format!("{invoke}{{:process 0, :type :ok, :f :k{huge}, :value 1}}"),
+        format!("{invoke}{{:process 1, :type :invoke, :f :put, :key 1, :value \"{huge}\"}}"),
+        format!("{invoke}{{:process 0, :type :ok, :f :write, :value \"{huge}\"}}").replace("1}", "[1 1]}"),
+        format!("INFO  jepsen.util - p{huge}\t:invoke\t:write\t1\n"),
+        format!("{{\"process\":1,\"type\":\"invoke\",\"f\":\"write\",\"value\":[\"{huge}\"]}}"),
+        format!("{head}{{\"type\":\"invoke\",\"operation\":\"{huge}\"}}"),
+        format!(
+            "{head}{{\"type\":\"invoke\",\"operation\":0,\"session\":1,\"request\":{{\"{huge}\":{{}}}}}}"
+        ),
+        format!("{{\"ClientId\":\"{huge}\"}}"),
+    ] {
+        let reason = read_any(text.as_bytes(), None).map(drop).unwrap_err().1;
+        assert!(reason.len() < 500, "{} bytes: {}", reason.len(), &reason[..200]);
+    }
+}
+
+#[test]
 fn what_did_not_happen_is_forgotten_without_a_walk_over_the_rest() {
     let mut text = String::new();
     for process in 0..20_000 {

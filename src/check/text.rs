@@ -8,6 +8,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::{self, Display, Write};
 
 use clojure_reader::edn::{Edn, read_string};
 
@@ -54,11 +55,44 @@ pub fn event(line: &str) -> Result<Option<Event<'_>>, String> {
     }
 }
 
+/// No event has values within values deeper than this. What shows a value walks down into it.
+pub const DEPTH_MAX: usize = 100;
+
+/// Why something is refused that is deeper.
+pub fn too_deep() -> String {
+    format!(
+        "values are nested more than {DEPTH_MAX} deep here, which no event of a history needs: see how this was recorded"
+    )
+}
+
 fn edn(text: &str) -> Result<Edn<'_>, String> {
-    read_string(text).map_err(|error| {
+    let value = read_string(text).map_err(|error| {
         let at = error.column.map_or(String::new(), |column| format!(" at column {column}"));
-        format!("`{}`: {:?}{at}", beginning(text), error.code)
-    })
+        format!("`{}`: {:?}{at}", beginning(&text), error.code)
+    })?;
+    if is_too_deep(&value) { Err(too_deep()) } else { Ok(value) }
+}
+
+/// Whether what tags and brackets enclose is too deep. Nothing is called for each level.
+fn is_too_deep(value: &Edn<'_>) -> bool {
+    let mut left = vec![(value, 0)];
+    while let Some((value, depth)) = left.pop() {
+        if depth > DEPTH_MAX {
+            return true;
+        }
+        match value {
+            Edn::Vector(values) | Edn::List(values) => {
+                left.extend(values.iter().map(|value| (value, depth + 1)))
+            }
+            Edn::Set(values) => left.extend(values.iter().map(|value| (value, depth + 1))),
+            Edn::Map(fields) => {
+                left.extend(fields.iter().flat_map(|(name, value)| [(name, depth + 1), (value, depth + 1)]));
+            }
+            Edn::Tagged(_, value) => left.push((value, depth + 1)),
+            _ => {}
+        }
+    }
+    false
 }
 
 fn kind(name: &str) -> Result<Kind, String> {
@@ -67,7 +101,9 @@ fn kind(name: &str) -> Result<Kind, String> {
         "ok" => Kind::Ok,
         "fail" => Kind::Fail,
         "info" => Kind::Info,
-        other => return Err(format!("there is no type `{other}`: it is invoke, ok, fail or info")),
+        other => {
+            return Err(format!("there is no type `{}`: it is invoke, ok, fail or info", beginning(&other)));
+        }
     })
 }
 
@@ -91,7 +127,7 @@ fn of_log(line: &str) -> Result<Option<Event<'_>>, String> {
     if process.starts_with(':') {
         return Ok(None);
     }
-    let process = process.parse().map_err(|_| format!("`{process}` is no process"))?;
+    let process = process.parse().map_err(|_| format!("`{}` is no process", beginning(&process)))?;
     let kind = kind(name.trim_start_matches(':'))?;
     let function = Cow::Borrowed(function.trim_start_matches(':'));
     Ok(Some(Event { process, kind, function, key: None, value: edn(rest)?, fails_by_value: true }))
@@ -118,7 +154,7 @@ pub fn of_edn(form: &str) -> Result<Option<Event<'_>>, String> {
 /// A sentence that says what is wrong with it.
 pub fn of_json(form: &str) -> Result<Option<Event<'_>>, String> {
     let object: serde_json::Value =
-        serde_json::from_str(form).map_err(|error| format!("`{}`: {error}", beginning(form)))?;
+        serde_json::from_str(form).map_err(|error| format!("`{}`: {error}", beginning(&form)))?;
     of_fields(from_json(object))
 }
 
@@ -151,7 +187,7 @@ pub fn name<'e>(value: &'e Edn<'_>) -> Option<&'e str> {
 
 fn of_fields(mut map: Edn<'_>) -> Result<Option<Event<'_>>, String> {
     let Edn::Map(fields) = &mut map else {
-        return Err(format!("`{}` is no map", beginning(&map.to_string())));
+        return Err(format!("`{}` is no map", beginning(&map)));
     };
     let mut field = |name: &'static str| fields.remove(&Edn::key(name));
     let process = match field("process") {
@@ -173,12 +209,44 @@ fn of_fields(mut map: Edn<'_>) -> Result<Option<Event<'_>>, String> {
     Ok(Some(Event { process, kind, function, key, value, fails_by_value: false }))
 }
 
-/// As much of a text as fits on a line.
-fn beginning(text: &str) -> String {
+/// As much as fits on a line of how something is shown. The rest is not even made.
+pub fn beginning(of: &impl Display) -> String {
     const CHARACTERS_MAX: usize = 80;
-    match text.char_indices().nth(CHARACTERS_MAX) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
+    struct Beginning {
+        text: String,
+        left: usize,
+    }
+    impl Write for Beginning {
+        fn write_str(&mut self, more: &str) -> fmt::Result {
+            match more.char_indices().nth(self.left) {
+                Some((end, _)) => {
+                    self.text += &more[..end];
+                    self.text += "...";
+                    Err(fmt::Error)
+                }
+                None => {
+                    self.text += more;
+                    self.left -= more.chars().count();
+                    Ok(())
+                }
+            }
+        }
+    }
+    let mut beginning = Beginning { text: String::new(), left: CHARACTERS_MAX };
+    // It fails where it is full.
+    let _ = write!(beginning, "{of}");
+    beginning.text
+}
+
+/// What a parser says of a value, which may have all of it in the middle.
+pub fn shortened(reason: &str) -> String {
+    const CHARACTERS_MAX: usize = 200;
+    const CHARACTERS_AT_END: usize = 80;
+    match (reason.char_indices().nth(CHARACTERS_MAX), reason.char_indices().nth_back(CHARACTERS_AT_END)) {
+        (Some(_), Some((end, _))) => {
+            format!("{}...{}", beginning(&reason).trim_end_matches('.'), &reason[end..])
+        }
+        _ => reason.to_owned(),
     }
 }
 

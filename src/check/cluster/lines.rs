@@ -12,6 +12,7 @@ use vertebra_model::watch_history::WatchNumber;
 use super::Cluster;
 use crate::check::forms::{Form, Forms};
 use crate::check::recorded::Damage;
+use crate::check::text::shortened;
 use crate::histories::lines::{FORMAT, Line};
 use crate::histories::messages;
 
@@ -32,7 +33,7 @@ pub fn read(reader: impl BufRead) -> Result<Vec<Cluster>, Damage> {
     let mut forms = Forms::new(reader);
     let (mut clusters, mut reading) = (Vec::new(), None::<Reading>);
     while let Some(Form { line, text }) = forms.read()? {
-        let damage = |reason: String| Damage { line, reason };
+        let damage = |reason: String| Damage { line, reason: shortened(&reason) };
         let told: Line = serde_json::from_str(&text).map_err(|error| match error.classify() {
             Category::Data => damage(error.to_string()),
             _ => damage(format!("this is no line of a history: {error}")),

@@ -18,6 +18,7 @@ use vertebra_model::watch_history::{Heard, WatchHistory, Watched};
 use super::Cluster;
 use crate::check::forms::{Form, Forms};
 use crate::check::recorded::Damage;
+use crate::check::text::shortened;
 use crate::histories::robustness::form;
 
 /// A file, and where it is damaged.
@@ -100,7 +101,7 @@ fn read_operations(reader: impl BufRead, operations: &mut Vec<Timed>) -> Result<
     let mut forms = Forms::new(reader);
     while let Some(Form { line, text }) = forms.read()? {
         let operation: form::Operation = parsed(line, &text)?;
-        let damage = |reason: String| Damage { line, reason };
+        let damage = |reason: String| Damage { line, reason: shortened(&reason) };
         if operation.call >= operation.returned {
             return Err(damage("it returns before it is called".to_owned()));
         }
@@ -124,7 +125,7 @@ fn parsed<T: serde::de::DeserializeOwned>(line: usize, text: &str) -> Result<T, 
     serde_json::from_str(text).map_err(|error| {
         let full = error.to_string();
         let reason = full.rsplit_once(" at line ").map_or(&full[..], |(reason, _)| reason);
-        Damage { line: line + error.line().saturating_sub(1), reason: reason.to_owned() }
+        Damage { line: line + error.line().saturating_sub(1), reason: shortened(reason) }
     })
 }
 
