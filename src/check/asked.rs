@@ -6,10 +6,11 @@ use std::sync::Arc;
 use clojure_reader::edn::Edn;
 use vertebra_sim::linearizability::adds;
 use vertebra_sim::linearizability::append::Step;
-use vertebra_sim::linearizability::specs::{key_value, register};
+use vertebra_sim::linearizability::specs::{key_value, register, versioned};
 
 use super::history::{Lists, Registers, Sets, Texts};
 use super::recorded::{Damage, End};
+use super::shown::Shown;
 use super::text::{self, Event, Kind, beginning};
 
 /// Where each element was appended to each key.
@@ -57,6 +58,11 @@ fn is_of(event: &Event<'_>, begun: &str) -> Result<(), String> {
     }
 }
 
+/// Makes sure that what is done is what was asked for.
+fn is_same(ended: &Edn<'_>, is_same: bool, begun: &str) -> Result<(), String> {
+    if is_same { Ok(()) } else { Err(format!("`{}` ends, and `{begun}` was begun", beginning(ended))) }
+}
+
 /// Makes sure that it is of the same key.
 fn is_of_key(ended: &str, begun: &str) -> Result<(), String> {
     if ended == begun {
@@ -83,6 +89,51 @@ fn held(value: &Edn<'_>) -> Result<Held, String> {
     }
 }
 
+/// What is asked of a register, or told of it: the version, where that is counted, and what is of that.
+struct Told<'e, 'a> {
+    key: String,
+    /// It has a place for the version, of which it may say nothing. Then nothing is said of a value that is `nil`, either.
+    is_counted: bool,
+    version: Option<i64>,
+    value: &'e Edn<'a>,
+}
+
+impl<'e, 'a> Told<'e, 'a> {
+    /// `v`, `[k v]` or `[k [version v]]`, where `v` is of the kind that `function` has.
+    fn of(function: &str, value: &'e Edn<'a>, is_keyed: bool) -> Result<Self, String> {
+        let (key, value) = keyed(value, is_keyed)?;
+        let plain = Ok(Told { key: key.clone(), is_counted: false, version: None, value });
+        let Some((version, of)) = pair(value).filter(|_| is_keyed) else { return plain };
+        match version {
+            _ if function == "cas" && pair(of).is_none() => plain,
+            Edn::Nil => Ok(Told { key, is_counted: true, version: None, value: of }),
+            Edn::Int(version) => Ok(Told { key, is_counted: true, version: Some(*version), value: of }),
+            other => Err(format!("`{}` is no version of a key, which is a number or nil", beginning(other))),
+        }
+    }
+}
+
+/// Whether a read asks for the version of a key, and what it holds: `[k [nil nil]]`.
+pub fn asks_for_version(event: &Event<'_>) -> bool {
+    let asked = pair(&event.value).and_then(|(_, of)| pair(of));
+    event.kind == Kind::Invoke
+        && event.function == "read"
+        && asked.is_some_and(|(version, value)| (version, value) == (&Edn::Nil, &Edn::Nil))
+}
+
+fn asked_of_register(function: &str, value: &Edn<'_>) -> Result<register::Request<Held>, String> {
+    use register::Request;
+    Ok(match function {
+        "read" => Request::Read,
+        "write" => Request::Write(held(value)?),
+        _ => {
+            let both = pair(value).ok_or_else(|| format!("`{}` is no pair of values", beginning(value)));
+            let (expected, value) = both?;
+            Request::CompareAndSet(held(expected)?, held(value)?)
+        }
+    })
+}
+
 pub fn of_register(
     recorded: &mut Registers,
     line: usize,
@@ -96,19 +147,9 @@ pub fn of_register(
             "cas" => pair(&event.value).is_some_and(|(_, of)| pair(of).is_some()),
             _ => pair(&event.value).is_some(),
         };
-        let (key, value) = keyed(&event.value, is_keyed).map_err(damage)?;
-        let request = match &event.function[..] {
-            "read" => Request::Read,
-            "write" => Request::Write(held(value).map_err(damage)?),
-            _ => {
-                let Some((expected, value)) = pair(value) else {
-                    return Err(damage(format!("`{}` is no pair of values", beginning(value))));
-                };
-                let (expected, value) = (held(expected), held(value));
-                Request::CompareAndSet(expected.map_err(damage)?, value.map_err(damage)?)
-            }
-        };
-        return recorded.invoke(line, event.process, (key, request));
+        let told = Told::of(&event.function, &event.value, is_keyed).map_err(damage)?;
+        let request = asked_of_register(&event.function, told.value).map_err(damage)?;
+        return recorded.invoke(line, event.process, (told.key, request));
     }
     recorded.end(line, event.process, |(key, request)| {
         is_of(
@@ -119,22 +160,29 @@ pub fn of_register(
                 Request::CompareAndSet(..) => "cas",
             },
         )?;
-        Ok(match (event.kind, request) {
-            (Kind::Info | Kind::Invoke, _) => End::Unknown,
-            (Kind::Ok, Request::Read) => {
-                let (ended, value) = keyed(&event.value, !key.is_empty())?;
-                is_of_key(&ended, key)?;
-                match held(value)? {
-                    Held::Nothing if initial.is_some() => End::NotDone,
-                    value => End::Answered(Reply::Value(Some(value))),
-                }
+        let answered = |version, answer| End::Answered(versioned::Reply { version, answer });
+        match event.kind {
+            Kind::Info | Kind::Invoke => return Ok(End::Unknown),
+            Kind::Fail if matches!(request, Request::CompareAndSet(..)) && event.fails_by_value => {
+                return Ok(answered(None, Some(Reply::Swapped(false))));
             }
-            (Kind::Ok, Request::Write(_)) => End::Answered(Reply::Done),
-            (Kind::Ok, Request::CompareAndSet(..)) => End::Answered(Reply::Swapped(true)),
-            (Kind::Fail, Request::CompareAndSet(..)) if event.fails_by_value => {
-                End::Answered(Reply::Swapped(false))
-            }
-            (Kind::Fail, _) => End::NotDone,
+            Kind::Fail => return Ok(End::NotDone),
+            Kind::Ok => {}
+        }
+        let told = Told::of(&event.function, &event.value, !key.is_empty())?;
+        is_of_key(&told.key, key)?;
+        if *request != Request::Read {
+            let ended = asked_of_register(&event.function, told.value)?;
+            is_same(&event.value, ended == *request, &request.shown())?;
+        }
+        Ok(match request {
+            Request::Read => match (held(told.value)?, told.version) {
+                (Held::Nothing, None) if told.is_counted || initial.is_some() => End::NotDone,
+                (Held::Nothing, version) if told.is_counted => answered(version, None),
+                (value, version) => answered(version, Some(Reply::Value(Some(value)))),
+            },
+            Request::Write(_) => answered(told.version, Some(Reply::Done)),
+            Request::CompareAndSet(..) => answered(told.version, Some(Reply::Swapped(true))),
         })
     })
 }

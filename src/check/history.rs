@@ -5,7 +5,7 @@ use std::io::BufRead;
 use clap::ValueEnum;
 use clojure_reader::edn::Edn;
 use serde::Serialize;
-use vertebra_sim::linearizability::specs::{key_value, register};
+use vertebra_sim::linearizability::specs::{key_value, register, versioned};
 use vertebra_sim::linearizability::{adds, append};
 
 use super::asked::Held;
@@ -46,7 +46,7 @@ pub enum Format {
     Lines,
 }
 
-pub type Registers = Recorded<(String, register::Request<Held>), register::Reply<Held>>;
+pub type Registers = Recorded<(String, register::Request<Held>), versioned::Reply<Held>>;
 pub type Texts = Recorded<key_value::Request, key_value::Reply>;
 pub type Sets = Recorded<(String, adds::Request), adds::Reply>;
 pub type Lists = Recorded<Vec<append::Step>, Vec<Option<Vec<i64>>>>;
@@ -127,14 +127,22 @@ fn of_etcd(
 /// How the text of an event is understood.
 type Parse = fn(&str) -> Result<Option<Event<'_>>, String>;
 
+/// What is known of how a history asks for what it reads.
+#[derive(Clone, Copy, Default)]
+struct Reads {
+    /// Some read was of one key of many.
+    are_keyed: bool,
+    /// And also of its version.
+    ask_for_versions: bool,
+}
+
 /// Events, as they are read.
 struct Reading {
     expected: Expected,
     parse: Parse,
     /// Events that do not say of what model they are, until one does.
     waiting: Vec<(usize, String)>,
-    /// Some read was of one key of many.
-    keyed: bool,
+    reads: Reads,
     any: bool,
     registers: Registers,
     texts: Texts,
@@ -149,7 +157,7 @@ impl Reading {
             expected,
             parse,
             waiting: Vec::new(),
-            keyed: false,
+            reads: Reads::default(),
             any: false,
             registers: Recorded::new(),
             texts: Recorded::new(),
@@ -165,11 +173,12 @@ impl Reading {
         self.any = true;
         let of_one =
             event.function == "read" && asked::pair(&event.value).is_some_and(|(_, of)| *of == Edn::Nil);
-        self.keyed |= of_one;
+        self.reads.are_keyed |= of_one;
+        self.reads.ask_for_versions |= asked::asks_for_version(&event);
         if let Some(model) = self.expected.model {
             return self.push(model, line, &event);
         }
-        match model(&event, self.keyed).map_err(damage)? {
+        match model(&event, self.reads).map_err(damage)? {
             None => self.waiting.push((line, text.to_owned())),
             Some(model) => {
                 self.decide(model)?;
@@ -190,7 +199,7 @@ impl Reading {
 
     fn push(&mut self, expected: Model, line: usize, event: &Event<'_>) -> Result<(), Damage> {
         let damage = |reason: String| Damage { line, reason };
-        if let Some(found) = model(event, self.keyed).map_err(damage)?
+        if let Some(found) = model(event, self.reads).map_err(damage)?
             && found != expected
         {
             let [found, expected] = [found, expected].map(|model| format!("{model:?}").to_lowercase());
@@ -230,14 +239,15 @@ impl Reading {
 }
 
 /// The model that something is asked of; nothing if it can be asked of several.
-fn model(event: &Event<'_>, keyed: bool) -> Result<Option<Model>, String> {
+fn model(event: &Event<'_>, reads: Reads) -> Result<Option<Model>, String> {
     let is_transaction = asked::steps(&event.value).is_some();
     Ok(Some(match &event.function[..] {
         "write" | "cas" => Model::Register,
         "get" | "put" => Model::Kv,
         "append" if !is_transaction => Model::Kv,
         "add" => Model::Set,
-        "read" => return Ok(of_read(event, keyed)),
+        "read" if asked::asks_for_version(event) => Model::Register,
+        "read" => return Ok(of_read(event, reads)),
         _ if is_transaction => Model::Append,
         "txn" | "" if event.value == Edn::Nil => return Ok(None),
         "txn" | "" => {
@@ -249,16 +259,19 @@ fn model(event: &Event<'_>, keyed: bool) -> Result<Option<Model>, String> {
 }
 
 /// What is read tells what it is read of: a number or a text of a register, many of them of a set.
-fn of_read(event: &Event<'_>, keyed: bool) -> Option<Model> {
+fn of_read(event: &Event<'_>, reads: Reads) -> Option<Model> {
     if event.kind != Kind::Ok {
         return None;
+    }
+    if reads.ask_for_versions {
+        return Some(Model::Register);
     }
     let of = |value: &Edn<'_>| match value {
         Edn::Set(_) | Edn::Vector(_) | Edn::List(_) => Some(Model::Set),
         Edn::Int(_) | Edn::Str(_) => Some(Model::Register),
         _ => None,
     };
-    match asked::pair(&event.value).filter(|_| keyed) {
+    match asked::pair(&event.value).filter(|_| reads.are_keyed) {
         Some((_, value)) => of(value),
         None => of(&event.value),
     }

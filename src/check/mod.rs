@@ -22,6 +22,7 @@ use vertebra_model::oracle::linearizable_history::Limits;
 use vertebra_sim::linearizability::specs::key_value::KeyValue;
 use vertebra_sim::linearizability::specs::keyed::Keyed;
 use vertebra_sim::linearizability::specs::register::Register;
+use vertebra_sim::linearizability::specs::versioned::{self, Versioned};
 use vertebra_sim::linearizability::{Budget, Spec, adds, append, check as judge};
 
 use self::asked::Held;
@@ -185,10 +186,16 @@ fn read(path: &Path, flags: &Flags, progress: &Progress) -> Result<History, Refu
 /// Judges a history.
 fn verdict(path: &Path, history: &History, flags: &Flags) -> Verdict {
     let budget = flags.budget.map_or(Budget::UNLIMITED, |steps| Budget { steps });
-    let initial = flags.initial.map_or(Held::Nothing, Held::Number);
-    let register = || Keyed(Register { initial: Some(initial.clone()) });
     match history {
-        History::Register(recorded) => searched(path, Model::Register, &register(), recorded, budget),
+        History::Register(recorded) => {
+            let initial = flags.initial.map_or(Held::Nothing, Held::Number);
+            let register = Register { initial: Some(initial) };
+            let tells_version = |reply: &versioned::Reply<Held>| reply.version.is_some();
+            let mut replies = recorded.operations.iter().filter_map(|operation| operation.returned.as_ref());
+            let is_counted = replies.any(|(_, reply)| tells_version(reply));
+            let spec = Keyed(Versioned { register, is_counted });
+            searched(path, Model::Register, &spec, recorded, budget)
+        }
         History::Kv(recorded) => {
             searched(path, Model::Kv, &KeyValue::of(&recorded.operations), recorded, budget)
         }

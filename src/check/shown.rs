@@ -2,7 +2,7 @@
 
 use vertebra_sim::linearizability::adds;
 use vertebra_sim::linearizability::append::Step;
-use vertebra_sim::linearizability::specs::{key_value, register};
+use vertebra_sim::linearizability::specs::{key_value, register, versioned};
 
 use super::asked::Held;
 
@@ -55,6 +55,18 @@ impl Shown for register::Reply<Held> {
             Self::Value(value) => value.as_ref().unwrap_or(&Held::Nothing).shown(),
             Self::Done | Self::Swapped(true) => "ok".to_owned(),
             Self::Swapped(false) => "fail".to_owned(),
+        }
+    }
+}
+
+impl Shown for versioned::Reply<Held> {
+    fn shown(&self) -> String {
+        let answer = self.answer.as_ref().map(Shown::shown);
+        match (answer, self.version) {
+            (Some(answer), None) => answer,
+            (Some(answer), Some(version)) => format!("{answer} at version {version}"),
+            (None, Some(version)) => format!("version {version}"),
+            (None, None) => "unknown".to_owned(),
         }
     }
 }

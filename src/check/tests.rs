@@ -253,6 +253,62 @@ fn a_damaged_history_is_refused_with_the_line() {
     assert!(read_any(head.as_bytes(), Some(Model::Set)).unwrap_err().1.contains("--model set"));
 }
 
+/// As the register workload of jepsen-io/etcd has it: `[k [version value]]`, in EDN and in JSON.
+#[test]
+fn the_versions_of_keys_count_their_changes() {
+    const EVENTS: [[&str; 4]; 16] = [
+        ["4", "invoke", "read", "[0 [nil nil]]"],
+        ["0", "invoke", "write", "[0 [nil 3]]"],
+        ["4", "ok", "read", "[0 [nil nil]]"],
+        ["0", "ok", "write", "[0 [1 3]]"],
+        ["1", "invoke", "cas", "[0 [nil [3 4]]]"],
+        ["1", "ok", "cas", "[0 [2 [3 4]]]"],
+        ["1", "invoke", "cas", "[0 [nil [1 2]]]"],
+        ["1", "fail", "cas", "[0 [nil [1 2]]]"],
+        ["2", "invoke", "write", "[0 [nil 4]]"],
+        ["2", "info", "write", "[0 [nil 4]]"],
+        ["3", "invoke", "write", "[1 [nil 0]]"],
+        ["3", "ok", "write", "[1 [nil 0]]"],
+        ["4", "invoke", "read", "[0 [nil nil]]"],
+        ["4", "ok", "read", "[0 [3 4]]"],
+        ["4", "invoke", "read", "[1 [nil nil]]"],
+        ["4", "ok", "read", "[1 [1 nil]]"],
+    ];
+    let in_edn = |[process, kind, function, value]: &[&str; 4]| {
+        format!("{{:process {process}, :type :{kind}, :f :{function}, :value {value}}}\n")
+    };
+    let in_json = |[process, kind, function, value]: &[&str; 4]| {
+        let value = value.replace(' ', ",").replace("nil", "null");
+        format!("{{\"process\":{process},\"type\":\"{kind}\",\"f\":\"{function}\",\"value\":{value}}}\n")
+    };
+    for (what, other, is_legal) in [
+        ("[0 [3 4]]", "[0 [3 4]]", true),
+        // Whoever was not answered may not have written it.
+        ("[0 [3 4]]", "[0 [2 4]]", true),
+        ("[0 [3 4]]", "[0 [nil 4]]", true),
+        ("[0 [3 4]]", "[0 [3 nil]]", true),
+        ("[0 [3 4]]", "[0 [4 4]]", false),
+        ("[0 [3 4]]", "[0 [1 4]]", false),
+        ("[0 [3 4]]", "[0 [3 3]]", false),
+        ("[0 [2 [3 4]]]", "[0 [1 [3 4]]]", false),
+        ("[1 [1 nil]]", "[1 [2 nil]]", false),
+    ] {
+        let changed = EVENTS.map(|event| event.map(|field| if field == what { other } else { field }));
+        let (edn, json) =
+            (changed.iter().map(in_edn).collect::<String>(), changed.iter().map(in_json).collect::<String>());
+        assert_eq!(judged(&edn), (Format::Edn, is_legal), "{edn}");
+        assert_eq!(judged(&json), (Format::Json, is_legal), "{json}");
+    }
+    let history: String = EVENTS.iter().map(in_edn).collect();
+    let (_, read) = read_any(history.as_bytes(), None).unwrap();
+    let History::Register(recorded) = read else { panic!("{read:?}") };
+    // The read that tells neither and the swap that failed tell nothing.
+    assert_eq!(recorded.operations.len(), 6);
+    let damaged = history.replace("[0 [3 4]]", "[0 [\"x\" 4]]");
+    let (line, reason) = read_any(damaged.as_bytes(), None).unwrap_err();
+    assert!(line == 14 && reason.contains("no version of a key"), "{line}: {reason}");
+}
+
 #[test]
 fn what_is_nested_without_end_is_refused_with_the_line() {
     let (open, close) = ("[".repeat(200_000), "]".repeat(200_000));

@@ -5,3 +5,4 @@ pub mod keyed;
 pub mod queue;
 pub mod register;
 pub mod set;
+pub mod versioned;
