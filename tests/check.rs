@@ -193,6 +193,39 @@ fn a_report_of_etcds_robustness_tests_is_read_and_its_twins_are_refused() {
 }
 
 #[test]
+fn what_is_marked_as_persisted_keeps_its_answer_and_is_done_where_it_has_none() {
+    let folder = folder("check-persisted");
+    // `a` is put to 1, to 2 by a client whose answer is `output`, and is 1 again at revision `revision`.
+    let verdict = |output: &Value, version: i64, revision: i64| {
+        let stale = json!([{"Key": "a", "Value": {"Value": "1"}, "ModRevision": 2, "Version": version}]);
+        let first = vec![
+            operation(1, 10, put("a", &json!({"Value": "1"})), written(2)),
+            operation(1, 40, get("a"), found(&stale, revision)),
+        ];
+        let second = vec![operation(2, 20, put("a", &json!({"Value": "2"})), output.clone())];
+        report(&folder, &[first, second], &[]);
+        vertebra(&folder, &["check", "--json", "report"]).last()["verdict"].clone()
+    };
+    let marked = |output: Value, revision: i64, error: &str| {
+        let mut output = output;
+        output["Persisted"] = json!(true);
+        output["PersistedRevision"] = json!(revision);
+        output["Error"] = json!(error);
+        output
+    };
+    let (unheard, answered) = (json!({"Revision": 0, "ClientError": ""}), written(3));
+    assert_eq!(verdict(&answered, 1, 2), "illegal");
+    assert_eq!(verdict(&marked(answered.clone(), 0, ""), 1, 2), "illegal");
+    assert_eq!(verdict(&marked(answered, 3, ""), 1, 2), "illegal");
+    // It was done by then, or else it may be done later.
+    assert_eq!(verdict(&marked(unheard.clone(), 3, ""), 1, 2), "illegal");
+    assert_eq!(verdict(&marked(unheard.clone(), 3, "timeout"), 1, 2), "ok");
+    assert_eq!(verdict(&marked(unheard.clone(), 3, "timeout"), 1, 3), "illegal");
+    assert_eq!(verdict(&marked(unheard.clone(), 2, "timeout"), 1, 2), "illegal");
+    assert_eq!(verdict(&marked(unheard, 0, "timeout"), 1, 2), "ok");
+}
+
+#[test]
 fn each_guarantee_of_watches_is_held_against_what_the_history_shows() {
     let folder = folder("check-watches");
     let clause = |change: &dyn Fn(&mut Value)| {

@@ -105,7 +105,9 @@ fn read_operations(reader: impl BufRead, operations: &mut Vec<Timed>) -> Result<
         if operation.call >= operation.returned {
             return Err(damage("it returns before it is called".to_owned()));
         }
-        let (client, call, returned) = (operation.client, operation.call, operation.returned);
+        let (client, call) = (operation.client, operation.call);
+        // Without an answer, it may be done when its client has given up.
+        let returned = if operation.is_answered() { operation.returned } else { i64::MAX };
         if let Some((request, outcome)) = operation.understood().map_err(damage)? {
             operations.push(Timed { client, call, returned, request, outcome });
         }

@@ -118,6 +118,11 @@ impl TxnOutput {
 }
 
 impl Operation {
+    /// Whether its client got an answer, so that it was over when that came.
+    pub fn is_answered(&self) -> bool {
+        self.output.error.is_empty()
+    }
+
     /// What was asked, and what came of it; nothing for what has no effect on keys.
     pub fn understood(self) -> Result<Option<(Request, Outcome)>, String> {
         let lacks = |what: &str| format!("there is no `{what}` in an operation of that type");
@@ -156,11 +161,37 @@ impl Operation {
     }
 }
 
+/// What came of a write that is known to be done, at a revision if that is not 0, while nobody heard its answer. It counts as
+/// answered where it can have been answered in one way only. What else is known is less than an order needs to know.
+fn persisted(request: &Request, revision: i64) -> Outcome {
+    let header = header(revision);
+    match request {
+        _ if revision <= 0 => Outcome::Unknown,
+        Request::LeaseRevoke(_) => Outcome::Ok(Response::LeaseRevoke(LeaseRevokeResponse { header })),
+        Request::Txn(txn) if txn.compare.is_empty() && !txn.success.is_empty() => {
+            let put = |op: &RequestOp| match op.request {
+                Some(Op::RequestPut(_)) => {
+                    let response = Some(OpReply::ResponsePut(PutResponse::default()));
+                    Some(ResponseOp { response })
+                }
+                _ => None,
+            };
+            match txn.success.iter().map(put).collect() {
+                Some(responses) => {
+                    Outcome::Ok(Response::Txn(TxnResponse { header, succeeded: true, responses }))
+                }
+                None => Outcome::Unknown,
+            }
+        }
+        _ => Outcome::Unknown,
+    }
+}
+
 impl Output {
     fn outcome(self, request: &Request) -> Result<Outcome, String> {
-        // That it was done, without an answer, is less than an order needs to know.
-        if !self.error.is_empty() || self.persisted {
-            return Ok(Outcome::Unknown);
+        let persisted = self.persisted.then(|| persisted(request, self.persisted_revision));
+        if !self.error.is_empty() {
+            return Ok(persisted.unwrap_or(Outcome::Unknown));
         }
         if !self.client_error.is_empty() {
             let known = [Error::Compacted, Error::FutureRevision];
@@ -187,6 +218,7 @@ impl Output {
         };
         response
             .map(Outcome::Ok)
+            .or(persisted)
             .ok_or_else(|| "it has neither an answer of its type nor an error".to_owned())
     }
 }
