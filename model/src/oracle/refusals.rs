@@ -20,7 +20,7 @@ use crate::api::range_request::{SortOrder, SortTarget};
 use crate::api::request_op::Request as Op;
 use crate::api::{DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, is_in_range};
 use crate::error::Error;
-use crate::history::{Operation, Outcome, Request};
+use crate::history::{History, Operation, Outcome, Request};
 use crate::lessor::TTL_MAX;
 
 const ORACLE: &str = "refusals";
@@ -34,8 +34,31 @@ pub fn check<'a>(
     operations: impl IntoIterator<Item = &'a Operation>,
     ops_max: usize,
 ) -> Result<(), Violation> {
+    judge(operations, &|request| Flaws { request, ops_max, has_lists: true })
+}
+
+/// Judges what is known of a history alone: what else refuses a transaction is that it is too large for a limit that nobody has
+/// recorded. Where replies are partial, the lists of a transaction may have been told as one, and tell nothing. A cluster that was
+/// restored begins with puts of no key, which nobody asked it for: by them, etcd raises its revision.
+///
+/// # Errors
+///
+/// The first broken clause.
+pub fn check_recorded(history: &History) -> Result<(), Violation> {
+    let has_lists = !history.is_partial();
+    let first = history.operations().first().map(|operation| operation.session);
+    let is_asked =
+        |operation: &&Operation| Some(operation.session) != first || !raises_revision(&operation.request);
+    let operations = history.operations().iter().filter(is_asked);
+    judge(operations, &|request| Flaws { request, ops_max: 0, has_lists })
+}
+
+fn judge<'a>(
+    operations: impl IntoIterator<Item = &'a Operation>,
+    flaws: &dyn Fn(&'a Request) -> Flaws<'a>,
+) -> Result<(), Violation> {
     for operation in operations {
-        let flaws = Flaws { request: &operation.request, ops_max };
+        let flaws = flaws(&operation.request);
         let clause = match operation.outcome {
             Outcome::Failed(error) if !flaws.may_be(error) => "unfounded",
             Outcome::Ok(_) if flaws.any() => "overlooked",
@@ -46,10 +69,26 @@ pub fn check<'a>(
     Ok(())
 }
 
+/// Whether it puts nothing at no key; in a partial history, that is a transaction.
+fn raises_revision(request: &Request) -> bool {
+    let is_nothing = |put: &PutRequest| *put == PutRequest::default();
+    match request {
+        Request::Put(put) => is_nothing(put),
+        Request::Txn(TxnRequest { compare, success, failure }) => {
+            let op = success.first().and_then(|op| op.request.as_ref());
+            let is_put = matches!(op, Some(Op::RequestPut(put)) if is_nothing(put));
+            is_put && compare.is_empty() && success.len() == 1 && failure.is_empty()
+        }
+        _ => false,
+    }
+}
+
 /// What is wrong with a request.
 struct Flaws<'a> {
     request: &'a Request,
     ops_max: usize,
+    /// Its lists of operations are those that were sent.
+    has_lists: bool,
 }
 
 impl Flaws<'_> {
@@ -71,7 +110,8 @@ impl Flaws<'_> {
     fn any(&self) -> bool {
         let all = [Error::EmptyKey, Error::ValueProvided, Error::LeaseProvided, Error::InvalidSortOption];
         all.into_iter().any(|error| self.has(error))
-            || matches!(self.request, Request::Txn(txn) if collides(&txn.success) || collides(&txn.failure))
+            || self.has_lists
+                && matches!(self.request, Request::Txn(txn) if collides(&txn.success) || collides(&txn.failure))
     }
 
     fn has(&self, error: Error) -> bool {
@@ -175,7 +215,6 @@ fn gather<'a>(txn: &'a TxnRequest, puts: &mut Vec<&'a [u8]>, deletions: &mut Vec
 mod tests {
     use super::*;
     use crate::api::{Compare, LeaseGrantRequest};
-    use crate::history::History;
     use crate::oracle::testing::{delete, get, put};
     use crate::response::Response;
 
@@ -246,6 +285,32 @@ mod tests {
         }
         // Of two lists, etcd may overlook it.
         assert_eq!(done(txn(vec![txn(vec![delete("a", "")]), txn(vec![put("a", "1")])])), None);
+    }
+
+    #[test]
+    fn of_a_recorded_history_only_what_it_tells_is_judged() {
+        let found = |mut history: History, request: Request, outcome: Outcome| {
+            let id = history.invoke(1, request);
+            history.returned(id, outcome);
+            check_recorded(&history).err().map(|violation| violation.clause)
+        };
+        let done = || Outcome::Ok(Response::Put(crate::api::PutResponse::default()));
+        let refused = |error| Outcome::Failed(error);
+        let twice = || txn(vec![put("a", "1"), delete("a", "")]);
+        assert_eq!(found(History::new(), put("a", "1"), refused(Error::EmptyKey)), Some("unfounded"));
+        assert_eq!(found(History::partial(), put("", "1"), done()), Some("overlooked"));
+        let nothing = || put("", "");
+        for restored in [nothing(), txn(vec![nothing()])] {
+            let mut history = History::new();
+            let id = history.invoke(2, put("a", "1"));
+            history.returned(id, done());
+            assert_eq!(found(History::new(), restored.clone(), done()), None);
+            assert_eq!(found(history, restored, done()), Some("overlooked"));
+        }
+        assert_eq!(found(History::new(), twice(), done()), Some("overlooked"));
+        assert_eq!(found(History::partial(), twice(), done()), None);
+        assert_eq!(found(History::new(), txn(vec![put("a", "1")]), refused(Error::TooManyOps)), None);
+        assert_eq!(found(History::new(), put("a", "1"), refused(Error::TooManyOps)), Some("unfounded"));
     }
 
     #[test]

@@ -31,6 +31,9 @@ use crate::history::{History, Outcome, Request};
 use crate::response::Response;
 use crate::watch_history::{Heard, WatchHistory};
 
+/// As [`watch`] is named, of which this is a part.
+pub const NAME: &str = "watch";
+
 /// Judges what watching clients were told by what the history shows, in which `writes` is an order that was found.
 ///
 /// # Errors
@@ -63,7 +66,7 @@ pub fn check(
         Err(why) => {
             against(watches, history, writes, last)?;
             let detail = format!("no order explains what watches told: {why}");
-            Err(Violation::new("watch", "unexplained", "", detail))
+            Err(Violation::new(NAME, "unexplained", "", detail))
         }
     }
 }

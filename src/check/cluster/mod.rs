@@ -2,7 +2,7 @@
 
 use vertebra_model::history::{History, OperationId};
 use vertebra_model::oracle::linearizable_history::{self, Conclusion, Limits, explain};
-use vertebra_model::oracle::watch_by_history;
+use vertebra_model::oracle::{refusals, revisions, watch_by_history};
 use vertebra_model::watch_history::{WatchHistory, Watched};
 use vertebra_sim::Violation;
 
@@ -27,6 +27,8 @@ impl Cluster {
     /// The first promise that it breaks.
     pub fn judge(&self, limits: Limits) -> Result<Option<()>, Violation> {
         let (conclusion, writes) = linearizable_history::find_order(&self.history, limits)?;
+        refusals::check_recorded(&self.history)?;
+        revisions::check(&self.history)?;
         if conclusion != Conclusion::Linearizable {
             return Ok(None);
         }
@@ -36,8 +38,12 @@ impl Cluster {
 
     /// Which operations a promise is broken by, or which response of a watch.
     pub fn explained(&self, violation: &Violation) -> (Option<Explained>, Marked) {
-        if violation.oracle != linearizable_history::NAME {
-            return (None, Marked { told: self.told_wrongly(), ..Marked::default() });
+        match violation.oracle {
+            linearizable_history::NAME => {}
+            watch_by_history::NAME => {
+                return (None, Marked { told: self.told_wrongly(), ..Marked::default() });
+            }
+            _ => return (None, Marked::default()),
         }
         let Some(why) = explain::explain(&self.history) else { return (None, Marked::default()) };
         let told = |id: &OperationId| {
