@@ -288,6 +288,12 @@ fn a_damaged_report_is_refused_with_file_and_line_and_the_rest_is_told() {
     let backwards =
         refused(&|path| rewrite(path, &|text| text.replacen("\"Call\": 20", "\"Call\": 99", 1).into()));
     assert!(backwards.contains("it returns before it is called"), "{backwards}");
+    let overlapping =
+        refused(&|path| rewrite(path, &|text| text.replacen("\"Return\": 15", "\"Return\": 22", 1).into()));
+    assert!(overlapping.contains("client 1 is answered to two operations at a time"), "{overlapping}");
+    let second = fs::read_to_string(folder.join("report/client-1/operations.json")).expect("it is there");
+    let line = 1 + second.lines().take_while(|line| *line != "}").count() + 1;
+    assert!(overlapping.contains(&format!("report/client-1/operations.json:{line}: ")), "{overlapping}");
     let noise = refused(&|path| fs::write(path, b"\x00\xff{").expect("a file"));
     assert!(noise.contains("operations.json:1: "), "{noise}");
     let empty = refused(&|path| {

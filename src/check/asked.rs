@@ -60,7 +60,11 @@ fn is_of(event: &Event<'_>, begun: &str) -> Result<(), String> {
 
 /// Makes sure that what is done is what was asked for.
 fn is_same(ended: &Edn<'_>, is_same: bool, begun: &str) -> Result<(), String> {
-    if is_same { Ok(()) } else { Err(format!("`{}` ends, and `{begun}` was begun", beginning(ended))) }
+    if is_same {
+        Ok(())
+    } else {
+        Err(format!("`{}` ends, and `{}` was begun", beginning(ended), beginning(&begun)))
+    }
 }
 
 /// Makes sure that it is of the same key.
@@ -217,7 +221,12 @@ pub fn of_texts(recorded: &mut Texts, line: usize, event: &Event<'_>) -> Result<
             (Kind::Ok, Request::Get(_)) => {
                 End::Answered(Reply::Text(text(&event.value).map_err(|damage| damage.reason)?))
             }
-            (Kind::Ok, _) => End::Answered(Reply::Done),
+            (Kind::Ok, Request::Put(_, begun) | Request::Append(_, begun)) => {
+                // Some clients say no more than that it is done.
+                let is_told = event.value != Edn::Nil;
+                is_same(&event.value, !is_told || event.value == Edn::string(&begun[..]), begun)?;
+                End::Answered(Reply::Done)
+            }
         })
     })
 }
@@ -248,7 +257,16 @@ pub fn of_sets(recorded: &mut Sets, line: usize, event: &Event<'_>) -> Result<()
         Ok(match (event.kind, request) {
             (Kind::Info | Kind::Invoke, _) => End::Unknown,
             (Kind::Fail, _) => End::NotDone,
-            (Kind::Ok, Request::Add(_)) => End::Answered(Reply::Added),
+            (Kind::Ok, Request::Add(begun)) => {
+                let (ended, value) = match &event.value {
+                    // Some clients say no more than that it is done.
+                    Edn::Nil => (key.clone(), &Edn::Int(*begun)),
+                    told => keyed(told, !key.is_empty())?,
+                };
+                is_of_key(&ended, key)?;
+                is_same(&event.value, *value == Edn::Int(*begun), &begun.to_string())?;
+                End::Answered(Reply::Added)
+            }
             (Kind::Ok, Request::Read) => {
                 let (ended, value) = keyed(&event.value, !key.is_empty())?;
                 is_of_key(&ended, key)?;

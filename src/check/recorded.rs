@@ -38,6 +38,9 @@ pub struct Recorded<Q, R> {
     pub places: Vec<Place>,
     /// By process: the operation that it has under way.
     open: BTreeMap<i64, usize>,
+    /// By process: the line that says that nobody knows what came of its last operation. It may go on for ever, so that the
+    /// process cannot.
+    retired: BTreeMap<i64, usize>,
     /// Those that did not happen. They go when all is read.
     not_done: Vec<usize>,
     clock: u64,
@@ -46,7 +49,8 @@ pub struct Recorded<Q, R> {
 impl<Q, R> Recorded<Q, R> {
     pub fn new() -> Self {
         let (operations, places, not_done) = (Vec::new(), Vec::new(), Vec::new());
-        Self { operations, places, open: BTreeMap::new(), not_done, clock: 0 }
+        let (open, retired) = (BTreeMap::new(), BTreeMap::new());
+        Self { operations, places, open, retired, not_done, clock: 0 }
     }
 
     fn tick(&mut self) -> u64 {
@@ -59,6 +63,12 @@ impl<Q, R> Recorded<Q, R> {
         if let Some(open) = self.open.get(&process) {
             let since = self.places[*open].invoked;
             let reason = format!("process {process} has an operation under way, of line {since}");
+            return Err(Damage { line, reason });
+        }
+        if let Some(since) = self.retired.get(&process) {
+            let why =
+                "what it asked for before may still be under way, and whoever goes on is another process";
+            let reason = format!("process {process} has ended with the `:info` of line {since}: {why}");
             return Err(Damage { line, reason });
         }
         self.open.insert(process, self.operations.len());
@@ -83,7 +93,10 @@ impl<Q, R> Recorded<Q, R> {
                 self.operations[number].returned = Some((self.tick(), reply));
                 self.places[number].returned = Some(line);
             }
-            End::Unknown => self.places[number].returned = Some(line),
+            End::Unknown => {
+                self.places[number].returned = Some(line);
+                self.retired.insert(process, line);
+            }
             End::NotDone => self.not_done.push(number),
         }
         Ok(())
@@ -97,5 +110,6 @@ impl<Q, R> Recorded<Q, R> {
         self.operations.retain(|_| operations.next() == Some(&false));
         self.places.retain(|_| places.next() == Some(&false));
         self.open.clear();
+        self.retired.clear();
     }
 }

@@ -186,6 +186,8 @@ fn a_damaged_history_is_refused_with_the_line() {
     let head = "{\"type\":\"history\",\"format\":1,\"model\":\"etcd\"}\n";
     let put =
         "{\"type\":\"invoke\",\"operation\":0,\"session\":3,\"request\":{\"put\":{\"key\":\"YQ==\"}}}\n";
+    let done = "{\"type\":\"ok\",\"operation\":0,\"response\":{\"put\":{\"header\":{\"revision\":\"2\"}}}}\n";
+    let again = |line: &str| line.replace("\"operation\":0", "\"operation\":1");
     let cases = [
         (String::new(), 1, "there is no event"),
         (" \n\n".to_owned(), 1, "there is no event"),
@@ -199,6 +201,37 @@ fn a_damaged_history_is_refused_with_the_line() {
             format!("{invoke}INFO  jepsen.util - 0\t:ok\t:read\t1\n"),
             2,
             "`:read` ends, and `:write` was begun",
+        ),
+        (format!("{invoke}INFO  jepsen.util - 0\t:ok\t:write\t2\n"), 2, "`2` ends, and `write 1` was begun"),
+        (format!("{invoke}INFO  jepsen.util - 0\t:ok\t:write\t[5 1]\n"), 2, "neither a number nor a text"),
+        (
+            format!("{invoke}INFO  jepsen.util - 0\t:info\t:write\t:timed-out\n{invoke}"),
+            3,
+            "process 0 has ended with the `:info` of line 2",
+        ),
+        (
+            "{:process 0 :type :invoke :f :cas :value [1 2]} {:process 0 :type :ok :f :cas :value [1 3]}"
+                .to_owned(),
+            1,
+            "`[1 3]` ends, and `cas 1 2` was begun",
+        ),
+        (
+            "{:process 0 :type :invoke :f :write :value [7 1]} {:process 0 :type :ok :f :write :value [8 1]}"
+                .to_owned(),
+            1,
+            "key 8 ends, and 7 was begun",
+        ),
+        (
+            "{:process 0 :type :invoke :f :add :value 1}\n{:process 0 :type :ok :f :add :value 2}".to_owned(),
+            2,
+            "`2` ends, and `1` was begun",
+        ),
+        (
+            "{:process 0 :type :invoke :f :put :key \"k\" :value \"x\"}\n\
+             {:process 0 :type :ok :f :put :key \"k\" :value \"y\"}"
+                .to_owned(),
+            2,
+            "`\"y\"` ends, and `x` was begun",
         ),
         (
             format!("{invoke}INFO  jepsen.util - 1\t:invoke\t:write\tone\n"),
@@ -233,6 +266,11 @@ fn a_damaged_history_is_refused_with_the_line() {
         ("{\"process\":1,\"type\":\"invoke\" \"f\"}".to_owned(), 1, "expected"),
         (head.replace("\"format\":1", "\"format\":9"), 1, "format 9 of model etcd is unknown"),
         (format!("{head}{put}{put}"), 3, "an operation 0 already"),
+        (
+            format!("{head}{put}{}{}{}", again(&put), done, again(done)),
+            5,
+            "operations 0 and 1 of session 3 overlap",
+        ),
         (format!("{head}{}", put.replace("put", "swim")), 2, "swim"),
         (format!("{head}{}", put.replace("YQ==", "??")), 2, "base64"),
         (format!("{head}{{\"type\":\"unknown\",\"operation\":4}}"), 2, "no operation 4 was begun"),
@@ -364,6 +402,22 @@ fn no_message_repeats_a_huge_value() {
         let reason = read_any(text.as_bytes(), None).map(drop).unwrap_err().1;
         assert!(reason.len() < 500, "{} bytes: {}", reason.len(), &reason[..200]);
     }
+}
+
+#[test]
+fn a_session_goes_on_behind_what_has_no_answer() {
+    let line = |text: &str| format!("{{\"type\":{text}}}\n");
+    let put = |operation: u64| {
+        line(&format!(
+            "\"invoke\",\"operation\":{operation},\"session\":3,\"request\":{{\"put\":{{\"key\":\"YQ==\"}}}}"
+        ))
+    };
+    let done = line("\"ok\",\"operation\":1,\"response\":{\"put\":{\"header\":{\"revision\":\"2\"}}}");
+    let unknown = line("\"unknown\",\"operation\":0");
+    let head = line("\"history\",\"format\":1,\"model\":\"etcd\"");
+    assert!(judged(&[&head[..], &put(0), &put(1), &done].concat()).1);
+    assert!(judged(&[&head[..], &put(0), &put(1), &done, &unknown].concat()).1);
+    assert!(judged(&[&head[..], &put(0), &unknown, &put(1), &done].concat()).1);
 }
 
 #[test]

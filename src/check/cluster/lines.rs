@@ -21,6 +21,8 @@ use crate::histories::messages;
 struct Reading {
     cluster: Cluster,
     operations: BTreeMap<u64, OperationId>,
+    /// By session: its last answer, when it came, and to which operation.
+    answered: BTreeMap<u32, (u64, u64)>,
     watches: BTreeMap<u64, WatchNumber>,
 }
 
@@ -106,7 +108,22 @@ impl Reading {
         if self.cluster.history[id].returned.is_some() {
             return Err(format!("operation {operation} has ended before"));
         }
+        let (is_answered, now) = (outcome != Outcome::Unknown, self.cluster.history.clock());
         self.cluster.history.returned(id, outcome);
+        // Behind what nobody was answered, a session may go on.
+        if is_answered {
+            let asked = &self.cluster.history[id];
+            let last = self.answered.insert(asked.session, (now, operation));
+            if let Some((_, other)) = last.filter(|(answered, _)| *answered > asked.invoked) {
+                let one = "a session has one at a time, and another client has another session";
+                return Err(format!(
+                    "operations {} and {} of session {} overlap: {one}",
+                    other.min(operation),
+                    other.max(operation),
+                    asked.session
+                ));
+            }
+        }
         Ok(())
     }
 }

@@ -7,6 +7,7 @@
 
 mod meaning;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -26,6 +27,9 @@ pub type DamagedFile = (PathBuf, Damage);
 
 /// An operation with its times.
 struct Timed {
+    /// In which file it stands, and on which line.
+    file: usize,
+    line: usize,
     client: i64,
     call: i64,
     returned: i64,
@@ -40,10 +44,11 @@ struct Timed {
 /// The first line that cannot be understood, or be read.
 pub fn read_file(reader: impl BufRead) -> Result<Cluster, Damage> {
     let mut operations = Vec::new();
-    read_operations(reader, &mut operations)?;
+    read_operations(reader, 0, &mut operations)?;
     if operations.is_empty() {
         return Err(Damage { line: 1, reason: "there is no operation in this file".to_owned() });
     }
+    one_at_a_time(&operations).map_err(|(_, damage)| damage)?;
     Ok(Cluster { history: ordered(operations).0, watches: WatchHistory::default() })
 }
 
@@ -68,7 +73,7 @@ pub fn read_folder<R: std::io::Read>(
         }
     }
     clients.sort_unstable();
-    let (mut operations, mut watches) = (Vec::new(), Vec::new());
+    let (mut operations, mut watches, mut files) = (Vec::new(), Vec::new(), Vec::new());
     for (_, client) in &clients {
         for (name, is_watch) in [("operations.json", false), ("watch.json", true)] {
             let path = client.join(name);
@@ -79,16 +84,18 @@ pub fn read_folder<R: std::io::Read>(
             };
             let reader = BufReader::new(open(file));
             let read = match is_watch {
-                false => read_operations(reader, &mut operations),
+                false => read_operations(reader, files.len(), &mut operations),
                 true => read_watches(reader, &mut watches),
             };
-            read.map_err(|damage| (path, damage))?;
+            read.map_err(|damage| (path.clone(), damage))?;
+            files.push(path);
         }
     }
     if operations.is_empty() {
         let reason = "there is no client-*/operations.json with an operation in this folder".to_owned();
         return Err((folder.to_owned(), Damage { line: 0, reason }));
     }
+    one_at_a_time(&operations).map_err(|(file, damage)| (files[file].clone(), damage))?;
     let (history, times) = ordered(operations);
     let mut told = WatchHistory::default();
     for watch in watches {
@@ -97,7 +104,7 @@ pub fn read_folder<R: std::io::Read>(
     Ok(Cluster { history, watches: told })
 }
 
-fn read_operations(reader: impl BufRead, operations: &mut Vec<Timed>) -> Result<(), Damage> {
+fn read_operations(reader: impl BufRead, file: usize, operations: &mut Vec<Timed>) -> Result<(), Damage> {
     let mut forms = Forms::new(reader);
     while let Some(Form { line, text }) = forms.read()? {
         let operation: form::Operation = parsed(line, &text)?;
@@ -109,7 +116,7 @@ fn read_operations(reader: impl BufRead, operations: &mut Vec<Timed>) -> Result<
         // Without an answer, it may be done when its client has given up.
         let returned = if operation.is_answered() { operation.returned } else { i64::MAX };
         if let Some((request, outcome)) = operation.understood().map_err(damage)? {
-            operations.push(Timed { client, call, returned, request, outcome });
+            operations.push(Timed { file, line, client, call, returned, request, outcome });
         }
     }
     Ok(())
@@ -131,6 +138,41 @@ fn parsed<T: serde::de::DeserializeOwned>(line: usize, text: &str) -> Result<T, 
     })
 }
 
+/// Makes sure that of each client, no two operations overlap that were answered. Behind one that was not, some go on.
+fn one_at_a_time(operations: &[Timed]) -> Result<(), (usize, Damage)> {
+    let is_answered =
+        |operation: &&Timed| operation.outcome != Outcome::Unknown && operation.returned < i64::MAX;
+    let mut answered: Vec<&Timed> = operations.iter().filter(is_answered).collect();
+    answered.sort_by_key(|operation| (operation.client, operation.call));
+    for pair in answered.windows(2) {
+        let [before, operation] = [pair[0], pair[1]];
+        if before.client == operation.client && operation.call < before.returned {
+            let of = if before.file == operation.file { "" } else { " of another file" };
+            let (client, line) = (operation.client, before.line);
+            let reason = format!(
+                "client {client} is answered to two operations at a time, of which the other is on line {line}{of}: a client \
+                 has one at a time, and other clients have other ids"
+            );
+            return Err((operation.file, Damage { line: operation.line, reason }));
+        }
+    }
+    Ok(())
+}
+
+/// A session for each client: of its own number where that is small enough, and otherwise of one that no client has.
+fn sessions(operations: &[Timed]) -> BTreeMap<i64, u32> {
+    let clients: BTreeSet<i64> = operations.iter().map(|operation| operation.client).collect();
+    let is_free = |number: &u32| !clients.contains(&i64::from(*number));
+    // The highest of all is for what watches tell.
+    let mut free = (0..u32::MAX).rev().filter(is_free);
+    let mut session =
+        |client: i64| u32::try_from(client).ok().filter(|number| *number < u32::MAX).or_else(|| free.next());
+    clients
+        .iter()
+        .map(|client| (*client, session(*client).expect("there are fewer clients than numbers")))
+        .collect()
+}
+
 /// The operations as a history, and the times of its events.
 fn ordered(mut operations: Vec<Timed>) -> (History, Vec<i64>) {
     operations.sort_by_key(|operation| (operation.call, operation.client));
@@ -141,6 +183,7 @@ fn ordered(mut operations: Vec<Timed>) -> (History, Vec<i64>) {
         events.push((operation.returned, true, place));
     }
     events.sort_unstable();
+    let sessions = sessions(&operations);
     let mut history = History::partial();
     let mut ids: Vec<Option<OperationId>> = vec![None; operations.len()];
     let mut times = Vec::with_capacity(events.len());
@@ -152,7 +195,7 @@ fn ordered(mut operations: Vec<Timed>) -> (History, Vec<i64>) {
                 history.returned(id, outcome);
             }
             _ => {
-                let session = u32::try_from(operation.client).unwrap_or(u32::MAX);
+                let session = sessions[&operation.client];
                 ids[place] = Some(history.invoke(session, operation.request.clone()));
             }
         }

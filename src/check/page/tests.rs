@@ -77,7 +77,7 @@ fn an_illegal_history_shows_in_colour_what_contradicts_itself() {
 #[test]
 fn whatever_a_history_says_is_text_on_its_page() {
     let text = "{:process 0, :type :invoke, :f :put, :key \"<i>\", :value \"<script>alert('1')</script>\\\"&\"}\n\
-                {:process 0, :type :ok, :f :put, :key \"<i>\", :value \"\"}\n\
+                {:process 0, :type :ok, :f :put, :key \"<i>\", :value nil}\n\
                 {:process 0, :type :invoke, :f :get, :key \"<i>\", :value nil}\n\
                 {:process 0, :type :ok, :f :get, :key \"<i>\", :value \"</div>\"}\n";
     let page = drawn(text);
