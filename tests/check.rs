@@ -226,6 +226,22 @@ fn what_is_marked_as_persisted_keeps_its_answer_and_is_done_where_it_has_none() 
 }
 
 #[test]
+fn clients_with_ids_of_any_size_are_kept_apart() {
+    let folder = folder("check-clients");
+    let (one, other) = (i64::from(u32::MAX) + 5, i64::from(u32::MAX) + 6);
+    let first = vec![operation(one, 10, put("a", &json!({"Value": "1"})), written(2))];
+    let read = |call: i64| operation(other, call, get("a"), found(&json!([]), 1));
+    report(&folder, &[first.clone(), vec![read(12)]], &[]);
+    vertebra(&folder, &["check", "report"]).expect(0);
+    report(&folder, &[first, vec![read(20)]], &[]);
+    let told = vertebra(&folder, &["check", "--json", "report"]).expect(1).last();
+    let contradiction = told["explanation"]["contradiction"].as_array().expect("it is explained");
+    let session = |told: &Value| told.as_str().and_then(|told| told.split(':').next()).map(str::to_owned);
+    assert_eq!(contradiction.len(), 2, "{told}");
+    assert_ne!(session(&contradiction[0]), session(&contradiction[1]), "{told}");
+}
+
+#[test]
 fn each_guarantee_of_watches_is_held_against_what_the_history_shows() {
     let folder = folder("check-watches");
     let clause = |change: &dyn Fn(&mut Value)| {

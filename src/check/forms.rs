@@ -19,6 +19,15 @@ pub struct Form {
     pub text: String,
 }
 
+/// Passes over the mark of byte order with which some editors let a text begin. It says nothing.
+pub fn pass_mark(reader: &mut impl BufRead) {
+    const MARK: &[u8] = "\u{feff}".as_bytes();
+    // What cannot be read is told where it is read.
+    if reader.fill_buf().is_ok_and(|bytes| bytes.starts_with(MARK)) {
+        reader.consume(MARK.len());
+    }
+}
+
 /// Reads forms.
 pub struct Forms<R> {
     reader: R,
@@ -31,7 +40,8 @@ pub struct Forms<R> {
 }
 
 impl<R: BufRead> Forms<R> {
-    pub fn new(reader: R) -> Self {
+    pub fn new(mut reader: R) -> Self {
+        pass_mark(&mut reader);
         Self { reader, line: 1, enclosed: None, is_closed: false, begun: false }
     }
 

@@ -13,7 +13,7 @@ use super::cluster::Cluster;
 use super::forms::{Form, Forms};
 use super::recorded::{Damage, Recorded};
 use super::text::{self, Event, Kind};
-use super::{asked, cluster};
+use super::{asked, cluster, forms};
 
 /// What a history is held against.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ValueEnum)]
@@ -83,6 +83,7 @@ pub fn read(format: Format, reader: impl BufRead, expected: Expected) -> Result<
         Format::Log => {
             let mut reading = Reading::new(expected, text::event);
             let mut reader = reader;
+            forms::pass_mark(&mut reader);
             let (mut number, mut bytes) = (0, Vec::new());
             loop {
                 bytes.clear();

@@ -264,6 +264,8 @@ fn a_damaged_history_is_refused_with_the_line() {
         ),
         ("{\"process\":1,\"type\":\"invoke\",\"f\":\"add\",\"value\":\"x\"}".to_owned(), 1, "is no number"),
         ("{\"process\":1,\"type\":\"invoke\" \"f\"}".to_owned(), 1, "expected"),
+        (head.to_owned(), 1, "there is no operation"),
+        (head.repeat(2), 1, "there is no operation"),
         (head.replace("\"format\":1", "\"format\":9"), 1, "format 9 of model etcd is unknown"),
         (format!("{head}{put}{put}"), 3, "an operation 0 already"),
         (
@@ -418,6 +420,21 @@ fn a_session_goes_on_behind_what_has_no_answer() {
     assert!(judged(&[&head[..], &put(0), &put(1), &done].concat()).1);
     assert!(judged(&[&head[..], &put(0), &put(1), &done, &unknown].concat()).1);
     assert!(judged(&[&head[..], &put(0), &unknown, &put(1), &done].concat()).1);
+}
+
+#[test]
+fn a_mark_of_byte_order_says_nothing() {
+    let read = "{:process 0 :type :invoke :f :read :value nil}\n{:process 0 :type :ok :f :read :value 1}\n";
+    let json = "[{\"process\":1,\"type\":\"invoke\",\"f\":\"write\",\"value\":1}]";
+    let log = "INFO  jepsen.util - 0\t:invoke\t:write\t1\n";
+    for (text, expected) in
+        [(read, (Format::Edn, false)), (json, (Format::Json, true)), (log, (Format::Log, true))]
+    {
+        assert_eq!(judged(text), expected);
+        assert_eq!(judged(&format!("\u{feff}{text}")), expected);
+    }
+    let lines = "\u{feff}{\"type\":\"history\",\"format\":1,\"model\":\"etcd\"}\n";
+    assert!(read_any(lines.as_bytes(), None).unwrap_err().1.contains("there is no operation"));
 }
 
 #[test]

@@ -54,8 +54,8 @@ pub fn read(reader: impl BufRead) -> Result<Vec<Cluster>, Damage> {
         reading.take(told).map_err(damage)?;
     }
     clusters.extend(reading.map(|reading| reading.cluster));
-    if clusters.is_empty() {
-        return Err(Damage { line: 1, reason: "there is no event in this file".to_owned() });
+    if clusters.iter().all(|cluster| cluster.history.operations().is_empty()) {
+        return Err(Damage { line: 1, reason: "there is no operation in this file".to_owned() });
     }
     Ok(clusters)
 }
