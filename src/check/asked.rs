@@ -146,12 +146,12 @@ pub fn of_register(
 ) -> Result<(), Damage> {
     use register::{Reply, Request};
     let damage = |reason: String| Damage { line, reason };
+    let looks_keyed = match &event.function[..] {
+        "cas" => pair(&event.value).is_some_and(|(_, of)| pair(of).is_some()),
+        _ => pair(&event.value).is_some(),
+    };
     if event.kind == Kind::Invoke {
-        let is_keyed = match &event.function[..] {
-            "cas" => pair(&event.value).is_some_and(|(_, of)| pair(of).is_some()),
-            _ => pair(&event.value).is_some(),
-        };
-        let told = Told::of(&event.function, &event.value, is_keyed).map_err(damage)?;
+        let told = Told::of(&event.function, &event.value, looks_keyed).map_err(damage)?;
         let request = asked_of_register(&event.function, told.value).map_err(damage)?;
         return recorded.invoke(line, event.process, (told.key, request));
     }
@@ -173,7 +173,8 @@ pub fn of_register(
             Kind::Fail => return Ok(End::NotDone),
             Kind::Ok => {}
         }
-        let told = Told::of(&event.function, &event.value, !key.is_empty())?;
+        // A key can be without letters, too.
+        let told = Told::of(&event.function, &event.value, looks_keyed || !key.is_empty())?;
         is_of_key(&told.key, key)?;
         if *request != Request::Read {
             let ended = asked_of_register(&event.function, told.value)?;
@@ -261,7 +262,7 @@ pub fn of_sets(recorded: &mut Sets, line: usize, event: &Event<'_>) -> Result<()
                 let (ended, value) = match &event.value {
                     // Some clients say no more than that it is done.
                     Edn::Nil => (key.clone(), &Edn::Int(*begun)),
-                    told => keyed(told, !key.is_empty())?,
+                    told => keyed(told, pair(told).is_some() || !key.is_empty())?,
                 };
                 is_of_key(&ended, key)?;
                 is_same(&event.value, *value == Edn::Int(*begun), &begun.to_string())?;
