@@ -436,19 +436,37 @@ impl History {
     #[must_use]
     pub fn until(&self, events: usize) -> Self {
         let mut earlier = Self { is_partial: self.is_partial, ..Self::default() };
-        for event in self.events.iter().take(events) {
-            match *event {
-                Event::Invoked(id) => {
-                    let operation = &self[id];
-                    let is_answered = operation.returned.is_some_and(|returned| returned < events as u64);
-                    let request =
-                        if is_answered { operation.request.clone() } else { operation.unanswered() };
-                    earlier.invoke(operation.session, request);
+        earlier.move_to(self, events);
+        earlier
+    }
+
+    /// Makes `self`, which is the history `whole` as it was at some time, that which `whole` was when it had so many events.
+    ///
+    /// To look at a history at several times, this is less work than to copy it for each.
+    pub(crate) fn move_to(&mut self, whole: &Self, events: usize) {
+        while self.events.len() > events {
+            match self.events.pop() {
+                Some(Event::Invoked(_)) => drop(self.operations.pop()),
+                Some(Event::Returned(id)) => {
+                    let operation = &mut self.operations[id.index()];
+                    (operation.returned, operation.outcome) = (None, Outcome::Unknown);
+                    operation.request = whole[id].unanswered();
                 }
-                Event::Returned(id) => earlier.returned(id, self[id].outcome.clone()),
+                None => {}
             }
         }
-        earlier
+        let events = events.min(whole.events.len());
+        for event in whole.events.get(self.events.len()..events).unwrap_or_default() {
+            match *event {
+                Event::Invoked(id) => _ = self.invoke(whole[id].session, whole[id].unanswered()),
+                Event::Returned(id) => {
+                    if matches!(whole[id].request, Request::LeaseGrant(_)) {
+                        self.operations[id.index()].request = whole[id].request.clone();
+                    }
+                    self.returned(id, whole[id].outcome.clone());
+                }
+            }
+        }
     }
 
     /// All operations with their names.

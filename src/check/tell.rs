@@ -61,6 +61,8 @@ enum Illegal {
         refused: [usize; 2],
         /// The lines of those that contradict each other.
         contradiction: Vec<[usize; 2]>,
+        /// None of them can be left out, for certain.
+        least: bool,
         /// So many operations before it have an order.
         ordered: usize,
         #[serde(skip)]
@@ -88,14 +90,19 @@ pub struct Explained {
     pub refused: String,
     /// Those that contradict each other.
     pub contradiction: Vec<String>,
+    /// None of them can be left out, for certain.
+    pub least: bool,
     /// So many before it have an order.
     pub ordered: usize,
 }
 
 /// How many operations come before what nothing explains.
-fn headline(what: &str, ordered: usize, of: &str) -> String {
+fn headline(what: &str, ordered: usize, of: &str, is_least: bool) -> String {
     let ordered = counted(ordered as u64, "operation");
-    format!("nothing explains {what}; before it, {ordered}{of} can be ordered. These contradict each other:")
+    let perhaps = if is_least { "" } else { ", and fewer of them may do" };
+    format!(
+        "nothing explains {what}; before it, {ordered}{of} can be ordered. These contradict each other{perhaps}:"
+    )
 }
 
 impl Verdict {
@@ -142,13 +149,13 @@ impl Verdict {
     /// What is said before the operations that contradict each other, and the part that they are of.
     pub fn why(&self) -> Option<(String, &str)> {
         match self.illegal.as_ref()? {
-            Illegal::Contradiction { part, refused, ordered, .. } => {
+            Illegal::Contradiction { part, refused, ordered, least, .. } => {
                 let of = if part.is_empty() { String::new() } else { format!(" of {part}") };
-                Some((headline(&format!("line {}", refused[1]), *ordered, &of), part))
+                Some((headline(&format!("line {}", refused[1]), *ordered, &of, *least), part))
             }
             Illegal::Promise { explanation, .. } => {
-                let Explained { answer, ordered, .. } = explanation.as_ref()?;
-                Some((headline(answer, *ordered, ""), ""))
+                let Explained { answer, ordered, least, .. } = explanation.as_ref()?;
+                Some((headline(answer, *ordered, "", *least), ""))
             }
         }
     }
@@ -210,6 +217,7 @@ impl Verdict {
             part: part.shown(),
             refused: lines(&why.refused),
             contradiction: why.contradiction.iter().map(lines).collect(),
+            least: why.is_least,
             ordered: why.order.len(),
             told: why.contradiction.iter().take(TOLD_MAX).map(told).collect(),
         });
@@ -246,9 +254,9 @@ impl Verdict {
         out.line(format_args!("{verdict} {}  {operations}", Line(&path)));
         match &self.illegal {
             None => {}
-            Some(Illegal::Contradiction { part, refused, contradiction, ordered, told }) => {
+            Some(Illegal::Contradiction { part, refused, contradiction, least, ordered, told }) => {
                 let of = if part.is_empty() { String::new() } else { format!(" of {part}") };
-                let headline = headline(&format!("line {}", refused[1]), *ordered, &of);
+                let headline = headline(&format!("line {}", refused[1]), *ordered, &of, *least);
                 tell_operations(out, &headline, told, contradiction.len());
             }
             Some(Illegal::Promise { signature, detail, explanation, .. }) => {
@@ -256,9 +264,9 @@ impl Verdict {
                 for line in detail.lines() {
                     out.line(format_args!("    {}", Line(line)));
                 }
-                if let Some(Explained { answer, contradiction, ordered, .. }) = explanation {
+                if let Some(Explained { answer, contradiction, least, ordered, .. }) = explanation {
                     let told = &contradiction[..contradiction.len().min(TOLD_MAX)];
-                    tell_operations(out, &headline(answer, *ordered, ""), told, contradiction.len());
+                    tell_operations(out, &headline(answer, *ordered, "", *least), told, contradiction.len());
                 }
             }
         }

@@ -56,6 +56,7 @@ mod leases;
 mod names;
 mod replies;
 mod search;
+mod suspects;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -171,6 +172,9 @@ pub struct Limits {
     pub replays: u64,
     /// Possibilities for leases and compactions at one revision.
     pub configurations: u64,
+    /// What it takes to fill gaps: looks at what may have filled them, and copies of what is known before each. No verdict is
+    /// bounded by it.
+    work: u64,
 }
 
 impl Limits {
@@ -180,7 +184,7 @@ impl Limits {
     /// After so many steps of each sort.
     #[must_use]
     pub const fn all(steps: u64) -> Self {
-        Self { alternatives: steps, replays: steps, configurations: steps }
+        Self { alternatives: steps, replays: steps, configurations: steps, work: u64::MAX }
     }
 
     /// What a run's history is worth: a little more than linear time.
@@ -188,7 +192,7 @@ impl Limits {
     pub fn of(history: &History) -> Self {
         let operations = history.operations().len() as u64;
         let replays = 1_000_000 + 200 * operations;
-        Self { alternatives: operations.max(10_000), replays, configurations: 2_000 }
+        Self { alternatives: operations.max(10_000), replays, configurations: 2_000, work: u64::MAX }
     }
 }
 

@@ -23,8 +23,10 @@
 
 pub mod adds;
 pub mod append;
+mod contradiction;
 mod explain;
 mod frontier;
+mod least;
 mod mask;
 mod precedence;
 mod search;
@@ -36,7 +38,8 @@ use std::hash::Hash;
 
 use foldhash::fast::FixedState;
 
-pub use explain::{Explanation, least};
+pub use explain::Explanation;
+pub use least::{Trial, least};
 
 /// Only looked into, never walked through.
 type Map<K, V> = hashbrown::HashMap<K, V, FixedState>;
@@ -70,6 +73,18 @@ pub trait Spec {
     /// Whether `request` changes nothing in any state in which `reply` is its answer, or in any state at all.
     fn is_read_only(&self, _request: &Self::Request, _reply: Option<&Self::Reply>) -> bool {
         false
+    }
+
+    /// The states that `request`, answered with `reply`, tells from others: in all that are not among them it is right, or in
+    /// none; and it leaves all of these as they are, or makes the same of all. Nothing if no few states are so.
+    ///
+    /// No verdict depends on it. It makes explanations short where many operations are not to be told.
+    fn tells_apart(
+        &self,
+        _request: &Self::Request,
+        _reply: Option<&Self::Reply>,
+    ) -> Option<Vec<Self::State>> {
+        None
     }
 }
 

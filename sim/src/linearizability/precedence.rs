@@ -192,5 +192,5 @@ pub(super) fn conclude<Q, R>(
     }
     let refused = returns.get(illegal.wrapping_sub(1)).map_or(0, |(_, place)| *place);
     contradiction.sort_by_key(|place| (operations[*place].invoked, *place));
-    Conclusion::Illegal(Explanation { refused, contradiction, order })
+    Conclusion::Illegal(Explanation { refused, contradiction, order, is_least: true })
 }

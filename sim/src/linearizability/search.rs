@@ -1,9 +1,8 @@
 //! The search for an order: all configurations, from one event to the next.
 
-use super::Map;
-use super::Spec;
 use super::frontier::{Configuration, Frontier};
 use super::mask::Mask;
+use super::{Budget, Map, Spec};
 
 /// No link, or no operation.
 const NONE: u32 = u32::MAX;
@@ -26,14 +25,34 @@ pub(super) enum Found {
     Budget,
 }
 
+/// How much a search may be, and how much it was.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    /// Calls of [`Spec::step`].
+    pub(super) steps: u64,
+    /// These, and all else that takes time: looks at what may be done next, and words of sets.
+    pub(super) work: u64,
+}
+
+impl Bounds {
+    pub(super) fn of(budget: Budget) -> Self {
+        Self { steps: budget.steps, work: u64::MAX }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Call,
     Return,
 }
 
-/// Searches for an order of what returns up to a time; tells also how many steps it took.
-pub(super) fn search<S: Spec>(spec: &S, asked: &[Asked<'_, S>], until: u64, budget: u64) -> (Found, u64) {
+/// Searches for an order of what returns up to a time; tells also how much it was.
+pub(super) fn search<S: Spec>(
+    spec: &S,
+    asked: &[Asked<'_, S>],
+    until: u64,
+    bounds: Bounds,
+) -> (Found, Bounds) {
     // What returns at the moment of an invocation is concurrent with it.
     let mut events: Vec<(u64, Event, u32)> = Vec::with_capacity(2 * asked.len());
     for (number, operation) in asked.iter().enumerate() {
@@ -45,9 +64,9 @@ pub(super) fn search<S: Spec>(spec: &S, asked: &[Asked<'_, S>], until: u64, budg
     events.sort_unstable();
     let plan = Plan::new(spec, asked, &events);
     if plan.slots.max(plan.unknown.len()) <= 64 {
-        Search::<S, u64>::new(spec, asked, &plan, budget).run(&events)
+        Search::<S, u64>::new(spec, asked, &plan, bounds).run(&events)
     } else {
-        Search::<S, Box<[u64]>>::new(spec, asked, &plan, budget).run(&events)
+        Search::<S, Box<[u64]>>::new(spec, asked, &plan, bounds).run(&events)
     }
 }
 
@@ -124,12 +143,12 @@ struct Search<'a, S: Spec, M> {
     /// How many operations of unknown outcome were invoked.
     available: usize,
     frontier: Frontier<M>,
-    steps: u64,
-    budget: u64,
+    spent: Bounds,
+    bounds: Bounds,
 }
 
 impl<'a, S: Spec, M: Mask> Search<'a, S, M> {
-    fn new(spec: &'a S, asked: &'a [Asked<'a, S>], plan: &'a Plan, budget: u64) -> Self {
+    fn new(spec: &'a S, asked: &'a [Asked<'a, S>], plan: &'a Plan, bounds: Bounds) -> Self {
         let mut search = Self {
             spec,
             asked,
@@ -140,8 +159,8 @@ impl<'a, S: Spec, M: Mask> Search<'a, S, M> {
             pending: vec![NONE; plan.slots],
             available: 0,
             frontier: Frontier::new(),
-            steps: 0,
-            budget,
+            spent: Bounds { steps: 0, work: 0 },
+            bounds,
         };
         let state = search.number(spec.initial());
         search.frontier.add(Configuration {
@@ -153,19 +172,23 @@ impl<'a, S: Spec, M: Mask> Search<'a, S, M> {
         search
     }
 
-    fn run(mut self, events: &[(u64, Event, u32)]) -> (Found, u64) {
+    fn run(mut self, events: &[(u64, Event, u32)]) -> (Found, Bounds) {
         for &(_, event, number) in events {
             match event {
                 Event::Call => self.call(number),
                 Event::Return => {
                     if let Some(end) = self.answer(number) {
-                        return (end, self.steps);
+                        return (end, self.spent());
                     }
                 }
             }
         }
         let last = self.frontier.configurations()[0].last;
-        (Found::Order(self.order(last)), self.steps)
+        (Found::Order(self.order(last)), self.spent())
+    }
+
+    fn spent(&self) -> Bounds {
+        Bounds { work: self.spent.work + self.spent.steps, ..self.spent }
     }
 
     /// An operation begins.
@@ -207,9 +230,11 @@ impl<'a, S: Spec, M: Mask> Search<'a, S, M> {
         }
         let mut next = 0;
         while next < lacking.len() {
-            if self.steps > self.budget {
+            let Bounds { steps, work } = self.spent();
+            if steps > self.bounds.steps || work > self.bounds.work {
                 return Some(Found::Budget);
             }
+            self.spent.work += (self.pending.len() + self.available) as u64;
             let from = lacking.configurations()[next].clone();
             next += 1;
             for place in 0..self.pending.len() + self.available {
@@ -276,7 +301,7 @@ impl<'a, S: Spec, M: Mask> Search<'a, S, M> {
 
     /// The state after an operation, if that is what it answers.
     fn step(&mut self, state: u32, operation: u32) -> Option<u32> {
-        self.steps += 1;
+        self.spent.steps += 1;
         let Asked { request, returned, .. } = &self.asked[operation as usize];
         let before = &self.states[state as usize];
         let after = self.spec.step(before, request, returned.map(|(_, reply)| reply))?;

@@ -7,7 +7,7 @@ use super::specs::key_value::{self, KeyValue};
 use super::specs::queue::{self, Queue};
 use super::specs::register::{self, Register};
 use super::specs::set::{self, Set};
-use super::{Budget, Conclusion, Operation, Spec, adds, check};
+use super::{Budget, Conclusion, Explanation, Operation, Spec, adds, check};
 use crate::random::{Stream, Streams};
 
 type Operations<S> = Vec<Operation<<S as Spec>::Request, <S as Spec>::Reply>>;
@@ -598,4 +598,71 @@ fn the_graphs_are_linear_in_the_history() {
         });
     }
     assert!(matches!(append::check(&transactions), Ok(Conclusion::Linearizable(_))));
+}
+
+/// Operations of one client after the other, each with its reply.
+fn one_by_one<Q: Clone, R: Clone>(operations: impl IntoIterator<Item = (Q, R)>) -> Vec<Operation<Q, R>> {
+    (0..)
+        .zip(operations)
+        .map(|(number, (request, reply))| Operation {
+            request,
+            invoked: 2 * number,
+            returned: Some((2 * number + 1, reply)),
+        })
+        .collect()
+}
+
+fn explanation<S: Spec>(spec: &S, operations: &Operations<S>) -> Explanation {
+    let [(_, Conclusion::Illegal(why))] = &check(spec, operations, Budget::UNLIMITED)[..] else {
+        panic!("it has one part, without an order")
+    };
+    why.clone()
+}
+
+#[test]
+fn of_thousands_of_writes_those_are_told_that_contradict_a_read() {
+    use register::{Reply, Request};
+    for count in [50, 200, 1_000, 5_000] {
+        let told = |read: i64, expected: &[usize]| {
+            let writes = (0..count).map(|value| (Request::Write(value), Reply::Done));
+            let history = one_by_one(writes.chain([(Request::Read, Reply::Value(Some(read)))]));
+            let why = explanation(&Register::default(), &history);
+            assert_eq!((&why.contradiction[..], why.is_least), (expected, true), "{read} of {count}");
+            assert_eq!((why.refused, why.order.len()), (count as usize, count as usize));
+        };
+        let last = count as usize;
+        told(3, &[3, last - 1, last]);
+        told(count + 1, &[last]);
+        let half = count as usize / 2;
+        told(count / 2, &[half, last - 1, last]);
+        // Few values, each of which is written again and again, and swapped.
+        let writes = (0..count).map(|number| match number % 3 {
+            0 => (Request::Write(number % 5), Reply::Done),
+            1 => (Request::CompareAndSet((number - 1) % 5, number % 5), Reply::Swapped(true)),
+            _ => (Request::Read, Reply::Value(Some((number - 1) % 5))),
+        });
+        let history = one_by_one(writes.chain([(Request::Read, Reply::Value(Some(7)))]));
+        assert_eq!(explanation(&Register::default(), &history).contradiction, [last]);
+    }
+}
+
+#[test]
+fn of_thousands_of_texts_those_are_told_that_contradict_a_read() {
+    use key_value::{Reply, Request};
+    let key = || "a".to_owned();
+    for count in [50, 200, 1_000, 5_000] {
+        let puts = (0..count).map(|value| (Request::Put(key(), value.to_string()), Reply::Done));
+        let read = (Request::Get(key()), Reply::Text("3".to_owned()));
+        let history = one_by_one(puts.chain([read.clone()]));
+        let why = explanation(&KeyValue::of(&history), &history);
+        assert_eq!((why.contradiction, why.is_least), (vec![3, count - 1, count], true));
+        // What is appended tells all texts apart, which is soon too much work.
+        if count > 200 {
+            continue;
+        }
+        let appends = (0..count).map(|value| (Request::Append(key(), value.to_string()), Reply::Done));
+        let history = one_by_one(appends.chain([read]));
+        let why = explanation(&KeyValue::of(&history), &history);
+        assert!(why.contradiction.len() <= 2 && why.is_least, "{why:?}");
+    }
 }

@@ -59,6 +59,7 @@ impl Cluster {
             answer: format!("what session {} was answered at event {}", refused.session, refused.ended()),
             refused: told(&why.refused),
             contradiction: why.contradiction.iter().map(told).collect(),
+            least: why.is_least,
             ordered: why.order.len(),
         };
         let marked = Marked {

@@ -27,6 +27,11 @@ impl GapSet {
         Self { below: count, more: Vec::new() }
     }
 
+    /// How much there is to copy.
+    pub(super) fn weight(&self) -> usize {
+        self.more.len()
+    }
+
     pub(super) fn insert(&mut self, gap: usize, keys: KeySet) {
         if gap < self.below {
             return;

@@ -3,19 +3,29 @@
 //! A history is refused for good: what has no order has none either when more happens. So there is a first event with which it
 //! has none, and it is looked for by halves. Of what came before, as little is kept as still contradicts itself: of a forgotten
 //! operation neither answer nor return count, so that whatever has no order without them has none with them. Mostly it is not
-//! long ago that what contradicts an answer has happened, so this is tried first of the latest operations.
+//! long ago that what contradicts an answer has happened, so this is tried first of the latest operations. Where two operations
+//! contradict each other whatever all others are, one look at the history finds them (module `suspects`).
 //!
 //! To forget an answer makes a search longer. Each trial may therefore search little, and one that comes to nothing counts as one
-//! that has an order: then more is told than must be, and nothing that is wrong.
+//! that has an order: then more may be told than must be, which is said, and nothing that is wrong. All trials together cost a
+//! few times what the verdict did.
 
-use vertebra_sim::linearizability::least;
+use vertebra_sim::linearizability::{Trial, least};
 
-use super::{FIRST_REVISION, Limits, Write, changes, find_order, judge, place_of};
+use super::replies::each_touch;
+use super::suspects::{self, Suspect};
+use super::{Conclusion, FIRST_REVISION, Limits, Write, changes, check, find_order, judge, place_of};
+use crate::api::is_in_range;
 use crate::history::{Event, History, Operation, OperationId, Outcome, Request};
 
-/// Operations that may be replayed to make a contradiction small, at least; and that one trial may replay.
-const REPLAYED: u64 = 20_000_000;
+/// To make a contradiction small may take so much work: operations that are copied and replayed, and what it takes to fill gaps.
+/// For each operation of the history, at least in all; and that one trial may replay.
+const WORK_EACH: u64 = 8;
+const WORK: u64 = 2_000_000;
 const REPLAYED_ONCE: u64 = 10_000;
+
+/// A trial may take such a part of the work that is left.
+const PART: u64 = 8;
 
 /// Why no order explains a history.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,8 +38,10 @@ pub struct Explanation {
     /// the order of invocation.
     pub order: Vec<OperationId>,
     /// Operations that contradict each other, whatever all others were answered and whether or not these took effect; in the
-    /// order of their invocations. None of them can be left out, unless the search for fewer ended early.
+    /// order of their invocations.
     pub contradiction: Vec<OperationId>,
+    /// None of them can be left out, for certain. Otherwise that was too much work to find out, and fewer may do.
+    pub is_least: bool,
 }
 
 /// One step of an order.
@@ -81,58 +93,133 @@ fn shown(history: &History, operation: &Operation) -> Option<i64> {
 /// Why `history` has no order; nothing if it has one, or if that is not clear.
 #[must_use]
 pub fn explain(history: &History) -> Option<Explanation> {
-    let is_refused = |history: &History| find_order(history, Limits::of(history)).is_err();
+    let is_refused = |history: &History| check(history).is_err();
     if !is_refused(history) {
         return None;
     }
     let (mut before, mut with) = (0, history.events().len());
+    let mut then = if history.is_partial() { History::partial() } else { History::new() };
+    let suspect = suspects::first(history);
+    if let Some(Suspect { event, .. }) = suspect {
+        then.move_to(history, event + 1);
+        if event + 1 == with || is_refused(&then) {
+            with = event + 1;
+            then.move_to(history, event);
+            if is_refused(&then) { with = event } else { before = event }
+        }
+    }
     while with - before > 1 {
         let middle = before + (with - before) / 2;
-        if is_refused(&history.until(middle)) { with = middle } else { before = middle }
+        then.move_to(history, middle);
+        if is_refused(&then) { with = middle } else { before = middle }
     }
     let (Event::Invoked(refused) | Event::Returned(refused)) = *history.events().get(before)?;
-    let known = history.until(before);
-    let (_, writes) = find_order(&known, Limits::of(&known)).ok()?;
-    let order = steps(&known, &writes).iter().filter_map(|step| step.operation).collect();
-    let contradiction = contradiction(&history.until(with), refused);
-    Some(Explanation { refused, before, order, contradiction })
+    then.move_to(history, before);
+    let (_, writes) = find_order(&then, Limits::of(&then)).ok()?;
+    let order = steps(&then, &writes).iter().filter_map(|step| step.operation).collect();
+    drop(writes);
+    then.move_to(history, with);
+    let suspect = suspect.filter(|suspect| suspect.event == before);
+    let (contradiction, is_least) = contradiction(&then, refused, suspect);
+    Some(Explanation { refused, before, order, contradiction, is_least })
 }
 
 /// As few operations as make sure that what `refused` ends with, at the end of `history`, has no order.
-fn contradiction(history: &History, refused: OperationId) -> Vec<OperationId> {
-    let count = history.operations().len() as u64;
-    let limits = Limits { replays: REPLAYED_ONCE + 4 * count, ..Limits::of(history) };
-    let mut left = REPLAYED.max(40 * count);
-    let mut contradicts = |kept: &[OperationId]| {
-        if left == 0 {
-            return false;
-        }
-        let trial = remembered(history, kept, refused);
-        let searched =
-            judge(&trial, usize::MAX, limits, |search, result| Ok((result.is_err(), search.replays())));
-        let (is_refused, replays) = searched.unwrap_or((true, 0));
-        left = left.saturating_sub(count + replays);
-        is_refused
-    };
-    let mut known: Vec<(u64, OperationId)> = history
-        .iter()
-        .filter(|(id, operation)| operation.returned.is_some() && *id != refused)
-        .map(|(id, operation)| (operation.ended(), id))
-        .collect();
-    known.sort_unstable();
-    let known: Vec<OperationId> = known.into_iter().map(|(_, id)| id).collect();
-    let furthest = furthest_before(history, refused).filter(|furthest| contradicts(&[*furthest]));
-    let mut contradiction = match furthest {
-        Some(furthest) => least(vec![furthest], contradicts),
+fn contradiction(
+    history: &History,
+    refused: OperationId,
+    suspect: Option<Suspect>,
+) -> (Vec<OperationId>, bool) {
+    let mut trials = Trials::new(history, refused);
+    let (mut contradiction, is_least) = match suspect {
+        Some(Suspect { with, .. }) => least(with.into_iter().collect(), |kept| trials.trial(kept)),
         None => {
-            let sizes = (0..).map(|power| 4_usize.pow(power)).take_while(|size| *size < known.len());
-            let latest = sizes.map(|size| &known[known.len() - size..]).find(|latest| contradicts(latest));
-            least(latest.unwrap_or(&known).to_vec(), contradicts)
+            let first = trials.first();
+            least(first, |kept| trials.trial(kept))
         }
     };
     contradiction.push(refused);
     contradiction.sort_unstable();
-    contradiction
+    (contradiction, is_least)
+}
+
+/// Trials of what contradicts an operation.
+struct Trials<'a> {
+    history: &'a History,
+    refused: OperationId,
+    left: u64,
+}
+
+impl<'a> Trials<'a> {
+    fn new(history: &'a History, refused: OperationId) -> Self {
+        let count = history.operations().len() as u64;
+        Self { history, refused, left: WORK.max(WORK_EACH * count) }
+    }
+
+    /// Whether there is no order when only these are known, and the refused one.
+    fn trial(&mut self, kept: &[OperationId]) -> Trial {
+        if self.left == 0 {
+            return Trial::Over;
+        }
+        let count = self.history.operations().len() as u64;
+        let replays = REPLAYED_ONCE + 4 * count;
+        let limits = Limits { replays, work: self.left / PART, ..Limits::of(self.history) };
+        let trial = remembered(self.history, kept, self.refused);
+        let (found, work) = judge(&trial, usize::MAX, limits, |search, result| {
+            let found = match result {
+                Err(_) => Trial::Enough,
+                Ok(Conclusion::Linearizable) => Trial::TooFew,
+                Ok(Conclusion::Undecided { .. }) => Trial::Unclear,
+            };
+            Ok((found, search.work()))
+        })
+        .unwrap_or((Trial::Enough, 0));
+        self.left = self.left.saturating_sub(count + work);
+        found
+    }
+
+    /// Of the latest operations, alone or with those that have to do with the same keys, the first few that are enough; all, if
+    /// that is too much work.
+    fn first(&mut self) -> Vec<OperationId> {
+        let mut known: Vec<(u64, OperationId)> = self
+            .history
+            .iter()
+            .filter(|(id, operation)| operation.returned.is_some() && *id != self.refused)
+            .map(|(id, operation)| (operation.ended(), id))
+            .collect();
+        known.sort_unstable();
+        let known: Vec<OperationId> = known.into_iter().map(|(_, id)| id).collect();
+        if let Some(furthest) = furthest_before(self.history, self.refused)
+            && self.trial(&[furthest]) == Trial::Enough
+        {
+            return vec![furthest];
+        }
+        let near: Vec<OperationId> = known.iter().copied().filter(|id| self.has_a_key_of_it(*id)).collect();
+        let mut size = 1;
+        while size < known.len() && self.left > 0 {
+            let latest =
+                [&known, &near].into_iter().filter(|some| some.len() >= size || some.len() * 4 > size);
+            for latest in latest {
+                let latest = &latest[latest.len().saturating_sub(size)..];
+                if self.trial(latest) == Trial::Enough {
+                    return latest.to_vec();
+                }
+            }
+            size *= 4;
+        }
+        known
+    }
+
+    /// Whether an operation has to do with a key that the refused one has to do with.
+    fn has_a_key_of_it(&self, id: OperationId) -> bool {
+        let mut is_one = false;
+        each_touch(&self.history[self.refused].request, &mut |(key, range_end), _| {
+            each_touch(&self.history[id].request, &mut |(other, other_end), _| {
+                is_one |= is_in_range(key, range_end, other) || is_in_range(other, other_end, key);
+            });
+        });
+        is_one
+    }
 }
 
 /// Of the operations that were over before `refused` began, the one that saw most: what is old is so because of it, if of any.
@@ -247,5 +334,69 @@ mod tests {
         history.returned(wrong, outcome);
         let Explanation { refused, contradiction, .. } = explain(&history).unwrap();
         assert_eq!((refused, contradiction), (wrong, vec![wrong]));
+    }
+
+    /// So many puts of ten keys, one after the other, and then a read of one of them that `spoil` makes wrong.
+    fn after_puts(count: usize, spoil: impl FnOnce(&mut crate::api::RangeResponse)) -> History {
+        const KEYS: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+        let mut script = Script::new();
+        let values: Vec<String> = (0..count).map(|number| number.to_string()).collect();
+        for (number, value) in values.iter().enumerate() {
+            let Request::Put(mut request) = put(KEYS[number % 10], "") else { unreachable!("it is a put") };
+            request.value = value.clone().into();
+            perform(&mut script, 1, Request::Put(request));
+        }
+        let read = perform(&mut script, 1, read("a"));
+        let mut history = script.history.until(2 * count + 1);
+        let mut outcome = script.history[read].outcome.clone();
+        let Outcome::Ok(crate::Response::Range(reply)) = &mut outcome else {
+            unreachable!("it was answered")
+        };
+        spoil(reply);
+        history.returned(read, outcome);
+        history
+    }
+
+    #[test]
+    fn of_thousands_of_operations_those_are_told_that_contradict_a_read() {
+        for count in [200, 1_000, 5_000] {
+            let told = |name: &str, size: usize, history: &History| {
+                let why = explain(history).expect("it has no order");
+                assert_eq!(why.refused.index(), count, "{name}");
+                assert_eq!((why.before, why.order.len()), (2 * count + 1, count), "{name}");
+                assert!(why.contradiction.len() <= size, "{name} of {count}: {:?}", why.contradiction);
+            };
+            told("a value that nobody put", 1, &after_puts(count, |reply| reply.kvs[0].value = "x".into()));
+            told("the value of another put", 2, &after_puts(count, |reply| reply.kvs[0].value = "10".into()));
+            told(
+                "a revision that does not exist",
+                1,
+                &after_puts(count, |reply| reply.kvs[0].mod_revision += count as i64),
+            );
+            told("a revision of another key", 2, &after_puts(count, |reply| reply.kvs[0].mod_revision -= 1));
+            told(
+                "a stale read",
+                2,
+                &after_puts(count, |reply| {
+                    reply.kvs[0].mod_revision -= 10;
+                    reply.kvs[0].version -= 1;
+                    reply.kvs[0].value = (count - 20).to_string().into();
+                }),
+            );
+            told(
+                "a revision that is over",
+                2,
+                &after_puts(count, |reply| {
+                    reply.header.as_mut().expect("it has one").revision -= 5;
+                }),
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_too_much_to_make_small_is_ended_and_said_to_be() {
+        let history = after_puts(2_000, |reply| reply.kvs[0].version += 1);
+        let why = explain(&history).expect("it has no order");
+        assert!(why.contradiction.len() < 1_000 || !why.is_least, "{}", why.contradiction.len());
     }
 }

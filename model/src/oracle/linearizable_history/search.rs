@@ -89,6 +89,7 @@ pub(super) struct Search<'a> {
     ordered_by: GapSet,
     alternatives: u64,
     replays: u64,
+    work: u64,
 }
 
 impl<'a> Search<'a> {
@@ -116,12 +117,19 @@ impl<'a> Search<'a> {
             ordered_by: GapSet::default(),
             alternatives: 0,
             replays: 0,
+            work: 0,
         }
     }
 
-    /// How many operations were replayed.
-    pub(super) fn replays(&self) -> u64 {
-        self.replays
+    /// How many operations were replayed, and what it took to fill gaps.
+    pub(super) fn work(&self) -> u64 {
+        self.replays + self.work
+    }
+
+    /// How much there is to copy of what is known.
+    fn weight(&self) -> u64 {
+        let causes: usize = self.causes.iter().map(GapSet::weight).sum();
+        (causes + self.causes.len() + self.waiting.len()) as u64
     }
 
     pub(super) fn run(&mut self, limits: Limits) -> Result<Conclusion, Violation> {
@@ -129,7 +137,11 @@ impl<'a> Search<'a> {
         let mut result = self.settle(FIRST_REVISION, None);
         loop {
             let too_much = self.beside.is_too_much(&self.frontier);
-            if self.alternatives > limits.alternatives || self.replays > limits.replays || too_much {
+            if self.alternatives > limits.alternatives
+                || self.replays > limits.replays
+                || self.work > limits.work
+                || too_much
+            {
                 let gaps = self.places.gaps.clone();
                 return Ok(Conclusion::Undecided { gaps, alternatives: self.alternatives });
             }
@@ -221,6 +233,7 @@ impl<'a> Search<'a> {
         let Options { candidates, writable, because, untried, .. } = options;
         let mut others = self.sorted(candidates, revision);
         let Some(class) = others.pop() else { return Ok(()) };
+        self.work += self.weight();
         let before = (!others.is_empty() || untried > 0).then(|| Before {
             mark: self.replay.mark(),
             causes: self.causes.clone(),
@@ -283,6 +296,7 @@ impl<'a> Search<'a> {
     /// proves that nothing could have gone otherwise.
     fn retry(&mut self, mut because: Conflict) -> Option<Result<(), DeadEnd>> {
         while let Some((gap, keys)) = because.pop(&self.used) {
+            self.work += self.weight();
             while self.filled.len() > gap + 1 {
                 let class = self.filled.pop()?.class;
                 self.used[class as usize].pop();

@@ -146,6 +146,14 @@ impl Spec for KeyValue {
     fn is_read_only(&self, request: &Request, _reply: Option<&Reply>) -> bool {
         matches!(request, Request::Get(_))
     }
+
+    fn tells_apart(&self, request: &Request, reply: Option<&Reply>) -> Option<Vec<State>> {
+        match (request, reply) {
+            (Request::Get(_), Some(Reply::Text(text))) => Some(vec![self.state(text, "")]),
+            (Request::Get(_) | Request::Put(..), _) => Some(Vec::new()),
+            (Request::Append(..), _) => None,
+        }
+    }
 }
 
 #[cfg(test)]

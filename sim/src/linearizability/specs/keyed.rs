@@ -33,4 +33,8 @@ impl<S: Spec> Spec for Keyed<S> {
     fn is_read_only(&self, (_, request): &Self::Request, reply: Option<&S::Reply>) -> bool {
         self.0.is_read_only(request, reply)
     }
+
+    fn tells_apart(&self, (_, request): &Self::Request, reply: Option<&S::Reply>) -> Option<Vec<S::State>> {
+        self.0.tells_apart(request, reply)
+    }
 }

@@ -62,4 +62,12 @@ impl<V: Clone + Eq + Hash> Spec for Register<V> {
     fn is_read_only(&self, request: &Request<V>, reply: Option<&Reply<V>>) -> bool {
         matches!(request, Request::Read) || matches!(reply, Some(Reply::Swapped(false)))
     }
+
+    fn tells_apart(&self, request: &Request<V>, reply: Option<&Reply<V>>) -> Option<Vec<Option<V>>> {
+        Some(match (request, reply) {
+            (Request::Read, Some(Reply::Value(value))) => vec![value.clone()],
+            (Request::Read | Request::Write(_), _) => Vec::new(),
+            (Request::CompareAndSet(expected, _), _) => vec![Some(expected.clone())],
+        })
+    }
 }

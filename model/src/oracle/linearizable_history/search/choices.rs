@@ -86,6 +86,7 @@ impl<'a> Search<'a> {
         let Some(evidence) = self.evidence else { return options };
         let here = Here { revision, deadline: self.places.deadline(revision), loud: evidence.loud(revision) };
         let Writers { always, by_time } = evidence.writers_at(revision);
+        self.work += (self.causes.len() + always.len()) as u64;
         if untried.is_none() {
             let unmet = evidence.unmet(&self.replay, revision);
             if let Some(key) = unmet {
@@ -116,6 +117,7 @@ impl<'a> Search<'a> {
         let mut tried = 0;
         while options.untried > 0 && (tried < TRIED_AT_ONCE || options.candidates.is_empty()) {
             options.untried -= 1;
+            self.work += 1;
             let class = by_time[options.untried];
             if options.is_retry && self.spares_doomed_keys(&evidence.classes[class as usize]) {
                 continue;
