@@ -2,7 +2,7 @@
 //!
 //! The histories are of an honest store with concurrent clients, some of whom lose answers: reads of now and the past,
 //! puts, deletions, transactions, compactions. In those that are illegal, one read in the middle was answered with what the
-//! store had been before its client asked. The time is the least of many, on one thread. Instructions come from
+//! store had been before its client asked; or with a value that nobody put, or a revision that there was not. The time is the least of many, on one thread. Instructions come from
 //! `valgrind --tool=callgrind` over the same program with the beginning of a row's name as its argument.
 //!
 //! porcupine's figures are of etcd's own model on histories of the same size (v1.3.0, Go, one processor); at the larger ones it
@@ -12,8 +12,9 @@ use std::time::Duration;
 #[expect(clippy::disallowed_types, reason = "a benchmark is what the machine's clock is for")]
 use std::time::Instant as Clock;
 
-use vertebra_model::history::{History, Outcome};
-use vertebra_model::honest::{Run, Traffic};
+use vertebra_model::Response;
+use vertebra_model::history::{History, Outcome, Request};
+use vertebra_model::honest::{Run, Step, Traffic};
 use vertebra_model::oracle::linearizable_history::explain::explain;
 use vertebra_model::oracle::linearizable_history::{Conclusion, check};
 use vertebra_sim::random::Streams;
@@ -60,7 +61,7 @@ const CASES: [Case; 9] = [
 fn main() {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
     println!(
-        "{:<18}{:>11}{:>9}{:>9}{:>12}{:>9}{:>12}{:>12}{:>9}{:>9}",
+        "{:<18}{:>11}{:>9}{:>9}{:>12}{:>9}{:>12}{:>12}{:>12}{:>12}{:>9}{:>9}",
         "",
         "operations",
         "clients",
@@ -69,6 +70,8 @@ fn main() {
         "each",
         "illegal",
         "explained",
+        "value",
+        "revision",
         "porcupine",
         "target"
     );
@@ -98,10 +101,17 @@ fn measure(case: &Case) {
     let took = least(times, || assert_eq!(check(&legal).as_ref(), Ok(&conclusion), "{}", case.name));
     drop(legal);
     let middle = run.steps.len() / 2;
+    let times_explained = (30_000 / case.operations).clamp(1, 3);
+    let [took_value, took_revision] = [false, true].map(|of_revision| {
+        let mut run = run.clone();
+        spoil(&mut run, middle, of_revision);
+        let illegal = run.into_history();
+        least(times_explained, || drop(explain(&illegal).expect("it is illegal")))
+    });
     run.delay_a_read(middle, 400);
     let illegal = run.into_history();
     let took_illegal = least(times, || assert!(check(&illegal).is_err(), "{}", case.name));
-    let took_explained = least((30_000 / case.operations).clamp(1, 3), || explained(&illegal));
+    let took_explained = least(times_explained, || explained(&illegal));
     let is_met = took <= case.target && took_illegal <= case.target;
     let target = match conclusion {
         Conclusion::Undecided { .. } => "GAVE UP",
@@ -109,7 +119,7 @@ fn measure(case: &Case) {
         Conclusion::Linearizable => "MISSED",
     };
     println!(
-        "{:<18}{:>11}{:>9}{:>9}{:>9.0} us{:>6.0} ns{:>9.0} us{:>9.0} us{:>9}{:>9}",
+        "{:<18}{:>11}{:>9}{:>9}{:>9.0} us{:>6.0} ns{:>9.0} us{:>9.0} us{:>9.0} us{:>9.0} us{:>9}{:>9}",
         case.name,
         case.operations,
         case.clients,
@@ -118,9 +128,31 @@ fn measure(case: &Case) {
         micros(took) * 1e3 / case.operations as f64,
         micros(took_illegal),
         micros(took_explained),
+        micros(took_value),
+        micros(took_revision),
         case.porcupine,
         target,
     );
+}
+
+/// Answers the first read from a step on that shows a key with a wrong revision of it, or a wrong value.
+fn spoil(run: &mut Run, begin: usize, of_revision: bool) {
+    for step in &run.steps[begin..] {
+        let (Step::Invoke(number) | Step::Return(number)) = *step else { continue };
+        if let (_, Request::Range(read), Outcome::Ok(Response::Range(reply))) = &mut run.operations[number]
+            && !read.serializable
+            && !read.keys_only
+            && let Some(kv) = reply.kvs.first_mut()
+        {
+            if of_revision {
+                kv.mod_revision += 1_000_000_000
+            } else {
+                kv.value = "nobody's".into()
+            }
+            return;
+        }
+    }
+    panic!("no read shows a key");
 }
 
 fn explained(history: &History) {

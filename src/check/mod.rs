@@ -84,10 +84,10 @@ Verdicts:
   unknown  the budget was used up before that was clear
 
 With --json, each line is an object: type (history), path, model, verdict, operations, parts, and of
-an illegal one part, refused (its lines), contradiction (the lines of each of them), least (whether it is
-certain that no fewer contradict each other), ordered (how many operations before it have an order); of
-etcd's, signature, oracle, clause, shape, detail, and where operations have no order an explanation,
-with refused, contradiction (in words), least and ordered.
+an illegal one part, refused (its lines), contradiction (the lines of each of them), least (it is
+certain that no fewer do), ordered (how many operations before it have an order); of etcd's,
+signature, oracle, clause, shape, detail, and where operations have no order an explanation, with
+refused, contradiction (in words), least and ordered.
 
 --html draws all of it, each history in as many operations as can be looked through. The page loads
 nothing and runs nothing.

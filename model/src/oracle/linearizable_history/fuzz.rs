@@ -276,7 +276,7 @@ fn of_what_contradicts_each_other_nothing_can_be_left_out() {
         let known = history.until(why.before + 1);
         assert!(!linearizable_by_force(&known), "{}", told());
         let is_legal_with =
-            |kept: &[OperationId]| linearizable_by_force(&remembered(&known, kept, why.refused));
+            |kept: &[OperationId]| linearizable_by_force(&remembered(&known, kept, why.refused, None));
         assert!(why.contradiction.contains(&why.refused), "{}", told());
         let others: Vec<_> = why.contradiction.iter().copied().filter(|id| *id != why.refused).collect();
         assert!(!is_legal_with(&others), "{}", told());

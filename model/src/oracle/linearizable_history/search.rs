@@ -30,6 +30,9 @@ use crate::history::{Operation, OperationId, Request};
 use crate::oracle::replay::{Mark, Replay};
 use crate::response::Response;
 
+/// So much is copied in the time in which an operation is replayed.
+const COPIED_AT_ONCE: usize = 16;
+
 /// A failure, and the gaps whose writes made it certain: it comes again unless one of these is another.
 struct DeadEnd {
     failure: Failure,
@@ -129,7 +132,7 @@ impl<'a> Search<'a> {
     /// How much there is to copy of what is known.
     fn weight(&self) -> u64 {
         let causes: usize = self.causes.iter().map(GapSet::weight).sum();
-        (causes + self.causes.len() + self.waiting.len()) as u64
+        (causes / COPIED_AT_ONCE + self.causes.len() + self.waiting.len()) as u64
     }
 
     pub(super) fn run(&mut self, limits: Limits) -> Result<Conclusion, Violation> {
