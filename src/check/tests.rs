@@ -274,7 +274,7 @@ fn a_damaged_history_is_refused_with_the_line() {
         (head.replace("\"format\":1", "\"format\":9"), 1, "format 9 of model etcd is unknown"),
         (format!("{head}{put}{put}"), 3, "an operation 0 already"),
         (
-            format!("{head}{put}{}{}{}", again(&put), done, again(done)),
+            format!("{head}{put}{}{}{}", again(put), done, again(done)),
             5,
             "operations 0 and 1 of session 3 overlap",
         ),
