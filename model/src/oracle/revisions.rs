@@ -217,11 +217,10 @@ mod tests {
 
     #[test]
     fn what_a_partial_history_leaves_out_breaks_nothing() {
-        let mut script = Script::new();
         let compaction = Request::Compact(crate::api::CompactionRequest { revision: 2, physical: false });
         let requests = [put("a", "1"), Request::Range(get("a")), compaction, Request::Range(get("a"))];
         let found = |version: i64, mod_revision: i64| {
-            let mut history = History::partial();
+            let (mut script, mut history) = (Script::new(), History::partial());
             for request in requests.clone() {
                 let mut reply = script.execute(&request);
                 match &mut reply {
@@ -238,7 +237,6 @@ mod tests {
             }
             check(&history).err().map(|violation| violation.clause)
         };
-        let mut found = found;
         assert_eq!(found(0, 2), None);
         assert_eq!(found(-1, 2), Some("impossible key"));
         assert_eq!(found(1, 9), Some("impossible key"));
