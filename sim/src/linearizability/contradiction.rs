@@ -23,6 +23,9 @@ type States<T> = HashSet<T, foldhash::fast::FixedState>;
 /// A trial may take such a part of the work that is left.
 const PART: u64 = 8;
 
+/// Of so many of the latest operations, any may be told: what comes just before is easier to follow than what is the cause of all.
+const NEAR: usize = 16;
+
 /// A list of latest operations has so many times more than the one before.
 const GROWTH: usize = 4;
 
@@ -179,6 +182,10 @@ impl<'a, S: Spec> Trials<'a, S> {
 
     /// Of the latest operations, alone and with those that may be the cause of what they tell, the first few that are enough.
     fn first(&mut self, known: &[u32], causes: &[u32]) -> Option<Vec<u32>> {
+        let near = &known[known.len().saturating_sub(NEAR)..];
+        if self.trial(near) == Trial::Enough {
+            return Some(near.to_vec());
+        }
         let mut size = 0;
         while size < known.len() && self.left > 0 {
             let (before, latest) = known.split_at(known.len() - size);

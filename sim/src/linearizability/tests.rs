@@ -620,6 +620,21 @@ fn explanation<S: Spec>(spec: &S, operations: &Operations<S>) -> Explanation {
 }
 
 #[test]
+fn of_a_short_history_the_nearest_operations_are_told() {
+    use register::{Reply, Request};
+    let operation = |request, invoked, returned| Operation { request, invoked, returned };
+    let history = vec![
+        operation(Request::Write(1), 1, Some((3, Reply::Done))),
+        operation(Request::Read, 2, Some((4, Reply::Value(Some(1))))),
+        operation(Request::CompareAndSet(1, 2), 5, None),
+        operation(Request::Write(3), 6, Some((8, Reply::Done))),
+        operation(Request::Read, 9, Some((10, Reply::Value(Some(1))))),
+    ];
+    let why = explanation(&Register::default(), &history);
+    assert_eq!((why.contradiction, why.is_least), (vec![1, 3, 4], true));
+}
+
+#[test]
 fn of_thousands_of_writes_those_are_told_that_contradict_a_read() {
     use register::{Reply, Request};
     for count in [50, 200, 1_000, 5_000] {

@@ -132,7 +132,7 @@ impl<'a> Search<'a> {
     /// How much there is to copy of what is known.
     fn weight(&self) -> u64 {
         let causes: usize = self.causes.iter().map(GapSet::weight).sum();
-        (causes / COPIED_AT_ONCE + self.causes.len() + self.waiting.len()) as u64
+        ((causes + self.causes.len() + self.waiting.len()) / COPIED_AT_ONCE) as u64 + 1
     }
 
     pub(super) fn run(&mut self, limits: Limits) -> Result<Conclusion, Violation> {
