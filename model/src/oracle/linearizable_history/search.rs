@@ -92,6 +92,8 @@ pub(super) struct Search<'a> {
     ordered_by: GapSet,
     alternatives: u64,
     replays: u64,
+    /// It is counted only where it is bounded: a verdict has no use for it.
+    counts_work: bool,
     work: u64,
 }
 
@@ -120,6 +122,7 @@ impl<'a> Search<'a> {
             ordered_by: GapSet::default(),
             alternatives: 0,
             replays: 0,
+            counts_work: false,
             work: 0,
         }
     }
@@ -131,11 +134,15 @@ impl<'a> Search<'a> {
 
     /// How much there is to copy of what is known.
     fn weight(&self) -> u64 {
+        if !self.counts_work {
+            return 0;
+        }
         let causes: usize = self.causes.iter().map(GapSet::weight).sum();
         ((causes + self.causes.len() + self.waiting.len()) / COPIED_AT_ONCE) as u64 + 1
     }
 
     pub(super) fn run(&mut self, limits: Limits) -> Result<Conclusion, Violation> {
+        self.counts_work = limits.work < u64::MAX;
         let mut deepest: Option<(i64, Failure)> = None;
         let mut result = self.settle(FIRST_REVISION, None);
         loop {

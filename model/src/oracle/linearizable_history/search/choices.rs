@@ -86,7 +86,7 @@ impl<'a> Search<'a> {
         let Some(evidence) = self.evidence else { return options };
         let here = Here { revision, deadline: self.places.deadline(revision), loud: evidence.loud(revision) };
         let Writers { always, by_time } = evidence.writers_at(revision);
-        self.work += 1 + (self.causes.len() + always.len()) as u64 / 8;
+        self.work += if self.counts_work { 1 + (self.causes.len() + always.len()) as u64 / 8 } else { 0 };
         if untried.is_none() {
             let unmet = evidence.unmet(&self.replay, revision);
             if let Some(key) = unmet {
